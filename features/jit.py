@@ -1,0 +1,34 @@
+"""How kernels are compiled: once a machine, and never stale.
+
+Numba caches a compiled function under the modification time of *its own* file. A kernel that calls a kernel of another
+file would keep running the old callee after an upgrade, so the cache folder is named after the text of all kernels.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar, cast
+
+import numba
+
+Function = TypeVar("Function", bound=Callable[..., object])
+
+
+def _cache_folder() -> Path:
+    chosen = os.environ.get("NUMBA_CACHE_DIR")
+    root = (
+        Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "cocok" / "kernels"
+    )
+    digest = hashlib.blake2b(digest_size=8)
+    for source in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(source.read_bytes())
+    return root / digest.hexdigest()
+
+
+numba.config.CACHE_DIR = str(_cache_folder())
+
+
+def kernel(function: Function) -> Function:
+    """Compile to machine code on first use: cached on disk, without the GIL, IEEE arithmetic (no fastmath)."""
+    return cast("Function", numba.njit(cache=True, nogil=True, error_model="numpy")(function))

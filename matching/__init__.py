@@ -1,0 +1,1 @@
+"""The online decision: who may take what, in which order, and why."""

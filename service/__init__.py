@@ -1,0 +1,1 @@
+"""The edge: the event store, settings and the command line."""

@@ -1,0 +1,5 @@
+"""The command ``cocok``."""
+
+from service.cli.app import main
+
+__all__ = ["main"]
