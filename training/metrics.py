@@ -1,0 +1,213 @@
+"""How good an order is: metrics of every list, and intervals that respect that a worker's lists resemble each other.
+
+Layout: ``scores`` and ``labels`` hold the rows of all lists one after the other, ``offsets`` (lists + 1) says where
+each list begins; see `training.dataset.TrainingSet`. A metric returns one float64 for each list, NaN where the list has
+nothing to find and therefore says nothing about the order.
+
+Rows of equal score stand in a fixed pseudo-random order, so that a constant score is worth as much as chance and not as
+much as the order in which the list was served. A row without a score (NaN) stands last.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from training.dataset import TrainingSet
+
+GAINS = (0.0, 1.0, 3.0, 7.0, 15.0)
+"""Gain of each label, ``2^label - 1``."""
+
+POSITIVE = 2
+"""The lowest label that counts as found: accepted."""
+
+_TIE_SEED = 20_240_229
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean with its interval.
+
+    Attributes:
+        value: the mean over lists; NaN without a single list to judge.
+        low: lower end of the interval.
+        high: upper end of the interval.
+    """
+
+    value: float
+    low: float
+    high: float
+
+
+def ndcg(
+    scores: ArrayLike, labels: ArrayLike, offsets: ArrayLike, k: int = 10, gains: Sequence[float] = GAINS
+) -> NDArray[np.float64]:
+    """Return the normalised discounted cumulative gain of every list at depth ``k``.
+
+    The gain of the row at rank ``r`` (1-based) is divided by ``log2(r + 1)``; the sum over the first ``k`` is divided
+    by that of the best possible order (Järvelin & Kekäläinen 2002, with the gains of Burges et al. 2005).
+
+    Args:
+        scores: rows; higher is better.
+        labels: integers, rows; an index into ``gains``.
+        offsets: lists + 1.
+        k: depth, at least 1.
+        gains: gain of each label.
+
+    Returns:
+        float64, lists; NaN where no row has a gain.
+    """
+    layout = _Layout.of(offsets)
+    row_gains = np.asarray(gains, dtype=np.float64)[np.asarray(labels)]
+    reached = _discounted(row_gains[layout.order(scores)], layout, k)
+    best = _discounted(row_gains[layout.order(row_gains)], layout, k)
+    return _ratio(reached, best)
+
+
+def reciprocal_rank(
+    scores: ArrayLike, labels: ArrayLike, offsets: ArrayLike, *, positive: int = POSITIVE
+) -> NDArray[np.float64]:
+    """Return ``1 / rank`` of the first positive row of every list (Voorhees 1999); its mean is the MRR.
+
+    Args:
+        scores: rows; higher is better.
+        labels: integers, rows.
+        offsets: lists + 1.
+        positive: the lowest label that counts as positive.
+
+    Returns:
+        float64, lists; NaN where no row is positive.
+    """
+    layout = _Layout.of(offsets)
+    hits = np.asarray(labels)[layout.order(scores)] >= positive
+    first = np.full(layout.lists, np.inf)
+    np.minimum.at(first, layout.owner[hits], layout.ranks[hits].astype(np.float64))
+    return np.where(np.isfinite(first), 1.0 / first, np.nan)
+
+
+def recall(
+    scores: ArrayLike, labels: ArrayLike, offsets: ArrayLike, k: int, *, positive: int = POSITIVE
+) -> NDArray[np.float64]:
+    """Return the share of the positive rows that stand among the first ``k`` of every list.
+
+    The denominator is ``min(k, positives)``, so that a perfect order reaches 1 at every depth.
+
+    Args:
+        scores: rows; higher is better.
+        labels: integers, rows.
+        offsets: lists + 1.
+        k: depth, at least 1.
+        positive: the lowest label that counts as positive.
+
+    Returns:
+        float64, lists; NaN where no row is positive.
+    """
+    layout = _Layout.of(offsets)
+    hits = np.asarray(labels)[layout.order(scores)] >= positive
+    found = layout.sum(hits & (layout.ranks <= k))
+    return _ratio(found, np.minimum(layout.sum(hits), k))
+
+
+def bootstrap_interval(
+    values: ArrayLike, workers: ArrayLike, *, level: float = 0.95, draws: int = 1000, seed: int = 0
+) -> tuple[float, float, float]:
+    """Return the mean of a metric over lists with a percentile interval, resampling whole workers.
+
+    Lists of one worker are alike, so drawing lists would make the interval too narrow; each draw takes workers with
+    replacement and divides the sum of their values by the number of their lists (Field & Welsh 2007, the cluster
+    bootstrap).
+
+    Args:
+        values: lists; NaN is left out.
+        workers: integers, lists; who was served the list.
+        level: mass of the interval.
+        draws: number of resamples.
+        seed: the same seed gives the same interval.
+
+    Returns:
+        Mean, lower and upper end; three NaN where no value is left.
+    """
+    numbers = np.asarray(values, dtype=np.float64)
+    kept = ~np.isnan(numbers)
+    if not kept.any():
+        return np.nan, np.nan, np.nan
+    _, cluster = np.unique(np.asarray(workers)[kept], return_inverse=True)
+    sums = np.bincount(cluster, weights=numbers[kept])
+    counts = np.bincount(cluster).astype(np.float64)
+    random = np.random.default_rng(seed)
+    means = np.empty(draws)
+    for draw in range(draws):
+        times_taken = np.bincount(random.integers(0, len(sums), len(sums)), minlength=len(sums))
+        means[draw] = (times_taken @ sums) / (times_taken @ counts)
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return float(numbers[kept].mean()), float(low), float(high)
+
+
+def paired_difference(a: ArrayLike, b: ArrayLike, workers: ArrayLike) -> Estimate:
+    """Return the mean of ``a - b`` over the same lists, with its interval at 95 %.
+
+    Args:
+        a: lists; metric of one ranker.
+        b: lists; metric of the other.
+        workers: integers, lists.
+    """
+    difference = np.asarray(a, dtype=np.float64) - np.asarray(b, dtype=np.float64)
+    return Estimate(*bootstrap_interval(difference, workers))
+
+
+def per_list(scores: ArrayLike, rows: TrainingSet) -> dict[str, NDArray[np.float64]]:
+    """Return the metrics that Cocok reports, by name, one value for each list of ``rows``."""
+    return {
+        "ndcg@10": ndcg(scores, rows.labels, rows.offsets, 10),
+        "mrr": reciprocal_rank(scores, rows.labels, rows.offsets),
+        "recall@5": recall(scores, rows.labels, rows.offsets, 5),
+    }
+
+
+def summarise(scores: ArrayLike, rows: TrainingSet) -> dict[str, Estimate]:
+    """Return ``ndcg@10``, ``mrr`` and ``recall@5`` of ``scores`` over the lists of ``rows``, each with its interval."""
+    return {
+        name: Estimate(*bootstrap_interval(values, rows.workers)) for name, values in per_list(scores, rows).items()
+    }
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Where the rows of each list are; ``owner`` and ``ranks`` hold for any order that keeps lists contiguous."""
+
+    lists: int
+    owner: NDArray[np.int64]
+    ranks: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, offsets: ArrayLike) -> "_Layout":
+        starts = np.asarray(offsets, dtype=np.int64)
+        sizes = np.diff(starts)
+        owner = np.repeat(np.arange(len(sizes)), sizes)
+        return cls(len(sizes), owner, np.arange(1, len(owner) + 1) - starts[owner])
+
+    def order(self, scores: ArrayLike) -> NDArray[np.int64]:
+        """Return the rows list by list, the best score first."""
+        ties = np.random.default_rng(_TIE_SEED).permutation(len(self.owner))
+        # NaN sorts behind every number in NumPy, also after the change of sign.
+        return np.lexsort((ties, -np.asarray(scores, dtype=np.float64), self.owner))
+
+    def sum(self, values: NDArray[np.generic]) -> NDArray[np.float64]:
+        return _total(self.owner, values.astype(np.float64), self.lists)
+
+
+def _discounted(gains_in_order: NDArray[np.float64], layout: _Layout, k: int) -> NDArray[np.float64]:
+    seen = layout.ranks <= k
+    discounted = gains_in_order[seen] / np.log2(layout.ranks[seen] + 1.0)
+    return _total(layout.owner[seen], discounted, layout.lists)
+
+
+def _total(owner: NDArray[np.int64], values: NDArray[np.float64], lists: int) -> NDArray[np.float64]:
+    return np.asarray(np.bincount(owner, weights=values, minlength=lists), dtype=np.float64)
+
+
+def _ratio(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:
+    shares = np.full(len(whole), np.nan)
+    np.divide(part, whole, out=shares, where=whole > 0)
+    return shares
