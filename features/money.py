@@ -1,0 +1,129 @@
+"""Money as a marketplace writes it, and its value in the one currency that features are computed in."""
+
+import hashlib
+import math
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from decimal import Context, Decimal, Inexact, Overflow
+from functools import cache
+from importlib.resources import files
+from typing import Annotated
+
+from msgspec import Meta, Struct
+from msgspec.structs import force_setattr
+
+from features.errors import CocokError
+
+Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3}\Z")]  # ISO 4217
+
+MAX_AMOUNT = Decimal(10) ** 15
+_EXACT = Context(prec=34, traps=[Inexact, Overflow])
+
+
+class Money(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
+    """An amount in a currency.
+
+    The amount is kept in canonical form, so that ``"1.50"``, ``"1.5"`` and ``1.5`` are equal and written alike.
+
+    Attributes:
+        amount: finite, 0 to 10^15, at most 18 decimal places; a string or a number in JSON.
+        currency: ISO 4217 code.
+
+    Raises:
+        ValueError: the amount is not finite, negative, too large or too fine.
+    """
+
+    amount: Decimal
+    currency: Currency
+
+    def __post_init__(self) -> None:
+        amount = self.amount
+        if not amount.is_finite() or amount < 0 or amount > MAX_AMOUNT:
+            raise ValueError("`amount` must be a finite number from 0 to 10^15")
+        try:
+            plain = amount.normalize(_EXACT)
+            if plain.as_tuple().exponent > 0:  # type: ignore[operator]  # an integer, as the amount is finite
+                plain = plain.quantize(Decimal(1), context=_EXACT)
+        except Inexact as error:
+            raise ValueError("`amount` must have at most 34 significant digits") from error
+        if plain and plain.as_tuple().exponent < -18:  # type: ignore[operator]
+            raise ValueError("`amount` must have at most 18 decimal places")
+        force_setattr(self, "amount", abs(plain))
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Rates of exchange into a base currency.
+
+    Attributes:
+        base: ISO 4217 code of the currency that every amount is converted to.
+        per_base: currency -> how many of its units one unit of ``base`` buys, positive.
+        as_of: date of the shipped table; rates set by the user are as recent as the user made them.
+    """
+
+    base: str
+    per_base: Mapping[str, float]
+    as_of: date
+
+    def __post_init__(self) -> None:
+        for currency, rate in self.per_base.items():
+            if not (len(currency) == 3 and currency.isascii() and currency.isalpha() and currency.isupper()):
+                raise CocokError(f'rates: "{currency}" is no ISO 4217 code; write three capital letters, like IDR')
+            if not (math.isfinite(rate) and rate > 0):
+                raise CocokError(f"rates: {currency} is {rate}; write how many {currency} 1 {self.base} buys, above 0")
+
+    @classmethod
+    def shipped(cls, base: str = "USD", overrides: Mapping[str, float] | None = None) -> "Rates":
+        """Return the table that comes with the package, in another base or with other rates if asked.
+
+        Args:
+            base: ISO 4217 code of the base currency.
+            overrides: currency -> units that one unit of ``base`` buys; wins over the shipped rate.
+
+        Raises:
+            CocokError: the base currency is not in the shipped table, or a rate is not a positive number.
+        """
+        table, as_of = _shipped()
+        if base not in table:
+            raise CocokError(
+                f"base currency {base} has no shipped rate; choose one of {', '.join(sorted(table))} as the base"
+            )
+        per_base = {currency: rate / table[base] for currency, rate in table.items()}
+        return cls(base, {**per_base, **(overrides or {}), base: 1.0}, as_of)
+
+    def __contains__(self, currency: object) -> bool:
+        """Tell whether amounts in ``currency`` can be converted."""
+        return currency in self.per_base
+
+    def convert(self, money: Money) -> float:
+        """Return the value of ``money`` in units of the base currency.
+
+        Raises:
+            CocokError: no rate is known for the currency; the message says how to add it.
+        """
+        rate = self.per_base.get(money.currency)
+        if rate is None:
+            raise CocokError(self.missing(money.currency))
+        return float(money.amount) / rate
+
+    def missing(self, currency: str) -> str:
+        """Return the sentence that says that ``currency`` has no rate and how to add one."""
+        return (
+            f"no rate for the currency {currency}; under [rates] in cocok.toml write"
+            f" {currency} = how many {currency} 1 {self.base} buys"
+        )
+
+    def fingerprint(self) -> str:
+        """Return 16 hex digits that change whenever the base or a rate does."""
+        digest = hashlib.blake2b(self.base.encode(), digest_size=8)
+        for currency in sorted(self.per_base):
+            digest.update(f" {currency}={float(self.per_base[currency])!r}".encode())
+        return digest.hexdigest()
+
+
+@cache
+def _shipped() -> tuple[dict[str, float], date]:
+    data = tomllib.loads(files("features").joinpath("rates.toml").read_text(encoding="utf-8"))
+    return {currency: float(rate) for currency, rate in data["rates"].items()}, data["date"]
