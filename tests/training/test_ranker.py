@@ -1,0 +1,160 @@
+"""The ranker learns an order, holds its constraints and repeats itself."""
+
+from dataclasses import replace
+
+import lightgbm as lgb
+import numpy as np
+import pytest
+
+from features.errors import CocokError
+from training.dataset import TrainingSet
+from training.metrics import ndcg
+from training.ranker import (
+    LONGEST_LIST,
+    RankerParameters,
+    choose_trees,
+    fit,
+    learnable_rows,
+    safe_names,
+    smooth,
+)
+
+QUICK = RankerParameters(min_data_in_leaf=10, max_trees=60, num_threads=2)
+MONOTONE = (1, 0, -1, 0)
+
+
+def market(lists: int = 400, size: int = 12, seed: int = 0, *, signal: float = 1.5) -> TrainingSet:
+    """Lists in which column 0 attracts, column 2 repels, and the best row of each list is taken."""
+    random = np.random.default_rng(seed)
+    features = random.normal(size=(lists * size, 4)).astype(np.float32)
+    features[random.random(features.shape) < 0.05] = np.nan
+    known = np.nan_to_num(features)
+    utility = signal * (known[:, 0] - 0.7 * known[:, 2]) + random.gumbel(size=len(features))
+    best = utility.reshape(lists, size).argmax(axis=1) + np.arange(lists) * size
+    labels = np.zeros(len(features), dtype=np.int8)
+    labels[best] = random.integers(1, 5, lists)
+    return TrainingSet(
+        features=features,
+        names=("pay: hourly", "b", "distance", "b"),
+        labels=labels,
+        offsets=np.arange(lists + 1) * size,
+        workers=random.integers(0, 30, lists).astype(np.int32),
+        times=np.arange(lists) * 1_000_000,
+        tasks=np.zeros(len(features), dtype=np.int32),
+        positions=np.tile(np.arange(1, size + 1), lists).astype(np.int32),
+    )
+
+
+@pytest.fixture(scope="module")
+def fitted() -> lgb.Booster:
+    return fit(market(), QUICK, 40, MONOTONE)
+
+
+def test_learns_an_order_that_holds_on_lists_never_seen(fitted: lgb.Booster) -> None:
+    fresh = market(seed=9)
+    learned = np.nanmean(ndcg(fitted.predict(fresh.features), fresh.labels, fresh.offsets))
+    chance = np.nanmean(ndcg(np.zeros(len(fresh.labels)), fresh.labels, fresh.offsets))
+    known = np.nan_to_num(fresh.features)
+    truth = np.nanmean(ndcg(known[:, 0] - 0.7 * known[:, 2], fresh.labels, fresh.offsets))
+    assert learned > chance + 0.6 * (truth - chance)
+
+
+def test_the_score_never_moves_against_a_constraint(fitted: lgb.Booster) -> None:
+    random = np.random.default_rng(3)
+    base = random.normal(size=(200, 4)).astype(np.float32)
+    base[random.random(base.shape) < 0.1] = np.nan
+    steps = np.linspace(-4, 4, 81, dtype=np.float32)
+    for column, direction in ((0, 1), (2, -1)):
+        grid = np.repeat(base, len(steps), axis=0)
+        grid[:, column] = np.tile(steps, len(base))
+        scores = fitted.predict(grid).reshape(len(base), len(steps))
+        assert (direction * np.diff(scores, axis=1) >= 0).all()
+        assert np.ptp(scores, axis=1).min() > 0
+
+
+def test_the_same_rows_give_the_same_trees_whatever_the_threads(fitted: lgb.Booster) -> None:
+    def trees(model: lgb.Booster) -> str:
+        return str(model.model_to_string()).split("parameters:")[0]
+
+    assert fit(market(), QUICK, 40, MONOTONE).model_to_string() == fitted.model_to_string()
+    assert trees(fit(market(), replace(QUICK, num_threads=1), 40, MONOTONE)) == trees(fitted)
+    assert trees(fit(market(), replace(QUICK, seed=5), 40, MONOTONE)) != trees(fitted)
+
+
+def test_the_order_in_which_a_list_was_served_does_not_leak_through_ties() -> None:
+    # The first row of every list is taken, and no feature says so.
+    rows = market()
+    labels = np.zeros_like(rows.labels)
+    labels[rows.offsets[:-1]] = 4
+    rows = replace(rows, labels=labels, features=np.zeros_like(rows.features))
+    choice = choose_trees(rows, QUICK, (0, 0, 0, 0))
+    chance = np.nanmean(ndcg(np.zeros(len(labels)), labels, rows.offsets))
+    assert choice.curve[0] == pytest.approx(chance, abs=0.05)
+
+
+def test_the_count_of_trees_is_the_best_of_the_averaged_and_smoothed_curves() -> None:
+    choice = choose_trees(market(), QUICK, MONOTONE)
+    assert choice.folds.shape == (QUICK.folds, len(choice.curve))
+    np.testing.assert_allclose(choice.curve, smooth(choice.folds.mean(axis=0), 5))
+    assert choice.trees == max(QUICK.min_trees, int(choice.curve.argmax()) + 1)
+
+
+def test_pure_noise_still_gets_the_least_number_of_trees() -> None:
+    choice = choose_trees(market(lists=100, signal=0.0), replace(QUICK, min_trees=15), MONOTONE)
+    assert 15 <= choice.trees < QUICK.max_trees
+
+
+def test_progress_runs_to_the_end_although_growing_stops_early() -> None:
+    seen: list[tuple[int, int]] = []
+    choose_trees(
+        market(lists=100, signal=0.0), QUICK, MONOTONE, progress=lambda done, total: seen.append((done, total))
+    )
+    assert seen[0] == (1, QUICK.max_trees)
+    assert seen[-1] == (QUICK.max_trees, QUICK.max_trees)
+    seen.clear()
+    fit(market(lists=50), QUICK, 3, MONOTONE, progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_lists_that_teach_no_order_are_left_out() -> None:
+    rows = replace(
+        market(lists=1, size=8),
+        labels=np.array([0, 0, 4, 2, 2, 0, 1, 0], dtype=np.int8),
+        offsets=np.array([0, 2, 2, 3, 5, 8]),  # nothing taken; empty; a single row; all taken alike; one viewed
+    )
+    index, sizes = learnable_rows(rows, np.ones(5, dtype=bool))
+    assert sorted(index) == [5, 6, 7]
+    assert sizes.tolist() == [3]
+
+
+def test_of_a_list_too_long_for_lightgbm_the_best_labels_stay() -> None:
+    size = LONGEST_LIST + 500
+    rows = market(lists=3, size=size)
+    labels = np.zeros_like(rows.labels)
+    labels[[0, size - 1, size + 7]] = 4
+    rows = replace(rows, labels=labels, offsets=np.array([0, size, 2 * size, 2 * size + 5, 3 * size]))
+    index, sizes = learnable_rows(rows, np.array([True, True, True, False]))
+    assert sizes.tolist() == [LONGEST_LIST, LONGEST_LIST]
+    assert {0, size - 1, size + 7} <= set(index)
+    assert len(set(index)) == 2 * LONGEST_LIST
+    assert (index[:LONGEST_LIST] < size).all()
+    assert fit(rows, QUICK, 1, MONOTONE).num_trees() == 1
+
+
+def test_nothing_to_learn_is_an_error_that_says_what_to_do() -> None:
+    rows = market(lists=50)
+    silent = replace(rows, labels=np.zeros_like(rows.labels))
+    with pytest.raises(CocokError, match="feed_served"):
+        fit(silent, QUICK, 5, MONOTONE)
+    with pytest.raises(CocokError, match="feed_served"):
+        choose_trees(silent, QUICK, MONOTONE)
+
+
+def test_names_become_acceptable_and_stay_distinct() -> None:
+    assert safe_names(['a "b"', "plain"]) == ["a__b_", "plain"]
+    assert safe_names(["a:b", "a,b", "1_a_b"]) == ["0_a_b", "1_a_b", "2_1_a_b"]
+
+
+def test_directions_must_be_given_for_every_column() -> None:
+    with pytest.raises(ValueError, match="3 monotone directions for 4 columns"):
+        fit(market(lists=50), QUICK, 5, (0, 0, 0))

@@ -1,0 +1,295 @@
+"""The ranker: gradient-boosted trees that learn the order within a list.
+
+LambdaMART (Burges 2010, "From RankNet to LambdaRank to LambdaMART") in LightGBM: every pair of rows of one list with
+different labels pulls on the scores, by as much as swapping the two would change NDCG. Everything here is
+deterministic: the same rows and parameters give the same trees, bit for bit, whatever the number of threads.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import lightgbm as lgb
+import numpy as np
+from numpy.typing import NDArray
+
+from features.errors import CocokError
+from training.dataset import TrainingSet
+from training.metrics import GAINS
+from training.splits import Fold, time_folds
+
+Progress = Callable[[int, int], None]
+"""Called with the steps done and the steps in all."""
+
+LONGEST_LIST = 10_000
+"""LightGBM refuses a list with more rows."""
+
+_DEPTH = 10
+_SMOOTHING = 5
+_PATIENCE = 30
+_SHUFFLE_SEED = 71
+
+
+@dataclass(frozen=True)
+class RankerParameters:
+    """How the ranker is fitted. The defaults hold from some 10,000 rows to some 10 million.
+
+    Attributes:
+        learning_rate: shrinkage of every tree.
+        num_leaves: leaves of a tree.
+        min_data_in_leaf: rows that a leaf must hold.
+        feature_fraction: part of the columns that a tree may look at.
+        lambda_l2: ridge penalty on leaf values.
+        label_gain: gain of each label, ``2^label - 1``.
+        truncation_level: pairs count if one of the two stands this high; a little deeper than what is judged.
+        max_trees: more trees are not tried.
+        min_trees: fewer are not chosen, however noisy the curve of a small log is.
+        folds: validation windows from which the number of trees is chosen.
+        seed: of the choice of columns.
+        num_threads: 0 for all cores. It changes the speed, not the trees.
+    """
+
+    learning_rate: float = 0.1
+    num_leaves: int = 31
+    min_data_in_leaf: int = 50
+    feature_fraction: float = 0.8
+    lambda_l2: float = 1.0
+    label_gain: tuple[float, ...] = GAINS
+    truncation_level: int = 20
+    max_trees: int = 200
+    min_trees: int = 20
+    folds: int = 3
+    seed: int = 0
+    num_threads: int = 0
+
+    def to_lightgbm(self, monotone: Sequence[int]) -> dict[str, Any]:
+        """Return the parameters under LightGBM's names; ``monotone`` is -1, 0 or 1 for every column."""
+        return {
+            "objective": "lambdarank",
+            "metric": "ndcg",
+            "eval_at": [_DEPTH],
+            "label_gain": list(self.label_gain),
+            "lambdarank_truncation_level": self.truncation_level,
+            "learning_rate": self.learning_rate,
+            "num_leaves": self.num_leaves,
+            "min_data_in_leaf": self.min_data_in_leaf,
+            "feature_fraction": self.feature_fraction,
+            "lambda_l2": self.lambda_l2,
+            **monotone_parameters(monotone),
+            **reproducible(self.seed, self.num_threads),
+        }
+
+
+@dataclass(frozen=True)
+class TreeChoice:
+    """The number of trees and what it was chosen from.
+
+    Attributes:
+        trees: the choice.
+        curve: float64, trees tried; smoothed mean of NDCG@10 over the folds, after each tree.
+        folds: float64, folds x trees tried; NDCG@10 on the validation lists of each fold.
+    """
+
+    trees: int
+    curve: NDArray[np.float64]
+    folds: NDArray[np.float64]
+
+
+def choose_trees(
+    rows: TrainingSet,
+    parameters: RankerParameters,
+    monotone: Sequence[int],
+    *,
+    maturity: int = 0,
+    progress: Progress | None = None,
+) -> TreeChoice:
+    """Choose the number of trees by validation on several windows of time.
+
+    All folds grow together, one tree each at a time. Their curves of NDCG@10 are averaged and smoothed over
+    neighbouring counts before the best is taken, so that neither one lucky fold nor one lucky count decides; growing
+    stops when that curve has not risen for a while. The count is not scaled up for the larger set of the final fit: the
+    curve is flat around its peak, and a larger count would be one that no fold has tried.
+
+    Args:
+        rows: the development part of the training set.
+        parameters: how to fit.
+        monotone: -1, 0 or 1 for every column.
+        maturity: microseconds after a list until its labels are known; see `training.splits`.
+        progress: called after every round.
+
+    Raises:
+        CocokError: too little history, or no list from which an order can be learned.
+    """
+    settings = parameters.to_lightgbm(_checked(monotone, rows))
+    boosters = [
+        _validated(rows, fold, settings)
+        for fold in time_folds(rows, parameters.folds, maturity=maturity)
+        if _teaches(rows, fold.training) and _teaches(rows, fold.validation)
+    ]
+    if not boosters:
+        raise _nothing_to_learn()
+    history: list[list[float]] = []
+    best = 0
+    while len(history) < parameters.max_trees and len(history) - best <= _PATIENCE:
+        for booster in boosters:
+            booster.update()
+        history.append([booster.eval_valid()[0][2] for booster in boosters])
+        best = int(smooth(np.mean(history, axis=1), _SMOOTHING).argmax())
+        if progress:
+            progress(len(history), parameters.max_trees)
+    if progress:
+        progress(parameters.max_trees, parameters.max_trees)
+    curves = np.array(history).T
+    curve = smooth(curves.mean(axis=0), _SMOOTHING)
+    trees = int(np.clip(curve.argmax() + 1, parameters.min_trees, parameters.max_trees))
+    return TreeChoice(trees, curve, curves)
+
+
+def fit(
+    rows: TrainingSet,
+    parameters: RankerParameters,
+    trees: int,
+    monotone: Sequence[int],
+    *,
+    progress: Progress | None = None,
+) -> lgb.Booster:
+    """Fit the ranker with a given number of trees.
+
+    Lists that teach no order are left out: a single row, or all rows with the same label. Of a list longer than
+    LightGBM takes, the rows with the best labels and a fixed sample of the others are used.
+
+    Args:
+        rows: lists to learn from.
+        parameters: how to fit.
+        trees: number of trees, as chosen by `choose_trees`.
+        monotone: -1, 0 or 1 for every column: the score never rises, is free, never falls as the column rises.
+        progress: called after every tree.
+
+    Returns:
+        The fitted model; its columns are in the order of ``rows.names``.
+
+    Raises:
+        CocokError: no list from which an order can be learned.
+    """
+    settings = parameters.to_lightgbm(_checked(monotone, rows))
+    everything = np.ones(len(rows), dtype=np.bool_)
+    if not _teaches(rows, everything):
+        raise _nothing_to_learn()
+    booster = lgb.Booster(settings, _dataset(rows, everything, settings))
+    for tree in range(trees):
+        booster.update()
+        if progress:
+            progress(tree + 1, trees)
+    return booster.free_dataset()
+
+
+def reproducible(seed: int, num_threads: int) -> dict[str, Any]:
+    """Return LightGBM's parameters that make a fit repeatable, and quiet."""
+    # Column-wise histograms are summed by one thread each: the number of threads cannot change the order of additions.
+    return {
+        "deterministic": True,
+        "force_col_wise": True,
+        "seed": seed,
+        "num_threads": num_threads,
+        "verbosity": -1,
+    }
+
+
+def monotone_parameters(monotone: Sequence[int]) -> dict[str, Any]:
+    """Return LightGBM's parameters for -1, 0 or 1 for every column; none if no column is constrained."""
+    if not any(monotone):
+        return {}
+    # "intermediate" constrains a split less than "basic" does and holds just as strictly.
+    return {"monotone_constraints": list(monotone), "monotone_constraints_method": "intermediate"}
+
+
+def safe_names(names: Sequence[str]) -> list[str]:
+    """Return names that LightGBM accepts, as readable as possible and distinct.
+
+    LightGBM refuses characters of JSON and turns blanks into underscores.
+    """
+    readable = [re.sub(r"[^A-Za-z0-9_.-]", "_", name) for name in names]
+    if len(set(readable)) == len(readable):
+        return readable
+    return [f"{column}_{name}" for column, name in enumerate(readable)]
+
+
+def smooth(curve: NDArray[np.float64], reach: int) -> NDArray[np.float64]:
+    """Return the mean of every value and its neighbours up to ``reach`` away; fewer at the ends."""
+    window = np.ones(2 * reach + 1)
+    total = np.convolve(curve, window)[reach : reach + len(curve)]
+    counted = np.convolve(np.ones(len(curve)), window)[reach : reach + len(curve)]
+    return np.asarray(total / counted, dtype=np.float64)
+
+
+def _validated(rows: TrainingSet, fold: Fold, settings: dict[str, Any]) -> lgb.Booster:
+    training = _dataset(rows, fold.training, settings)
+    booster = lgb.Booster(settings, training)
+    return booster.add_valid(_dataset(rows, fold.validation, settings, reference=training), "validation")
+
+
+def _dataset(
+    rows: TrainingSet, lists: NDArray[np.bool_], settings: dict[str, Any], reference: lgb.Dataset | None = None
+) -> lgb.Dataset:
+    index, sizes = learnable_rows(rows, lists)
+    return lgb.Dataset(
+        rows.features[index],
+        rows.labels[index],
+        group=sizes,
+        reference=reference,
+        feature_name=safe_names(rows.names),
+        params=settings,
+    ).construct()
+
+
+def learnable_rows(rows: TrainingSet, lists: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the rows to learn from of the given lists, and how many each list that teaches an order has.
+
+    The rows of a list come in a fixed pseudo-random order. LightGBM breaks ties of scores by the order of the rows,
+    both where it cuts the pairs and where it evaluates; in the order of serving, the position would leak into the
+    first trees and make one or two trees look better than they are.
+
+    Args:
+        rows: the training set.
+        lists: bool, lists.
+
+    Returns:
+        int64, indices of rows; int64, rows of each list.
+    """
+    sizes = np.diff(rows.offsets)
+    used = lists & _orders(rows)
+    chosen = np.flatnonzero(np.repeat(used, sizes))
+    owner = np.repeat(np.flatnonzero(used), sizes[used])
+    shuffled = np.random.default_rng(_SHUFFLE_SEED).permutation(int(rows.offsets[-1]))[chosen]
+    if sizes[used].max(initial=0) > LONGEST_LIST:
+        best_first = np.lexsort((shuffled, -rows.labels[chosen], owner))
+        begins = np.cumsum(sizes[used]) - sizes[used]
+        rank = np.arange(len(chosen)) - np.repeat(begins, sizes[used])
+        kept = np.sort(best_first[rank < LONGEST_LIST])
+        chosen, owner, shuffled = chosen[kept], owner[kept], shuffled[kept]
+    return chosen[np.lexsort((shuffled, owner))], np.minimum(sizes[used], LONGEST_LIST)
+
+
+def _orders(rows: TrainingSet) -> NDArray[np.bool_]:
+    """Return which lists have rows of different labels."""
+    first = np.repeat(rows.labels[np.minimum(rows.offsets[:-1], max(len(rows.labels) - 1, 0))], np.diff(rows.offsets))
+    differs = np.concatenate([[0], np.cumsum(rows.labels != first)])
+    return np.asarray(differs[rows.offsets[1:]] > differs[rows.offsets[:-1]])
+
+
+def _teaches(rows: TrainingSet, lists: NDArray[np.bool_]) -> bool:
+    return bool((lists & _orders(rows)).any())
+
+
+def _checked(monotone: Sequence[int], rows: TrainingSet) -> Sequence[int]:
+    if len(monotone) != len(rows.names):
+        raise ValueError(f"{len(monotone)} monotone directions for {len(rows.names)} columns")
+    return monotone
+
+
+def _nothing_to_learn() -> CocokError:
+    return CocokError(
+        "no list has both a task that was taken and one that was passed over: import the lists as they were served "
+        "(feed_served) together with what became of them"
+    )
