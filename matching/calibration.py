@@ -1,0 +1,54 @@
+"""From the margin of a model to a probability that means what it says."""
+
+from dataclasses import dataclass
+
+import lightgbm as lgb
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """A non-decreasing curve from margins (log-odds as the model sees them) to probabilities.
+
+    Attributes:
+        x: float64, knots; margins, increasing.
+        y: float64, knots; probabilities, non-decreasing.
+    """
+
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+
+    def apply(self, margins: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return probabilities: linear between knots, level beyond the outermost."""
+        return np.asarray(np.interp(margins, self.x, self.y), dtype=np.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class CalibratedModel:
+    """A binary model with its calibration.
+
+    Attributes:
+        booster: predicts log-odds.
+        calibration: turns them into probabilities.
+    """
+
+    booster: lgb.Booster
+    calibration: Calibration
+
+    def predict(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return a probability for each row of ``features`` (rows x columns)."""
+        return self.calibration.apply(predict_rows(self.booster, features))
+
+
+def predict_rows(booster: lgb.Booster, features: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the raw score of each row (float64, rows); no row depends on the others or on the number of threads.
+
+    Raises:
+        ValueError: the number of columns is not that of the model.
+    """
+    if features.ndim != 2 or features.shape[1] != booster.num_feature():
+        raise ValueError(f"features of shape {features.shape} for a model of {booster.num_feature()} columns")
+    if len(features) == 0:
+        return np.empty(0)
+    return np.asarray(booster.predict(features, raw_score=True), dtype=np.float64)

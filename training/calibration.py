@@ -1,0 +1,64 @@
+"""Fitting the curve that turns a model's margin into a probability."""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.isotonic import IsotonicRegression
+from sklearn.linear_model import LogisticRegression
+
+from matching.calibration import Calibration
+
+ISOTONIC_FROM = 500
+"""Rows of the rarer class from which the shape of the curve can be left to the data."""
+
+_GRID = np.linspace(-15.0, 15.0, 601)
+
+
+def calibrate(margins: ArrayLike, target: ArrayLike) -> Calibration:
+    """Fit a calibration on rows the model has not learned from.
+
+    With enough data isotonic regression, else Platt's sigmoid, which has two parameters only (Niculescu-Mizil & Caruana
+    2005 compare the two).
+
+    Args:
+        margins: rows; log-odds as the model sees them.
+        target: rows; true or false, both present.
+
+    Raises:
+        ValueError: only one class is present.
+    """
+    x = np.asarray(margins, dtype=np.float64)
+    y = np.asarray(target, dtype=np.bool_)
+    rarer = min(int(y.sum()), int((~y).sum()))
+    if rarer == 0:
+        raise ValueError("a calibration needs rows of both classes")
+    return _isotonic(x, y) if rarer >= ISOTONIC_FROM else _platt(x, y)
+
+
+def _isotonic(margins: NDArray[np.float64], target: NDArray[np.bool_]) -> Calibration:
+    """Centred isotonic regression (Oron & Flournoy 2017): each level block becomes one knot at its middle.
+
+    Between knots the curve rises, so rows keep the order of their margins instead of being tied over a whole block.
+    """
+    levels = IsotonicRegression().fit_transform(margins, target.astype(np.float64))
+    blocks, owner = np.unique(levels, return_inverse=True)
+    middles = np.bincount(owner, weights=margins) / np.bincount(owner)
+    # No finite sample shows that something never, or always, happens.
+    least = 0.5 / len(margins)
+    return Calibration(middles, np.clip(blocks, least, 1 - least))
+
+
+def _platt(margins: NDArray[np.float64], target: NDArray[np.bool_]) -> Calibration:
+    """Platt's sigmoid (1999) with his targets, which keep a small sample from claiming certainty."""
+    positives, negatives = int(target.sum()), int((~target).sum())
+    hoped = np.where(target, (positives + 1) / (positives + 2), 1 / (negatives + 2))
+    # A row with a target between 0 and 1 is a positive and a negative row with these weights.
+    model = LogisticRegression(C=1e6).fit(
+        np.concatenate([margins, margins])[:, None],
+        np.repeat([1, 0], len(margins)),
+        sample_weight=np.concatenate([hoped, 1 - hoped]),
+    )
+    slope, intercept = float(model.coef_[0, 0]), float(model.intercept_[0])
+    if slope <= 0:
+        # On these rows the model orders no better than chance: one rate for all is honest, a reversed order is not.
+        return Calibration(np.zeros(1), np.array([hoped.mean()]))
+    return Calibration(_GRID, 1 / (1 + np.exp(-(slope * _GRID + intercept))))
