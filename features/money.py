@@ -83,15 +83,20 @@ class Rates:
             overrides: currency -> units that one unit of ``base`` buys; wins over the shipped rate.
 
         Raises:
-            CocokError: the base currency is not in the shipped table, or a rate is not a positive number.
+            CocokError: the base currency has no rate, shipped or to USD, or a rate is not a positive number.
         """
         table, as_of = _shipped()
-        if base not in table:
+        chosen = dict(overrides or {})
+        if base in table:
+            scale = 1 / table[base]
+        elif chosen.get("USD", 0) > 0:
+            scale = chosen["USD"]
+        else:
             raise CocokError(
-                f"base currency {base} has no shipped rate; choose one of {', '.join(sorted(table))} as the base"
+                f"base currency {base} has no shipped rate; under [rates] in cocok.toml write"
+                f" USD = how many USD 1 {base} buys"
             )
-        per_base = {currency: rate / table[base] for currency, rate in table.items()}
-        return cls(base, {**per_base, **(overrides or {}), base: 1.0}, as_of)
+        return cls(base, {**{currency: rate * scale for currency, rate in table.items()}, **chosen, base: 1.0}, as_of)
 
     def __contains__(self, currency: object) -> bool:
         """Tell whether amounts in ``currency`` can be converted."""

@@ -1,0 +1,30 @@
+"""Where the log is kept: a `Store` is opened by its URL."""
+
+from pathlib import Path
+
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+from features.errors import CocokError
+from service.store.base import Appended, ConflictError, Packed, Store, Stored, pack
+from service.store.sqlite import SqliteStore
+
+__all__ = ["Appended", "ConflictError", "Packed", "SqliteStore", "Store", "Stored", "open_store", "pack"]
+
+
+def open_store(url: str) -> Store:
+    """Open the log at a database URL, creating it if need be.
+
+    Args:
+        url: ``sqlite:///PATH``.
+
+    Raises:
+        CocokError: the URL is not understood, or the database cannot be used.
+    """
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise CocokError("database_url is no URL; write sqlite:///PATH") from error
+    if parsed.get_backend_name() == "sqlite" and parsed.database not in {None, "", ":memory:"}:
+        return SqliteStore(Path(str(parsed.database)))
+    raise CocokError(f"database_url {parsed.render_as_string()} is not supported; write sqlite:///PATH")

@@ -1,0 +1,129 @@
+"""What every event store promises; one suite of tests, `tests.service.store.contract`, holds them to it."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from hashlib import blake2b
+from typing import NamedTuple, Protocol
+
+from features.errors import CocokError
+from features.events import Event, encode_event, event_type, micros
+
+
+class Stored(NamedTuple):
+    """An event in its place in the log.
+
+    Attributes:
+        seq: sequence number, dense from 1.
+        known_at: running maximum of ``at`` up to here, microseconds since 1970.
+        event: the event itself.
+    """
+
+    seq: int
+    known_at: int
+    event: Event
+
+
+class Appended(NamedTuple):
+    """What became of a batch.
+
+    Attributes:
+        accepted: events that are new.
+        duplicates: events that were there already with the same content.
+        seq: last sequence number of the log after the batch.
+    """
+
+    accepted: int
+    duplicates: int
+    seq: int
+
+
+class Packed(NamedTuple):
+    """An event as a store keeps it, so that bulk work need not decode it again.
+
+    Attributes:
+        event_id: identity of the event.
+        type: name of its type.
+        at: instant, microseconds since 1970.
+        payload: canonical JSON.
+    """
+
+    event_id: str
+    type: str
+    at: int
+    payload: bytes
+
+
+class ConflictError(CocokError):
+    """Events whose id is taken by other content; nothing of their batch was kept.
+
+    Attributes:
+        event_ids: ids in conflict.
+        positions: their places in the batch, from 0.
+    """
+
+    def __init__(self, event_ids: Sequence[str], positions: Sequence[int]) -> None:
+        shown = ", ".join(event_ids[:5]) + (f" and {len(event_ids) - 5} more" if len(event_ids) > 5 else "")
+        super().__init__(
+            f"event_id already used with other content: {shown}; an event never changes, send it under a new event_id"
+        )
+        self.event_ids = list(event_ids)
+        self.positions = list(positions)
+
+
+class Store(Protocol):
+    """An append-only log of events. Safe to share between threads; several processes may open the same log."""
+
+    def append(self, events: Iterable[Event]) -> Appended:
+        """Append events in order: all or nothing, durable before it returns.
+
+        An event that is there already, in the log or earlier in ``events``, is counted as a duplicate.
+
+        Raises:
+            ConflictError: an id is taken by other content.
+        """
+        ...
+
+    def append_packed(self, rows: Iterable[Packed]) -> Appended:
+        """Append events that are packed already; else as `append`. ``rows`` is read as a stream."""
+        ...
+
+    def read(self, after: int = 0, *, before: int | None = None, batch: int = 10_000) -> Iterator[list[Stored]]:
+        """Yield events in order of sequence, in lists of at most ``batch``.
+
+        Args:
+            after: only events with a larger sequence number.
+            before: microseconds since 1970; only the longest prefix of the log whose ``known_at`` is before it.
+            batch: size of the lists, which is what is held in memory.
+        """
+        ...
+
+    def last_seq(self) -> int:
+        """Return the last sequence number, 0 for an empty log."""
+        ...
+
+    def count(self) -> int:
+        """Return the number of events."""
+        ...
+
+    def rewrite(self, seq: int, event: Event) -> None:
+        """Replace what is kept of an event, as erasure asks for.
+
+        Sequence number, ``known_at`` and the digest that recognises a duplicate stay as they are.
+
+        Raises:
+            ValueError: no event has that sequence number, or ``event`` has another id.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release the connections."""
+        ...
+
+
+def pack(event: Event) -> Packed:
+    """Return an event in the form a store keeps."""
+    return Packed(event.event_id, event_type(event), micros(event.at), encode_event(event))
+
+
+def digest(payload: bytes) -> bytes:
+    """Return 16 bytes that tell content apart; equal for equal events, as the payload is canonical."""
+    return blake2b(payload, digest_size=16).digest()

@@ -1,0 +1,181 @@
+"""The embedded store: one SQLite file, written ahead and flushed to disk before a batch is acknowledged."""
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from sqlalchemy import Connection, create_engine, event, func, select, update
+from sqlalchemy.exc import DatabaseError, IntegrityError
+
+from features.errors import CocokError
+from features.events import Event, decode_event
+from service.store import schema
+from service.store.base import Appended, ConflictError, Packed, Stored, digest, pack
+
+BUSY_SECONDS = 30
+_CHUNK = 5_000  # far below the number of parameters SQLite allows in one statement
+_INSERT = "INSERT INTO events (seq, event_id, type, known_at, digest, payload) VALUES (?, ?, ?, ?, ?, ?)"
+
+
+class SqliteStore:
+    """A `service.store.base.Store` in one file. Only one process writes at a time, others wait up to 30 seconds.
+
+    Raises:
+        CocokError: the file is no database, was made by another version, or stays locked.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        # Two threads of one process would only meet at SQLite's busy timeout, which polls; a lock wakes at once.
+        self._writing = Lock()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CocokError(f"cannot create the folder {path.parent}: {error.strerror}; set COCOK_HOME") from error
+        self._engine = create_engine(
+            f"sqlite:///{path}", isolation_level="AUTOCOMMIT", connect_args={"timeout": BUSY_SECONDS}
+        )
+        event.listen(self._engine, "connect", _configure)
+        with self._transaction() as connection:
+            self._migrate(connection)
+
+    def append(self, events: Iterable[Event]) -> Appended:
+        """Append events in order; see `service.store.base.Store.append`."""
+        return self.append_packed(map(pack, events))
+
+    def append_packed(self, rows: Iterable[Packed]) -> Appended:
+        """Append packed events in order; see `service.store.base.Store.append_packed`."""
+        stream = iter(rows)
+        accepted = taken = 0
+        with self._transaction() as connection:
+            seq, known_at = _end(connection)
+            while chunk := list(islice(stream, _CHUNK)):
+                fresh = _fresh(connection, chunk, offset=taken)
+                values = []
+                for row, mark in fresh:
+                    seq += 1
+                    known_at = max(known_at, row.at)
+                    values.append((seq, row.event_id, row.type, known_at, mark, row.payload))
+                if values:
+                    connection.exec_driver_sql(_INSERT, values)
+                accepted += len(values)
+                taken += len(chunk)
+        return Appended(accepted, taken - accepted, seq)
+
+    def read(self, after: int = 0, *, before: int | None = None, batch: int = 10_000) -> Iterator[list[Stored]]:
+        """Yield events in order of sequence; see `service.store.base.Store.read`."""
+        columns = schema.events.c
+        query = select(columns.seq, columns.known_at, columns.payload).order_by(columns.seq).limit(batch)
+        while True:
+            with self._connection() as connection:
+                rows = connection.execute(query.where(columns.seq > after)).all()
+            # The clock never runs backwards, so the first event that is too late ends the prefix.
+            found = [
+                Stored(seq, known_at, decode_event(payload))
+                for seq, known_at, payload in rows
+                if before is None or known_at < before
+            ]
+            if found:
+                yield found
+            if len(found) < batch:
+                return
+            after = found[-1].seq
+
+    def last_seq(self) -> int:
+        """Return the last sequence number, 0 for an empty log."""
+        with self._connection() as connection:
+            return _end(connection)[0]
+
+    def count(self) -> int:
+        """Return the number of events."""
+        with self._connection() as connection:
+            return connection.scalar(select(func.count()).select_from(schema.events)) or 0
+
+    def rewrite(self, seq: int, event: Event) -> None:
+        """Replace what is kept of an event; see `service.store.base.Store.rewrite`."""
+        row = pack(event)
+        columns = schema.events.c
+        with self._transaction() as connection:
+            held = connection.scalar(select(columns.event_id).where(columns.seq == seq))
+            if held != row.event_id:
+                raise ValueError(f"sequence number {seq} does not hold the event that is to be rewritten")
+            # What is overwritten must not survive in the free pages of the file.
+            connection.exec_driver_sql("PRAGMA secure_delete = ON")
+            connection.execute(
+                update(schema.events).where(columns.seq == seq).values(type=row.type, payload=row.payload)
+            )
+
+    def close(self) -> None:
+        """Release the connections."""
+        self._engine.dispose()
+
+    @contextmanager
+    def _connection(self) -> Iterator[Connection]:
+        try:
+            with self._engine.connect() as connection:
+                yield connection
+        except IntegrityError:
+            raise
+        except DatabaseError as error:
+            raise CocokError(f"the event store {self.path} cannot be used: {error.orig}") from error
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        with self._writing, self._connection() as connection:
+            # IMMEDIATE takes the write lock before the end of the log is read, so that numbers stay dense.
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            try:
+                yield connection
+            except BaseException:
+                connection.exec_driver_sql("ROLLBACK")
+                raise
+            connection.exec_driver_sql("COMMIT")
+
+    def _migrate(self, connection: Connection) -> None:
+        version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
+        if version == 0:
+            schema.metadata.create_all(connection)
+            connection.exec_driver_sql(f"PRAGMA user_version = {schema.VERSION}")
+        elif version != schema.VERSION:
+            raise CocokError(
+                f"the event store {self.path} has schema version {version}, this Cocok knows {schema.VERSION};"
+                " use the Cocok that wrote it, or export there and import here into a new COCOK_HOME"
+            )
+
+
+def _configure(connection: sqlite3.Connection, _record: Any) -> None:
+    connection.execute("PRAGMA journal_mode = WAL")
+    # In WAL mode anything less may lose acknowledged batches when the power fails.
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA cache_size = -65536")  # 64 MB: the index of ids is hit at random
+
+
+def _end(connection: Connection) -> tuple[int, int]:
+    """Return the last sequence number and the clock there; before the first event (0, 0)."""
+    columns = schema.events.c
+    row = connection.execute(select(columns.seq, columns.known_at).order_by(columns.seq.desc()).limit(1)).first()
+    return (row.seq, row.known_at) if row else (0, 0)
+
+
+def _fresh(connection: Connection, chunk: list[Packed], offset: int) -> list[tuple[Packed, bytes]]:
+    """Return the events of ``chunk`` that are not in the log, each with its digest."""
+    marks = ",".join("?" * len(chunk))
+    query = f"SELECT event_id, digest FROM events WHERE event_id IN ({marks})"  # noqa: S608  # only question marks
+    rows = connection.exec_driver_sql(query, tuple(row.event_id for row in chunk))
+    held: dict[str, bytes] = {event_id: mark for event_id, mark in rows}  # noqa: C416  # rows are no plain tuples
+    fresh, conflicts = [], []
+    for position, row in enumerate(chunk, start=offset):
+        mark = digest(row.payload)
+        found = held.setdefault(row.event_id, mark)
+        if found is mark:
+            fresh.append((row, mark))
+        elif found != mark:
+            conflicts.append((row.event_id, position))
+    if conflicts:
+        ids, positions = zip(*conflicts, strict=True)
+        raise ConflictError(ids, positions)
+    return fresh

@@ -1,0 +1,90 @@
+"""The embedded store."""
+
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from features.errors import CocokError
+from service.store import SqliteStore, Store, open_store
+from tests.service.store.contract import StoreContract, ids, view
+
+ROOT = Path(__file__).parents[3]
+
+
+class TestSqliteStore(StoreContract):
+    @pytest.fixture(autouse=True)
+    def _path(self, tmp_path: Path) -> None:
+        self.path = tmp_path / "home" / "cocok.db"
+
+    def open(self) -> Store:
+        return open_store(f"sqlite:///{self.path}")
+
+
+def test_given_any_connection_then_every_commit_is_flushed_to_disk(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "cocok.db")
+    with store._engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar_one() == 2
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar_one() == "wal"
+
+
+def test_given_another_process_writes_then_both_logs_are_one(tmp_path: Path) -> None:
+    path = tmp_path / "cocok.db"
+    store = SqliteStore(path)
+    script = (
+        "import sys; from pathlib import Path; from service.store import SqliteStore;"
+        "from tests.service.store.contract import view; store = SqliteStore(Path(sys.argv[1]));"
+        "[store.append([view(number)]) for number in range(100, 140)]"
+    )
+    with subprocess.Popen([sys.executable, "-c", script, str(path)], cwd=ROOT) as other:
+        for number in range(40):
+            store.append([view(number)])
+    assert other.returncode == 0
+    assert store.last_seq() == store.count() == 80
+    assert set(ids(store)) == {f"e{number}" for number in (*range(40), *range(100, 140))}
+
+
+def test_given_a_process_that_dies_after_append_then_the_events_survive(tmp_path: Path) -> None:
+    path = tmp_path / "cocok.db"
+    script = (
+        "import os, sys; from pathlib import Path; from service.store import SqliteStore;"
+        "from tests.service.store.contract import view;"
+        "SqliteStore(Path(sys.argv[1])).append([view(1), view(2)]); os._exit(9)"
+    )
+    assert subprocess.run([sys.executable, "-c", script, str(path)], check=False, cwd=ROOT).returncode == 9
+    assert ids(SqliteStore(path)) == ["e1", "e2"]
+
+
+def test_given_a_file_of_another_schema_then_it_is_refused_in_words(tmp_path: Path) -> None:
+    path = tmp_path / "cocok.db"
+    SqliteStore(path).close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    with pytest.raises(CocokError, match="schema version 99, this Cocok knows 1"):
+        SqliteStore(path)
+
+
+def test_given_a_file_that_is_no_database_then_it_is_refused_in_words(tmp_path: Path) -> None:
+    path = tmp_path / "cocok.db"
+    path.write_text("hello, this is no database at all" * 40)
+    with pytest.raises(CocokError, match="not a database"):
+        SqliteStore(path)
+
+
+def test_given_an_erased_text_then_the_file_no_longer_holds_it(tmp_path: Path) -> None:
+    path = tmp_path / "cocok.db"
+    store = SqliteStore(path)
+    store.append([view(1, worker="secret-name")])
+    store.rewrite(1, view(1, worker="gone"))
+    store.close()
+    kept = b"".join(file.read_bytes() for file in tmp_path.iterdir())
+    assert b"gone" in kept
+    assert b"secret-name" not in kept
+
+
+@pytest.mark.parametrize("url", ["nonsense", "mysql://host/db", "sqlite://", "sqlite:///:memory:"])
+def test_given_an_unsupported_url_then_the_error_says_what_is_supported(url: str) -> None:
+    with pytest.raises(CocokError, match=r"write sqlite:///PATH"):
+        open_store(url)
