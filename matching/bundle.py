@@ -1,0 +1,245 @@
+"""The model bundle: all that serving needs of a trained model, in a folder without pickle.
+
+```
+bundle.json      what it is: format, time of creation, columns, fingerprints, range of the data, metrics, checksums
+ranker.txt       LightGBM, as text
+p_accept.txt     LightGBM, as text; optional
+p_approve.txt    LightGBM, as text; optional
+arrays.npz       the knots of the calibrations
+```
+
+Two bundles of the same content have the same bytes but for ``created_at``.
+"""
+
+import hashlib
+import json
+import math
+import shutil
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import lightgbm as lgb
+import numpy as np
+from numpy.typing import NDArray
+
+from features.errors import CocokError
+from matching.calibration import CalibratedModel, Calibration, predict_rows
+
+FORMAT = 1
+"""Version of the layout; another is refused."""
+
+_MANIFEST = "bundle.json"
+_ARRAYS = "arrays.npz"
+_OUTCOMES = ("p_accept", "p_approve")
+
+Metrics = Mapping[str, Mapping[str, float]]
+"""Name of a metric -> ``value``, ``low`` and ``high``."""
+
+
+class BundleError(CocokError):
+    """A bundle that must not be served; the message says which check failed and what to do."""
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+@dataclass(frozen=True, eq=False)
+class Bundle:
+    """A trained model with what it was trained on.
+
+    Attributes:
+        ranker: orders the rows of a list.
+        feature_names: name of each column, in order.
+        features_fingerprint: of the feature spec the model was trained with.
+        rates_fingerprint: of the currency rates it was trained with.
+        since: first instant of the lists trained on, microseconds since 1970.
+        until: end of the lists trained on, exclusive, microseconds since 1970.
+        metrics: what training reported.
+        accept: probability that a listed task is accepted; None if it could not be fitted.
+        approve: probability that submitted work is approved; None if it could not be fitted.
+        created_at: RFC 3339, UTC.
+    """
+
+    ranker: lgb.Booster
+    feature_names: tuple[str, ...]
+    features_fingerprint: str
+    rates_fingerprint: str
+    since: int
+    until: int
+    metrics: Metrics = field(default_factory=dict)
+    accept: CalibratedModel | None = None
+    approve: CalibratedModel | None = None
+    created_at: str = field(default_factory=_now)
+
+    def score(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return the score of each row of ``features`` (rows x columns); comparable within a list only.
+
+        Raises:
+            ValueError: another number of columns than the model has.
+        """
+        return predict_rows(self.ranker, features)
+
+    def p_accept(self, features: NDArray[np.float32]) -> NDArray[np.float64] | None:
+        """Return P(accepted | listed) of each row, or None if the bundle has no such model."""
+        return None if self.accept is None else self.accept.predict(features)
+
+    def p_approve(self, features: NDArray[np.float32]) -> NDArray[np.float64] | None:
+        """Return P(approved | submitted) of each row, or None if the bundle has no such model."""
+        return None if self.approve is None else self.approve.predict(features)
+
+    def save(self, folder: Path) -> None:
+        """Write the bundle; the folder appears complete or not at all.
+
+        Raises:
+            BundleError: the folder exists already; a bundle is never changed.
+        """
+        if folder.exists():
+            raise BundleError(f"{folder} exists already, and a bundle is never changed: choose another folder")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")
+        unfinished.mkdir()
+        try:
+            for name, content in self._files().items():
+                (unfinished / name).write_bytes(content)
+            unfinished.rename(folder)
+        except BaseException:
+            shutil.rmtree(unfinished, ignore_errors=True)
+            raise
+
+    @classmethod
+    def load(cls, folder: Path, *, expected_features: str, expected_rates: str) -> "Bundle":
+        """Read a bundle and check it.
+
+        Args:
+            folder: as written by `save`.
+            expected_features: fingerprint of the feature spec in use.
+            expected_rates: fingerprint of the currency rates in use.
+
+        Raises:
+            BundleError: a file is missing or damaged, the format is unknown, or a fingerprint is another.
+        """
+        manifest = _manifest(folder)
+        try:
+            _match(folder, "the features", manifest["features_fingerprint"], expected_features)
+            _match(folder, "the currency rates", manifest["rates_fingerprint"], expected_rates)
+            files = {name: _verified(folder / name, digest) for name, digest in manifest["checksums"].items()}
+            models = {name: lgb.Booster(model_str=files[f"{name}.txt"].decode()) for name in manifest["models"]}
+            with np.load(BytesIO(files[_ARRAYS]), allow_pickle=False) as arrays:
+                outcomes = {
+                    name: CalibratedModel(models[name], Calibration(arrays[f"{name}.x"], arrays[f"{name}.y"]))
+                    for name in _OUTCOMES
+                    if name in models
+                }
+            bundle = cls(
+                ranker=models["ranker"],
+                feature_names=tuple(manifest["feature_names"]),
+                features_fingerprint=manifest["features_fingerprint"],
+                rates_fingerprint=manifest["rates_fingerprint"],
+                since=manifest["since"],
+                until=manifest["until"],
+                metrics=_read_metrics(manifest["metrics"]),
+                accept=outcomes.get("p_accept"),
+                approve=outcomes.get("p_approve"),
+                created_at=manifest["created_at"],
+            )
+        except (KeyError, TypeError, AttributeError, ValueError, lgb.basic.LightGBMError) as error:
+            raise _damaged(folder, f"its content does not fit together ({error})") from error
+        for name, model in models.items():
+            if model.num_feature() != len(bundle.feature_names):
+                raise _damaged(folder, f"{name} has another number of columns than {_MANIFEST} names")
+        return bundle
+
+    def _files(self) -> dict[str, bytes]:
+        outcomes = {"p_accept": self.accept, "p_approve": self.approve}
+        fitted = {name: model for name, model in outcomes.items() if model is not None}
+        boosters = {"ranker": self.ranker, **{name: model.booster for name, model in fitted.items()}}
+        files = {f"{name}.txt": booster.model_to_string().encode() for name, booster in boosters.items()}
+        files[_ARRAYS] = _packed({name: model.calibration for name, model in fitted.items()})
+        manifest = {
+            "format": FORMAT,
+            "created_at": self.created_at,
+            "feature_names": self.feature_names,
+            "features_fingerprint": self.features_fingerprint,
+            "rates_fingerprint": self.rates_fingerprint,
+            "since": self.since,
+            "until": self.until,
+            "metrics": _written_metrics(self.metrics),
+            "models": list(boosters),
+            "checksums": {name: _digest(content) for name, content in files.items()},
+        }
+        return {**files, _MANIFEST: json.dumps(manifest, indent=2, allow_nan=False, ensure_ascii=False).encode()}
+
+
+def _packed(calibrations: Mapping[str, Calibration]) -> bytes:
+    arrays: dict[str, Any] = {}
+    for name, calibration in calibrations.items():
+        arrays |= {f"{name}.x": calibration.x, f"{name}.y": calibration.y}
+    buffer = BytesIO()
+    np.savez(buffer, allow_pickle=False, **arrays)
+    return buffer.getvalue()
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    try:
+        read: object = json.loads((folder / _MANIFEST).read_bytes())
+    except FileNotFoundError:
+        raise BundleError(
+            f"{folder} is not a model bundle ({_MANIFEST} is missing): train, or fetch it again"
+        ) from None
+    except ValueError as error:
+        raise _damaged(folder, f"{_MANIFEST} cannot be read ({error})") from error
+    manifest = read if isinstance(read, dict) else {}
+    version = manifest.get("format")
+    if version != FORMAT:
+        raise BundleError(
+            f"the bundle {folder} has format {version}, this Cocok reads format {FORMAT}: train a new model, "
+            "or use the Cocok that wrote it"
+        )
+    return manifest
+
+
+def _match(folder: Path, what: str, found: str, expected: str) -> None:
+    if found != expected:
+        raise BundleError(
+            f"the model in {folder} was trained with another version of {what} ({found}) than the one in use "
+            f"({expected}): train a new model, or restore what it was trained with"
+        )
+
+
+def _verified(path: Path, digest: str) -> bytes:
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise _damaged(path.parent, f"{path.name} is missing") from None
+    if _digest(content) != digest:
+        raise _damaged(path.parent, f"{path.name} does not have its checksum")
+    return content
+
+
+def _damaged(folder: Path, how: str) -> BundleError:
+    return BundleError(f"the bundle {folder} is damaged, {how}: fetch it again, or train a new model")
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _written_metrics(metrics: Metrics) -> dict[str, dict[str, float | None]]:
+    """JSON has no NaN: a metric without a value is null."""
+    return {
+        name: {part: None if math.isnan(number) else number for part, number in parts.items()}
+        for name, parts in metrics.items()
+    }
+
+
+def _read_metrics(written: Mapping[str, Mapping[str, float | None]]) -> Metrics:
+    return {
+        name: {part: math.nan if number is None else number for part, number in parts.items()}
+        for name, parts in written.items()
+    }
