@@ -4,7 +4,6 @@
 """
 
 import re
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, get_args
 
@@ -322,6 +321,14 @@ Event = (
 )
 
 EVENT_TYPES: dict[str, type[Event]] = {_type_name(kind.__name__): kind for kind in get_args(Event)}
+_MONEY_FIELDS: dict[type[Event], tuple[str, ...]] = {
+    WorkerUpdated: ("expected_hourly", "min_reward"),
+    TaskPosted: ("reward",),
+    TaskUpdated: ("reward",),
+    FeedServed: ("min_reward",),
+    AssignmentApproved: ("bonus",),
+    AssignmentRejected: ("bonus",),
+}
 _TYPE_NAMES = {kind: name for name, kind in EVENT_TYPES.items()}
 
 
@@ -330,20 +337,14 @@ def event_type(event: Event) -> str:
     return _TYPE_NAMES[type(event)]
 
 
-def moneys(event: Event) -> Iterator[Money]:
-    """Yield every amount of money in an event."""
-    match event:
-        case WorkerUpdated():
-            found: tuple[Money | UnsetType | None, ...] = (event.expected_hourly, event.min_reward)
-        case TaskPosted() | TaskUpdated():
-            found = (event.reward,)
-        case FeedServed(context=FeedContext() as context):
-            found = (context.min_reward,)
-        case AssignmentApproved() | AssignmentRejected():
-            found = (event.bonus,)
-        case _:
-            return
-    yield from (money for money in found if isinstance(money, Money))
+def moneys(event: Event) -> tuple[Money, ...]:
+    """Return every amount of money in an event."""
+    fields = _MONEY_FIELDS.get(type(event))
+    holder = event.context if isinstance(event, FeedServed) else event
+    if fields is None or holder is None:
+        return ()
+    found = (getattr(holder, field, None) for field in fields)
+    return tuple(money for money in found if isinstance(money, Money))
 
 
 def _decode_hook(kind: type, raw: Any) -> Any:

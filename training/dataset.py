@@ -19,6 +19,7 @@ class TrainingSet:
         times: int64, lists; instant of the list in microseconds since 1970, non-decreasing.
         tasks: int32, rows; dense index of the task.
         positions: int32, rows; position in the list as served, 1-based.
+        maturity: how long after a list its outcomes were waited for, in microseconds.
     """
 
     features: NDArray[np.float32]
@@ -29,6 +30,7 @@ class TrainingSet:
     times: NDArray[np.int64]
     tasks: NDArray[np.int32]
     positions: NDArray[np.int32]
+    maturity: int = 0
 
     def __len__(self) -> int:
         """Return the number of lists."""
@@ -55,4 +57,5 @@ class TrainingSet:
             times=self.times[lists],
             tasks=self.tasks[rows],
             positions=self.positions[rows],
+            maturity=self.maturity,
         )

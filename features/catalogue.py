@@ -1,0 +1,66 @@
+"""What is known of workers and tasks by name: external ids, declared profiles, postings as their requesters wrote."""
+
+import msgspec
+
+from features.events import TaskPosted, WorkerUpdated
+from features.requirements_shape import Requirements
+from features.vocabulary import UNKNOWN, Vocabulary
+
+
+class Signature(msgspec.Struct, frozen=True):
+    """Who may take a task: what is the same for every task of a batch, so that it is evaluated once.
+
+    Empty sets allow everybody. Languages are primary subtags in lower case, countries in upper case.
+    """
+
+    languages: frozenset[str]
+    countries: frozenset[str]
+    devices: frozenset[str]
+    requirements: Requirements | None
+
+
+class Catalogue:
+    """Names, and the part of profiles and postings that is not numbers.
+
+    Attributes:
+        workers, tasks, requesters, labels: external id <-> dense index; labels are ``kind:name``.
+        profiles: worker index -> the profile in force.
+        postings: task index -> the posting in force, updates applied.
+        signatures: every distinct signature, in order of appearance.
+    """
+
+    def __init__(self) -> None:
+        self.workers = Vocabulary()
+        self.tasks = Vocabulary()
+        self.requesters = Vocabulary()
+        self.labels = Vocabulary()
+        self.profiles: dict[int, WorkerUpdated] = {}
+        self.postings: dict[int, TaskPosted] = {}
+        self.signatures: list[Signature] = []
+        self._signature_index: dict[Signature, int] = {}
+
+    def signature_of(self, posting: TaskPosted) -> int:
+        """Return the index of the signature of a posting, adding it if it is new."""
+        signature = Signature(
+            frozenset(primary_language(tag) for tag in posting.languages or ()),
+            frozenset(country.upper() for country in posting.countries or ()),
+            frozenset(device.casefold() for device in posting.devices or ()),
+            posting.requirements,
+        )
+        index = self._signature_index.get(signature)
+        if index is None:
+            index = self._signature_index[signature] = len(self.signatures)
+            self.signatures.append(signature)
+        return index
+
+    def erase_worker(self, external: str) -> int:
+        """Forget a worker's name and profile; return the index the worker had, or ``UNKNOWN``."""
+        index = self.workers.forget(external)
+        if index != UNKNOWN:
+            self.profiles.pop(index, None)
+        return index
+
+
+def primary_language(tag: str) -> str:
+    """Return the primary subtag of a BCP 47 tag: a task in ``en`` suits a speaker of ``en-GB``."""
+    return tag.split("-", 1)[0].lower()

@@ -1,0 +1,219 @@
+"""From events to a batch of columns: ids become dense, money becomes the base currency, text becomes tokens."""
+
+from collections.abc import Callable, Iterable, Mapping
+from math import nan
+from typing import Any
+
+import msgspec
+import numpy as np
+from sklearn.utils import murmurhash3_32
+
+from features import batch as kinds
+from features import events as ev
+from features.batch import EVENT, PROFILES, Batch
+from features.catalogue import Catalogue, primary_language
+from features.layout import FACTS, FOREVER, LANGUAGES, SKILLS, UNLIMITED
+from features.money import Money, Rates
+from features.text import content_tokens, token
+
+SAMPLED = "sampled"
+"""The policy of a list that was reconstructed for training and never shown: it changes no state."""
+
+Row = tuple[int, int, int, int, float, int, int, int]
+"""kind, worker, task, requester, value, detail, start, stop of an event."""
+
+
+class Encoder:
+    """Turns stored events into batches, giving dense indices to ids as they appear."""
+
+    def __init__(self, catalogue: Catalogue, rates: Rates) -> None:
+        self._catalogue = catalogue
+        self._rates = rates
+        self._encoders: dict[type, Callable[[Any], Row]] = {
+            ev.WorkerUpdated: self._profile,
+            ev.WorkerErased: self._erased,
+            ev.TaskPosted: self._posted,
+            ev.TaskUpdated: self._updated,
+            ev.TaskClosed: self._closed,
+            ev.FeedServed: self._served,
+            ev.FeedShown: lambda _: _nothing(),
+            ev.RequesterRated: self._requester_rated,
+            ev.WorkerRated: self._worker_rated,
+            ev.AssignmentSubmitted: self._submitted,
+        }
+        for event_type, kind in (
+            (ev.TaskViewed, kinds.VIEWED),
+            (ev.TaskSaved, kinds.SAVED),
+            (ev.TaskHidden, kinds.HIDDEN),
+            (ev.AssignmentAccepted, kinds.ACCEPTED),
+            (ev.AssignmentReturned, kinds.RETURNED),
+            (ev.AssignmentAbandoned, kinds.ABANDONED),
+            (ev.AssignmentApproved, kinds.APPROVED),
+            (ev.AssignmentRejected, kinds.REJECTED),
+        ):
+            self._encoders[event_type] = self._deed(kind)
+        self._clear()
+
+    def _clear(self) -> None:
+        self._item_tasks: list[int] = []
+        self._facts: list[tuple[Any, ...]] = []
+        self._tokens: list[tuple[int, int, float]] = []
+        self._profiles: list[tuple[Any, ...]] = []
+        self._skills: list[tuple[int, float]] = []
+
+    def encode(self, stored: Iterable[tuple[int, int, ev.Event]]) -> Batch:
+        """Encode events given as (sequence number, ``known_at`` in microseconds, event).
+
+        Raises:
+            CocokError: an amount is in a currency without a rate.
+        """
+        self._clear()
+        rows = []
+        for seq, known_at, event in stored:
+            kind, *rest = self._encoders[type(event)](event)
+            rows.append((seq, known_at, kind, *rest))
+        token_rows, token_kinds, token_weights = zip(*self._tokens, strict=True) if self._tokens else ((), (), ())
+        skill_rows, skill_levels = zip(*self._skills, strict=True) if self._skills else ((), ())
+        return Batch(
+            events=np.array(rows, EVENT),
+            item_tasks=np.array(self._item_tasks, np.int32),
+            facts=np.array(self._facts, FACTS),
+            token_rows=np.array(token_rows, np.int32),
+            token_kinds=np.array(token_kinds, np.uint8),
+            token_weights=np.array(token_weights, np.float32),
+            profiles=np.array(self._profiles, PROFILES),
+            skill_rows=np.array(skill_rows, np.int32),
+            skill_levels=np.array(skill_levels, np.float32),
+        )
+
+    def _deed(self, kind: int) -> Callable[[Any], Row]:
+        workers, tasks = self._catalogue.workers, self._catalogue.tasks
+
+        def encode(event: Any) -> Row:
+            return kind, workers.add(event.worker_id), tasks.add(event.task_id), 0, nan, 0, 0, 0
+
+        return encode
+
+    def _submitted(self, event: ev.AssignmentSubmitted) -> Row:
+        minutes = nan if event.work_seconds is None else event.work_seconds / 60
+        worker, task = self._catalogue.workers.add(event.worker_id), self._catalogue.tasks.add(event.task_id)
+        return kinds.SUBMITTED, worker, task, 0, minutes, 0, 0, 0
+
+    def _requester_rated(self, event: ev.RequesterRated) -> Row:
+        worker, requester = (
+            self._catalogue.workers.add(event.worker_id),
+            self._catalogue.requesters.add(event.requester_id),
+        )
+        return kinds.REQUESTER_RATED, worker, 0, requester, float(event.rating), 0, 0, 0
+
+    def _worker_rated(self, event: ev.WorkerRated) -> Row:
+        worker, requester = (
+            self._catalogue.workers.add(event.worker_id),
+            self._catalogue.requesters.add(event.requester_id),
+        )
+        return kinds.WORKER_RATED, worker, 0, requester, float(event.rating), 0, 0, 0
+
+    def _erased(self, event: ev.WorkerErased) -> Row:
+        # The row of the erased worker stays behind without a name; the id, should it come back, starts anew.
+        self._catalogue.erase_worker(event.worker_id)
+        return _nothing()
+
+    def _closed(self, event: ev.TaskClosed) -> Row:
+        return kinds.CLOSED, 0, self._catalogue.tasks.add(event.task_id), 0, nan, 0, 0, 0
+
+    def _served(self, event: ev.FeedServed) -> Row:
+        if event.policy == SAMPLED:
+            return _nothing()
+        start = len(self._item_tasks)
+        add = self._catalogue.tasks.add
+        self._item_tasks.extend([add(item.task_id) for item in event.items])
+        worker = self._catalogue.workers.add(event.worker_id)
+        return kinds.SERVED, worker, 0, 0, nan, 0, start, len(self._item_tasks)
+
+    def _profile(self, event: ev.WorkerUpdated) -> Row:
+        worker = self._catalogue.workers.add(event.worker_id)
+        self._catalogue.profiles[worker] = event
+        label = self._catalogue.labels.add
+        start = len(self._skills)
+        self._skills.extend((token("skill", name), level) for name, level in _levels(event.skills).items())
+        languages = [label(f"language:{primary_language(tag)}") for tag in event.languages or ()]
+        self._profiles.append(
+            (
+                _padded(languages, LANGUAGES),
+                label(f"country:{event.country}") if event.country else 0,
+                self._money(event.expected_hourly),
+                self._money(event.min_reward),
+                _number(event.session_minutes),
+            )
+        )
+        return kinds.PROFILE, worker, 0, 0, nan, len(self._profiles) - 1, start, len(self._skills)
+
+    def _posted(self, event: ev.TaskPosted) -> Row:
+        return self._task(kinds.POSTED, event)
+
+    def _updated(self, event: ev.TaskUpdated) -> Row:
+        task = self._catalogue.tasks.add(event.task_id)
+        posting = self._catalogue.postings.get(task)
+        if posting is None:
+            return _nothing()
+        return self._task(kinds.UPDATED, msgspec.structs.replace(posting, **_changes(event)))
+
+    def _task(self, kind: int, posting: ev.TaskPosted) -> Row:
+        catalogue = self._catalogue
+        task = catalogue.tasks.add(posting.task_id)
+        catalogue.postings[task] = posting
+        label = catalogue.labels.add
+        skills = posting.skills or ()
+        skill_tokens = list(dict.fromkeys(token("skill", name) for name in skills))[:SKILLS]
+        start = len(self._tokens)
+        self._tokens.extend(content_tokens(skills, posting.keywords or (), posting.title, posting.description))
+        languages = [label(f"language:{primary_language(tag)}") for tag in posting.languages or ()]
+        order: int = murmurhash3_32(posting.task_id, positive=True)
+        self._facts.append(
+            (
+                catalogue.requesters.add(posting.requester_id),
+                label(f"category:{posting.category}") if posting.category else 0,
+                catalogue.signature_of(posting),
+                token("category", posting.category) if posting.category else -1,
+                token("requester", posting.requester_id),
+                token("group", posting.group_id) if posting.group_id else -1,
+                UNLIMITED if posting.slots is None else posting.slots,
+                posting.per_worker_limit,
+                self._money(posting.reward),
+                _number(posting.estimated_minutes),
+                _number(posting.time_limit_minutes),
+                FOREVER if posting.expires_at is None else ev.micros(posting.expires_at),
+                order,
+                _padded(languages, LANGUAGES),
+                len(skill_tokens),
+                _padded(skill_tokens, SKILLS),
+            )
+        )
+        return kind, 0, task, 0, nan, len(self._facts) - 1, start, len(self._tokens)
+
+    def _money(self, money: Money | None) -> float:
+        return nan if money is None else self._rates.convert(money)
+
+
+def _nothing() -> Row:
+    return kinds.NOTHING, 0, 0, 0, nan, 0, 0, 0
+
+
+def _number(value: float | None) -> float:
+    return nan if value is None else value
+
+
+def _padded(values: list[int], size: int) -> list[int]:
+    return (values + [0] * size)[:size]
+
+
+def _levels(skills: Iterable[str] | Mapping[str, float] | None) -> dict[str, float]:
+    """Return skill -> level; a skill without a level is held in full."""
+    if isinstance(skills, Mapping):
+        return dict(skills)
+    return dict.fromkeys(skills or (), 1.0)
+
+
+def _changes(event: ev.TaskUpdated) -> dict[str, Any]:
+    names = (field for field in event.__struct_fields__ if field not in ("event_id", "at", "task_id"))
+    return {name: value for name in names if (value := getattr(event, name)) is not msgspec.UNSET}

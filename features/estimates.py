@@ -1,0 +1,75 @@
+"""Smoothed estimates of what is uncertain: how long a task takes, how likely it is approved, how fast a count decays.
+
+They are counts with a prior, never a learned model: the same numbers when training replays the log and when serving.
+"""
+
+import math
+
+from features.jit import kernel
+from features.layout import NEVER, Arrays, Record
+
+SECOND = 1_000_000
+HOUR = 3600 * SECOND
+DAY = 24 * HOUR
+SLOW = 30 * DAY
+FAST = 3 * DAY
+_YEAR_2000 = 946_684_800 * SECOND
+
+APPROVAL_PRIOR = 0.9
+"""Share of submissions approved where nothing is known; Hara et al. (2018) report rejections of well under a tenth."""
+
+
+@kernel
+def seconds(instant: int) -> int:
+    """Return an instant (microseconds since 1970) in whole seconds since 2000, which fit 32 bits until 2068."""
+    return (instant - _YEAR_2000) // SECOND
+
+
+@kernel
+def decay(since: int, now: int, half_life: int) -> float:
+    """Return what is left of 1 after ``now - since`` microseconds; a clock that runs back leaves 1."""
+    if since == NEVER or now <= since:
+        return 1.0
+    return 2.0 ** (-(now - since) / half_life)
+
+
+@kernel
+def decay_seconds(since: int, now: int, half_life: int) -> float:
+    """Return what is left of 1, with both instants in seconds and the half-life in microseconds."""
+    if now <= since:
+        return 1.0
+    return 2.0 ** (-(now - since) / (half_life // SECOND))
+
+
+@kernel
+def smoothed(positive: float, negative: float, prior: float, strength: float) -> float:
+    """Return a rate with a beta prior worth ``strength`` observations."""
+    return (positive + strength * prior) / (positive + negative + strength)
+
+
+@kernel
+def market_approval(s: Arrays) -> float:
+    """Return the market's share of submissions approved."""
+    market = s.market[0]
+    return smoothed(market.approved, market.rejected, APPROVAL_PRIOR, 10.0)
+
+
+@kernel
+def usual_log_minutes(s: Arrays, task: Record) -> float:
+    """Return the log of the minutes a task takes workers in general, or NaN where nothing tells.
+
+    Experience with the task itself outweighs what its requester states, and that outweighs tasks of the same content.
+    """
+    market = s.market[0]
+    expected = math.log(task.facts.stated_minutes)
+    if math.isnan(expected):
+        if market.minutes_count == 0.0:
+            return math.nan
+        expected = market.minutes / market.minutes_count
+        total, count = 3.0 * expected, 3.0
+        for k in range(task.n_tokens):
+            record = s.tokens[task.tokens[k]]
+            total += task.weights[k] * record.minutes
+            count += task.weights[k] * record.minutes_count
+        expected = total / count
+    return (3.0 * expected + task.minutes) / (3.0 + task.minutes_count)

@@ -1,0 +1,275 @@
+"""The shape of the market's state: flat record arrays, so that one compiled fold can write and many readers can read.
+
+Times are microseconds since 1970 unless a name says otherwise; money is in the base currency; missing is NaN. A field
+that ends in ``_slow`` or ``_fast`` is a decayed sum, true at the record's own ``at``; it is brought to the present when
+it is read, never by reading.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+TOKENS = 16
+"""Content tokens kept for a task: its heaviest ones. On a real log 12 to 16 rank as well as all of them."""
+
+SKILLS = 16
+"""Skills of a task that count for coverage."""
+
+LANGUAGES = 4
+"""Languages of a task, and of a worker, that count."""
+
+HOUR_BINS = 8
+"""Bins of three hours in which the daily rhythm of a worker is counted."""
+
+REFERENCE = 256
+"""Open tasks that list-relative features refer to at the most."""
+
+NEVER = np.iinfo(np.int64).min
+"""The instant of what has not happened."""
+
+FOREVER = np.iinfo(np.int64).max
+"""The instant of what will not happen."""
+
+UNLIMITED = -1
+"""The number of slots of a task that never fills."""
+
+Record = Any
+"""A record of one of the arrays below, as a kernel sees it: fields are attributes."""
+
+FACTS = np.dtype(
+    [
+        ("requester", "i4"),
+        ("category", "i4"),
+        ("signature", "i4"),
+        ("category_token", "i4"),
+        ("requester_token", "i4"),
+        ("group_token", "i4"),
+        ("slots", "i4"),
+        ("per_worker_limit", "i4"),
+        ("reward", "f8"),
+        ("stated_minutes", "f4"),
+        ("limit_minutes", "f4"),
+        ("expires", "i8"),
+        ("order", "u4"),
+        ("languages", "i4", (LANGUAGES,)),
+        ("n_skills", "i4"),
+        ("skills", "i4", (SKILLS,)),
+    ],
+    align=True,
+)
+"""What a requester says of a task. ``order`` is a hash of the id: by it, a sample of the open tasks is drawn."""
+
+TASK = np.dtype(
+    [
+        ("facts", FACTS),
+        ("posted", "i8"),
+        ("closed", "i4"),
+        ("open_at", "i4"),
+        ("n_tokens", "i4"),
+        ("tokens", "i4", (TOKENS,)),
+        ("kinds", "u1", (TOKENS,)),
+        ("weights", "f4", (TOKENS,)),
+        ("occupied", "i4"),
+        ("accepted", "i4"),
+        ("submitted", "i4"),
+        ("approved", "i4"),
+        ("rejected", "i4"),
+        ("given_up", "i4"),
+        ("viewed", "i4"),
+        ("served", "i4"),
+        ("at", "i8"),
+        ("served_fast", "f4"),
+        ("minutes", "f4"),
+        ("minutes_count", "f4"),
+    ],
+    align=True,
+)
+"""A task: its facts, its content tokens with weights of unit length, and what happened to it. ``open_at`` is its place
+in the open-task index, -1 when it is not there; ``minutes`` the sum of log minutes of work."""
+
+WORKER = np.dtype(
+    [
+        ("first_seen", "i8"),
+        ("profile", "i4"),
+        ("n_skills", "i4"),
+        ("languages", "i4", (LANGUAGES,)),
+        ("country", "i4"),
+        ("expected_hourly", "f8"),
+        ("min_reward", "f8"),
+        ("session_minutes", "f4"),
+        ("accepted", "f4"),
+        ("submitted", "f4"),
+        ("approved", "f4"),
+        ("rejected", "f4"),
+        ("given_up", "f4"),
+        ("rating", "f4"),
+        ("ratings", "f4"),
+        ("speed", "f4"),
+        ("speed_count", "f4"),
+        ("last_accept", "i8"),
+        ("at", "i8"),
+        ("accepted_slow", "f4"),
+        ("accepted_fast", "f4"),
+        ("served_fast", "f4"),
+        ("paid_slow", "f4"),
+        ("reward_slow", "f4"),
+        ("timed_slow", "f4"),
+        ("hourly_slow", "f4"),
+        ("hours_slow", "f4", (HOUR_BINS,)),
+    ],
+    align=True,
+)
+"""A worker. ``profile`` numbers the declared profile in force: a declared skill of another number no longer counts.
+``reward_slow / paid_slow`` is the mean log reward of what was taken, ``hourly_slow / timed_slow`` of its stated hourly
+pay, ``speed`` the sum of log(minutes taken / minutes usual)."""
+
+TOKEN = np.dtype(
+    [
+        ("at", "i8"),
+        ("documents", "f4"),
+        ("posted_slow", "f4"),
+        ("posted_fast", "f4"),
+        ("taken_slow", "f4"),
+        ("taken_fast", "f4"),
+        ("newcomer_slow", "f4"),
+        ("paid_slow", "f4"),
+        ("reward_slow", "f4"),
+        ("minutes", "f4"),
+        ("minutes_count", "f4"),
+        ("approved", "f4"),
+        ("rejected", "f4"),
+    ],
+    align=True,
+)
+"""The market's experience with a token; ``posted``, ``taken`` and ``newcomer`` are sums of the token's weights in the
+tasks posted, taken, and taken by newcomers."""
+
+REQUESTER = np.dtype(
+    [
+        ("posted", "f4"),
+        ("accepted", "f4"),
+        ("submitted", "f4"),
+        ("approved", "f4"),
+        ("rejected", "f4"),
+        ("given_up", "f4"),
+        ("rating", "f4"),
+        ("ratings", "f4"),
+        ("approval_hours", "f4"),
+        ("approvals_timed", "f4"),
+    ],
+    align=True,
+)
+"""A requester, as workers have found them; ``approval_hours`` is the sum of log hours from submission to approval."""
+
+MARKET = np.dtype(
+    [
+        ("clock", "i8"),
+        ("seq", "i8"),
+        ("n_open", "i4"),
+        ("n_reference", "i4"),
+        ("n_expiring", "i4"),
+        ("n_tastes", "i8"),
+        ("n_dealings", "i8"),
+        ("at", "i8"),
+        ("documents", "f4"),
+        ("posted_slow", "f4"),
+        ("posted_fast", "f4"),
+        ("taken_slow", "f4"),
+        ("taken_fast", "f4"),
+        ("newcomer_slow", "f4"),
+        ("minutes", "f4"),
+        ("minutes_count", "f4"),
+        ("approved", "f4"),
+        ("rejected", "f4"),
+        ("given_up", "f4"),
+        ("accepted", "f4"),
+    ],
+    align=True,
+)
+"""The market as a whole, in an array of one record. ``clock`` is ``known_at`` of the last event, ``seq`` its number."""
+
+TASTE = np.dtype(
+    [
+        ("at", "i4"),
+        ("took_slow", "f4"),
+        ("took_fast", "f4"),
+        ("approved", "f4"),
+        ("rejected", "f4"),
+        ("level", "f4"),
+        ("profile", "i4"),
+    ],
+    align=True,
+)
+"""A worker and a token. ``at`` is in seconds; ``level`` is declared, and holds while ``profile`` is the worker's."""
+
+DEALING = np.dtype(
+    [
+        ("served_at", "i4"),
+        ("submitted_at", "i4"),
+        ("served", "u2"),
+        ("accepted", "u2"),
+        ("submitted", "u2"),
+        ("settled", "u2"),
+        ("returned", "u2"),
+        ("abandoned", "u2"),
+        ("viewed", "u1"),
+        ("saved", "u1"),
+        ("hidden", "u1"),
+    ],
+    align=True,
+)
+"""A worker and a task; the two instants are in seconds. Counts are of assignments."""
+
+
+class Arrays(NamedTuple):
+    """The whole state, as the kernels take it. Each array is of the record type of its name, but the plain ones."""
+
+    market: NDArray[np.void]
+    workers: NDArray[np.void]
+    tasks: NDArray[np.void]
+    requesters: NDArray[np.void]
+    tokens: NDArray[np.void]
+    taste_keys: NDArray[np.uint64]
+    tastes: NDArray[np.void]
+    dealing_keys: NDArray[np.uint64]
+    dealings: NDArray[np.void]
+    open_tasks: NDArray[np.int32]
+    reference: NDArray[np.int32]
+    expiring: NDArray[np.int64]
+    expiring_tasks: NDArray[np.int32]
+
+
+BLANK: dict[np.dtype[np.void], dict[str, float]] = {
+    FACTS: {
+        "reward": np.nan,
+        "stated_minutes": np.nan,
+        "limit_minutes": np.nan,
+        "expires": FOREVER,
+        "slots": UNLIMITED,
+    },
+    TASK: {"posted": NEVER, "open_at": -1, "at": NEVER},
+    WORKER: {
+        "first_seen": NEVER,
+        "last_accept": NEVER,
+        "at": NEVER,
+        "expected_hourly": np.nan,
+        "min_reward": np.nan,
+        "session_minutes": np.nan,
+    },
+    TOKEN: {"at": NEVER},
+    REQUESTER: {},
+    MARKET: {"clock": NEVER, "at": NEVER},
+}
+"""Values of a blank record where they are not zero."""
+
+
+def blank(dtype: np.dtype[np.void], rows: int) -> NDArray[np.void]:
+    """Return ``rows`` records of what nothing is known of."""
+    array = np.zeros(rows, dtype)
+    for field, value in BLANK[dtype].items():
+        array[field] = value
+    if dtype is TASK:
+        for field, value in BLANK[FACTS].items():
+            array["facts"][field] = value
+    return array

@@ -1,0 +1,130 @@
+"""The open-task index: which tasks are open now, and a fixed sample of those with a slot left.
+
+The sample is what list-relative features refer to: all tasks with a slot left while there are at most ``REFERENCE`` of
+them, else those whose id has the smallest hashes. It depends on the market alone, never on who asks or what is shown.
+"""
+
+from features.jit import kernel
+from features.layout import NEVER, REFERENCE, Arrays, Record
+
+
+@kernel
+def is_open(task: Record, now: int) -> bool:
+    """Tell whether a task is open at an instant: posted, not closed, not expired. It may be full."""
+    return task.posted != NEVER and task.closed == 0 and task.facts.expires > now
+
+
+@kernel
+def is_full(task: Record) -> bool:
+    """Tell whether every slot of a task is taken."""
+    return task.facts.slots >= 0 and task.occupied >= task.facts.slots
+
+
+@kernel
+def settle(s: Arrays, index: int) -> None:
+    """Bring the index up to date with a task that changed."""
+    task = s.tasks[index]
+    market = s.market[0]
+    opened = is_open(task, market.clock)
+    if opened and task.open_at < 0:
+        task.open_at = market.n_open
+        s.open_tasks[market.n_open] = index
+        market.n_open += 1
+    elif not opened and task.open_at >= 0:
+        market.n_open -= 1
+        last = s.open_tasks[market.n_open]
+        s.open_tasks[task.open_at] = last
+        s.tasks[last].open_at = task.open_at
+        task.open_at = -1
+    place = _reference_place(s, index)
+    present = place < market.n_reference and s.reference[place] == index
+    wanted = opened and not is_full(task)
+    if wanted and not present and place < REFERENCE:
+        market.n_reference = min(market.n_reference + 1, REFERENCE)
+        for k in range(market.n_reference - 1, place, -1):
+            s.reference[k] = s.reference[k - 1]
+        s.reference[place] = index
+    elif present and not wanted:
+        _remove_reference(s, place)
+
+
+@kernel
+def _comes_before(s: Arrays, a: int, b: int) -> bool:
+    order_a, order_b = s.tasks[a].facts.order, s.tasks[b].facts.order
+    return order_a < order_b or (order_a == order_b and a < b)
+
+
+@kernel
+def _reference_place(s: Arrays, index: int) -> int:
+    low, high = 0, s.market[0].n_reference
+    while low < high:
+        middle = (low + high) // 2
+        if _comes_before(s, s.reference[middle], index):
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@kernel
+def _remove_reference(s: Arrays, place: int) -> None:
+    market = s.market[0]
+    full_sample = market.n_reference == REFERENCE
+    last = s.reference[market.n_reference - 1]
+    for k in range(place, market.n_reference - 1):
+        s.reference[k] = s.reference[k + 1]
+    market.n_reference -= 1
+    if not full_sample:
+        return
+    # The sample held the smallest hashes, so what moves up is the smallest of those behind its last one.
+    following = -1
+    for k in range(market.n_open):
+        other = s.open_tasks[k]
+        if (
+            _comes_before(s, last, other)
+            and not is_full(s.tasks[other])
+            and (following < 0 or _comes_before(s, other, following))
+        ):
+            following = other
+    if following >= 0:
+        s.reference[market.n_reference] = following
+        market.n_reference += 1
+
+
+@kernel
+def watch_expiry(s: Arrays, index: int) -> None:
+    """Remember to close a task when it expires (a binary heap by instant)."""
+    market = s.market[0]
+    instant = s.tasks[index].facts.expires
+    place = market.n_expiring
+    market.n_expiring += 1
+    while place > 0:
+        parent = (place - 1) // 2
+        if s.expiring[parent] <= instant:
+            break
+        s.expiring[place], s.expiring_tasks[place] = s.expiring[parent], s.expiring_tasks[parent]
+        place = parent
+    s.expiring[place], s.expiring_tasks[place] = instant, index
+
+
+@kernel
+def expire(s: Arrays) -> None:
+    """Take the tasks that have expired by the market's clock out of the index."""
+    market = s.market[0]
+    while market.n_expiring > 0 and s.expiring[0] <= market.clock:
+        index = s.expiring_tasks[0]
+        market.n_expiring -= 1
+        instant, moved = s.expiring[market.n_expiring], s.expiring_tasks[market.n_expiring]
+        place = 0
+        while True:
+            child = 2 * place + 1
+            if child >= market.n_expiring:
+                break
+            if child + 1 < market.n_expiring and s.expiring[child + 1] < s.expiring[child]:
+                child += 1
+            if s.expiring[child] >= instant:
+                break
+            s.expiring[place], s.expiring_tasks[place] = s.expiring[child], s.expiring_tasks[child]
+            place = child
+        s.expiring[place], s.expiring_tasks[place] = instant, moved
+        settle(s, index)

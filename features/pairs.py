@@ -1,0 +1,74 @@
+"""Sparse pairs (worker x token, worker x task): open addressing with linear probing over flat arrays.
+
+A key is ``worker << 32 | other``; 0 marks an empty place, since worker 0 is the blank one. Nothing is ever removed in
+place, and the arrays grow only between batches of events, so a reader never meets a table in the middle of a move.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.jit import kernel
+
+SMALLEST = 1 << 10
+LOAD = 0.5
+
+
+@kernel
+def pair_key(worker: int, other: int) -> np.uint64:
+    """Return the key of a pair."""
+    return np.uint64(worker) << np.uint64(32) | np.uint64(other)
+
+
+@kernel
+def _home(key: np.uint64, mask: np.uint64) -> np.uint64:
+    # The finaliser of splitmix64: neighbouring workers and tokens must not cluster.
+    key = (key ^ (key >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    key = (key ^ (key >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return (key ^ (key >> np.uint64(31))) & mask
+
+
+@kernel
+def find(keys: NDArray[np.uint64], key: np.uint64) -> int:
+    """Return the place of a key, or -1."""
+    mask = np.uint64(keys.size - 1)
+    place = _home(key, mask)
+    while keys[place] != np.uint64(0):
+        if keys[place] == key:
+            return int(place)
+        place = (place + np.uint64(1)) & mask
+    return -1
+
+
+@kernel
+def claim(keys: NDArray[np.uint64], key: np.uint64) -> tuple[int, bool]:
+    """Return the place of a key and whether it is new; the caller has seen to it that there is room."""
+    mask = np.uint64(keys.size - 1)
+    place = _home(key, mask)
+    while keys[place] != np.uint64(0):
+        if keys[place] == key:
+            return int(place), False
+        place = (place + np.uint64(1)) & mask
+    keys[place] = key
+    return int(place), True
+
+
+@kernel
+def _move(
+    keys: NDArray[np.uint64], values: NDArray[np.void], new_keys: NDArray[np.uint64], new: NDArray[np.void]
+) -> None:
+    for old in range(keys.size):
+        if keys[old] != np.uint64(0):
+            place, _ = claim(new_keys, keys[old])
+            new[place] = values[old]
+
+
+def grown(
+    keys: NDArray[np.uint64], values: NDArray[np.void], pairs: int
+) -> tuple[NDArray[np.uint64], NDArray[np.void]]:
+    """Return the table, moved to larger arrays if ``pairs`` pairs do not fit."""
+    if pairs <= keys.size * LOAD:
+        return keys, values
+    size = max(SMALLEST, 1 << int(np.ceil(np.log2(pairs / LOAD))))
+    new_keys, new_values = np.zeros(size, np.uint64), np.zeros(size, values.dtype)
+    _move(keys, values, new_keys, new_values)
+    return new_keys, new_values

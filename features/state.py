@@ -1,0 +1,155 @@
+"""MarketState: what the market is after a prefix of the log."""
+
+import hashlib
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.batch import Batch
+from features.catalogue import Catalogue
+from features.encode import Encoder
+from features.events import Event
+from features.fold import fold, tally
+from features.layout import (
+    DEALING,
+    MARKET,
+    NEVER,
+    REFERENCE,
+    REQUESTER,
+    TASK,
+    TASTE,
+    TOKEN,
+    WORKER,
+    Arrays,
+    blank,
+)
+from features.money import Rates
+from features.pairs import SMALLEST, grown
+from features.text import TOKEN_BITS
+
+_FIRST_ROWS = 256
+
+
+class MarketState:
+    """The market after the events given to ``apply``; a pure function of them and of the currency rates.
+
+    Attributes:
+        catalogue: external ids, declared profiles and postings.
+        arrays: the numbers, as ``features.layout`` describes them. ``apply`` may replace them by larger ones.
+    """
+
+    def __init__(self, rates: Rates) -> None:
+        self.catalogue = Catalogue()
+        self._encoder = Encoder(self.catalogue, rates)
+        self.arrays = Arrays(
+            market=blank(MARKET, 1),
+            workers=blank(WORKER, _FIRST_ROWS),
+            tasks=blank(TASK, _FIRST_ROWS),
+            requesters=blank(REQUESTER, _FIRST_ROWS),
+            tokens=blank(TOKEN, 1 << TOKEN_BITS),
+            taste_keys=np.zeros(SMALLEST, np.uint64),
+            tastes=np.zeros(SMALLEST, TASTE),
+            dealing_keys=np.zeros(SMALLEST, np.uint64),
+            dealings=np.zeros(SMALLEST, DEALING),
+            open_tasks=np.zeros(_FIRST_ROWS, np.int32),
+            reference=np.zeros(REFERENCE, np.int32),
+            expiring=np.zeros(_FIRST_ROWS, np.int64),
+            expiring_tasks=np.zeros(_FIRST_ROWS, np.int32),
+        )
+
+    @property
+    def seq(self) -> int:
+        """Sequence number of the last event applied, 0 before the first."""
+        return int(self.arrays.market["seq"][0])
+
+    @property
+    def clock(self) -> int | None:
+        """``known_at`` of the last event applied, in microseconds since 1970; None before the first."""
+        clock = int(self.arrays.market["clock"][0])
+        return None if clock == NEVER else clock
+
+    @property
+    def open_tasks(self) -> NDArray[np.int32]:
+        """Indices of the tasks that are open by the clock, in order of index (int32)."""
+        return np.sort(self.arrays.open_tasks[: self.arrays.market["n_open"][0]])
+
+    def apply(self, stored: Iterable[tuple[int, int, Event]]) -> None:
+        """Fold events given as (sequence number, ``known_at`` in microseconds, event), in order.
+
+        Raises:
+            CocokError: an amount is in a currency without a rate; nothing of the batch has been applied.
+        """
+        batch = self.encode(stored)
+        self.fold(batch, 0, len(batch.events))
+
+    def encode(self, stored: Iterable[tuple[int, int, Event]]) -> Batch:
+        """Encode events and make room for all of them; ``fold`` then applies them, piece by piece if need be.
+
+        The catalogue runs ahead of the arrays until the last piece has been folded.
+        """
+        batch = self._encoder.encode(stored)
+        self._reserve(batch)
+        return batch
+
+    def fold(self, batch: Batch, start: int, stop: int) -> None:
+        """Apply events ``start:stop`` of an encoded batch."""
+        fold(self.arrays, batch, start, stop)
+
+    def digest(self) -> str:
+        """Return a hash of the state: equal for equal prefixes, however they were cut into batches."""
+        digest = hashlib.blake2b(digest_size=16)
+        arrays, catalogue = self.arrays, self.catalogue
+        market = arrays.market[0]
+        sizes = {
+            "workers": len(catalogue.workers),
+            "tasks": len(catalogue.tasks),
+            "requesters": len(catalogue.requesters),
+            "open_tasks": market["n_open"],
+            "reference": market["n_reference"],
+        }
+        for name in ("market", "workers", "tasks", "requesters", "tokens", "open_tasks", "reference"):
+            rows = getattr(arrays, name)
+            digest.update(_fields(rows[: sizes.get(name, len(rows))]))
+        for keys, values in ((arrays.taste_keys, arrays.tastes), (arrays.dealing_keys, arrays.dealings)):
+            used = np.flatnonzero(keys)
+            order = used[np.argsort(keys[used])]
+            digest.update(keys[order].tobytes())
+            digest.update(_fields(values[order]))
+        return digest.hexdigest()
+
+    def _reserve(self, batch: Batch) -> None:
+        a, catalogue = self.arrays, self.catalogue
+        market = a.market[0]
+        tastes, dealings = tally(batch.events)
+        taste_keys, taste_values = grown(a.taste_keys, a.tastes, int(market["n_tastes"]) + tastes)
+        dealing_keys, dealing_values = grown(a.dealing_keys, a.dealings, int(market["n_dealings"]) + dealings)
+        expiring = int(market["n_expiring"]) + len(batch.facts)
+        self.arrays = a._replace(
+            workers=_longer(a.workers, len(catalogue.workers)),
+            tasks=_longer(a.tasks, len(catalogue.tasks)),
+            requesters=_longer(a.requesters, len(catalogue.requesters)),
+            open_tasks=_longer(a.open_tasks, len(catalogue.tasks)),
+            expiring=_longer(a.expiring, expiring),
+            expiring_tasks=_longer(a.expiring_tasks, expiring),
+            taste_keys=taste_keys,
+            tastes=taste_values,
+            dealing_keys=dealing_keys,
+            dealings=dealing_values,
+        )
+
+
+def _longer(array: NDArray[Any], rows: int) -> NDArray[Any]:
+    if rows <= len(array):
+        return array
+    extra = max(rows, 2 * len(array)) - len(array)
+    tail = blank(array.dtype, extra) if array.dtype.fields else np.zeros(extra, array.dtype)
+    return np.concatenate([array, tail])
+
+
+def _fields(rows: NDArray[Any]) -> bytes:
+    # Field by field: the padding between fields is not part of the state.
+    if rows.dtype.fields is None:
+        return rows.tobytes()
+    return b"".join(_fields(np.ascontiguousarray(rows[name])) for name in rows.dtype.names or ())

@@ -1,0 +1,214 @@
+"""The lists that were served, and what became of each of their items."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.errors import CocokError
+from features.estimates import DAY, HOUR
+from features.events import (
+    AssignmentAccepted,
+    AssignmentApproved,
+    AssignmentRejected,
+    AssignmentSubmitted,
+    Event,
+    FeedServed,
+    FeedShown,
+    TaskSaved,
+    TaskViewed,
+    WorkerErased,
+    micros,
+)
+
+NOTHING, VIEWED, ACCEPTED, SUBMITTED, APPROVED = range(5)
+"""Labels, from nothing to the best outcome."""
+
+MATURITY_QUANTILE = 0.95
+SHORTEST_MATURITY, LONGEST_MATURITY = HOUR, 14 * DAY
+
+_REJECTED = -1
+_STAGES: dict[type, int] = {
+    TaskViewed: VIEWED,
+    TaskSaved: VIEWED,
+    AssignmentAccepted: ACCEPTED,
+    AssignmentSubmitted: SUBMITTED,
+    AssignmentApproved: APPROVED,
+    AssignmentRejected: _REJECTED,
+}
+_OUTCOMES = (
+    TaskViewed,
+    TaskSaved,
+    AssignmentAccepted,
+    AssignmentSubmitted,
+    AssignmentApproved,
+    AssignmentRejected,
+)
+
+Outcome = tuple[int, int, int]
+"""Sequence number, ``known_at`` in microseconds, and stage."""
+
+
+@dataclass
+class ServedList:
+    """A list as the log has it.
+
+    Attributes:
+        prefix: sequence number of the last event that its rows may know.
+        at: instant of the list, microseconds since 1970.
+        feed_id: its id.
+        worker_id: who it was served to.
+        task_ids: its items in order of position.
+        positions: their positions, 1-based.
+        session_minutes: what the worker had, NaN if not said.
+    """
+
+    prefix: int
+    at: int
+    feed_id: str
+    worker_id: str
+    task_ids: list[str]
+    positions: list[int]
+    session_minutes: float
+
+
+@dataclass
+class History:
+    """The lists of a prefix of the log and everything that tells their labels.
+
+    Attributes:
+        lists: in order of the log.
+        outcomes: (worker id, task id) -> what happened, in order of the log.
+        shown: feed id -> how far down the worker saw it.
+    """
+
+    lists: list[ServedList] = field(default_factory=list)
+    outcomes: dict[tuple[str, str], list[Outcome]] = field(default_factory=lambda: defaultdict(list))
+    shown: dict[str, int] = field(default_factory=dict)
+
+
+def read_history(batches: Iterable[Sequence[tuple[int, int, Event]]]) -> History:
+    """Collect lists and outcomes from batches of (sequence number, ``known_at``, event).
+
+    Lists of a worker who asked to be forgotten are left out, with all that the worker did before.
+    """
+    history = History()
+    for batch in batches:
+        for seq, known_at, event in batch:
+            if isinstance(event, _OUTCOMES):
+                history.outcomes[event.worker_id, event.task_id].append((seq, known_at, _STAGES[type(event)]))
+            elif isinstance(event, FeedServed):
+                history.lists.append(_served(seq, event))
+            elif isinstance(event, FeedShown):
+                history.shown[event.feed_id] = max(event.up_to_position, history.shown.get(event.feed_id, 0))
+            elif isinstance(event, WorkerErased):
+                _forget(history, event.worker_id)
+    return history
+
+
+def _served(seq: int, event: FeedServed) -> ServedList:
+    items = sorted(event.items, key=lambda item: item.position)
+    minutes = event.context.session_minutes if event.context else None
+    return ServedList(
+        prefix=seq - 1 if event.log_seq is None else min(event.log_seq, seq - 1),
+        at=micros(event.at),
+        feed_id=event.feed_id,
+        worker_id=event.worker_id,
+        task_ids=[item.task_id for item in items],
+        positions=[item.position for item in items],
+        session_minutes=float("nan") if minutes is None else minutes,
+    )
+
+
+def _forget(history: History, worker_id: str) -> None:
+    history.lists = [served for served in history.lists if served.worker_id != worker_id]
+    for pair in [pair for pair in history.outcomes if pair[0] == worker_id]:
+        del history.outcomes[pair]
+
+
+def maturity_of(history: History) -> int:
+    """Return how long after a list its outcomes are waited for, in microseconds.
+
+    It is the 95th percentile of the delay from a list to the acceptance of one of its tasks, where the list is the last
+    one before the acceptance that held the task; at least an hour and at most 14 days.
+    """
+    last: dict[tuple[str, str], list[ServedList]] = defaultdict(list)
+    for served in history.lists:
+        for task_id in served.task_ids:
+            if (served.worker_id, task_id) in history.outcomes:
+                last[served.worker_id, task_id].append(served)
+    delays = []
+    for pair, lists in last.items():
+        for seq, known_at, stage in history.outcomes[pair]:
+            if stage != ACCEPTED:
+                continue
+            before = [served.at for served in lists if served.prefix < seq and served.at <= known_at]
+            if before:
+                delays.append(known_at - max(before))
+    if not delays:
+        return LONGEST_MATURITY
+    return int(np.clip(np.quantile(delays, MATURITY_QUANTILE), SHORTEST_MATURITY, LONGEST_MATURITY))
+
+
+def mature(history: History, since: int | None, until: int, maturity: int) -> list[ServedList]:
+    """Return the lists within ``[since, until)`` whose outcomes are all known before ``until``, cut to what was shown.
+
+    Lists without an item left are dropped; the rest comes in order of time.
+
+    Raises:
+        CocokError: the log has no lists, or none is mature.
+    """
+    if not history.lists:
+        raise CocokError("the log has no feed_served lists, so there is nothing to learn from; import what was listed")
+    kept = []
+    for served in history.lists:
+        if served.at + maturity >= until or (since is not None and served.at < since):
+            continue
+        depth = history.shown.get(served.feed_id)
+        if depth is not None:
+            count = sum(position <= depth for position in served.positions)
+            served = ServedList(
+                **{**vars(served), "task_ids": served.task_ids[:count], "positions": served.positions[:count]}
+            )
+        if served.task_ids:
+            kept.append(served)
+    if not kept:
+        raise CocokError(
+            f"none of the {len(history.lists)} lists is mature: outcomes are waited for {maturity / HOUR:.1f} h; "
+            "choose a later --until or a shorter --maturity"
+        )
+    return sorted(kept, key=lambda served: served.at)
+
+
+def labels(history: History, served: ServedList, maturity: int) -> NDArray[np.int8]:
+    """Return the label of each item of a list (int8, items).
+
+    An outcome counts if the log has it after what the list's rows know, and within ``maturity`` of the list.
+    """
+    found = np.zeros(len(served.task_ids), np.int8)
+    for place, task_id in enumerate(served.task_ids):
+        outcomes = history.outcomes.get((served.worker_id, task_id))
+        if outcomes is not None:
+            found[place] = _best(
+                stage
+                for seq, known_at, stage in outcomes
+                if seq > served.prefix and served.at <= known_at <= served.at + maturity
+            )
+    return found
+
+
+def _best(stages: Iterable[int]) -> int:
+    """Return the best outcome; a submission that was rejected counts as accepted."""
+    best, pending = NOTHING, 0
+    for stage in stages:
+        if stage == SUBMITTED:
+            pending += 1
+            best = max(best, ACCEPTED)
+        elif stage == _REJECTED:
+            pending -= 1
+            best = max(best, ACCEPTED)
+        else:
+            best = max(best, stage)
+    return max(best, SUBMITTED) if pending > 0 else best
