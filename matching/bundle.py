@@ -176,6 +176,19 @@ class Bundle:
         return {**files, _MANIFEST: json.dumps(manifest, indent=2, allow_nan=False, ensure_ascii=False).encode()}
 
 
+def verify(folder: Path) -> None:
+    """Check that a bundle is complete and undamaged, without asking whether it fits what is in use.
+
+    Raises:
+        BundleError: a file is missing or damaged, or the format is unknown.
+    """
+    checksums = _manifest(folder).get("checksums")
+    if not isinstance(checksums, dict):
+        raise _damaged(folder, f"{_MANIFEST} has no checksums")
+    for name, digest in checksums.items():
+        _verified(folder / name, digest)
+
+
 def _packed(calibrations: Mapping[str, Calibration]) -> bytes:
     arrays: dict[str, Any] = {}
     for name, calibration in calibrations.items():

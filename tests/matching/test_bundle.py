@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from features.errors import CocokError
-from matching.bundle import Bundle, BundleError
+from matching.bundle import Bundle, BundleError, verify
 from matching.calibration import CalibratedModel, Calibration
 
 FEATURES, RATES = "spec-1", "rates-1"
@@ -128,6 +128,13 @@ def test_a_changed_or_missing_file_is_refused(saved: Path, name: str) -> None:
     (saved / name).unlink()
     with pytest.raises(BundleError, match=rf"{name} is missing"):
         load(saved)
+
+
+def test_damage_is_found_without_knowing_what_is_in_use(saved: Path) -> None:
+    verify(saved)
+    (saved / "ranker.txt").unlink()
+    with pytest.raises(BundleError, match=r"ranker\.txt is missing"):
+        verify(saved)
 
 
 def test_another_format_is_refused(saved: Path) -> None:

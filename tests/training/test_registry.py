@@ -1,0 +1,187 @@
+"""The registry keeps bundles as versions, finds them again by alias, and speaks plainly when it cannot."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import lightgbm as lgb
+import numpy as np
+import pytest
+
+from features.errors import CocokError
+from matching.bundle import Bundle, BundleError, verify
+from training.registry import FoldRun, Registry
+
+NOBODY_LISTENS = "http://somebody:secret@127.0.0.1:9"
+
+
+def save_bundle(folder: Path) -> Path:
+    rows = np.random.default_rng(0).normal(size=(100, 2))
+    settings = {"objective": "regression", "verbosity": -1, "num_threads": 1}
+    ranker = lgb.train(settings, lgb.Dataset(rows, rows[:, 0]), num_boost_round=2)
+    Bundle(ranker, ("a", "b"), "spec", "rates", since=0, until=1).save(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("home with blanks")
+
+
+@pytest.fixture(scope="module")
+def registry(home: Path) -> Registry:
+    """A registry with two versions; the first is the champion."""
+    registry = Registry.at(home)
+    with pytest.raises(CocokError, match="run cocok train"):
+        registry.resolve("champion")
+    bundle = save_bundle(home / "trained")
+    plot = home / "curve.svg"
+    plot.write_text("<svg/>")
+    first = registry.register(
+        registry.log_run(
+            {f"parameter {i}": i for i in range(150)},
+            {"ndcg@10": 0.5, "mrr": float("nan")},
+            bundle,
+            tags={"data": "june"},
+            artifacts=[plot],
+            folds=[FoldRun("fold 1", {"ndcg@10": 0.4}, {"ndcg@10 by tree": np.linspace(0, 0.4, 1200).tolist()})],
+        )
+    )
+    with pytest.raises(CocokError, match=f"run cocok promote {first}"):
+        registry.resolve("champion")
+    registry.register(registry.log_run({}, {"ndcg@10": 0.6}, bundle))
+    registry.set_alias("champion", first)
+    return registry
+
+
+def test_versions_are_counted_and_the_newest_is_the_challenger(registry: Registry) -> None:
+    assert [(version.number, version.aliases) for version in registry.versions()] == [
+        (1, ("champion",)),
+        (2, ("challenger",)),
+    ]
+
+
+def test_a_version_is_named_by_alias_or_number(registry: Registry) -> None:
+    assert [registry.resolve(name) for name in ("champion", "challenger", "2")] == [1, 2, 2]
+
+
+@pytest.mark.parametrize("name", ["7", "favourite", "latest'; --"])
+def test_an_unknown_name_is_an_error_that_lists_the_known_ones(registry: Registry, name: str) -> None:
+    with pytest.raises(CocokError, match="choose one of 1, 2, challenger, champion"):
+        registry.resolve(name)
+
+
+def test_an_unknown_version_has_neither_bundle_nor_alias(registry: Registry) -> None:
+    for call in (registry.fetch, lambda number: registry.set_alias("champion", number)):
+        with pytest.raises(CocokError, match="there is no model '7'"):
+            call(7)
+
+
+def test_the_run_holds_parameters_tags_plots_and_its_folds(registry: Registry) -> None:
+    run_id = registry.versions()[0].run_id
+    client = registry._client
+    run = client.get_run(run_id)
+    assert run.info.status == "FINISHED"
+    assert run.data.params["parameter 149"] == "149"
+    assert run.data.tags["data"] == "june"
+    assert run.data.metrics["ndcg_at_10"] == 0.5
+    assert np.isnan(run.data.metrics["mrr"])
+    assert {artifact.path for artifact in client.list_artifacts(run_id)} == {"bundle", "curve.svg"}
+    (fold,) = client.search_runs([run.info.experiment_id], f"tags.`mlflow.parentRunId` = '{run_id}'")
+    assert fold.info.run_name == "fold 1"
+    assert len(client.get_metric_history(fold.info.run_id, "ndcg_at_10 by tree")) == 1200
+
+
+def test_a_fetched_bundle_is_whole_and_the_store_is_asked_for_it_once(registry: Registry, home: Path) -> None:
+    folder = registry.fetch(1)
+    verify(folder)
+    assert folder.is_relative_to(home)
+    before = (folder / "ranker.txt").stat()
+    assert registry.fetch(1) == folder
+    assert (folder / "ranker.txt").stat().st_ino == before.st_ino
+
+
+def test_a_damaged_copy_is_fetched_again(registry: Registry) -> None:
+    folder = registry.fetch(2)
+    (folder / "ranker.txt").write_text("scribble")
+    verify(registry.fetch(2))
+    assert [path.name for path in folder.parent.iterdir() if path.name.startswith(".")] == []
+
+
+def test_a_bundle_damaged_in_the_store_is_refused(registry: Registry, home: Path, tmp_path: Path) -> None:
+    bundle = save_bundle(tmp_path / "bundle")
+    run_id = registry.log_run({}, {}, bundle)
+    number = registry.register(run_id)
+    (stored,) = (home / "mlflow" / "artifacts" / run_id).rglob("ranker.txt")
+    stored.write_text("scribble")
+    try:
+        with pytest.raises(BundleError, match=r"ranker\.txt"):
+            registry.fetch(number)
+        assert not (home / "bundles" / run_id).exists()
+    finally:
+        registry._client.delete_model_version("cocok", str(number))
+        registry.set_alias("challenger", 2)
+
+
+def test_a_damaged_bundle_is_not_even_logged(registry: Registry, tmp_path: Path) -> None:
+    broken = save_bundle(tmp_path / "broken")
+    (broken / "ranker.txt").write_text("scribble")
+    for folder in (broken, tmp_path / "no such folder"):
+        with pytest.raises(BundleError):
+            registry.log_run({}, {}, folder)
+
+
+def test_an_alias_moves_and_goes(registry: Registry) -> None:
+    registry.set_alias("previous", 1)
+    registry.set_alias("previous", 2)
+    assert registry.resolve("previous") == 2
+    registry.remove_alias("previous")
+    registry.remove_alias("previous")
+    with pytest.raises(CocokError, match="no model 'previous'"):
+        registry.resolve("previous")
+
+
+def test_a_training_that_cannot_be_logged_leaves_a_failed_run(registry: Registry, home: Path) -> None:
+    with pytest.raises(CocokError, match="cannot be used"):
+        registry.log_run({}, {}, home / "trained", artifacts=[home / "no such plot.svg"])
+    client = registry._client
+    experiment = client.get_experiment_by_name("cocok")
+    (run, *_) = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time DESC"])
+    assert run.info.status == "FAILED"
+
+
+def test_a_server_out_of_reach_is_an_error_of_one_line_without_the_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(CocokError, match=r"127\.0\.0\.1:9.*check MLFLOW_TRACKING_URI") as error:
+        Registry.at(tmp_path, NOBODY_LISTENS).versions()
+    assert "secret" not in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_an_address_mlflow_does_not_know_is_an_error_of_one_line(tmp_path: Path) -> None:
+    with pytest.raises(CocokError, match="gopher://hole"):
+        Registry.at(tmp_path, "gopher://hole").versions()
+
+
+def test_opening_says_nothing_and_litters_nothing(tmp_path: Path) -> None:
+    code = (
+        "import sys, pathlib, training.registry as r\n"
+        "assert not {'mlflow', 'sqlalchemy'} & set(sys.modules), 'MLflow must be imported late'\n"
+        "registry = r.Registry.at(pathlib.Path(sys.argv[1]))\n"
+        "assert registry.versions() == []\n"
+        "registry._experiment()\n"
+    )
+    work = tmp_path / "work"
+    work.mkdir()
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(root)!r})\n{code}", str(tmp_path / "home")],
+        cwd=work,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert list(work.iterdir()) == []
