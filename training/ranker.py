@@ -273,9 +273,11 @@ def learnable_rows(rows: TrainingSet, lists: NDArray[np.bool_]) -> tuple[NDArray
 
 def _orders(rows: TrainingSet) -> NDArray[np.bool_]:
     """Return which lists have rows of different labels."""
-    first = np.repeat(rows.labels[np.minimum(rows.offsets[:-1], max(len(rows.labels) - 1, 0))], np.diff(rows.offsets))
-    differs = np.concatenate([[0], np.cumsum(rows.labels != first)])
-    return np.asarray(differs[rows.offsets[1:]] > differs[rows.offsets[:-1]])
+    changes = np.concatenate([[0], np.cumsum(rows.labels[1:] != rows.labels[:-1])])
+    several = np.diff(rows.offsets) > 1
+    orders = np.zeros(len(rows), dtype=np.bool_)
+    orders[several] = changes[rows.offsets[1:][several] - 1] > changes[rows.offsets[:-1][several]]
+    return orders
 
 
 def _teaches(rows: TrainingSet, lists: NDArray[np.bool_]) -> bool:

@@ -144,8 +144,11 @@ def test_of_a_list_too_long_for_lightgbm_the_best_labels_stay() -> None:
 def test_nothing_to_learn_is_an_error_that_says_what_to_do() -> None:
     rows = market(lists=50)
     silent = replace(rows, labels=np.zeros_like(rows.labels))
+    empty = replace(rows.select(np.zeros(50, dtype=bool)), offsets=np.zeros(4, dtype=np.int64))
     with pytest.raises(CocokError, match="feed_served"):
         fit(silent, QUICK, 5, MONOTONE)
+    with pytest.raises(CocokError, match="feed_served"):
+        fit(empty, QUICK, 5, MONOTONE)
     with pytest.raises(CocokError, match="feed_served"):
         choose_trees(silent, QUICK, MONOTONE)
 
