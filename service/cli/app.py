@@ -1,9 +1,15 @@
 """The command line: one Typer application, its commands grouped by what they are for."""
 
+import sys
+from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Annotated
 
 import typer
+
+from features.errors import CocokError
+from service.cli import log
+from service.cli.console import print_error
 
 app = typer.Typer(
     name="cocok",
@@ -27,6 +33,19 @@ def root(
     """Cocok ranks the open micro jobs of a marketplace for a worker by skill, history and pay expectation."""
 
 
-def main() -> None:
-    """Run the command line."""
-    app()
+# Each module of commands adds its own; the order here is the order of `cocok --help`.
+for module in (log,):
+    module.register(app)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; an error that the user can mend is one line and exit code 1.
+
+    Args:
+        arguments: instead of those of the process.
+    """
+    try:
+        app(args=None if arguments is None else list(arguments), prog_name="cocok")
+    except CocokError as error:
+        print_error(str(error))
+        sys.exit(1)

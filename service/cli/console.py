@@ -1,0 +1,46 @@
+"""How commands talk: tables and progress for people, JSON for programs, one line for an error."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for programs.")]
+
+
+def out() -> Console:
+    """Return the console of results; made anew so that it follows a redirected standard output."""
+    return Console(soft_wrap=False)
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON document to standard output."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+
+
+def print_error(message: str) -> None:
+    """Print an error as one line to standard error."""
+    sys.stderr.write(f"error: {' '.join(message.split())}\n")
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[str, float], Callable[[float], None]]]:
+    """Show bars on standard error while it is a terminal.
+
+    Yields:
+        A function that starts a bar, given its name and total, and returns the function that advances it.
+    """
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+
+        def start(name: str, total: float) -> Callable[[float], None]:
+            task = bars.add_task(name, total=total)
+            return lambda amount: bars.advance(task, amount)
+
+        yield start

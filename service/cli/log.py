@@ -1,0 +1,193 @@
+"""The commands of the log: `import`, `export`, `doctor`."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from features.errors import CocokError
+from features.events import Event, EventError, micros
+from service.cli.console import Json, out, print_error, print_json, progress
+from service.doctor import Finding, examine, survey
+from service.log_files import find_files, write_events, write_lines
+from service.log_import import Imported, OnError, Watch, first_refusal, import_files, read_events
+from service.settings import Settings, load_settings
+from service.store import Store, open_store
+
+FORMATS = ("events",)
+SHOWN = 20
+STDOUT = "-"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of the log to the application."""
+    app.command("import")(import_)
+    app.command("export")(export)
+    app.command("doctor")(doctor)
+
+
+def import_(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(metavar="PATH", help="Files ending in .ndjson, .ndjson.gz or .parquet, or folders of them."),
+    ],
+    format_: Annotated[
+        str, typer.Option("--format", help=f"What the files hold: {', '.join(FORMATS)}.", show_default=True)
+    ] = "events",
+    on_error: Annotated[
+        OnError, typer.Option(help="At a refused line: stop and keep nothing, or skip it and keep the others.")
+    ] = "stop",
+    as_json: Json = False,
+) -> None:
+    """Append events to the log.
+
+    The files of one command are merged by time, then by file as given, then by line. What is in the log already is
+    counted as a duplicate and not taken again.
+
+    Exit code: 0 when the files were taken, with `--on-error skip` also if some lines were refused; 1 when nothing was.
+
+    Example: cocok import events/ late.ndjson.gz --on-error skip
+    """
+    if format_ not in FORMATS:
+        raise CocokError(f"--format {format_} is not supported; supported: {', '.join(FORMATS)}")
+    settings = load_settings()
+    files = find_files(paths)
+    with _store(settings) as store, progress() as start:
+        read = start("reading", sum(file.stat().st_size for file in files))
+        watch = Watch(read=read)
+
+        def sorted_(events: int) -> None:
+            watch.stored = start("storing", events)
+
+        watch.sort = sorted_
+        done = import_files(
+            store, files, settings.exchange, on_error=on_error, workspace=settings.home / "tmp", watch=watch
+        )
+    stopped = on_error == "stop" and bool(done.refused)
+    if as_json:
+        print_json(
+            {
+                "accepted": done.accepted,
+                "duplicates": done.duplicates,
+                "refused": [refused._asdict() for refused in done.refused],
+            }
+        )
+    elif not stopped:
+        _print_import(done)
+    if stopped:
+        raise first_refusal(done.refused)
+    if done.refused and not done.accepted and not done.duplicates:
+        raise CocokError(f"every line was refused, the first because: {done.refused[0].reason}")
+
+
+def _print_import(done: Imported) -> None:
+    table = Table("", "events", box=None)
+    table.columns[1].justify = "right"
+    for name, count in (
+        ("accepted", done.accepted),
+        ("duplicates", done.duplicates),
+        ("refused", len(done.refused)),
+    ):
+        table.add_row(name, f"{count:,}")
+    console = out()
+    console.print(table)
+    for file, line, reason in done.refused[:SHOWN]:
+        console.print(f"  {file}, line {line}: {reason}", markup=False, highlight=False, soft_wrap=True)
+    if len(done.refused) > SHOWN:
+        console.print(f"  and {len(done.refused) - SHOWN:,} more; --json lists all of them")
+
+
+def export(
+    to: Annotated[
+        Path, typer.Option("--out", metavar="FILE", help="A .ndjson, .ndjson.gz or .parquet file; - = standard output.")
+    ],
+    as_json: Json = False,
+) -> None:
+    """Write the whole log back, in its order.
+
+    Example: cocok export --out log.ndjson.gz
+    """
+    if str(to) == STDOUT and as_json:
+        raise CocokError("--json and --out - would both write to standard output; give --out a file")
+    with _store(load_settings()) as store, progress() as start:
+        advance = start("writing", store.count())
+
+        def batches() -> Iterator[list[Event]]:
+            for rows in store.read():
+                yield [row.event for row in rows]
+                advance(len(rows))
+
+        if str(to) == STDOUT:
+            write_lines(batches(), sys.stdout.buffer)
+            sys.stdout.buffer.flush()
+            return
+        count = write_events(batches(), to)
+    if as_json:
+        print_json({"events": count, "file": str(to)})
+    else:
+        out().print(f"{count:,} events written to {escape(str(to))}", highlight=False, soft_wrap=True)
+
+
+def doctor(
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[PATH]", help="Log files or folders; without any, the log in the store."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Say in plain words what is wrong with a log, and what to do about it.
+
+    Exit code: 1 when there is an error, 0 when there are only warnings.
+
+    Example: cocok doctor events.ndjson
+    """
+    settings = load_settings()
+    files = find_files(paths or [])
+    now = micros(datetime.now(UTC))
+    if files:
+        facts = survey(lambda: _events_of(files, settings), settings.exchange, now)
+    else:
+        with _store(settings) as store:
+            facts = survey(
+                lambda: (row.event for rows in store.read() for row in rows),
+                settings.exchange,
+                now,
+            )
+    findings = examine(facts)
+    errors = sum(finding.level == "error" for finding in findings)
+    if as_json:
+        print_json({"findings": [finding._asdict() for finding in findings]})
+    else:
+        _print_findings(findings)
+    if errors:
+        print_error(f"{errors} of {len(findings)} checks found an error; the advice is beside each")
+        raise typer.Exit(1)
+
+
+def _print_findings(findings: list[Finding]) -> None:
+    styles = {"ok": "green", "warning": "yellow", "error": "red"}
+    table = Table("", "check", "found", "advice", box=None)
+    for level, check, message, advice in findings:
+        table.add_row(f"[{styles[level]}]{level}[/]", check, escape(message), escape(advice))
+    out().print(table)
+
+
+def _events_of(files: list[Path], settings: Settings) -> Iterator[Event | str]:
+    for file in files:
+        for number, event in read_events(file, None):
+            yield f"{file}, line {number}: {event}" if isinstance(event, EventError) else event
+
+
+@contextmanager
+def _store(settings: Settings) -> Iterator[Store]:
+    store = open_store(settings.store_url)
+    try:
+        yield store
+    finally:
+        store.close()
