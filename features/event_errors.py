@@ -37,6 +37,8 @@ def explain(error: Exception, text: bytes, types: Mapping[str, type]) -> EventEr
         message, path = message[: at.start()], at["path"]
     try:
         raw = msgspec.json.decode(text)
+    except msgspec.ValidationError:  # an integer too large for any field
+        return EventError(message[0].lower() + message[1:], path)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as worse:
         return explain(worse, text, types)
     return EventError(*_reason(message, path, raw, types))

@@ -16,6 +16,7 @@ from features.events import (
     FeedServed,
     TaskPosted,
     TaskUpdated,
+    WorkerErased,
     WorkerUpdated,
     decode_event,
     decode_events,
@@ -176,7 +177,7 @@ def test_given_another_offset_then_the_instant_is_in_utc() -> None:
 
 def test_given_an_event_built_in_python_without_a_zone_then_it_is_refused() -> None:
     with pytest.raises(ValueError, match="no time zone"):
-        EVENT_TYPES["worker_erased"](event_id="e", at=datetime(2026, 3, 1), worker_id="w")
+        WorkerErased(event_id="e", at=datetime(2026, 3, 1), worker_id="w")
 
 
 @given(st.integers(min_value=-(2**53), max_value=2**53))
