@@ -1,0 +1,344 @@
+"""`cocok import`, `cocok export` and `cocok doctor`."""
+
+import gzip
+import json
+import random
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from features.events import Event
+from service.store import open_store
+from tests.features.examples import BODIES, written
+from tests.service.cli.run import Cocok
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def closed(number: int, *, minutes: int = 0, task: str = "t") -> dict[str, Any]:
+    at = (NOON + timedelta(minutes=minutes)).isoformat()
+    return {"event_id": f"e{number}", "type": "task_closed", "at": at, "task_id": task}
+
+
+def write(path: Path, *events: dict[str, Any] | bytes) -> Path:
+    lines = [event if isinstance(event, bytes) else json.dumps(event).encode() for event in events]
+    text = b"".join(line + b"\n" for line in lines)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(gzip.compress(text) if path.suffix == ".gz" else text)
+    return path
+
+
+def stored(home: Path) -> list[Event]:
+    store = open_store(f"sqlite:///{home / 'cocok.db'}")
+    try:
+        return [row.event for rows in store.read() for row in rows]
+    finally:
+        store.close()
+
+
+def ids(home: Path) -> list[str]:
+    return [event.event_id for event in stored(home)]
+
+
+@pytest.fixture
+def all_types(tmp_path: Path) -> Path:
+    clear = {"event_id": "clear", "type": "task_updated", "at": NOON.isoformat(), "task_id": "t1", "slots": None}
+    events = [written(kind, event_id=f"{place}") for place, kind in enumerate(BODIES)]
+    return write(tmp_path / "all.ndjson", *events, {**clear, "title": None, "skills": None})
+
+
+def test_given_a_log_then_import_says_what_was_accepted(cocok: Cocok, tmp_path: Path) -> None:
+    file = write(tmp_path / "a.ndjson", closed(1), closed(2), closed(1))
+    ran = cocok("import", file, "--json")
+    assert ran.code == 0
+    assert ran.json() == {"accepted": 2, "duplicates": 1, "refused": []}
+    assert cocok("import", file, "--json").json() == {"accepted": 0, "duplicates": 3, "refused": []}
+
+
+def test_given_a_person_then_import_prints_a_table(cocok: Cocok, tmp_path: Path) -> None:
+    ran = cocok("import", write(tmp_path / "a.ndjson", closed(1), b"{}"), "--on-error", "skip")
+    assert [line.split() for line in ran.out.splitlines()[1:4]] == [
+        ["accepted", "1"],
+        ["duplicates", "0"],
+        ["refused", "1"],
+    ]
+    assert f"{tmp_path / 'a.ndjson'}, line 2: `type`: missing" in ran.out
+
+
+def test_given_files_and_folders_then_they_are_merged_by_time_then_file_then_line(cocok: Cocok, tmp_path: Path) -> None:
+    late = write(tmp_path / "z.ndjson", closed(1, minutes=5), closed(2, minutes=1), closed(3, minutes=1))
+    write(tmp_path / "days" / "2.ndjson.gz", closed(4, minutes=1), closed(5, minutes=0))
+    write(tmp_path / "days" / "1.ndjson", closed(6, minutes=1))
+    (tmp_path / "days" / "notes.txt").write_text("not a log")
+    assert cocok("import", late, tmp_path / "days", "--json").json()["accepted"] == 6
+    assert ids(cocok.home) == ["e5", "e2", "e3", "e6", "e4", "e1"]
+
+
+def test_given_a_refused_line_then_nothing_is_kept_and_the_line_is_named(cocok: Cocok, tmp_path: Path) -> None:
+    file = write(tmp_path / "a.ndjson", closed(1), {**closed(2), "x": 1}, b"{}")
+    ran = cocok("import", file, "--json")
+    assert ran.code == 1
+    assert ran.json()["accepted"] == 0
+    assert [(line["file"], line["line"]) for line in ran.json()["refused"]] == [(str(file), 2)]
+    assert len(ran.err.splitlines()) == 1
+    assert f"{file}, line 2: `x`: unknown field" in ran.err
+    assert "--on-error skip" in ran.err
+    assert ids(cocok.home) == []
+
+
+def test_given_skip_then_the_other_lines_are_kept_and_every_refused_one_is_listed(cocok: Cocok, tmp_path: Path) -> None:
+    file = write(tmp_path / "a.ndjson", b"nonsense", closed(1), {**closed(2), "x": 1}, closed(3))
+    ran = cocok("import", file, "--on-error", "skip", "--json")
+    assert ran.code == 0
+    assert ran.json()["accepted"] == 2
+    assert [line["line"] for line in ran.json()["refused"]] == [1, 3]
+    assert ids(cocok.home) == ["e1", "e3"]
+
+
+def test_given_skip_and_nothing_good_then_the_exit_code_is_one(cocok: Cocok, tmp_path: Path) -> None:
+    ran = cocok("import", write(tmp_path / "a.ndjson", b"{}"), "--on-error", "skip", "--json")
+    assert (ran.code, ran.json()["accepted"]) == (1, 0)
+
+
+@pytest.mark.parametrize("on_error", ["stop", "skip"])
+def test_given_a_conflict_then_its_line_is_refused(cocok: Cocok, tmp_path: Path, on_error: str) -> None:
+    cocok("import", write(tmp_path / "a.ndjson", closed(1)))
+    file = write(tmp_path / "b.ndjson", closed(2), closed(3, minutes=-1), closed(1, task="other"))
+    ran = cocok("import", file, "--on-error", on_error, "--json")
+    assert [(line["line"], line["reason"][:36]) for line in ran.json()["refused"]] == [
+        (3, "event_id already used with other con")
+    ]
+    assert (ran.code, ids(cocok.home)) == ((1, ["e1"]) if on_error == "stop" else (0, ["e1", "e3", "e2"]))
+
+
+@pytest.mark.parametrize("on_error", ["stop", "skip"])
+def test_given_a_conflict_in_a_long_log_then_the_line_is_still_the_right_one(
+    cocok: Cocok, tmp_path: Path, on_error: str
+) -> None:
+    numbers = list(range(15_000))
+    random.Random(7).shuffle(numbers)
+    file = write(tmp_path / "a.ndjson", *[closed(number, minutes=number) for number in numbers])
+    with file.open("ab") as more:
+        more.write(json.dumps(closed(14_000, minutes=20_000, task="other")).encode())
+    ran = cocok("import", file, "--on-error", on_error, "--json")
+    assert [line["line"] for line in ran.json()["refused"]] == [15_001]
+    assert ran.json()["accepted"] == (0 if on_error == "stop" else 15_000)
+    assert ids(cocok.home) == ([] if on_error == "stop" else [f"e{number}" for number in range(15_000)])
+
+
+GOOD = json.dumps(closed(1)).encode() + b"\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "line", "words"),
+    [
+        ("a.ndjson", b"", 1, "holds no events"),
+        ("a.ndjson", b"\n\n", 1, "holds no events"),
+        ("a.ndjson.gz", gzip.compress(b""), 1, "holds no events"),
+        ("a.ndjson", GOOD + GOOD[:40], 2, "cut off"),
+        ("a.ndjson", GOOD + b'{"event_id": "\xff"}', 2, "UTF-8"),
+        ("a.ndjson", GOOD + b"\n" + b'{"x": NaN}', 3, "NaN"),
+        ("a.ndjson.gz", gzip.compress(GOOD * 50)[:-12], None, "gzip data is broken"),
+        ("a.ndjson.gz", GOOD, 1, "gzip data is broken"),
+        ("a.parquet", GOOD, 1, "cannot be read as Parquet"),
+    ],
+)
+def test_given_a_broken_file_then_file_and_line_are_named(
+    cocok: Cocok, tmp_path: Path, name: str, content: bytes, line: int | None, words: str
+) -> None:
+    file = tmp_path / name
+    file.write_bytes(content)
+    ran = cocok("import", file)
+    assert ran.code == 1
+    assert ran.err.startswith(f"error: {file}, line {line or ''}")
+    assert words in ran.err
+    assert len(ran.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("missing.ndjson", "no such file"),
+        ("notes.txt", "end in .ndjson, .ndjson.gz, .parquet"),
+        ("empty", "no log file"),
+    ],
+)
+def test_given_a_path_without_a_log_then_the_error_says_what_is_wanted(
+    cocok: Cocok, tmp_path: Path, name: str, words: str
+) -> None:
+    (tmp_path / "notes.txt").touch()
+    (tmp_path / "empty").mkdir()
+    ran = cocok("import", tmp_path / name)
+    assert (ran.code, ran.out) == (1, "")
+    assert words in ran.err
+
+
+def test_given_a_byte_order_mark_and_windows_line_ends_then_the_file_is_read(cocok: Cocok, tmp_path: Path) -> None:
+    file = tmp_path / "a.ndjson"
+    file.write_bytes(b"\xef\xbb\xbf" + GOOD.rstrip() + b"\r\n")
+    assert cocok("import", file, "--json").json()["accepted"] == 1
+
+
+def test_given_a_currency_without_a_rate_then_it_is_refused_until_the_settings_have_one(
+    cocok: Cocok, tmp_path: Path
+) -> None:
+    posted = written("task_posted", reward={"amount": 1, "currency": "XTS"})
+    file = write(tmp_path / "a.ndjson", posted)
+    ran = cocok("import", file)
+    assert ran.code == 1
+    assert "no rate for the currency XTS" in ran.err
+    (tmp_path / "cocok.toml").write_text("[rates]\nXTS = 5\n")
+    assert cocok("import", file, "--json").json()["accepted"] == 1
+
+
+def test_given_another_format_then_the_supported_ones_are_named(cocok: Cocok, tmp_path: Path) -> None:
+    ran = cocok("import", tmp_path, "--format", "nothing")
+    assert ran.code == 1
+    assert "--format nothing is not supported; supported: events" in ran.err
+
+
+@pytest.mark.parametrize("name", ["out.ndjson", "out.ndjson.gz", "out.parquet"])
+def test_given_every_type_of_event_then_export_and_import_give_the_same_log(
+    cocok: Cocok, tmp_path: Path, all_types: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cocok("import", all_types)
+    ran = cocok("export", "--out", tmp_path / name, "--json")
+    assert (ran.code, ran.json()) == (0, {"events": len(BODIES) + 1, "file": str(tmp_path / name)})
+    fresh = tmp_path / "fresh"
+    monkeypatch.setenv("COCOK_HOME", str(fresh))
+    assert cocok("import", tmp_path / name, "--json").json()["refused"] == []
+    assert stored(fresh) == stored(cocok.home)
+    assert len(stored(fresh)) == len(BODIES) + 1
+
+
+def test_given_the_same_log_then_two_exports_are_equal_byte_for_byte(
+    cocok: Cocok, tmp_path: Path, all_types: Path
+) -> None:
+    cocok("import", all_types)
+    for name in ("a.ndjson.gz", "b.ndjson.gz"):
+        cocok("export", "--out", tmp_path / name)
+    assert (tmp_path / "a.ndjson.gz").read_bytes() == (tmp_path / "b.ndjson.gz").read_bytes()
+
+
+def test_given_a_name_of_another_kind_then_export_refuses_and_leaves_nothing(cocok: Cocok, tmp_path: Path) -> None:
+    ran = cocok("export", "--out", tmp_path / "log.csv")
+    assert ran.code == 1
+    assert "end in .ndjson" in ran.err
+    assert not list(tmp_path.glob("*log.csv*"))
+
+
+def test_given_a_table_with_nested_columns_as_pandas_writes_it_then_it_is_read(cocok: Cocok, tmp_path: Path) -> None:
+    frame = pd.DataFrame(
+        {
+            "event_id": ["a", "b", "c"],
+            "type": ["task_posted", "feed_served", "task_updated"],
+            "at": pd.to_datetime(["2026-03-01T12:00:00Z"] * 3),
+            "task_id": ["t1", None, "t1"],
+            "requester_id": ["r1", None, None],
+            "worker_id": [None, "w1", None],
+            "feed_id": [None, "f1", None],
+            "reward": [{"amount": 1.5, "currency": "USD"}, None, None],
+            "skills": [["a", "b"], None, None],
+            "items": [None, [{"task_id": "t1", "position": 1, "score": None}], None],
+            "slots": [3.0, float("nan"), 4.0],
+        }
+    )
+    file = tmp_path / "a.parquet"
+    frame.to_parquet(file)
+    assert cocok("import", file, "--json").json() == {"accepted": 3, "duplicates": 0, "refused": []}
+    head = {"at": "2026-03-01T12:00:00Z"}
+    twin = write(
+        tmp_path / "a.ndjson",
+        {
+            **head,
+            "event_id": "a",
+            "type": "task_posted",
+            "task_id": "t1",
+            "requester_id": "r1",
+            "reward": {"amount": "1.5", "currency": "USD"},
+            "skills": ["a", "b"],
+            "slots": 3,
+        },
+        {
+            **head,
+            "event_id": "b",
+            "type": "feed_served",
+            "worker_id": "w1",
+            "feed_id": "f1",
+            "items": [{"task_id": "t1", "position": 1}],
+        },
+        {**head, "event_id": "c", "type": "task_updated", "task_id": "t1", "slots": 4},
+    )
+    assert cocok("import", twin, "--json").json() == {"accepted": 0, "duplicates": 3, "refused": []}
+
+
+def test_given_a_map_column_then_a_null_in_it_is_a_value(cocok: Cocok, tmp_path: Path) -> None:
+    table = pa.table(
+        {
+            "event_id": ["a"],
+            "type": ["worker_updated"],
+            "at": ["2026-03-01T12:00:00Z"],
+            "worker_id": ["w"],
+            "qualifications": pa.array([[("q1", 3), ("q2", None)]], pa.map_(pa.string(), pa.int64())),
+        }
+    )
+    pq.write_table(table, tmp_path / "a.parquet")
+    cocok("import", tmp_path / "a.parquet")
+    assert [getattr(event, "qualifications", None) for event in stored(cocok.home)] == [{"q1": 3, "q2": None}]
+
+
+def test_given_a_bad_row_then_its_number_is_named(cocok: Cocok, tmp_path: Path) -> None:
+    rows = [closed(1), {**closed(2), "task_id": ""}]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "a.parquet")
+    ran = cocok("import", tmp_path / "a.parquet", "--on-error", "skip", "--json")
+    assert [(line["line"], line["reason"][:9]) for line in ran.json()["refused"]] == [(2, "`task_id`")]
+
+
+def test_given_an_empty_log_then_the_doctor_says_so_and_fails(cocok: Cocok) -> None:
+    ran = cocok("doctor", "--json")
+    assert ran.code == 1
+    assert [(finding["level"], finding["check"]) for finding in ran.json()["findings"]] == [("error", "events")]
+
+
+def test_given_files_then_the_doctor_reads_them_and_leaves_the_store_alone(
+    cocok: Cocok, tmp_path: Path, all_types: Path
+) -> None:
+    file = write(tmp_path / "a.ndjson", b"{}", closed(1))
+    findings = {finding["check"]: finding for finding in cocok("doctor", file, all_types, "--json").json()["findings"]}
+    assert f"{file}, line 1: `type`: missing" in findings["lines"]["message"]
+    assert findings["lists"]["level"] == "ok"
+    assert not cocok.home.exists()
+
+
+def test_given_a_person_then_the_doctor_prints_a_table_and_one_line_of_error(cocok: Cocok, tmp_path: Path) -> None:
+    cocok("import", write(tmp_path / "a.ndjson", closed(1)))
+    ran = cocok("doctor")
+    assert ran.code == 1
+    assert "no feed_served" in " ".join(ran.out.split())
+    assert len(ran.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("command", ["import", "export", "doctor"])
+def test_given_help_then_it_shows_an_example(cocok: Cocok, command: str) -> None:
+    ran = cocok(command, "--help")
+    assert ran.code == 0
+    assert f"Example: cocok {command}" in ran.out
+    assert "--json" in ran.out
+
+
+def test_given_a_usage_error_then_the_exit_code_is_two(cocok: Cocok) -> None:
+    assert cocok("import").code == 2
+    assert cocok("import", ".", "--on-error", "explode").code == 2
+
+
+def test_given_bad_settings_then_every_command_says_so_in_one_line(cocok: Cocok, tmp_path: Path) -> None:
+    (tmp_path / "cocok.toml").write_text('hoem = "x"\n')
+    ran = cocok("doctor")
+    assert ran.code == 1
+    assert ran.err.startswith("error: settings: unknown key `hoem`")
+    assert len(ran.err.splitlines()) == 1
