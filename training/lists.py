@@ -182,21 +182,24 @@ def mature(history: History, since: int | None, until: int, maturity: int) -> li
     return sorted(kept, key=lambda served: served.at)
 
 
-def labels(history: History, served: ServedList, maturity: int) -> NDArray[np.int8]:
-    """Return the label of each item of a list (int8, items).
+def labels(history: History, served: ServedList, maturity: int) -> tuple[NDArray[np.int8], NDArray[np.bool_]]:
+    """Return the label of each item of a list (int8, items), and whether its work was rejected (bool, items).
 
     An outcome counts if the log has it after what the list's rows know, and within ``maturity`` of the list.
     """
     found = np.zeros(len(served.task_ids), np.int8)
+    rejected = np.zeros(len(served.task_ids), np.bool_)
     for place, task_id in enumerate(served.task_ids):
         outcomes = history.outcomes.get((served.worker_id, task_id))
         if outcomes is not None:
-            found[place] = _best(
+            stages = [
                 stage
                 for seq, known_at, stage in outcomes
                 if seq > served.prefix and served.at <= known_at <= served.at + maturity
-            )
-    return found
+            ]
+            found[place] = _best(stages)
+            rejected[place] = _REJECTED in stages and found[place] == ACCEPTED
+    return found, rejected
 
 
 def _best(stages: Iterable[int]) -> int:

@@ -60,10 +60,12 @@ def training_set(
         if progress:
             progress(done, len(lists))
     workers, tasks_seen = Vocabulary(), Vocabulary()
+    found = [labels(history, served, window) for served in lists]
     return TrainingSet(
         features=features,
         names=NAMES,
-        labels=np.concatenate([labels(history, served, window) for served in lists]),
+        labels=np.concatenate([label for label, _ in found]),
+        rejected=np.concatenate([rejected for _, rejected in found]),
         offsets=offsets,
         workers=np.array([workers.add(served.worker_id) for served in lists], np.int32),
         times=np.array([served.at for served in lists], np.int64),

@@ -16,6 +16,7 @@ def lists_at(times: list[int]) -> TrainingSet:
         features=np.zeros((count, 1), dtype=np.float32),
         names=("x",),
         labels=np.zeros(count, dtype=np.int8),
+        rejected=np.zeros(count, np.bool_),
         offsets=np.arange(count + 1),
         workers=np.zeros(count, dtype=np.int32),
         times=np.array(times, dtype=np.int64),

@@ -1,0 +1,171 @@
+"""Who may take what. A filter drops nothing silently: it says of every task whether it is kept, or why not."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.catalogue import Signature, primary_language
+from features.events import WorkerUpdated
+from features.jit import kernel
+from features.layout import NEVER, Arrays
+from features.open_tasks import is_full
+from features.pairs import find, pair_key
+from features.state import MarketState
+from features.text import normalise
+
+CODES = (
+    "unknown_task",
+    "closed",
+    "expired",
+    "full",
+    "already_taken",
+    "hidden",
+    "language",
+    "country",
+    "device",
+    "min_reward",
+    "blocked_requester",
+    "blocked_category",
+    "blocked_keyword",
+    "excluded",
+    "category",
+)
+"""Reasons for removal; bit ``i`` of a task's reasons stands for code ``i``."""
+
+_BIT = {code: np.uint32(1 << place) for place, code in enumerate(CODES)}
+_UNKNOWN, _CLOSED, _EXPIRED = int(_BIT["unknown_task"]), int(_BIT["closed"]), int(_BIT["expired"])
+_FULL, _TAKEN, _HIDDEN = int(_BIT["full"]), int(_BIT["already_taken"]), int(_BIT["hidden"])
+_MIN_REWARD = int(_BIT["min_reward"])
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What a worker asks for this time, beyond the profile.
+
+    Attributes:
+        device: the device in hand; None for those of the profile.
+        min_reward: least reward, in the base currency; NaN for that of the profile.
+        categories: only these; empty for all.
+        excluded: not these tasks, by external id.
+    """
+
+    device: str | None = None
+    min_reward: float = float("nan")
+    categories: frozenset[str] = frozenset()
+    excluded: frozenset[str] = field(default_factory=frozenset)
+
+
+def reasons_against(
+    state: MarketState, worker: int, tasks: NDArray[np.int32], now: int, wishes: Wishes | None = None
+) -> NDArray[np.uint32]:
+    """Return why each task may not be offered to a worker now, as bits of ``CODES``; 0 for a task that may.
+
+    A worker whose profile was never given is not judged by language, country or device: nothing is known. In a profile
+    that was given, what is absent does not match.
+
+    Args:
+        state: the market; its clock is not after ``now``.
+        worker: dense index, 0 for a worker never seen.
+        tasks: int32, dense indices, 0 for a task never seen.
+        now: microseconds since 1970.
+        wishes: what is asked for this time.
+    """
+    wishes = wishes or Wishes()
+    catalogue = state.catalogue
+    found = np.zeros(len(tasks), np.uint32)
+    minimum = wishes.min_reward
+    if np.isnan(minimum):
+        minimum = state.arrays.workers[worker]["min_reward"]
+    _from_state(state.arrays, worker, tasks, now, minimum, found)
+    facts = state.arrays.tasks["facts"][tasks]
+    posted = state.arrays.tasks["posted"][tasks] != NEVER
+    profile = catalogue.profiles.get(worker)
+    signatures, place = np.unique(facts["signature"], return_inverse=True)
+    if len(catalogue.signatures):
+        by_signature = np.array(
+            [_against_signature(catalogue.signatures[index], profile, wishes) for index in signatures], np.uint32
+        )
+        found |= np.where(posted, by_signature[place], np.uint32(0))
+    if wishes.categories:
+        wanted = _labels(state, "category", wishes.categories)
+        found[posted & ~np.isin(facts["category"], wanted)] |= _BIT["category"]
+    if wishes.excluded:
+        excluded = [catalogue.tasks.get(external) for external in wishes.excluded]
+        found[posted & np.isin(tasks, excluded)] |= _BIT["excluded"]
+    if profile is not None:
+        _block(state, profile, tasks, found)
+    return found
+
+
+def codes_of(bits: int) -> list[str]:
+    """Return the reasons behind bits, in the order of ``CODES``."""
+    return [code for place, code in enumerate(CODES) if bits >> place & 1]
+
+
+@kernel
+def _from_state(
+    s: Arrays, worker: int, tasks: NDArray[np.int32], now: int, min_reward: float, out: NDArray[np.uint32]
+) -> None:
+    for i in range(tasks.size):
+        task = s.tasks[tasks[i]]
+        bits = 0
+        if task.posted == NEVER:
+            out[i] = _UNKNOWN
+            continue
+        if task.closed != 0:
+            bits |= _CLOSED
+        elif task.facts.expires <= now:
+            bits |= _EXPIRED
+        if is_full(task):
+            bits |= _FULL
+        # Without a reward nothing says that the minimum is reached.
+        if min_reward > 0.0 and not task.facts.reward >= min_reward:
+            bits |= _MIN_REWARD
+        place = find(s.dealing_keys, pair_key(worker, tasks[i]))
+        if place >= 0:
+            dealing = s.dealings[place]
+            taken = np.int64(dealing.accepted) - dealing.returned
+            if dealing.abandoned > 0 or taken >= task.facts.per_worker_limit:
+                bits |= _TAKEN
+            if dealing.hidden:
+                bits |= _HIDDEN
+        out[i] = bits
+
+
+def _against_signature(signature: Signature, profile: WorkerUpdated | None, wishes: Wishes) -> int:
+    bits = 0
+    devices = (wishes.device,) if wishes.device else profile.devices if profile else None
+    if signature.devices and (devices or profile):
+        bits |= 0 if {device.casefold() for device in devices or ()} & signature.devices else int(_BIT["device"])
+    if profile is None:
+        return bits
+    languages = {primary_language(tag) for tag in profile.languages or ()}
+    if signature.languages and not languages & signature.languages:
+        bits |= int(_BIT["language"])
+    if signature.countries and (profile.country or "").upper() not in signature.countries:
+        bits |= int(_BIT["country"])
+    return bits
+
+
+def _block(state: MarketState, profile: WorkerUpdated, tasks: NDArray[np.int32], found: NDArray[np.uint32]) -> None:
+    facts = state.arrays.tasks["facts"][tasks]
+    posted = state.arrays.tasks["posted"][tasks] != NEVER
+    if profile.blocked_requesters:
+        blocked = [state.catalogue.requesters.get(external) for external in profile.blocked_requesters]
+        found[posted & np.isin(facts["requester"], blocked)] |= _BIT["blocked_requester"]
+    if profile.blocked_categories:
+        blocked = _labels(state, "category", profile.blocked_categories)
+        found[posted & (facts["category"] != 0) & np.isin(facts["category"], blocked)] |= _BIT["blocked_category"]
+    if profile.blocked_keywords:
+        blocked_words = [normalise(keyword) for keyword in profile.blocked_keywords]
+        for place, task in enumerate(tasks):
+            posting = state.catalogue.postings.get(int(task))
+            if posting is not None:
+                text = normalise(" ".join([posting.title or "", posting.description or "", *(posting.keywords or ())]))
+                if any(word in text for word in blocked_words):
+                    found[place] |= _BIT["blocked_keyword"]
+
+
+def _labels(state: MarketState, kind: str, names: frozenset[str] | tuple[str, ...]) -> list[int]:
+    return [state.catalogue.labels.get(f"{kind}:{normalise(name)}") for name in names]

@@ -1,0 +1,237 @@
+"""Ranking offline: requests at instants of the past or present, answered in one pass over the log."""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import Annotated, Any
+
+import msgspec
+import numpy as np
+from msgspec import Meta
+
+from features.build import rows
+from features.errors import CocokError
+from features.events import Event, Id, micros
+from features.money import Money, Rates
+from features.state import MarketState
+from features.vocabulary import UNKNOWN
+from matching.bundle import Bundle
+from matching.eligibility import codes_of, reasons_against
+from matching.scoring import Answers, answers, best_first, expected_hourly
+
+DEFAULT_LIMIT = 100
+"""Items returned where neither candidates nor a limit are given."""
+
+Entries = Sequence[tuple[int, int, Event]]
+Progress = Callable[[int, int], None]
+
+
+class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A list to rank: tasks for ``worker_id``, or workers for ``task_id``.
+
+    Attributes:
+        request_id: comes back with the answer.
+        at: the instant; only what was known before it counts.
+        worker_id: rank tasks for this worker.
+        candidates: the tasks to rank; all open ones if None.
+        task_id: rank workers for this task.
+        workers: the workers to rank; all known ones if None.
+        limit: items to return; all of the candidates, or ``DEFAULT_LIMIT`` where none are given, if None.
+    """
+
+    request_id: Annotated[str, Meta(min_length=1, max_length=256)]
+    at: Annotated[datetime, Meta(tz=True)]
+    worker_id: Id | None = None
+    candidates: tuple[Id, ...] | None = None
+    task_id: Id | None = None
+    workers: tuple[Id, ...] | None = None
+    limit: Annotated[int, Meta(ge=1)] | None = None
+
+    def __post_init__(self) -> None:
+        if (self.worker_id is None) == (self.task_id is None):
+            raise ValueError("give `worker_id` to rank tasks, or `task_id` to rank workers")
+        if self.worker_id is None and self.candidates is not None:
+            raise ValueError("`candidates` go with `worker_id`; with `task_id`, give `workers`")
+        if self.task_id is None and self.workers is not None:
+            raise ValueError("`workers` go with `task_id`; with `worker_id`, give `candidates`")
+        given = self.candidates or self.workers or ()
+        if len(set(given)) != len(given):
+            raise ValueError("a candidate stands twice")
+
+
+class Item(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A task or a worker in its place; ``None`` where nothing is known."""
+
+    task_id: str | msgspec.UnsetType = msgspec.UNSET
+    worker_id: str | msgspec.UnsetType = msgspec.UNSET
+    score: float
+    expected_hourly: Money | None
+    expected_minutes: float | None
+    p_accept: float | None
+    p_approve: float | None
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """The ranked list. ``removed`` names each candidate, or counts reasons where no candidates were given."""
+
+    request_id: str
+    items: list[Item]
+    removed: list[dict[str, Any]] | dict[str, int]
+
+
+_decoder = msgspec.json.Decoder(Request)
+
+
+def read_requests(lines: Iterable[bytes], source: str) -> list[Request]:
+    """Decode requests, one JSON object a line; blank lines are skipped.
+
+    Raises:
+        CocokError: a line is refused; the message names the source, the line and the field.
+    """
+    requests = []
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            try:
+                requests.append(_decoder.decode(line))
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+                raise CocokError(f"{source}, line {number}: {error}") from error
+    return requests
+
+
+def rank(
+    batches: Iterable[Entries],
+    rates: Rates,
+    bundle: Bundle,
+    requests: Sequence[Request],
+    *,
+    eligibility: bool = True,
+    progress: Progress | None = None,
+) -> list[Answer]:
+    """Answer requests, each as of its own instant.
+
+    Args:
+        batches: the log from its beginning; read once, and no further than the last request needs.
+        rates: currency rates.
+        bundle: the model.
+        requests: in any order.
+        eligibility: leave out what may not be taken; else everything is ranked.
+        progress: called after each request.
+
+    Returns:
+        One answer for each request, in the order of the requests.
+    """
+    found: dict[int, Answer] = {}
+    by_time = sorted(range(len(requests)), key=lambda place: requests[place].at)
+    for done, (place, state) in enumerate(_as_of(batches, rates, requests, by_time), 1):
+        request = requests[place]
+        direction = _rank_tasks if request.worker_id is not None else _rank_workers
+        found[place] = direction(state, bundle, request, eligibility)
+        if progress:
+            progress(done, len(requests))
+    return [found[place] for place in range(len(requests))]
+
+
+def _as_of(
+    batches: Iterable[Entries], rates: Rates, requests: Sequence[Request], order: Sequence[int]
+) -> Iterator[tuple[int, MarketState]]:
+    """Yield each place with the state of the longest prefix known before the request's instant."""
+    state = MarketState(rates)
+    waiting = iter(order)
+    place = next(waiting, None)
+    for entries in batches:
+        known = np.array([known_at for _, known_at, _ in entries], np.int64)
+        done = 0
+        while place is not None:
+            upto = int(np.searchsorted(known, micros(requests[place].at), side="left"))
+            if upto == len(entries):
+                break
+            if upto > done:
+                state.apply(entries[done:upto])
+                done = upto
+            yield place, state
+            place = next(waiting, None)
+        if place is None:
+            return
+        state.apply(entries[done:])
+    while place is not None:
+        yield place, state
+        place = next(waiting, None)
+
+
+def _rank_tasks(state: MarketState, bundle: Bundle, request: Request, eligibility: bool) -> Answer:
+    now = micros(request.at)
+    catalogue = state.catalogue
+    worker = catalogue.workers.get(request.worker_id or "")
+    if request.candidates is None:
+        tasks = state.open_tasks
+        names = [catalogue.tasks.external(int(task)) for task in tasks]
+    else:
+        names = list(request.candidates)
+        tasks = np.array([catalogue.tasks.get(name) for name in names], np.int32)
+    against = reasons_against(state, worker, tasks, now) if eligibility else np.zeros(len(tasks), np.uint32)
+    kept = np.flatnonzero(against == 0)
+    found = answers(bundle, rows(state, worker, tasks[kept], now))
+    order = best_first(found.scores, state.arrays.tasks["facts"]["order"][tasks[kept]])
+    items = [
+        _item(state, found, place, found.scores[place], int(tasks[kept[place]]), task_id=names[kept[place]])
+        for place in order[: _limit(request, request.candidates)]
+    ]
+    refused = [(names[place], int(against[place])) for place in np.flatnonzero(against)]
+    if request.candidates is None:
+        return Answer(request_id=request.request_id, items=items, removed=_counts(refused))
+    removed = [{"task_id": name, "reasons": codes_of(bits)} for name, bits in refused]
+    return Answer(request_id=request.request_id, items=items, removed=removed)
+
+
+def _rank_workers(state: MarketState, bundle: Bundle, request: Request, eligibility: bool) -> Answer:
+    now = micros(request.at)
+    catalogue = state.catalogue
+    task = np.array([catalogue.tasks.get(request.task_id or "")], np.int32)
+    if request.workers is None:
+        names = [name for name in map(catalogue.workers.external, range(1, len(catalogue.workers))) if name]
+    else:
+        names = list(request.workers)
+    workers = [catalogue.workers.get(name) for name in names]
+    against = [int(reasons_against(state, worker, task, now)[0]) if eligibility else 0 for worker in workers]
+    kept = [place for place, bits in enumerate(against) if bits == 0]
+    features = np.concatenate(
+        [rows(state, workers[place], task, now) for place in kept] or [rows(state, UNKNOWN, task[:0], now)]
+    )
+    found = answers(bundle, features)
+    # A list-wise score does not compare across workers; the probability of the wanted end does.
+    chances = found.scores if np.isnan(found.p_accept).all() else found.p_accept * found.p_approve
+    order = best_first(chances, np.arange(len(kept), dtype=np.uint32))
+    items = [
+        _item(state, found, place, chances[place], int(task[0]), worker_id=names[kept[place]])
+        for place in order[: _limit(request, request.workers)]
+    ]
+    refused = [(names[place], bits) for place, bits in enumerate(against) if bits]
+    if request.workers is None:
+        return Answer(request_id=request.request_id, items=items, removed=_counts(refused))
+    removed = [{"worker_id": name, "reasons": codes_of(bits)} for name, bits in refused]
+    return Answer(request_id=request.request_id, items=items, removed=removed)
+
+
+def _limit(request: Request, given: Sequence[str] | None) -> int | None:
+    return request.limit or (DEFAULT_LIMIT if given is None else None)
+
+
+def _counts(refused: Sequence[tuple[str, int]]) -> dict[str, int]:
+    return dict(Counter(code for _, bits in refused for code in codes_of(bits)))
+
+
+def _item(state: MarketState, found: Answers, place: int, score: float, task: int, **name: str) -> Item:
+    minutes, p_approve = float(found.minutes[place]), float(found.p_approve[place])
+    return Item(
+        score=float(score),
+        expected_hourly=expected_hourly(state.catalogue.postings.get(task), p_approve, minutes),
+        expected_minutes=_known(minutes),
+        p_accept=_known(float(found.p_accept[place])),
+        p_approve=_known(p_approve),
+        **name,
+    )
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value

@@ -1,0 +1,139 @@
+"""Training: from a training set to a bundle that has been judged, step by step."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.spec import FEATURES, fingerprint
+from matching.bundle import Bundle
+from matching.calibration import CalibratedModel, predict_rows
+from training import lists
+from training.baselines import BASELINES
+from training.dataset import TrainingSet
+from training.metrics import Estimate, summarise
+from training.outcomes import Unfitted, fit_probability
+from training.ranker import RankerParameters, TreeChoice, choose_trees, fit
+from training.splits import holdout
+
+Progress = Callable[[str, int, int], None]
+"""Called with the name of a step, what is done of it, and what there is to do."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The result of a training.
+
+    Attributes:
+        bundle: the model, fitted on all lists.
+        metrics: of the same model fitted without the last part, on that part; name -> estimate.
+        baselines: name -> metrics on the same lists.
+        slices: "warm" and "new" workers -> metrics of the model and each baseline.
+        choice: how the number of trees was chosen.
+        unfitted: outcome -> why it has no model.
+        judged: lists of the last part.
+    """
+
+    bundle: Bundle
+    metrics: dict[str, Estimate]
+    baselines: dict[str, dict[str, Estimate]]
+    slices: dict[str, dict[str, dict[str, Estimate]]]
+    choice: TreeChoice
+    unfitted: dict[str, str]
+    judged: int
+
+
+def monotone_directions(names: Sequence[str]) -> list[int]:
+    """Return -1, 0 or 1 for each column; columns that the spec does not know are free."""
+    known = {feature.name: feature.monotone for feature in FEATURES}
+    return [known.get(name, 0) for name in names]
+
+
+def train(
+    rows: TrainingSet,
+    rates_fingerprint: str,
+    parameters: RankerParameters | None = None,
+    *,
+    until: int,
+    progress: Progress | None = None,
+) -> Trained:
+    """Choose, judge and fit.
+
+    The number of trees is chosen by time folds on the lists before the last part; a ranker fitted on these is judged on
+    the last part, beside the baselines; the ranker of the bundle is then fitted on everything.
+
+    Args:
+        rows: the training set.
+        rates_fingerprint: of the currency rates it was built with.
+        parameters: of the ranker; the defaults if None.
+        until: end of what was known, microseconds since 1970; it is written into the bundle.
+        progress: called as the steps go on.
+
+    Raises:
+        CocokError: too few lists to split by time, or none from which an order can be learned.
+    """
+    parameters = parameters or RankerParameters()
+    directions = monotone_directions(rows.names)
+    before, last = holdout(rows, maturity=rows.maturity)
+    development, final = rows.select(before), rows.select(last)
+    choice = choose_trees(
+        development, parameters, directions, maturity=rows.maturity, progress=_step(progress, "Choosing trees")
+    )
+    judge = fit(development, parameters, choice.trees, directions, progress=_step(progress, "Fitting to judge"))
+    scores = {"model": predict_rows(judge, final.features)}
+    scores |= {name: baseline(final) for name, baseline in BASELINES.items()}
+    ranker = fit(rows, parameters, choice.trees, directions, progress=_step(progress, "Fitting the ranker"))
+    row_times = np.repeat(rows.times, np.diff(rows.offsets))
+    settled = (rows.labels == lists.APPROVED) | rows.rejected
+    accept = _outcome(rows, np.ones(len(rows.labels), np.bool_), rows.labels >= lists.ACCEPTED, row_times, directions)
+    approve = _outcome(rows, settled, rows.labels == lists.APPROVED, row_times, directions)
+    metrics = summarise(scores["model"], final)
+    outcomes = {"p_accept": accept, "p_approve": approve}
+    return Trained(
+        bundle=Bundle(
+            ranker=ranker,
+            feature_names=rows.names,
+            features_fingerprint=fingerprint(),
+            rates_fingerprint=rates_fingerprint,
+            since=int(rows.times[0]),
+            until=until,
+            metrics={name: vars(estimate) for name, estimate in metrics.items()},
+            accept=accept if isinstance(accept, CalibratedModel) else None,
+            approve=approve if isinstance(approve, CalibratedModel) else None,
+        ),
+        metrics=metrics,
+        baselines={name: summarise(values, final) for name, values in scores.items() if name != "model"},
+        slices=_slices(scores, final),
+        choice=choice,
+        unfitted={name: model.reason for name, model in outcomes.items() if isinstance(model, Unfitted)},
+        judged=len(final),
+    )
+
+
+def _step(progress: Progress | None, name: str) -> Callable[[int, int], None] | None:
+    return (lambda done, total: progress(name, done, total)) if progress else None
+
+
+def _outcome(
+    rows: TrainingSet,
+    kept: NDArray[np.bool_],
+    target: NDArray[np.bool_],
+    times: NDArray[np.int64],
+    directions: Sequence[int],
+) -> CalibratedModel | Unfitted:
+    return fit_probability(
+        rows.features[kept], target[kept], times[kept], rows.names, directions, maturity=rows.maturity
+    )
+
+
+def _slices(scores: dict[str, NDArray[np.float64]], rows: TrainingSet) -> dict[str, dict[str, dict[str, Estimate]]]:
+    """Judge workers with and without a history apart: what helps the one often fails the other."""
+    warm = rows.column("worker_accepts")[rows.offsets[:-1]] > 0
+    found: dict[str, dict[str, dict[str, Estimate]]] = {}
+    for name, part in (("warm", warm), ("new", ~warm)):
+        if part.any():
+            row_part = np.repeat(part, np.diff(rows.offsets))
+            selected = rows.select(part)
+            found[name] = {ranker: summarise(values[row_part], selected) for ranker, values in scores.items()}
+    return found
