@@ -1,0 +1,127 @@
+"""The doctor: each lack is found and named, and a sound log passes."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+from features.events import (
+    AssignmentAccepted,
+    Event,
+    FeedItem,
+    FeedServed,
+    TaskPosted,
+    WorkerUpdated,
+    micros,
+)
+from features.money import Money, Rates
+from service.doctor import Finding, examine, survey
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+NOW = micros(NOON + timedelta(hours=1))
+
+
+def minute(number: int) -> datetime:
+    return NOON + timedelta(minutes=number)
+
+
+PROFILE = WorkerUpdated(event_id="1", at=minute(0), worker_id="w")
+POSTED = TaskPosted(
+    event_id="2",
+    at=minute(1),
+    task_id="t",
+    requester_id="r",
+    title="Label",
+    skills=("labelling",),
+    reward=Money(Decimal(1), "USD"),
+)
+LIST = FeedServed(event_id="3", at=minute(2), feed_id="f", worker_id="w", items=(FeedItem("t", 1),))
+TAKEN = AssignmentAccepted(event_id="4", at=minute(3), worker_id="w", task_id="t")
+
+
+def findings(*log: Event | str) -> dict[str, Finding]:
+    found = examine(survey(lambda: log, Rates.shipped(), NOW))
+    assert all(bool(finding.advice) == (finding.level != "ok") for finding in found)
+    return {finding.check: finding for finding in found}
+
+
+def troubles(*log: Event | str) -> dict[str, str]:
+    return {check: finding.level for check, finding in findings(*log).items() if finding.level != "ok"}
+
+
+def test_given_a_sound_log_then_everything_is_ok() -> None:
+    found = findings(PROFILE, POSTED, LIST, TAKEN)
+    assert {finding.level for finding in found.values()} == {"ok"}
+    assert "1 of 1 lists (100.0%)" in found["labels"].message
+
+
+def test_given_no_events_then_only_that_is_said() -> None:
+    assert troubles() == {"events": "error"}
+
+
+def test_given_no_lists_then_there_is_nothing_to_train_on() -> None:
+    assert troubles(PROFILE, POSTED, TAKEN) == {"lists": "error"}
+
+
+def test_given_outcomes_only_before_the_list_or_of_others_then_there_are_no_labels() -> None:
+    early = AssignmentAccepted(event_id="4", at=minute(1), worker_id="w", task_id="t")
+    assert troubles(PROFILE, POSTED, early, LIST) == {"labels": "error"}
+    other = AssignmentAccepted(event_id="4", at=minute(3), worker_id="v", task_id="t")
+    assert troubles(PROFILE, POSTED, LIST, other)["labels"] == "error"
+    assert troubles(PROFILE, POSTED, LIST) == {"labels": "error"}
+
+
+def test_given_few_lists_with_an_outcome_then_it_is_a_warning() -> None:
+    idle = [
+        FeedServed(event_id=f"idle{i}", at=minute(4), feed_id=f"f{i}", worker_id="w", items=(FeedItem("t", 1),))
+        for i in range(10)
+    ]
+    assert troubles(PROFILE, POSTED, LIST, TAKEN, *idle) == {"labels": "warning"}
+
+
+def test_given_a_currency_without_a_rate_then_it_is_named() -> None:
+    picky = WorkerUpdated(event_id="1", at=minute(0), worker_id="w", min_reward=Money(Decimal(1), "XTS"))
+    found = findings(picky, POSTED, LIST, TAKEN)["rates"]
+    assert found.level == "error"
+    assert "1 amounts are in XTS" in found.message
+
+
+def test_given_tasks_and_workers_nobody_introduced_then_they_are_counted() -> None:
+    stray = AssignmentAccepted(event_id="5", at=minute(4), worker_id="v", task_id="u")
+    found = findings(PROFILE, POSTED, LIST, TAKEN, stray)
+    assert found["unknown_tasks"].message.startswith("1 of 2 tasks")
+    assert found["unknown_workers"].message.startswith("1 of 2 workers")
+    assert troubles(PROFILE, POSTED, LIST, TAKEN, stray) == {"unknown_tasks": "warning", "unknown_workers": "warning"}
+
+
+def test_given_late_events_then_their_share_and_the_largest_jump_are_given() -> None:
+    found = findings(LIST, POSTED, PROFILE, TAKEN)["order"]
+    assert found.level == "warning"
+    assert "2 events (50.0%)" in found.message
+    assert "0:02:00" in found.message
+
+
+def test_given_an_event_ahead_of_the_clock_then_more_than_five_minutes_are_an_error() -> None:
+    near = AssignmentAccepted(event_id="5", at=minute(65), worker_id="w", task_id="t")
+    far = AssignmentAccepted(event_id="6", at=minute(66), worker_id="w", task_id="t")
+    assert troubles(PROFILE, POSTED, LIST, TAKEN, near) == {}
+    assert troubles(PROFILE, POSTED, LIST, TAKEN, near, far) == {"future": "error"}
+
+
+def test_given_tasks_without_content_then_what_they_lack_is_named() -> None:
+    bare = TaskPosted(event_id="2", at=minute(1), task_id="t", requester_id="r")
+    assert troubles(PROFILE, bare, LIST, TAKEN) == {
+        "task_reward": "warning",
+        "task_skills": "warning",
+        "task_title": "warning",
+    }
+
+
+def test_given_an_id_twice_then_the_same_content_is_a_warning_and_other_content_an_error() -> None:
+    assert troubles(PROFILE, POSTED, LIST, TAKEN, TAKEN) == {"identity": "warning"}
+    other = AssignmentAccepted(event_id="4", at=minute(4), worker_id="w", task_id="t")
+    assert troubles(PROFILE, POSTED, LIST, TAKEN, other) == {"identity": "error"}
+
+
+def test_given_refused_lines_then_the_first_is_quoted() -> None:
+    found = findings(PROFILE, "a.ndjson, line 2: bad", POSTED, "b", LIST, TAKEN)["lines"]
+    assert found.level == "error"
+    assert "2 lines are refused, the first: a.ndjson, line 2: bad" in found.message
