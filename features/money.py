@@ -28,7 +28,7 @@ class Money(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     The amount is kept in canonical form, so that ``"1.50"``, ``"1.5"`` and ``1.5`` are equal and written alike.
 
     Attributes:
-        amount: finite, 0 to 10^15, at most 18 decimal places; a string or a number in JSON.
+        amount: finite, 0 to 10^15, at most 30 decimal places; a string or a number in JSON.
         currency: ISO 4217 code.
 
     Raises:
@@ -48,8 +48,8 @@ class Money(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
                 plain = plain.quantize(Decimal(1), context=_EXACT)
         except Inexact as error:
             raise ValueError("`amount` must have at most 34 significant digits") from error
-        if plain and plain.as_tuple().exponent < -18:  # type: ignore[operator]
-            raise ValueError("`amount` must have at most 18 decimal places")
+        if plain and plain.as_tuple().exponent < -30:  # type: ignore[operator]
+            raise ValueError("`amount` must have at most 30 decimal places")
         force_setattr(self, "amount", abs(plain))
 
 

@@ -96,26 +96,36 @@ def import_files(
 
     Returns:
         Counts and refused lines. With ``stop``, a refused line means that nothing was accepted.
+
+    Raises:
+        CocokError: the temporary file cannot be written, or the store cannot be used.
     """
-    watch = watch or Watch()
-    workspace.mkdir(parents=True, exist_ok=True)
+    try:
+        workspace.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=workspace) as spill:
+            return _merge(store, _Waiting(spill, files), rates, on_error, watch or Watch())
+    except OSError as error:
+        raise CocokError(
+            f"cannot write under {workspace}: {error.strerror or error}; make room or set COCOK_HOME to another folder"
+        ) from error
+
+
+def _merge(store: Store, waiting: "_Waiting", rates: Rates, on_error: OnError, watch: Watch) -> Imported:
     done = Imported()
-    with TemporaryFile(dir=workspace) as spill:
-        waiting = _Waiting(spill, files)
-        for index, file in enumerate(files):
-            for number, event in read_events(file, rates, watch.read):
-                if not isinstance(event, EventError):
-                    waiting.add(event, index, number)
-                    continue
-                done.refused.append(Refused(str(file), number, str(event)))
-                if on_error == "stop":
-                    return done
-        order = waiting.order()
-        watch.sort(len(order))
-        if on_error == "stop":
-            _append_all(store, waiting, order, done, watch)
-        else:
-            _append_good(store, waiting, order, done, watch)
+    for index, file in enumerate(waiting.files):
+        for number, event in read_events(file, rates, watch.read):
+            if not isinstance(event, EventError):
+                waiting.add(event, index, number)
+                continue
+            done.refused.append(Refused(str(file), number, str(event)))
+            if on_error == "stop":
+                return done
+    order = waiting.order()
+    watch.sort(len(order))
+    if on_error == "stop":
+        _append_all(store, waiting, order, done, watch)
+    else:
+        _append_good(store, waiting, order, done, watch)
     return done
 
 
@@ -124,7 +134,7 @@ class _Waiting:
 
     def __init__(self, spill: IO[bytes], files: list[Path]) -> None:
         self._spill = spill
-        self._files = files
+        self.files = files
         self._at = array("q")
         self._line = array("q")
         self._file = array("i")
@@ -152,7 +162,7 @@ class _Waiting:
 
     def refused(self, place: int) -> Refused:
         reason = "event_id already used with other content; an event never changes, send it under a new event_id"
-        return Refused(str(self._files[self._file[place]]), self._line[place], reason)
+        return Refused(str(self.files[self._file[place]]), self._line[place], reason)
 
 
 def _append_all(store: Store, waiting: _Waiting, order: NDArray[np.int64], done: Imported, watch: Watch) -> None:

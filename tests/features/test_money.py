@@ -67,7 +67,7 @@ def test_given_an_amount_then_it_is_kept_in_canonical_form(amount: str, text: st
     assert str(Money(Decimal(amount), "USD").amount) == text
 
 
-@pytest.mark.parametrize("amount", ["NaN", "Infinity", "-0.01", "1E+16", "1E-19", "0." + "1" * 40])
+@pytest.mark.parametrize("amount", ["NaN", "Infinity", "-0.01", "1E+16", "1E-31", "0." + "1" * 40])
 def test_given_an_amount_out_of_bounds_then_it_is_refused(amount: str) -> None:
     with pytest.raises(ValueError, match="`amount` must"):
         Money(Decimal(amount), "USD")
@@ -76,3 +76,8 @@ def test_given_an_amount_out_of_bounds_then_it_is_refused(amount: str) -> None:
 @given(st.decimals(min_value=0, max_value=10**9, places=4))
 def test_given_any_price_then_canonical_form_keeps_its_value(amount: Decimal) -> None:
     assert Money(amount, "USD").amount == amount
+
+
+@given(st.floats(min_value=1e-9, max_value=10**9))
+def test_given_any_price_computed_as_a_float_then_it_is_kept_exactly(amount: float) -> None:
+    assert float(Money(Decimal(repr(amount)), "USD").amount) == amount

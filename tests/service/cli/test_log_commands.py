@@ -342,3 +342,12 @@ def test_given_bad_settings_then_every_command_says_so_in_one_line(cocok: Cocok,
     assert ran.code == 1
     assert ran.err.startswith("error: settings: unknown key `hoem`")
     assert len(ran.err.splitlines()) == 1
+
+
+def test_given_a_home_that_cannot_be_written_then_the_error_names_the_setting(cocok: Cocok, tmp_path: Path) -> None:
+    file = write(tmp_path / "a.ndjson", closed(1))
+    cocok.home.write_text("a file where the folder should be")
+    ran = cocok("import", file)
+    assert ran.code == 1
+    assert "set COCOK_HOME" in ran.err
+    assert len(ran.err.splitlines()) == 1
