@@ -1,9 +1,13 @@
 """The training set: one row for every item of a list that was served, with the label of what became of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+
+from features.spec import FEATURES, GROUPS
+
+_HOUR = 3_600_000_000
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,11 @@ class TrainingSet:
         """Return the number of lists."""
         return len(self.offsets) - 1
 
+    @property
+    def maturity_hours(self) -> float:
+        """How long after a list its outcomes were waited for, in hours."""
+        return self.maturity / _HOUR
+
     def column(self, name: str) -> NDArray[np.float32]:
         """Return one column of features.
 
@@ -62,3 +71,18 @@ class TrainingSet:
             positions=self.positions[rows],
             maturity=self.maturity,
         )
+
+    def without(self, group: str) -> "TrainingSet":
+        """Drop the columns of one feature group, to see what a model loses without it.
+
+        Args:
+            group: one of `features.spec.GROUPS`. Columns that the spec does not know belong to none.
+
+        Raises:
+            ValueError: there is no such group.
+        """
+        if group not in GROUPS:
+            raise ValueError(f"there is no feature group {group!r}: choose one of {', '.join(GROUPS)}")
+        dropped = {feature.name for feature in FEATURES if feature.group == group}
+        kept = [place for place, name in enumerate(self.names) if name not in dropped]
+        return replace(self, features=self.features[:, kept], names=tuple(self.names[place] for place in kept))

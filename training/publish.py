@@ -12,8 +12,6 @@ from training.ranker import RankerParameters
 from training.registry import FoldRun, Registry
 from training.train import Trained
 
-_HOUR = 3_600_000_000
-
 
 def publish(registry: Registry, trained: Trained, rows: TrainingSet, parameters: RankerParameters) -> int:
     """Log a training to MLflow and register its bundle as the newest version, the challenger; return its number.
@@ -35,7 +33,7 @@ def publish(registry: Registry, trained: Trained, rows: TrainingSet, parameters:
             {
                 **asdict(parameters),
                 "trees": trained.choice.trees,
-                "maturity_hours": rows.maturity / _HOUR,
+                "maturity_hours": rows.maturity_hours,
                 "lists": len(rows),
                 "rows": len(rows.labels),
             },

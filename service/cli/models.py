@@ -14,17 +14,14 @@ import typer
 from rich.table import Table
 
 from features.errors import CocokError
-from features.estimates import HOUR
 from features.events import micros
 from features.spec import fingerprint
-from matching.bundle import Bundle
-from matching.offline import rank as rank_offline
-from matching.offline import read_requests
 from service.cli.console import Json, out, print_error, print_json, progress
 from service.settings import Settings, load_settings
 from service.store import Store, open_store
 
 if TYPE_CHECKING:
+    from matching.bundle import Bundle
     from training.dataset import TrainingSet
     from training.train import Trained
 
@@ -55,7 +52,7 @@ def train(
 
     Example: cocok train --until 2026-03-01T00:00:00Z
     """
-    # MLflow and scikit-learn take seconds to load; other commands do not wait for them.
+    # What trains and ranks takes seconds to load; other commands do not wait for it.
     from training.publish import publish
     from training.ranker import RankerParameters
     from training.registry import Registry
@@ -89,7 +86,7 @@ def train(
                 "judged_lists": trained.judged,
                 "rows": len(rows.labels),
                 "trees": trained.choice.trees,
-                "maturity_hours": rows.maturity / HOUR,
+                "maturity_hours": rows.maturity_hours,
             }
         )
     else:
@@ -108,7 +105,7 @@ def _plain(value: Any) -> Any:
 def _print_trained(version: int, trained: "Trained", rows: "TrainingSet") -> None:
     console = out()
     console.print(
-        f"{len(rows):,} lists, {len(rows.labels):,} rows, outcomes within {rows.maturity / HOUR:.1f} h; "
+        f"{len(rows):,} lists, {len(rows.labels):,} rows, outcomes within {rows.maturity_hours:.1f} h; "
         f"{trained.choice.trees} trees. On the last {trained.judged:,} lists, which the model judged here has not seen:"
     )
     table = Table("ranker", *trained.metrics, *(f"ndcg@10 {part}" for part in trained.slices), box=None)
@@ -137,6 +134,9 @@ def rank(
 
     Example: cocok rank --requests requests.ndjson --out ranked.ndjson --model challenger
     """
+    from matching.offline import rank as rank_offline
+    from matching.offline import read_requests
+
     settings = load_settings()
     try:
         with requests.open("rb") as lines:
@@ -166,7 +166,8 @@ def rank(
         out().print(f"Version {version} ranked {summary['requests']:,} lists, {summary['items']:,} items: {out_file}")
 
 
-def _bundle(settings: Settings, model: str) -> tuple[Bundle, int]:
+def _bundle(settings: Settings, model: str) -> "tuple[Bundle, int]":
+    from matching.bundle import Bundle
     from training.registry import Registry
 
     registry = Registry.at(settings.home, settings.mlflow_tracking_uri or None)
