@@ -43,8 +43,8 @@ EVENT = np.dtype(
     ],
     align=True,
 )
-"""``detail`` is the record of ``facts`` or ``profiles``; ``start:stop`` are the items of a list, the tokens of a task or
-the skills of a profile; ``value`` is minutes of work or a rating, NaN when there is none."""
+"""``detail`` is the record of ``facts`` or ``profiles``; ``start:stop`` are the items of a list, the tokens of a task
+or the skills of a profile; ``value`` is minutes of work or a rating, NaN when there is none."""
 
 PROFILES = np.dtype(
     [

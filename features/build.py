@@ -14,6 +14,7 @@ from features.estimates import (
     SLOW,
     decay,
     decay_seconds,
+    expected,
     market_approval,
     seconds,
     smoothed,
@@ -30,11 +31,12 @@ from features.text import SKILL, WORD
 CONTENT_PRIOR = 0.1
 """Similarity mass added to both sides of an affinity: about two acceptances of an average task."""
 
-POPULARITY_PRIOR = 1.0
-"""Similar tasks of average popularity that are added to those seen."""
+POPULARITY_PRIOR = 0.3
+"""Similarity mass of acceptances of average popularity that is added to both sides of a popularity."""
 
 KIND_PRIOR = 3.0
 SHARE_PRIOR = 5.0
+PULL_PRIOR = 20.0
 """Observations that the prior of a share is worth."""
 
 # Numba takes module globals as constants, so a column's place costs nothing at run time.
@@ -66,6 +68,8 @@ SLOTS_LEFT, FILL_SHARE = COLUMN["slots_left"], COLUMN["fill_share"]
 TASK_ACCEPTS, TASK_UPTAKE, VIEWS_PER_ACCEPT = COLUMN["task_accepts"], COLUMN["task_uptake"], COLUMN["views_per_accept"]
 TASK_SERVED_FAST, TAKE_RATE, TASK_GIVE_UP = COLUMN["task_served_fast"], COLUMN["take_rate"], COLUMN["task_give_up"]
 OPEN_TASKS = COLUMN["open_tasks"]
+PAY_PULL, WORKER_PAY_PULL, REWARD_Z = COLUMN["pay_pull"], COLUMN["worker_pay_pull"], COLUMN["reward_z"]
+REWARD_PULL, REWARD_PULL_WORKER = COLUMN["reward_pull"], COLUMN["reward_pull_worker"]
 REQUESTER_APPROVAL, REQUESTER_HOURS = COLUMN["requester_approval"], COLUMN["requester_hours"]
 REQUESTER_RATING, REQUESTER_GIVE_UP = COLUMN["requester_rating"], COLUMN["requester_give_up"]
 REQUESTER_POSTED = COLUMN["requester_posted"]
@@ -87,11 +91,12 @@ class View(NamedTuple):
     worker_approval: float
     market_approval: float
     market_give_up: float
-    market_posted: float
-    market_posted_fast: float
-    market_taken: float
-    market_taken_fast: float
-    market_newcomer: float
+    taken: float
+    chances_slow: float
+    chances_fast: float
+    chances_newcomer: float
+    market_pull: float
+    worker_pull: float
 
 
 @kernel
@@ -99,6 +104,9 @@ def _view(s: Arrays, worker: int, now: int) -> View:
     record, market = s.workers[worker], s.market[0]
     slow, fast = decay(market.at, now, SLOW), decay(market.at, now, FAST)
     approval = market_approval(s)
+    slow_pull = market.pull_slow * slow / (market.compared_slow * slow + PULL_PRIOR)
+    pull = (market.pull_fast * fast + PULL_PRIOR * slow_pull) / (market.compared_fast * fast + PULL_PRIOR)
+    left = decay(record.at, now, SLOW)
     return View(
         worker,
         now,
@@ -108,11 +116,12 @@ def _view(s: Arrays, worker: int, now: int) -> View:
         smoothed(record.approved, record.rejected, approval, SHARE_PRIOR),
         approval,
         smoothed(market.given_up, market.accepted, 0.1, SHARE_PRIOR),
-        market.posted_slow * slow,
-        market.posted_fast * fast,
         market.taken_slow * slow,
-        market.taken_fast * fast,
-        market.newcomer_slow * slow,
+        market.chances_slow * slow,
+        market.chances_fast * fast,
+        market.chances_newcomer * slow,
+        pull,
+        (record.pull_slow * left + SHARE_PRIOR * pull) / (record.compared_slow * left + SHARE_PRIOR),
     )
 
 
@@ -122,34 +131,35 @@ def _taste(s: Arrays, view: View, token: int) -> int:
 
 
 @kernel
-def _lift(taken: float, posted: float, market_taken: float, market_posted: float) -> float:
-    # Acceptances per similar posting, against the market's; the prior is in postings.
-    usual = market_taken / market_posted if market_posted > 0.0 else 0.0
-    if usual <= 0.0:
-        return 1.0
-    return (taken / usual + POPULARITY_PRIOR) / (posted + POPULARITY_PRIOR)
+def _lift(taken: float, by_chance: float) -> float:
+    return math.log((taken + POPULARITY_PRIOR) / (by_chance + POPULARITY_PRIOR))
 
 
 @kernel
 def _content(s: Arrays, view: View, task: Record, out: NDArray[np.float64]) -> None:
     """Fill affinities and popularity by content, and what else the same tokens tell."""
     now, now_seconds = view.now, seconds(view.now)
-    took_slow, took_fast, expected = 0.0, 0.0, 0.0
-    took_skill, expected_skill, took_text, expected_text = 0.0, 0.0, 0.0, 0.0
-    taken, taken_fast, newcomer, posted, posted_fast = 0.0, 0.0, 0.0, 0.0, 0.0
+    took_slow, took_fast = 0.0, 0.0
+    took_skill, chance_skill, took_text, chance_text = 0.0, 0.0, 0.0, 0.0
+    taken, taken_fast, taken_newcomer = 0.0, 0.0, 0.0
+    chance, chance_fast, chance_newcomer = 0.0, 0.0, 0.0
     paid, reward, approved, rejected = 0.0, 0.0, 0.0, 0.0
-    share = 1.0 / view.market_posted if view.market_posted > 0.0 else 0.0
     skills, text = False, False
     for k in range(task.n_tokens):
         weight = task.weights[k]
         record = s.tokens[task.tokens[k]]
         slow, fast = decay(record.at, now, SLOW), decay(record.at, now, FAST)
-        here = weight * record.posted_slow * slow
-        posted += here
-        posted_fast += weight * record.posted_fast * fast
+        here = weight * expected(record.expected_slow, record.available, record.chances_slow, view.chances_slow, slow)
+        chance += here
+        chance_fast += weight * expected(
+            record.expected_fast, record.available, record.chances_fast, view.chances_fast, fast
+        )
+        chance_newcomer += weight * expected(
+            record.expected_newcomer, record.available, record.chances_newcomer, view.chances_newcomer, slow
+        )
         taken += weight * record.taken_slow * slow
         taken_fast += weight * record.taken_fast * fast
-        newcomer += weight * record.newcomer_slow * slow
+        taken_newcomer += weight * record.taken_newcomer * slow
         paid += weight * record.paid_slow * slow
         reward += weight * record.reward_slow * slow
         took = 0.0
@@ -161,40 +171,47 @@ def _content(s: Arrays, view: View, task: Record, out: NDArray[np.float64]) -> N
             approved += weight * taste.approved
             rejected += weight * taste.rejected
         took_slow += took
-        expected += here * share
         if task.kinds[k] == SKILL:
             skills = True
             took_skill += took
-            expected_skill += here * share
+            chance_skill += here
         elif task.kinds[k] == WORD:
             text = True
             took_text += took
-            expected_text += here * share
+            chance_text += here
     out[KIND_APPROVAL] = smoothed(approved, rejected, view.worker_approval, KIND_PRIOR)
     if task.n_tokens == 0:
         return
-    popularity = _lift(taken, posted, view.market_taken, view.market_posted)
-    out[POPULARITY] = math.log(popularity)
-    out[POPULARITY_FAST] = math.log(_lift(taken_fast, posted_fast, view.market_taken_fast, view.market_posted_fast))
-    out[POPULARITY_NEWCOMERS] = math.log(_lift(newcomer, posted, view.market_newcomer, view.market_posted))
-    prior = CONTENT_PRIOR * popularity
-    out[AFFINITY] = math.log((took_slow + prior) / (view.accepted_slow * expected + CONTENT_PRIOR))
-    out[AFFINITY_FAST] = math.log((took_fast + prior) / (view.accepted_fast * expected + CONTENT_PRIOR))
+    out[POPULARITY] = _lift(taken, chance)
+    out[POPULARITY_FAST] = _lift(taken_fast, chance_fast)
+    out[POPULARITY_NEWCOMERS] = _lift(taken_newcomer, chance_newcomer)
+    prior = CONTENT_PRIOR * math.exp(out[POPULARITY])
+    # What the worker would have taken at random: the market's mix, as often as the worker took anything.
+    share = view.accepted_slow / view.taken if view.taken > 0.0 else 0.0
+    share_fast = view.accepted_fast / view.taken if view.taken > 0.0 else 0.0
+    out[AFFINITY] = math.log((took_slow + prior) / (share * chance + CONTENT_PRIOR))
+    out[AFFINITY_FAST] = math.log((took_fast + prior) / (share_fast * chance + CONTENT_PRIOR))
     if skills:
-        out[AFFINITY_SKILL] = math.log((took_skill + prior) / (view.accepted_slow * expected_skill + CONTENT_PRIOR))
+        out[AFFINITY_SKILL] = math.log((took_skill + prior) / (share * chance_skill + CONTENT_PRIOR))
     if text:
-        out[AFFINITY_TEXT] = math.log((took_text + prior) / (view.accepted_slow * expected_text + CONTENT_PRIOR))
+        out[AFFINITY_TEXT] = math.log((took_text + prior) / (share * chance_text + CONTENT_PRIOR))
     if paid > 0.0:
-        out[AGAINST_KIND] = math.log(task.facts.reward) - reward / paid
+        out[AGAINST_KIND] = task.log_reward - reward / paid
 
 
 @kernel
 def _token_affinity(s: Arrays, view: View, token: int) -> float:
     """Return the affinity to one token: the worker's share of acceptances with it against its share of postings."""
     record = s.tokens[token]
-    posted = record.posted_slow * decay(record.at, view.now, SLOW)
-    share = posted / view.market_posted if view.market_posted > 0.0 else 0.0
-    return math.log((_took(s, view, token) + CONTENT_PRIOR) / (view.accepted_slow * share + CONTENT_PRIOR))
+    chance = expected(
+        record.expected_slow,
+        record.available,
+        record.chances_slow,
+        view.chances_slow,
+        decay(record.at, view.now, SLOW),
+    )
+    share = view.accepted_slow / view.taken if view.taken > 0.0 else 0.0
+    return math.log((_took(s, view, token) + CONTENT_PRIOR) / (share * chance + CONTENT_PRIOR))
 
 
 @kernel
@@ -236,9 +253,7 @@ def _pay(s: Arrays, view: View, task: Record, out: NDArray[np.float64]) -> None:
     approval = smoothed(requester.approved, requester.rejected, view.market_approval, SHARE_PRIOR)
     out[REQUESTER_APPROVAL] = approval
     out[MINUTES] = usual_log_minutes(s, task) + view.speed
-    reward = task.facts.reward
-    # Nothing is worth less than the smallest coin: log of 0 would order free tasks by rounding alone.
-    out[REWARD] = math.log(max(reward, 1e-4)) if not math.isnan(reward) else math.nan
+    out[REWARD] = task.log_reward
     chance = min(1.0, max(0.01, out[KIND_APPROVAL] * approval / view.market_approval))
     out[HOURLY] = out[REWARD] + math.log(chance) - out[MINUTES] + math.log(60.0)
 
@@ -327,6 +342,8 @@ def _worker_columns(s: Arrays, view: View, index: int, out: NDArray[np.float64])
         )
     if worker.first_seen != NEVER:
         out[WORKER_AGE_DAYS] = math.log1p(max(0, view.now - worker.first_seen) / DAY)
+    out[PAY_PULL] = view.market_pull
+    out[WORKER_PAY_PULL] = view.worker_pull
     out[OPEN_TASKS] = math.log1p(s.market[0].n_open)
     out[TASK_TAKEN] = 0.0
     out[TASK_SERVED_BEFORE] = 0.0
@@ -404,6 +421,9 @@ def build(
             below = np.searchsorted(ordered[c, : counts[c]], value)
             upto = np.searchsorted(ordered[c, : counts[c]], value, side="right")
             row[RANKS[c]] = 0.5 * (below + upto) / counts[c]
+        # Where pay has not drawn anyone lately it says nothing; a negative pull must not turn it round.
+        row[REWARD_PULL] = max(0.0, view.market_pull) * row[REWARD_Z]
+        row[REWARD_PULL_WORKER] = max(0.0, view.worker_pull) * row[REWARD_Z]
         for column in range(row.size):
             out[i, column] = row[column]
 

@@ -14,7 +14,7 @@ from features.batch import EVENT, PROFILES, Batch
 from features.catalogue import Catalogue, primary_language
 from features.layout import FACTS, FOREVER, LANGUAGES, SKILLS, UNLIMITED
 from features.money import Money, Rates
-from features.text import content_tokens, token
+from features.text import content_tokens, normalise, token
 
 SAMPLED = "sampled"
 """The policy of a list that was reconstructed for training and never shown: it changes no state."""
@@ -172,7 +172,7 @@ class Encoder:
         self._facts.append(
             (
                 catalogue.requesters.add(posting.requester_id),
-                label(f"category:{posting.category}") if posting.category else 0,
+                label(f"category:{normalise(posting.category)}") if posting.category else 0,
                 catalogue.signature_of(posting),
                 token("category", posting.category) if posting.category else -1,
                 token("requester", posting.requester_id),

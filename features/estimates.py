@@ -42,6 +42,16 @@ def decay_seconds(since: int, now: int, half_life: int) -> float:
 
 
 @kernel
+def expected(before: float, available: float, chances_before: float, chances: float, decayed: float) -> float:
+    """Return a decayed sum of what random choice would have taken, brought to the present.
+
+    Between two instants ``available`` stays as it is, and ``chances``, a sum over acceptances that decays at the same
+    speed, grew by ``chances - chances_before * decayed``.
+    """
+    return before * decayed + available * max(0.0, chances - chances_before * decayed)
+
+
+@kernel
 def smoothed(positive: float, negative: float, prior: float, strength: float) -> float:
     """Return a rate with a beta prior worth ``strength`` observations."""
     return (positive + strength * prior) / (positive + negative + strength)

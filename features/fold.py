@@ -24,11 +24,14 @@ from features.batch import (
     WORKER_RATED,
     Batch,
 )
-from features.estimates import FAST, HOUR, SECOND, SLOW, decay, decay_seconds, seconds, usual_log_minutes
+from features.estimates import FAST, HOUR, SECOND, SLOW, decay, decay_seconds, expected, seconds, usual_log_minutes
 from features.jit import kernel
 from features.layout import FOREVER, HOUR_BINS, NEVER, TOKENS, Arrays, Record
-from features.open_tasks import expire, is_open, settle, watch_expiry
+from features.open_tasks import is_full, is_open, next_expired, settle, watch_expiry
 from features.pairs import claim, pair_key
+
+LEAST_REWARD = 1e-4
+"""A reward counts as no less when its log is taken: the log of nothing would be minus infinity."""
 
 NEWCOMER = 3
 """A worker is a newcomer to the market until this many assignments were accepted."""
@@ -45,7 +48,7 @@ def fold(s: Arrays, batch: Batch, start: int, stop: int) -> None:
         event = batch.events[i]
         market.clock = max(market.clock, event.known_at)
         market.seq = event.seq
-        expire(s)
+        _expire(s)
         kind = event.kind
         if event.worker != 0 and s.workers[event.worker].first_seen == NEVER:
             s.workers[event.worker].first_seen = market.clock
@@ -56,7 +59,7 @@ def fold(s: Arrays, batch: Batch, start: int, stop: int) -> None:
             _post(s, event, batch)
         elif kind == CLOSED:
             s.tasks[event.task].closed = 1
-            settle(s, event.task)
+            _settle(s, event.task)
         elif kind == PROFILE:
             _declare(s, event, batch)
         elif kind == ACCEPTED:
@@ -99,6 +102,39 @@ def _taste(s: Arrays, worker: int, token: int) -> int:
 
 
 @kernel
+def _settle(s: Arrays, index: int) -> None:
+    """Bring everything that counts open tasks up to date with a task that changed."""
+    settle(s, index)
+    task = s.tasks[index]
+    _set_available(s, task, task.open_at >= 0 and not is_full(task))
+
+
+@kernel
+def _set_available(s: Arrays, task: Record, available: bool) -> None:
+    if (task.available != 0) == available:
+        return
+    task.available = available
+    change = 1 if available else -1
+    market = s.market[0]
+    market.n_available += change
+    _touch_market(market)
+    for k in range(TOKEN_ROWS):
+        row, weight = token_of(task, k)
+        if row >= 0:
+            _touch_token(market, s.tokens[row])
+            s.tokens[row].available += change * weight
+
+
+@kernel
+def _expire(s: Arrays) -> None:
+    while True:
+        index = next_expired(s)
+        if index < 0:
+            return
+        _settle(s, index)
+
+
+@kernel
 def token_of(task: Record, k: int) -> tuple[int, float]:
     """Return row and weight of the k-th of ``TOKEN_ROWS`` tokens of a task; the row is -1 where there is none."""
     if k < TOKENS:
@@ -117,22 +153,39 @@ def token_of(task: Record, k: int) -> tuple[int, float]:
 @kernel
 def _touch_market(market: Record) -> None:
     slow, fast = decay(market.at, market.clock, SLOW), decay(market.at, market.clock, FAST)
-    market.posted_slow *= slow
-    market.posted_fast *= fast
+    market.chances_slow *= slow
+    market.chances_fast *= fast
+    market.chances_newcomer *= slow
     market.taken_slow *= slow
     market.taken_fast *= fast
-    market.newcomer_slow *= slow
+    market.taken_newcomer *= slow
+    market.compared_slow *= slow
+    market.compared_fast *= fast
+    market.pull_slow *= slow
+    market.pull_fast *= fast
     market.at = market.clock
 
 
 @kernel
-def _touch_token(record: Record, now: int) -> None:
+def _touch_token(market: Record, record: Record) -> None:
+    """Bring a token to the market's clock; the market has been brought there before."""
+    now = market.clock
     slow, fast = decay(record.at, now, SLOW), decay(record.at, now, FAST)
-    record.posted_slow *= slow
-    record.posted_fast *= fast
+    record.expected_slow = expected(
+        record.expected_slow, record.available, record.chances_slow, market.chances_slow, slow
+    )
+    record.expected_fast = expected(
+        record.expected_fast, record.available, record.chances_fast, market.chances_fast, fast
+    )
+    record.expected_newcomer = expected(
+        record.expected_newcomer, record.available, record.chances_newcomer, market.chances_newcomer, slow
+    )
+    record.chances_slow = market.chances_slow
+    record.chances_fast = market.chances_fast
+    record.chances_newcomer = market.chances_newcomer
     record.taken_slow *= slow
     record.taken_fast *= fast
-    record.newcomer_slow *= slow
+    record.taken_newcomer *= slow
     record.paid_slow *= slow
     record.reward_slow *= slow
     record.at = now
@@ -148,6 +201,8 @@ def _touch_worker(worker: Record, now: int) -> None:
     worker.reward_slow *= slow
     worker.timed_slow *= slow
     worker.hourly_slow *= slow
+    worker.compared_slow *= slow
+    worker.pull_slow *= slow
     for k in range(HOUR_BINS):
         worker.hours_slow[k] *= slow
     worker.at = now
@@ -160,7 +215,11 @@ def _post(s: Arrays, event: Record, batch: Batch) -> None:
     if event.kind == UPDATED and task.posted == NEVER:
         return
     fresh = event.kind == POSTED and not is_open(task, market.clock)
+    _set_available(s, task, False)
     task.facts = batch.facts[event.detail]
+    task.log_reward = math.nan
+    if not math.isnan(task.facts.reward):
+        task.log_reward = math.log(max(task.facts.reward, LEAST_REWARD))
     if event.kind == POSTED:
         task.closed = 0
         if fresh:
@@ -170,7 +229,7 @@ def _post(s: Arrays, event: Record, batch: Batch) -> None:
         _count_posting(s, task)
     if task.facts.expires != FOREVER:
         watch_expiry(s, event.task)
-    settle(s, event.task)
+    _settle(s, event.task)
 
 
 @kernel
@@ -209,21 +268,17 @@ def _count_posting(s: Arrays, task: Record) -> None:
     market = s.market[0]
     _touch_market(market)
     market.documents += 1.0
-    market.posted_slow += 1.0
-    market.posted_fast += 1.0
     s.requesters[task.facts.requester].posted += 1.0
     for k in range(TOKEN_ROWS):
         row, weight = token_of(task, k)
         if row < 0:
             continue
         record = s.tokens[row]
-        _touch_token(record, market.clock)
+        _touch_token(market, record)
         record.documents += 1.0
-        record.posted_slow += weight
-        record.posted_fast += weight
-        if task.facts.reward > 0.0:
+        if not math.isnan(task.facts.reward):
             record.paid_slow += weight
-            record.reward_slow += weight * math.log(task.facts.reward)
+            record.reward_slow += weight * task.log_reward
 
 
 @kernel
@@ -275,17 +330,29 @@ def _accept(s: Arrays, index: int, task_index: int) -> None:
     market.accepted += 1.0
     market.taken_slow += 1.0
     market.taken_fast += 1.0
-    market.newcomer_slow += newcomer
+    market.taken_newcomer += newcomer
+    if market.n_available > 0:
+        market.chances_slow += 1.0 / market.n_available
+        market.chances_fast += 1.0 / market.n_available
+        market.chances_newcomer += newcomer / market.n_available
     _touch_worker(worker, now)
     worker.accepted += 1.0
     worker.accepted_slow += 1.0
     worker.accepted_fast += 1.0
     worker.hours_slow[hour_bin(now)] += 1.0
     worker.last_accept = now
-    if task.facts.reward > 0.0:
+    if not math.isnan(task.facts.reward):
         worker.paid_slow += 1.0
-        worker.reward_slow += math.log(task.facts.reward)
-        hourly = math.log(task.facts.reward) - usual_log_minutes(s, task)
+        worker.reward_slow += task.log_reward
+        pull = _reward_score(s, task)
+        if not math.isnan(pull):
+            worker.compared_slow += 1.0
+            worker.pull_slow += pull
+            market.compared_slow += 1.0
+            market.compared_fast += 1.0
+            market.pull_slow += pull
+            market.pull_fast += pull
+        hourly = task.log_reward - usual_log_minutes(s, task)
         if not math.isnan(hourly):
             worker.timed_slow += 1.0
             worker.hourly_slow += hourly
@@ -294,15 +361,32 @@ def _accept(s: Arrays, index: int, task_index: int) -> None:
         if row < 0:
             continue
         record = s.tokens[row]
-        _touch_token(record, now)
+        _touch_token(market, record)
         record.taken_slow += weight
         record.taken_fast += weight
-        record.newcomer_slow += newcomer * weight
+        record.taken_newcomer += newcomer * weight
         taste = s.tastes[_taste(s, index, row)]
         taste.took_slow = taste.took_slow * decay_seconds(taste.at, seconds(now), SLOW) + weight
         taste.took_fast = taste.took_fast * decay_seconds(taste.at, seconds(now), FAST) + weight
         taste.at = seconds(now)
-    settle(s, task_index)
+    _settle(s, task_index)
+
+
+@kernel
+def _reward_score(s: Arrays, task: Record) -> float:
+    """Return the standard score of a task's log reward among the reference tasks, NaN where rewards do not differ."""
+    total, squares, count = 0.0, 0.0, 0
+    for k in range(s.market[0].n_reference):
+        value = float(s.tasks[s.reference[k]].log_reward)
+        if not math.isnan(value):
+            total += value
+            squares += value * value
+            count += 1
+    if count < 2:
+        return math.nan
+    mean = total / count
+    variance = squares / count - mean * mean
+    return (task.log_reward - mean) / math.sqrt(variance) if variance > 1e-6 else math.nan
 
 
 @kernel
@@ -330,7 +414,7 @@ def _give_up(s: Arrays, worker: int, task: int, abandoned: bool) -> None:
     s.workers[worker].given_up += 1.0
     s.requesters[s.tasks[task].facts.requester].given_up += 1.0
     s.market[0].given_up += 1.0
-    settle(s, task)
+    _settle(s, task)
 
 
 @kernel

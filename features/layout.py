@@ -66,6 +66,7 @@ TASK = np.dtype(
         ("posted", "i8"),
         ("closed", "i4"),
         ("open_at", "i4"),
+        ("available", "i4"),
         ("n_tokens", "i4"),
         ("tokens", "i4", (TOKENS,)),
         ("kinds", "u1", (TOKENS,)),
@@ -82,6 +83,7 @@ TASK = np.dtype(
         ("served_fast", "f4"),
         ("minutes", "f4"),
         ("minutes_count", "f4"),
+        ("log_reward", "f4"),
     ],
     align=True,
 )
@@ -116,23 +118,31 @@ WORKER = np.dtype(
         ("reward_slow", "f4"),
         ("timed_slow", "f4"),
         ("hourly_slow", "f4"),
+        ("compared_slow", "f4"),
+        ("pull_slow", "f4"),
         ("hours_slow", "f4", (HOUR_BINS,)),
     ],
     align=True,
 )
 """A worker. ``profile`` numbers the declared profile in force: a declared skill of another number no longer counts.
-``reward_slow / paid_slow`` is the mean log reward of what was taken, ``hourly_slow / timed_slow`` of its stated hourly
-pay, ``speed`` the sum of log(minutes taken / minutes usual)."""
+Of what was taken, ``reward_slow / paid_slow`` is the mean log reward, ``hourly_slow / timed_slow`` the mean log of
+stated pay per hour, ``pull_slow / compared_slow`` the mean standard score of the log reward among the tasks that could
+have been taken instead. ``speed`` is the sum of log(minutes taken / minutes usual)."""
 
 TOKEN = np.dtype(
     [
         ("at", "i8"),
         ("documents", "f4"),
-        ("posted_slow", "f4"),
-        ("posted_fast", "f4"),
+        ("available", "f8"),
+        ("expected_slow", "f8"),
+        ("expected_fast", "f8"),
+        ("expected_newcomer", "f8"),
+        ("chances_slow", "f8"),
+        ("chances_fast", "f8"),
+        ("chances_newcomer", "f8"),
         ("taken_slow", "f4"),
         ("taken_fast", "f4"),
-        ("newcomer_slow", "f4"),
+        ("taken_newcomer", "f4"),
         ("paid_slow", "f4"),
         ("reward_slow", "f4"),
         ("minutes", "f4"),
@@ -142,8 +152,9 @@ TOKEN = np.dtype(
     ],
     align=True,
 )
-"""The market's experience with a token; ``posted``, ``taken`` and ``newcomer`` are sums of the token's weights in the
-tasks posted, taken, and taken by newcomers."""
+"""The market's experience with a token. ``taken`` is the sum of its weights in the tasks taken (by newcomers),
+``expected`` what that sum would be had each taker picked at random among the tasks with a slot left, ``available`` the
+sum of its weights in these; ``chances`` is the market's at ``at``."""
 
 REQUESTER = np.dtype(
     [
@@ -173,11 +184,17 @@ MARKET = np.dtype(
         ("n_dealings", "i8"),
         ("at", "i8"),
         ("documents", "f4"),
-        ("posted_slow", "f4"),
-        ("posted_fast", "f4"),
+        ("n_available", "i4"),
+        ("chances_slow", "f8"),
+        ("chances_fast", "f8"),
+        ("chances_newcomer", "f8"),
         ("taken_slow", "f4"),
         ("taken_fast", "f4"),
-        ("newcomer_slow", "f4"),
+        ("taken_newcomer", "f4"),
+        ("compared_slow", "f4"),
+        ("compared_fast", "f4"),
+        ("pull_slow", "f4"),
+        ("pull_fast", "f4"),
         ("minutes", "f4"),
         ("minutes_count", "f4"),
         ("approved", "f4"),
@@ -187,7 +204,9 @@ MARKET = np.dtype(
     ],
     align=True,
 )
-"""The market as a whole, in an array of one record. ``clock`` is ``known_at`` of the last event, ``seq`` its number."""
+"""The market as a whole, in an array of one record. ``chances`` is the sum over acceptances of one over the number of
+tasks with a slot left: what each of these tasks would have had at random. ``pull`` and ``compared`` are as a worker's.
+``clock`` is ``known_at`` of the last event, ``seq`` its number."""
 
 TASTE = np.dtype(
     [

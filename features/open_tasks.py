@@ -108,23 +108,24 @@ def watch_expiry(s: Arrays, index: int) -> None:
 
 
 @kernel
-def expire(s: Arrays) -> None:
-    """Take the tasks that have expired by the market's clock out of the index."""
+def next_expired(s: Arrays) -> int:
+    """Return a task that has expired by the market's clock and stop watching it; -1 if there is none."""
     market = s.market[0]
-    while market.n_expiring > 0 and s.expiring[0] <= market.clock:
-        index = s.expiring_tasks[0]
-        market.n_expiring -= 1
-        instant, moved = s.expiring[market.n_expiring], s.expiring_tasks[market.n_expiring]
-        place = 0
-        while True:
-            child = 2 * place + 1
-            if child >= market.n_expiring:
-                break
-            if child + 1 < market.n_expiring and s.expiring[child + 1] < s.expiring[child]:
-                child += 1
-            if s.expiring[child] >= instant:
-                break
-            s.expiring[place], s.expiring_tasks[place] = s.expiring[child], s.expiring_tasks[child]
-            place = child
-        s.expiring[place], s.expiring_tasks[place] = instant, moved
-        settle(s, index)
+    if market.n_expiring == 0 or s.expiring[0] > market.clock:
+        return -1
+    index = s.expiring_tasks[0]
+    market.n_expiring -= 1
+    instant, moved = s.expiring[market.n_expiring], s.expiring_tasks[market.n_expiring]
+    place = 0
+    while True:
+        child = 2 * place + 1
+        if child >= market.n_expiring:
+            break
+        if child + 1 < market.n_expiring and s.expiring[child + 1] < s.expiring[child]:
+            child += 1
+        if s.expiring[child] >= instant:
+            break
+        s.expiring[place], s.expiring_tasks[place] = s.expiring[child], s.expiring_tasks[child]
+        place = child
+    s.expiring[place], s.expiring_tasks[place] = instant, moved
+    return index

@@ -34,7 +34,7 @@ def find(keys: NDArray[np.uint64], key: np.uint64) -> int:
     place = _home(key, mask)
     while keys[place] != np.uint64(0):
         if keys[place] == key:
-            return int(place)
+            return np.int64(place)
         place = (place + np.uint64(1)) & mask
     return -1
 
@@ -46,10 +46,10 @@ def claim(keys: NDArray[np.uint64], key: np.uint64) -> tuple[int, bool]:
     place = _home(key, mask)
     while keys[place] != np.uint64(0):
         if keys[place] == key:
-            return int(place), False
+            return np.int64(place), False
         place = (place + np.uint64(1)) & mask
     keys[place] = key
-    return int(place), True
+    return np.int64(place), True
 
 
 @kernel
