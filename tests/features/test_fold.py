@@ -1,0 +1,473 @@
+"""The fold: what each event does to what is known of workers, tasks, requesters and content."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+from features.estimates import FAST, HOUR, SLOW, decay, expected
+from features.fold import NEWCOMER, TOKEN_ROWS, token_of
+from features.layout import UNLIMITED
+from features.pairs import find, pair_key
+from features.state import MarketState
+from features.text import token
+from tests.log import (
+    RATES,
+    Entry,
+    Log,
+    folded,
+    hour,
+    logs,
+    usd,
+    written_at,
+)
+
+DAYS = 24.0
+
+
+def task(state: MarketState, task_id: str = "t1") -> Any:
+    return state.arrays.tasks[state.catalogue.tasks.get(task_id)]
+
+
+def worker(state: MarketState, worker_id: str = "w1") -> Any:
+    return state.arrays.workers[state.catalogue.workers.get(worker_id)]
+
+
+def requester(state: MarketState, requester_id: str = "r1") -> Any:
+    return state.arrays.requesters[state.catalogue.requesters.get(requester_id)]
+
+
+def dealing(state: MarketState, worker_id: str = "w1", task_id: str = "t1") -> Any:
+    pair = pair_key(state.catalogue.workers.get(worker_id), state.catalogue.tasks.get(task_id))
+    return state.arrays.dealings[find(state.arrays.dealing_keys, np.uint64(pair))]
+
+
+def taste(state: MarketState, name: str, worker_id: str = "w1") -> Any:
+    pair = pair_key(state.catalogue.workers.get(worker_id), token("skill", name))
+    return state.arrays.tastes[find(state.arrays.taste_keys, np.uint64(pair))]
+
+
+def sample(state: MarketState) -> set[str]:
+    size = state.arrays.market[0]["n_reference"]
+    return {state.catalogue.tasks.external(int(index)) for index in state.arrays.reference[:size]}
+
+
+def open_names(state: MarketState) -> set[str]:
+    return {state.catalogue.tasks.external(int(index)) for index in state.open_tasks}
+
+
+# Slots
+
+
+def test_accepting_takes_a_slot_and_returning_or_abandoning_gives_it_back() -> None:
+    log = Log().post("t1", slots=5).take("w1", "t1").take("w2", "t1").take("w3", "t1")
+    assert task(log.state())["occupied"] == 3
+    log.on("assignment_returned", "w1", "t1").on("assignment_abandoned", "w2", "t1")
+    assert task(log.state())["occupied"] == 1
+    assert task(log.state())["given_up"] == 2
+
+
+@pytest.mark.parametrize("end", ["assignment_submitted", "assignment_approved", "assignment_rejected"])
+def test_work_that_was_handed_in_keeps_its_slot_whatever_the_verdict(end: str) -> None:
+    log = Log().post("t1", slots=5).take("w1", "t1").on("assignment_submitted", "w1", "t1").on(end, "w1", "t1")
+    assert task(log.state())["occupied"] == (2 if end == "assignment_submitted" else 1)
+
+
+def test_a_full_task_stays_open_but_leaves_the_sample_until_a_slot_comes_back() -> None:
+    log = Log().post("t1", slots=1).post("t2").take("w1", "t1")
+    assert open_names(log.state()) == {"t1", "t2"}
+    assert sample(log.state()) == {"t2"}
+    assert sample(log.on("assignment_returned", "w1", "t1").state()) == {"t1", "t2"}
+
+
+def test_more_slots_bring_a_full_task_back_into_the_sample() -> None:
+    log = Log().post("t1", slots=1).take("w1", "t1")
+    assert sample(log.state()) == set()
+    assert sample(log.add("task_updated", task_id="t1", slots=2).state()) == {"t1"}
+
+
+def test_a_task_without_slots_is_never_available_and_one_without_limit_never_full() -> None:
+    log = Log().post("t1", slots=0).post("t2")
+    for taker in range(50):
+        log.take(f"w{taker}", "t2")
+    assert sample(log.state()) == {"t2"}
+
+
+# Stages
+
+
+@pytest.mark.parametrize(
+    ("kind", "counts"),
+    [
+        ("assignment_returned", {"accepted": 1, "returned": 1}),
+        ("assignment_abandoned", {"accepted": 1, "abandoned": 1}),
+        ("assignment_submitted", {"accepted": 1, "submitted": 1}),
+        ("assignment_approved", {"accepted": 1, "submitted": 1, "settled": 1}),
+        ("assignment_rejected", {"accepted": 1, "submitted": 1, "settled": 1}),
+    ],
+)
+@pytest.mark.parametrize("earlier", [[], ["assignment_accepted"]])
+def test_a_later_stage_implies_the_earlier_ones_and_does_not_count_them_twice(
+    kind: str, counts: dict[str, int], earlier: list[str]
+) -> None:
+    log = Log().post("t1")
+    for stage in earlier:
+        log.on(stage, "w1", "t1")
+    state = log.on(kind, "w1", "t1").state()
+    names = ("accepted", "returned", "abandoned", "submitted", "settled")
+    assert {name: dealing(state)[name] for name in names if dealing(state)[name]} == counts
+    assert worker(state)["accepted"] == task(state)["accepted"] == requester(state)["accepted"] == 1
+    assert worker(state)["submitted"] == counts.get("submitted", 0)
+
+
+def test_given_up_after_all_earlier_ones_were_handed_in_then_another_acceptance_is_implied() -> None:
+    log = Log().post("t1").take("w1", "t1").on("assignment_submitted", "w1", "t1")
+    state = log.on("assignment_returned", "w1", "t1").state()
+    assert dealing(state)["accepted"] == 2
+    assert task(state)["occupied"] == 1
+
+
+def test_a_second_verdict_on_one_submission_implies_a_second_submission() -> None:
+    log = Log().post("t1").take("w1", "t1").on("assignment_submitted", "w1", "t1")
+    log.on("assignment_approved", "w1", "t1").on("assignment_rejected", "w1", "t1")
+    state = log.state()
+    assert (worker(state)["approved"], worker(state)["rejected"], worker(state)["submitted"]) == (1, 1, 2)
+
+
+def test_the_time_to_approval_is_counted_only_where_the_submission_was_seen() -> None:
+    log = Log().post("t1").on("assignment_submitted", "w1", "t1", 1).on("assignment_approved", "w1", "t1", 10)
+    log.on("assignment_approved", "w2", "t1", 12).on("assignment_submitted", "w3", "t1", 13)
+    state = log.on("assignment_rejected", "w3", "t1", 14).state()
+    assert requester(state)["approvals_timed"] == 1
+    assert requester(state)["approval_hours"] == pytest.approx(math.log1p(9))
+
+
+def test_work_on_a_task_never_posted_is_remembered_and_its_slots_too() -> None:
+    log = Log().take("w1", "t1")
+    assert open_names(log.state()) == set()
+    state = log.post("t1", slots=1).state()
+    assert task(state)["occupied"] == 1
+    assert sample(state) == set()
+
+
+# Postings
+
+
+def test_a_task_is_open_only_once_it_is_posted() -> None:
+    log = Log().on("task_viewed", "w1", "t1").serve("w1", ["t1"])
+    assert open_names(log.state()) == set()
+    assert open_names(log.post("t1").state()) == {"t1"}
+
+
+def test_posting_again_while_open_replaces_the_content_and_keeps_the_first_instant() -> None:
+    log = Log().post("t1", 1, reward=usd(1)).post("t1", 5, reward=usd(2), slots=3)
+    state = log.state()
+    assert task(state)["posted"] == hour(1)
+    assert task(state)["facts"]["reward"] == 2
+    assert task(state)["facts"]["slots"] == 3
+    assert requester(state)["posted"] == 1
+
+
+def test_posting_again_after_closing_opens_it_from_then_on() -> None:
+    log = Log().post("t1", 1).add("task_closed", 2, task_id="t1")
+    assert open_names(log.state()) == set()
+    state = log.post("t1", 5).state()
+    assert open_names(state) == {"t1"}
+    assert task(state)["posted"] == hour(5)
+    assert requester(state)["posted"] == 2
+
+
+def test_posting_again_after_expiry_opens_it_from_then_on() -> None:
+    state = Log().post("t1", 1, expires_at=written_at(2)).post("t1", 5).state()
+    assert task(state)["posted"] == hour(5)
+    assert open_names(state) == {"t1"}
+
+
+def test_an_update_applies_onto_the_posting_and_keeps_the_rest() -> None:
+    log = Log().post("t1", 1, reward=usd(1), slots=3, estimated_minutes=5, skills=["python"])
+    before = task(log.state()).copy()
+    after = task(log.add("task_updated", 4, task_id="t1", reward=usd(2)).state())
+    assert after["facts"]["reward"] == 2
+    for name in ("slots", "stated_minutes", "requester", "n_skills", "expires"):
+        assert after["facts"][name] == before["facts"][name]
+    assert after["posted"] == before["posted"]
+    assert after["n_tokens"] == before["n_tokens"]
+
+
+def test_updates_add_up() -> None:
+    log = Log().post("t1").add("task_updated", task_id="t1", reward=usd(2)).add("task_updated", task_id="t1", slots=4)
+    assert (task(log.state())["facts"]["reward"], task(log.state())["facts"]["slots"]) == (2, 4)
+
+
+def test_null_clears_a_field() -> None:
+    log = Log().post("t1", reward=usd(1), slots=0, estimated_minutes=5, category="audio", expires_at=written_at(9))
+    fields = ("reward", "slots", "estimated_minutes", "category", "expires_at")
+    facts = task(log.add("task_updated", task_id="t1", **dict.fromkeys(fields)).state())["facts"]
+    assert np.isnan(facts["reward"])
+    assert np.isnan(facts["stated_minutes"])
+    assert facts["slots"] == UNLIMITED
+    assert facts["category_token"] == -1
+    assert facts["expires"] > hour(1e6)
+
+
+def test_an_update_of_a_task_never_posted_changes_nothing_and_a_later_posting_does_not_know_it() -> None:
+    log = Log().add("task_updated", task_id="t1", reward=usd(9), slots=1)
+    assert open_names(log.state()) == set()
+    state = log.post("t1").state()
+    assert np.isnan(task(state)["facts"]["reward"])
+    assert task(state)["facts"]["slots"] == UNLIMITED
+
+
+def test_an_update_does_not_open_a_closed_task() -> None:
+    log = Log().post("t1").add("task_closed", task_id="t1").add("task_updated", task_id="t1", reward=usd(2))
+    assert open_names(log.state()) == set()
+
+
+# The clock
+
+
+def test_a_task_expires_by_the_clock_at_its_instant_and_not_before() -> None:
+    log = Log().post("t1", 0, expires_at=written_at(2)).post("t2", 1.999)
+    assert open_names(log.state()) == {"t1", "t2"}
+    assert open_names(log.post("t2", 2).state()) == {"t2"}
+
+
+def test_a_later_expiry_opens_an_expired_task_again_and_keeps_its_posting_instant() -> None:
+    log = Log().post("t1", 0, expires_at=written_at(2)).post("t2", 5)
+    assert open_names(log.state()) == {"t2"}
+    log.add("task_updated", 6, task_id="t1", expires_at=written_at(8))
+    assert open_names(log.state()) == {"t1", "t2"}
+    assert task(log.state())["posted"] == hour(0)
+    assert open_names(log.post("t2", 8).state()) == {"t2"}
+
+
+def test_an_expiry_that_was_put_off_in_time_or_brought_forward_counts_as_it_stands() -> None:
+    log = Log().post("t1", 0, expires_at=written_at(2)).post("t2", 0, expires_at=written_at(90))
+    log.add("task_updated", 1, task_id="t1", expires_at=written_at(50))
+    log.add("task_updated", 1, task_id="t2", expires_at=written_at(3))
+    assert open_names(log.post("t3", 4).state()) == {"t1", "t3"}
+
+
+def test_the_clock_never_runs_backwards() -> None:
+    log = Log().post("t1", 0, expires_at=written_at(5)).post("t2", 6).post("t3", 1)
+    state = log.state()
+    assert state.clock == hour(6)
+    assert task(state, "t3")["posted"] == hour(6)
+    assert open_names(state) == {"t2", "t3"}
+
+
+# Exposure
+
+
+def test_a_served_list_counts_for_worker_and_tasks() -> None:
+    state = Log().serve("w1", ["t1", "t2"], 1).serve("w1", ["t2"], 2).serve("w2", ["t2"], 3).state()
+    assert [dealing(state, "w1", name)["served"] for name in ("t1", "t2")] == [1, 2]
+    assert [task(state, name)["served"] for name in ("t1", "t2")] == [1, 3]
+
+
+def test_a_list_that_was_reconstructed_changes_nothing_but_the_clock() -> None:
+    sampled = Log().post("t1").post("t2").serve("w9", ["t1", "t7"], 3, policy="sampled").state()
+    shown = Log().post("t1").post("t2").add("feed_shown", 3, feed_id="f1", up_to_position=2).state()
+    assert sampled.clock == hour(3)
+    assert sampled.digest() == shown.digest()
+    assert "w9" not in sampled.catalogue.workers
+    assert "t7" not in sampled.catalogue.tasks
+
+
+def test_a_list_under_any_other_policy_is_an_exposure() -> None:
+    assert task(Log().serve("w1", ["t1"], policy="swap").state())["served"] == 1
+
+
+def test_how_far_a_list_was_seen_is_no_matter_for_the_state() -> None:
+    to_the_end, not_at_all = (
+        Log().serve("w1", ["t1"]).add("feed_shown", feed_id="f1", up_to_position=depth).state() for depth in (1, 0)
+    )
+    assert to_the_end.digest() == not_at_all.digest()
+    assert task(not_at_all)["served"] == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "field"), [("task_viewed", "viewed"), ("task_saved", "saved"), ("task_hidden", "hidden")]
+)
+def test_what_the_worker_did_with_a_task_is_remembered_for_that_worker(kind: str, field: str) -> None:
+    state = Log().post("t1").on(kind, "w1", "t1").serve("w2", ["t1"]).state()
+    assert dealing(state)[field] == 1
+    assert dealing(state, "w2")[field] == 0
+    assert task(state)["viewed"] == (kind == "task_viewed")
+
+
+def test_ratings_are_summed_for_the_one_who_is_rated() -> None:
+    rated = {"worker_id": "w1", "requester_id": "r1"}
+    log = Log().add("requester_rated", **rated, rating=4).add("requester_rated", **rated, rating=1)
+    state = log.add("worker_rated", **rated, rating=5).state()
+    assert (requester(state)["rating"], requester(state)["ratings"]) == (5, 2)
+    assert (worker(state)["rating"], worker(state)["ratings"]) == (5, 1)
+
+
+# Profiles and erasure
+
+
+def test_a_profile_replaces_the_earlier_one_whole() -> None:
+    log = Log().add("worker_updated", worker_id="w1", skills=["python", "audio"], expected_hourly=usd(9), country="ID")
+    state = log.add("worker_updated", worker_id="w1", skills={"audio": 0.5}, session_minutes=30).state()
+    assert np.isnan(worker(state)["expected_hourly"])
+    assert worker(state)["country"] == 0
+    assert worker(state)["session_minutes"] == 30
+    assert worker(state)["n_skills"] == 1
+    assert taste(state, "audio")["level"] == 0.5
+    assert taste(state, "audio")["profile"] == worker(state)["profile"]
+    assert taste(state, "python")["profile"] != worker(state)["profile"]
+
+
+def test_money_is_kept_in_the_base_currency() -> None:
+    rupiah = {"amount": 80_000, "currency": "IDR"}
+    state = Log().post("t1", reward=rupiah).add("worker_updated", worker_id="w1", min_reward=rupiah).state()
+    assert task(state)["facts"]["reward"] == pytest.approx(80_000 / RATES.per_base["IDR"])
+    assert worker(state)["min_reward"] == task(state)["facts"]["reward"]
+
+
+def test_an_erased_worker_starts_anew_and_the_profile_is_gone() -> None:
+    log = Log().post("t1").add("worker_updated", worker_id="w1", skills=["python"]).take("w1", "t1")
+    old = log.state().catalogue.workers.get("w1")
+    gone = log.add("worker_erased", 2, worker_id="w1").state()
+    assert "w1" not in gone.catalogue.workers
+    assert old not in gone.catalogue.profiles
+    assert gone.catalogue.workers.external(old) == ""
+    back = log.take("w1", "t1", 7).state()
+    assert back.catalogue.workers.get("w1") not in (0, old)
+    assert worker(back)["accepted"] == 1
+    assert worker(back)["profile"] == 0
+    assert worker(back)["first_seen"] == hour(7)
+
+
+def test_what_an_erased_worker_did_still_counts_for_the_market() -> None:
+    log = Log().post("t1", slots=1).take("w1", "t1").add("worker_erased", worker_id="w1")
+    assert task(log.state())["occupied"] == 1
+    assert log.state().arrays.market[0]["accepted"] == 1
+
+
+# Decay
+
+
+@pytest.mark.parametrize(("speed", "field"), [(SLOW, "accepted_slow"), (FAST, "accepted_fast")])
+def test_what_is_decayed_halves_after_a_half_life(speed: int, field: str) -> None:
+    later = speed / HOUR
+    state = Log().post("t1").post("t2").take("w1", "t1").take("w1", "t2", later).state()
+    assert worker(state)[field] == pytest.approx(1.5)
+    assert worker(state)["accepted"] == 2
+
+
+@pytest.mark.parametrize(("speed", "field"), [(SLOW, "took_slow"), (FAST, "took_fast")])
+def test_a_taste_halves_after_a_half_life(speed: int, field: str) -> None:
+    later = speed / HOUR
+    log = Log().post("t1", skills=["python"]).take("w1", "t1").take("w1", "t1", later)
+    assert taste(log.state(), "python")[field] == pytest.approx(1.5)
+
+
+def test_a_late_event_counts_from_when_it_is_known() -> None:
+    log = Log().post("t1").post("t2", 10 * DAYS).take("w1", "t1", 1)
+    state = log.state()
+    assert worker(state)["at"] == worker(state)["last_accept"] == hour(10 * DAYS)
+    assert worker(state)["accepted_slow"] == 1
+
+
+# What random choice would have taken
+
+
+def test_expectation_is_shared_among_the_tasks_with_a_slot_left() -> None:
+    log = Log().post("t1", skills=["python"]).post("t2", skills=["audio"]).post("t3", slots=0, skills=["survey"])
+    state = log.take("w1", "t1").state()
+    assert [by_chance(state, name) for name in ("python", "audio", "survey")] == pytest.approx([0.5, 0.5, 0])
+
+
+def by_chance(state: MarketState, skill: str) -> float:
+    return expectations(state, token("skill", skill))[0]
+
+
+def expectations(state: MarketState, row: int) -> tuple[float, float, float]:
+    """What random choice would have taken of a token by now: slow, fast, newcomers."""
+    record, market, now = state.arrays.tokens[row], state.arrays.market[0], state.clock
+    speeds = (("slow", SLOW), ("fast", FAST), ("newcomer", SLOW))
+    values = [
+        expected(
+            record[f"expected_{name}"],
+            record["available"],
+            record[f"chances_{name}"],
+            market[f"chances_{name}"] * decay(market["at"], now, speed),
+            decay(record["at"], now, speed),
+        )
+        for name, speed in speeds
+    ]
+    return values[0], values[1], values[2]
+
+
+TICK = Log().serve("w9", ["t1"], policy="sampled").entries[0][2]
+"""An event that moves the clock alone."""
+
+
+class Naive:
+    """The same by hand: after each event, which tasks had a slot left; at each acceptance, what each token was due."""
+
+    def __init__(self) -> None:
+        self.state = MarketState(RATES)
+        self.due: list[tuple[int, bool, dict[int, float]]] = []
+
+    def apply(self, entry: Entry) -> None:
+        # An acceptance meets the tasks as they are when it happens: after expiry, before its own slot is taken.
+        taken = self.state.arrays.market[0]["accepted"]
+        self.state.apply([(entry[0] - 1, entry[1], TICK)])
+        shares = self._shares()
+        newcomer = self._is_newcomer(entry)
+        self.state.apply([entry])
+        if self.state.arrays.market[0]["accepted"] > taken:
+            self.due.append((entry[1], newcomer, shares))
+
+    def _is_newcomer(self, entry: Entry) -> bool:
+        index = self.state.catalogue.workers.get(getattr(entry[2], "worker_id", ""))
+        return bool(self.state.arrays.workers[index]["accepted"] < NEWCOMER)
+
+    def available(self) -> list[Any]:
+        tasks = self.state.arrays.tasks[self.state.open_tasks]
+        return [each for each in tasks if each["facts"]["slots"] < 0 or each["occupied"] < each["facts"]["slots"]]
+
+    def weights(self) -> dict[int, float]:
+        found: dict[int, float] = {}
+        for each in self.available():
+            for place in range(TOKEN_ROWS):
+                row, weight = token_of(each, place)
+                if row >= 0:
+                    found[row] = found.get(row, 0.0) + weight
+        return found
+
+    def _shares(self) -> dict[int, float]:
+        count = len(self.available())
+        return {row: weight / count for row, weight in self.weights().items()}
+
+    def expectations(self, row: int) -> tuple[float, float, float]:
+        now = self.state.clock
+        assert now is not None
+        slow = fast = newcomers = 0.0
+        for at, newcomer, shares in self.due:
+            share = shares.get(row, 0.0)
+            slow += share * 0.5 ** ((now - at) / SLOW)
+            fast += share * 0.5 ** ((now - at) / FAST)
+            newcomers += share * 0.5 ** ((now - at) / SLOW) * newcomer
+        return slow, fast, newcomers
+
+
+@settings(deadline=None, max_examples=60)
+@given(logs(max_size=30))
+def test_expectations_are_those_of_counting_by_hand(log: list[Entry]) -> None:
+    naive = Naive()
+    for entry in log:
+        naive.apply(entry)
+    state = folded(log)
+    weights = naive.weights()
+    rows = set(weights).union(*(shares for *_, shares in naive.due))
+    assert state.arrays.market[0]["n_available"] == len(naive.available())
+    for row in rows:
+        assert state.arrays.tokens[row]["available"] == pytest.approx(weights.get(row, 0.0), abs=1e-6)
+        assert expectations(state, row) == pytest.approx(naive.expectations(row), rel=1e-5, abs=1e-6)
+    assert np.flatnonzero(np.abs(state.arrays.tokens["available"]) > 1e-6).tolist() == sorted(weights)
