@@ -457,7 +457,7 @@ class Naive:
         return slow, fast, newcomers
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=150)
 @given(logs(max_size=30))
 def test_expectations_are_those_of_counting_by_hand(log: list[Entry]) -> None:
     naive = Naive()
