@@ -19,6 +19,8 @@ from features.text import content_tokens, normalise, token
 SAMPLED = "sampled"
 """The policy of a list that was reconstructed for training and never shown: it changes no state."""
 
+_PRICED = (ev.WorkerUpdated, ev.TaskPosted, ev.TaskUpdated)
+
 Row = tuple[int, int, int, int, float, int, int, int]
 """kind, worker, task, requester, value, detail, start, stop of an event."""
 
@@ -65,8 +67,14 @@ class Encoder:
         """Encode events given as (sequence number, ``known_at`` in microseconds, event).
 
         Raises:
-            CocokError: an amount is in a currency without a rate.
+            CocokError: an amount is in a currency without a rate; the catalogue is as it was.
         """
+        stored = list(stored)
+        for _, _, event in stored:
+            # Asked before the catalogue changes, so that a batch that is refused leaves no trace.
+            if isinstance(event, _PRICED):
+                for money in ev.moneys(event):
+                    self._rates.convert(money)
         self._clear()
         rows = []
         for seq, known_at, event in stored:
