@@ -1,0 +1,104 @@
+"""MarketState: a pure function of the prefix, however it was cut into batches."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from features.errors import CocokError
+from features.state import MarketState
+from tests.log import RATES, Entry, Log, cut, folded, hour, logs, usd
+
+CUTS = st.sets(st.integers(1, 49), max_size=6)
+
+
+@settings(deadline=None, max_examples=40)
+@given(logs(), CUTS)
+def test_batches_cut_in_any_way_give_the_same_state(log: list[Entry], places: set[int]) -> None:
+    state = MarketState(RATES)
+    for batch in cut(log, places):
+        state.apply(batch)
+    whole = folded(log)
+    assert state.digest() == whole.digest()
+    assert state.seq == whole.seq == len(log)
+    assert state.clock == whole.clock
+    assert state.open_tasks.tolist() == whole.open_tasks.tolist()
+    assert vars(state.catalogue.workers) == vars(whole.catalogue.workers)
+    assert state.catalogue.profiles == whole.catalogue.profiles
+    assert state.catalogue.postings == whole.catalogue.postings
+
+
+@settings(deadline=None, max_examples=25)
+@given(logs(), CUTS)
+def test_a_batch_folded_piece_by_piece_gives_the_same_state(log: list[Entry], places: set[int]) -> None:
+    state = MarketState(RATES)
+    batch = state.encode(log)
+    done = 0
+    for stop in (*sorted(place for place in places if place < len(log)), len(log)):
+        state.fold(batch, done, stop)
+        done = stop
+    assert state.digest() == folded(log).digest()
+
+
+def test_a_market_larger_than_the_first_arrays_is_the_same_in_one_batch_and_in_many() -> None:
+    log = Log()
+    for number in range(700):
+        log.post(
+            f"t{number}", requester_id=f"r{number}", skills=[f"skill {number % 50}"], expires_at="2027-01-01T00:00:00Z"
+        )
+        log.take(f"w{number}", f"t{number}").take(f"w{number % 7}", f"t{number}")
+    state = MarketState(RATES)
+    for batch in cut(log.entries, range(13, 2100, 13)):
+        state.apply(batch)
+    assert state.digest() == log.state().digest()
+    assert len(state.open_tasks) == 700
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda log: log.take("w1", "t2", 2),
+        lambda log: log.take("w1", "t1", 2.001),
+        lambda log: log.on("task_viewed", "w1", "t1", 2),
+        lambda log: log,
+    ],
+)
+def test_another_log_has_another_digest(change: object) -> None:
+    def base() -> Log:
+        return Log().post("t1", 1, skills=["python"]).post("t2", 1)
+
+    assert callable(change)
+    assert change(base()).state().digest() != base().take("w1", "t1", 2).state().digest()
+
+
+def test_before_the_first_event_there_is_no_clock() -> None:
+    state = MarketState(RATES)
+    assert (state.seq, state.clock, state.open_tasks.tolist()) == (0, None, [])
+
+
+def test_an_empty_batch_changes_nothing() -> None:
+    state = Log().post("t1", 3).state()
+    before = state.digest()
+    state.apply([])
+    assert state.digest() == before
+    assert state.clock == hour(3)
+
+
+def test_sequence_numbers_may_have_gaps() -> None:
+    entries = [(10 * seq, known_at, event) for seq, known_at, event in Log().post("t1").post("t2").entries]
+    assert folded(entries).seq == 20
+
+
+def test_given_a_currency_without_a_rate_then_it_is_named_and_nothing_of_the_batch_is_kept() -> None:
+    state = Log().post("t1", reward=usd(1)).state()
+    before = state.digest()
+    bad = (
+        Log()
+        .add("worker_updated", worker_id="w1")
+        .post("t1", reward=usd(2))
+        .post("t2", reward={"amount": 1, "currency": "XXX"})
+    )
+    with pytest.raises(CocokError, match="XXX"):
+        state.apply(bad.entries)
+    assert state.digest() == before
+    assert "w1" not in state.catalogue.workers
+    assert state.catalogue.postings[1].reward.amount == 1
