@@ -1,0 +1,120 @@
+"""The hidden truth beside a log: what no event says, for judging what was learned from the log."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pandas as pd
+
+from features.errors import CocokError
+from training.simulation.kinds import KINDS, SKILLS, TOPICS
+from training.simulation.population import PLACES
+from training.simulation.world import World
+
+
+class Truth:
+    """Answers that only the simulated world knows, as its workers stand now.
+
+    Raises:
+        KeyError: an id is unknown.
+    """
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._worker = {external: index for index, external in enumerate(world.workers.ids)}
+        self._task = {external: index for index, external in enumerate(world.tasks.ids)}
+
+    def ask(self, worker_id: str, task_ids: Sequence[str], minutes_left: float = 60.0) -> pd.DataFrame:
+        """Return what is true of a worker and tasks.
+
+        Args:
+            worker_id: who.
+            task_ids: which tasks, open or not.
+            minutes_left: in the worker's session.
+
+        Returns:
+            One row a task, with ``task_id``, ``p_view`` (opened once taken in), ``p_accept`` (taken once opened),
+            ``p_approve`` (approved once submitted), ``minutes`` (median) and ``hourly`` (USD, expected).
+        """
+        worker, choice = self._worker[worker_id], self._world.choice
+        tasks = np.array([self._task[task_id] for task_id in task_ids], np.int64)
+        return pd.DataFrame(
+            {
+                "task_id": list(task_ids),
+                "p_view": choice.view(worker, tasks, minutes_left),
+                "p_accept": choice.accept(worker, tasks, minutes_left),
+                "p_approve": choice.approval(worker, tasks),
+                "minutes": choice.minutes(worker, tasks),
+                "hourly": choice.hourly(worker, tasks),
+            }
+        )
+
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """Return the hidden parameters as ``workers``, ``requesters`` and ``tasks``, one row each."""
+        world = self._world
+        people, offices, tasks = world.workers, world.requesters, world.tasks
+        workers = {
+            "worker_id": people.ids,
+            "country": [PLACES[place].country for place in people.place],
+            "speed": people.speed,
+            "reservation_hourly": people.reservation,
+            "sessions_per_day": people.sessions_per_day,
+            "peak_hour": people.peak_hour,
+            "session_minutes": people.session_minutes,
+            "has_profile": [profile is not None for profile in people.profiles],
+            **{f"skill:{name}": people.skill[:, place] for place, name in enumerate(SKILLS)},
+            **{f"taste:{kind.name}": people.taste[:, place] for place, kind in enumerate(KINDS)},
+            **{f"taste:{topic['en']}": people.topic_taste[:, place] for place, topic in enumerate(TOPICS)},
+            **{f"done:{kind.name}": world.memory.done[:, place] for place, kind in enumerate(KINDS)},
+        }
+        requesters = {
+            "requester_id": offices.ids,
+            "pay_hourly": offices.pay_hourly,
+            "clarity": offices.clarity,
+            "leniency": offices.leniency,
+            "stated_bias": offices.stated_bias,
+            "verdict_hours": offices.verdict_hours,
+        }
+        posted = {
+            "task_id": tasks.ids,
+            "kind": [KINDS[kind].name for kind in tasks.kind],
+            "topic": [TOPICS[topic]["en"] for topic in tasks.topic],
+            "difficulty": tasks.difficulty,
+            "typical_minutes": tasks.minutes,
+            "reward_usd": tasks.reward,
+            "pay_hourly": tasks.reward / tasks.minutes * 60,
+        }
+        tables = {"workers": workers, "requesters": requesters, "tasks": posted}
+        return {name: pd.DataFrame(columns) for name, columns in tables.items()}
+
+    def write(self, path: Path) -> None:
+        """Write configuration and tables as one JSON document, which no import takes for a log.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        document: dict[str, Any] = {"config": asdict(self._world.config)}
+        for name, table in self.tables().items():
+            document[name] = {column: _plain(values) for column, values in table.items()}
+        path.write_bytes(msgspec.json.encode(document) + b"\n")
+
+
+def read_truth(path: Path) -> dict[str, pd.DataFrame]:
+    """Read what `Truth.write` wrote: ``workers``, ``requesters`` and ``tasks``.
+
+    Raises:
+        CocokError: the file cannot be read, or is no such document.
+    """
+    try:
+        document = msgspec.json.decode(path.read_bytes(), type=dict[str, dict[str, Any]])
+    except (OSError, msgspec.MsgspecError) as error:
+        raise CocokError(f"cannot read the truth in {path}: {error}; make it with `cocok simulate`") from error
+    return {name: pd.DataFrame(columns) for name, columns in document.items() if name != "config"}
+
+
+def _plain(values: "pd.Series[Any]") -> list[Any]:
+    listed: list[Any] = values.round(6).tolist() if values.dtype.kind == "f" else values.tolist()
+    return listed
