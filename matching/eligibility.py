@@ -89,7 +89,8 @@ def reasons_against(
         found |= np.where(posted, by_signature[place], np.uint32(0))
     if wishes.categories:
         wanted = _labels(state, "category", wishes.categories)
-        found[posted & ~np.isin(facts["category"], wanted)] |= _BIT["category"]
+        # A name never seen has index 0, and so has a task without a category: neither is the other's.
+        found[posted & ((facts["category"] == 0) | ~np.isin(facts["category"], wanted))] |= _BIT["category"]
     if wishes.excluded:
         excluded = [catalogue.tasks.get(external) for external in wishes.excluded]
         found[posted & np.isin(tasks, excluded)] |= _BIT["excluded"]
@@ -158,7 +159,8 @@ def _block(state: MarketState, profile: WorkerUpdated, tasks: NDArray[np.int32],
         blocked = _labels(state, "category", profile.blocked_categories)
         found[posted & (facts["category"] != 0) & np.isin(facts["category"], blocked)] |= _BIT["blocked_category"]
     if profile.blocked_keywords:
-        blocked_words = [normalise(keyword) for keyword in profile.blocked_keywords]
+        # A blank keyword would be found in every text.
+        blocked_words = [word for keyword in profile.blocked_keywords if (word := normalise(keyword))]
         for place, task in enumerate(tasks):
             posting = state.catalogue.postings.get(int(task))
             if posting is not None:
