@@ -165,6 +165,8 @@ def _rank_tasks(state: MarketState, bundle: Bundle, request: Request, eligibilit
     worker = catalogue.workers.get(request.worker_id or "")
     if request.candidates is None:
         tasks = state.open_tasks
+        # The state's clock is the last event's, and tasks may have expired since.
+        tasks = tasks[state.arrays.tasks["facts"]["expires"][tasks] > now]
         names = [catalogue.tasks.external(int(task)) for task in tasks]
     else:
         names = list(request.candidates)
