@@ -16,7 +16,7 @@ from rich.table import Table
 from features.errors import CocokError
 from features.events import micros
 from features.spec import fingerprint
-from service.cli.console import Json, out, print_error, print_json, progress
+from service.cli.console import Json, out, print_json, progress
 from service.settings import Settings, load_settings
 from service.store import Store, open_store
 
@@ -138,6 +138,8 @@ def rank(
     from matching.offline import read_requests
 
     settings = load_settings()
+    if not out_file.parent.is_dir():
+        raise CocokError(f"cannot write {out_file}: the folder {out_file.parent} does not exist; make it first")
     try:
         with requests.open("rb") as lines:
             asked = read_requests(lines, str(requests))
@@ -171,8 +173,9 @@ def _bundle(settings: Settings, model: str) -> "tuple[Bundle, int]":
     from training.registry import Registry
 
     registry = Registry.at(settings.home, settings.mlflow_tracking_uri or None)
-    if model == CHAMPION and not any(CHAMPION in version.aliases for version in registry.versions()):
-        print_error("no champion has been promoted yet; ranking with the challenger")
+    versions = registry.versions()
+    if model == CHAMPION and versions and not any(CHAMPION in version.aliases for version in versions):
+        typer.echo("no champion has been promoted yet; ranking with the challenger", err=True)
         model = CHALLENGER
     version = registry.resolve(model)
     bundle = Bundle.load(
