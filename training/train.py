@@ -10,10 +10,10 @@ from features.spec import FEATURES, fingerprint
 from matching.bundle import Bundle
 from matching.calibration import CalibratedModel, predict_rows
 from training import lists
-from training.baselines import BASELINES
+from training.baselines import baseline_scores
 from training.dataset import TrainingSet
 from training.metrics import Estimate, summarise
-from training.outcomes import Unfitted, fit_probability
+from training.outcomes import OutcomeParameters, Unfitted, fit_probability
 from training.ranker import RankerParameters, TreeChoice, choose_trees, fit
 from training.splits import holdout
 
@@ -29,7 +29,7 @@ class Trained:
         bundle: the model, fitted on all lists.
         metrics: of the same model fitted without the last part, on that part; name -> estimate.
         baselines: name -> metrics on the same lists.
-        slices: "warm" and "new" workers -> metrics of the model and each baseline.
+        slices: "warm" and "new" workers -> metrics of the model and each baseline; empty without the column that tells.
         choice: how the number of trees was chosen.
         unfitted: outcome -> why it has no model.
         judged: lists of the last part.
@@ -81,13 +81,14 @@ def train(
         development, parameters, directions, maturity=rows.maturity, progress=_step(progress, "Choosing trees")
     )
     judge = fit(development, parameters, choice.trees, directions, progress=_step(progress, "Fitting to judge"))
-    scores = {"model": predict_rows(judge, final.features)}
-    scores |= {name: baseline(final) for name, baseline in BASELINES.items()}
+    scores = {"model": predict_rows(judge, final.features), **baseline_scores(final)}
     ranker = fit(rows, parameters, choice.trees, directions, progress=_step(progress, "Fitting the ranker"))
     row_times = np.repeat(rows.times, np.diff(rows.offsets))
     settled = (rows.labels == lists.APPROVED) | rows.rejected
-    accept = _outcome(rows, np.ones(len(rows.labels), np.bool_), rows.labels >= lists.ACCEPTED, row_times, directions)
-    approve = _outcome(rows, settled, rows.labels == lists.APPROVED, row_times, directions)
+    threads = parameters.num_threads
+    everything = np.ones(len(rows.labels), np.bool_)
+    accept = _outcome(rows, everything, rows.labels >= lists.ACCEPTED, row_times, directions, threads)
+    approve = _outcome(rows, settled, rows.labels == lists.APPROVED, row_times, directions, threads)
     metrics = summarise(scores["model"], final)
     outcomes = {"p_accept": accept, "p_approve": approve}
     return Trained(
@@ -121,14 +122,23 @@ def _outcome(
     target: NDArray[np.bool_],
     times: NDArray[np.int64],
     directions: Sequence[int],
+    num_threads: int,
 ) -> CalibratedModel | Unfitted:
     return fit_probability(
-        rows.features[kept], target[kept], times[kept], rows.names, directions, maturity=rows.maturity
+        rows.features[kept],
+        target[kept],
+        times[kept],
+        rows.names,
+        directions,
+        maturity=rows.maturity,
+        parameters=OutcomeParameters(num_threads=num_threads),
     )
 
 
 def _slices(scores: dict[str, NDArray[np.float64]], rows: TrainingSet) -> dict[str, dict[str, dict[str, Estimate]]]:
     """Judge workers with and without a history apart: what helps the one often fails the other."""
+    if "worker_accepts" not in rows.names:
+        return {}
     warm = rows.column("worker_accepts")[rows.offsets[:-1]] > 0
     found: dict[str, dict[str, dict[str, Estimate]]] = {}
     for name, part in (("warm", warm), ("new", ~warm)):
