@@ -1,6 +1,7 @@
 """What the models say of rows: an order, and for each task what it takes and pays. Nothing is dropped or reordered."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -9,8 +10,8 @@ from numpy.typing import NDArray
 
 from features.events import TaskPosted
 from features.money import Money
-from features.spec import COLUMN
-from matching.bundle import Bundle
+from features.spec import COLUMN, NAMES
+from matching.bundle import Bundle, BundleError
 
 
 @dataclass(frozen=True)
@@ -31,14 +32,31 @@ class Answers:
 
 
 def answers(bundle: Bundle, features: NDArray[np.float32]) -> Answers:
-    """Apply a bundle's models to rows of features (float32, rows x columns of the spec)."""
-    accept, approve = bundle.p_accept(features), bundle.p_approve(features)
+    """Apply a bundle's models to rows of features (float32, rows x columns of the spec).
+
+    Each model sees the columns it was trained with, which may be a part of the spec's.
+
+    Raises:
+        BundleError: the model was trained with a column that the spec does not have.
+    """
+    seen = features if bundle.feature_names == NAMES else features[:, _places(bundle.feature_names)]
+    accept, approve = bundle.p_accept(seen), bundle.p_approve(seen)
     return Answers(
-        scores=bundle.score(features),
+        scores=bundle.score(seen),
         p_accept=np.full(len(features), np.nan) if accept is None else accept,
         p_approve=features[:, COLUMN["kind_approval"]].astype(np.float64) if approve is None else approve,
         minutes=np.exp(features[:, COLUMN["minutes"]].astype(np.float64)),
     )
+
+
+def _places(names: Sequence[str]) -> list[int]:
+    unknown = [name for name in names if name not in COLUMN]
+    if unknown:
+        raise BundleError(
+            f"the model was trained with the column {unknown[0]!r}, which is not in the feature spec: "
+            "add it to features.spec and train again"
+        )
+    return [COLUMN[name] for name in names]
 
 
 def best_first(scores: NDArray[np.float64], order: NDArray[np.uint32]) -> NDArray[np.intp]:
