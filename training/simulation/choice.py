@@ -72,36 +72,46 @@ class ChoiceModel:
 
     def hourly(self, worker: int, tasks: Ints) -> Floats:
         """Return the pay that the worker can expect of each task, USD an hour, unpaid work included."""
-        hours = self.minutes(worker, tasks) / 60
+        hours = (self.minutes(worker, tasks) + self._law.overhead_minutes) / 60
         expected: Floats = self._tasks.reward[tasks] * self.approval(worker, tasks) / hours
         return expected
 
     def view(self, worker: int, tasks: Ints, minutes_left: float) -> Floats:
-        """Return the probability that a task is opened once it is taken in: stated pay counts, the truth is inside."""
-        stated = self._tasks.stated[tasks]
-        minutes = np.where(np.isnan(stated), self._tasks.minutes[tasks], stated)
-        hourly = self._tasks.reward[tasks] / minutes * 60
-        return logistic(self._law.view_bias + self._interest(worker, tasks, hourly, minutes_left))
+        """Return the probability that a task is opened once it is taken in."""
+        return self.chances(worker, tasks, minutes_left)[0]
 
     def accept(self, worker: int, tasks: Ints, minutes_left: float) -> Floats:
-        """Return the probability that an opened task is taken: now the worker knows what it is worth to him."""
-        law = self._law
-        clarity = self._requesters.clarity[self._tasks.requester[tasks]]
-        interest = self._interest(worker, tasks, self.hourly(worker, tasks), minutes_left)
-        return logistic(law.accept_bias + interest + law.clarity_weight * (clarity - 0.5))
+        """Return the probability that an opened task is taken."""
+        return self.chances(worker, tasks, minutes_left)[1]
 
-    def _interest(self, worker: int, tasks: Ints, hourly: Floats, minutes_left: float) -> Floats:
+    def chances(self, worker: int, tasks: Ints, minutes_left: float) -> tuple[Floats, Floats]:
+        """Return the probabilities of opening a task that was taken in, and of taking it once it is open.
+
+        On the list the stated pay counts. Inside, the worker sees what the task is worth to him: his minutes, his
+        chance of approval, the clarity of the instructions.
+        """
+        law = self._law
+        stated = self._tasks.stated[tasks]
+        minutes = np.where(np.isnan(stated), self._tasks.minutes[tasks], stated)
+        reservation = self._workers.reservation[worker]
+        promised = np.log(self._tasks.reward[tasks] / (minutes + law.overhead_minutes) * 60 / reservation)
+        expected = np.log(self.hourly(worker, tasks) / reservation)
+        clarity = self._requesters.clarity[self._tasks.requester[tasks]] - 0.5
+        interest = self._interest(worker, tasks, minutes_left)
+        view = logistic(law.view_bias + law.pay_weight * promised + interest)
+        return view, logistic(law.accept_bias + law.pay_weight * expected + law.clarity_weight * clarity + interest)
+
+    def _interest(self, worker: int, tasks: Ints, minutes_left: float) -> Floats:
+        """Return what draws the worker beside pay, in log-odds."""
         law, world, workers = self._law, self._tasks, self._workers
         kind, requester = world.kind[tasks], world.requester[tasks]
         too_long = np.log(np.maximum(1.0, world.minutes[tasks] / max(minutes_left, 1.0)))
-        known = self._same_group(worker, tasks)
         interest: Floats = (
-            law.pay_weight * np.log(hourly / workers.reservation[worker])
-            + law.taste_weight * workers.taste[worker, kind]
+            law.taste_weight * workers.taste[worker, kind]
             + law.topic_weight * workers.topic_taste[worker, world.topic[tasks]]
             + law.skill_weight * (self.skill(worker, tasks) - world.difficulty[tasks])
             + law.habit_weight * self._practice(worker, tasks)
-            + law.group_weight * known
+            + law.group_weight * self._same_group(worker, tasks)
             + law.trust_weight * np.clip(self._memory.trust[worker, requester], -2.0, 2.0)
             + law.own_weight * lasting(self._seed, worker, tasks)
             - law.foreign_penalty * ~workers.languages[worker, world.language[tasks]]

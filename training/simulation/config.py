@@ -49,7 +49,7 @@ class WorkerConfig:
     session_spread: float = 0.8
     burstiness: float = 1.5
     session_minutes: float = 30.0
-    reservation_hourly: float = 1.2
+    reservation_hourly: float = 1.0
     reservation_spread: float = 0.45
     kind_skill_spread: float = 1.6
     own_skill_spread: float = 0.7
@@ -78,7 +78,7 @@ class RequesterConfig:
     """
 
     workers_each: float = 10.0
-    pay_hourly: float = 1.6
+    pay_hourly: float = 1.4
     pay_spread: float = 0.5
     activity_spread: float = 1.0
     leniency: float = 1.8
@@ -118,7 +118,7 @@ class TaskConfig:
     batch_limit: int = 40
     slots_tail: float = 1.1
     slots_limit: int = 200
-    pay_spread: float = 0.35
+    pay_spread: float = 0.4
     premium_share: float = 0.08
     premium_tail: float = 2.0
     minutes_spread: float = 0.4
@@ -145,6 +145,8 @@ class BehaviourConfig:
         view_bias: log-odds of opening a task of neutral interest.
         accept_bias: log-odds of taking an opened task of neutral interest.
         pay_weight: for each unit of the log of pay per hour over the reservation wage.
+        overhead_minutes: unpaid minutes of searching and reading that a worker counts with each task; Hara
+            et al. (2018) find that such work lowers earnings, its length here is assumed.
         taste_weight: for each standard deviation of taste for the kind of work.
         topic_weight: the same for the topic.
         skill_weight: for each unit of skill (0..1) above what the task needs.
@@ -179,7 +181,8 @@ class BehaviourConfig:
     shown_share: float = 0.5
     view_bias: float = -2.0
     accept_bias: float = -1.5
-    pay_weight: float = 1.1
+    pay_weight: float = 1.4
+    overhead_minutes: float = 3.0
     taste_weight: float = 0.6
     topic_weight: float = 0.45
     skill_weight: float = 3.0
@@ -188,7 +191,7 @@ class BehaviourConfig:
     trust_weight: float = 0.5
     clarity_weight: float = 1.0
     foreign_penalty: float = 3.0
-    length_weight: float = 1.0
+    length_weight: float = 0.6
     own_weight: float = 0.35
     learning: float = 0.04
     quicker: float = 0.08
@@ -197,7 +200,7 @@ class BehaviourConfig:
     approval_skill: float = 3.5
     approval_clarity: float = 1.5
     save_share: float = 0.5
-    saved_taken: float = 0.6
+    saved_taken: float = 0.8
     hide_share: float = 0.05
     again_share: float = 0.3
     lists_limit: int = 8

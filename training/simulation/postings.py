@@ -125,9 +125,9 @@ def draw_tasks(config: SimulationConfig, requesters: Requesters, start: int, end
         np.array([kind.difficulty for kind in KINDS])[kinds] + rng.normal(0.0, 0.12, count), 0.05, 0.95
     )
     wordings = [
-        write(rng, KINDS[kind], LANGUAGES[language], topic, requesters.brands[requester])
-        for kind, language, topic, requester in zip(
-            kinds, batches.language, batches.topic, batches.requester, strict=True
+        write(rng, KINDS[kind], asked[0], LANGUAGES[language], topic, requesters.brands[requester])
+        for kind, asked, language, topic, requester in zip(
+            kinds, skills, batches.language, batches.topic, batches.requester, strict=True
         )
     ]
     of = np.repeat(np.arange(count), batches.size)

@@ -64,8 +64,7 @@ def react(
     stop = luck[0] >= law.scan_on
     depth = int(stop.argmax()) + 1 if stop.any() else count
     taken_in = luck[1] < np.arange(1, count + 1) ** -law.glance_decay
-    view = choice.view(worker, tasks, minutes_left)
-    accept = choice.accept(worker, tasks, minutes_left)
+    view, accept = choice.chances(worker, tasks, minutes_left)
     reaction = Reaction()
     seconds = 2.0
     for place in range(depth):
@@ -84,7 +83,7 @@ def react(
         if luck[3, place] < accept[place]:
             reaction.steps.append(Step(int(seconds * SECOND), "accept", task))
             break
-        if accept[place] > 0.25 and luck[4, place] < law.save_share:
+        if accept[place] > 0.2 and luck[4, place] < law.save_share:
             reaction.steps.append(Step(int(seconds * SECOND), "save", task))
     reaction.lasts = int((seconds + 1.0) * SECOND)
     return reaction
