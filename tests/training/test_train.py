@@ -1,0 +1,215 @@
+"""Training from a log: what it reports, what it must not know, and what it does with a poor log."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from features.errors import CocokError
+from features.events import instant
+from features.spec import FEATURES, GROUPS, NAMES
+from matching.bundle import Bundle
+from matching.offline import Request, rank
+from tests.market import RATES, Record, batches, disordered, end_of, entries, market, rows_of, thinned, usual
+from training.dataset import TrainingSet
+from training.metrics import ndcg
+from training.ranker import RankerParameters
+from training.train import Trained, train
+
+PARAMETERS = RankerParameters(max_trees=25, folds=2, num_threads=1)
+
+
+def trained_on(rows: TrainingSet, parameters: RankerParameters = PARAMETERS) -> Trained:
+    return train(rows, RATES.fingerprint(), parameters, until=int(rows.times[-1]) + rows.maturity + 1)
+
+
+@pytest.fixture(scope="module")
+def rows() -> TrainingSet:
+    return usual()[1]
+
+
+@pytest.fixture(scope="module")
+def trained(rows: TrainingSet) -> Trained:
+    return trained_on(rows)
+
+
+def files(bundle: Bundle, folder: Path) -> dict[str, bytes]:
+    dataclasses.replace(bundle, created_at="2026-01-01T00:00:00Z").save(folder)
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+def test_given_a_market_with_tastes_then_the_model_beats_every_baseline(trained: Trained) -> None:
+    model = trained.metrics["ndcg@10"]
+    assert {"random", "newest", "highest_pay", "skill_overlap", "popularity", "past_rate"} == set(trained.baselines)
+    assert model.low > trained.baselines["random"]["ndcg@10"].value
+    assert all(model.value > baseline["ndcg@10"].value for baseline in trained.baselines.values())
+
+
+def test_given_a_training_then_every_figure_has_its_interval(trained: Trained) -> None:
+    for metrics in [trained.metrics, *trained.baselines.values()]:
+        assert set(metrics) == {"ndcg@10", "mrr", "recall@5"}
+        assert all(0 <= estimate.low <= estimate.value <= estimate.high <= 1 for estimate in metrics.values())
+
+
+def test_given_a_training_then_the_last_seventh_is_judged_and_all_of_it_is_learned(
+    rows: TrainingSet, trained: Trained
+) -> None:
+    assert trained.judged == pytest.approx(0.15 * len(rows), abs=2)
+    assert (trained.bundle.since, trained.bundle.feature_names) == (rows.times[0], NAMES)
+    assert trained.bundle.ranker.num_trees() == trained.choice.trees
+
+
+def test_given_workers_who_come_late_then_newcomers_are_judged_apart(rows: TrainingSet) -> None:
+    beginners = rows.workers % 4 == 0
+    features = rows.features.copy()
+    features[np.repeat(beginners, np.diff(rows.offsets)), rows.names.index("worker_accepts")] = 0
+    slices = trained_on(dataclasses.replace(rows, features=features)).slices
+    assert set(slices) == {"warm", "new"}
+    assert set(slices["new"]) == {
+        "model",
+        "random",
+        "newest",
+        "highest_pay",
+        "skill_overlap",
+        "popularity",
+        "past_rate",
+    }
+
+
+def test_given_the_same_rows_then_two_trainings_give_the_same_bundle(
+    rows: TrainingSet, trained: Trained, tmp_path: Path
+) -> None:
+    again = trained_on(rows)
+    assert files(trained.bundle, tmp_path / "a") == files(again.bundle, tmp_path / "b")
+
+
+def test_given_labels_shuffled_within_lists_then_the_model_is_no_better_than_chance(rows: TrainingSet) -> None:
+    random = np.random.default_rng(5)
+    labels = rows.labels.copy()
+    for begin, end in zip(rows.offsets[:-1], rows.offsets[1:], strict=True):
+        random.shuffle(labels[begin:end])
+    shuffled = dataclasses.replace(rows, labels=labels, rejected=np.zeros(len(labels), np.bool_))
+    judged = trained_on(shuffled).metrics["ndcg@10"]
+    last = len(rows) - round(0.15 * len(rows))
+    final = shuffled.select(np.arange(len(rows)) >= last)
+    chance = [np.nanmean(ndcg(random.random(len(final.labels)), final.labels, final.offsets)) for _ in range(200)]
+    assert judged.low <= np.mean(chance) <= judged.high
+
+
+def test_given_better_pay_and_nothing_else_then_no_score_falls(trained: Trained, rows: TrainingSet) -> None:
+    pay = [place for place, feature in enumerate(FEATURES) if feature.monotone]
+    better = rows.features.copy()
+    better[:, pay] += 0.3
+    gained = trained.bundle.score(better) - trained.bundle.score(rows.features)
+    assert gained.min() >= 0
+    assert gained.max() > 0
+
+
+def test_given_outcomes_of_both_kinds_then_probabilities_come_near_the_shares(
+    trained: Trained, rows: TrainingSet
+) -> None:
+    assert trained.unfitted == {}
+    p_accept = trained.bundle.p_accept(rows.features)
+    assert p_accept is not None
+    assert p_accept.mean() == pytest.approx((rows.labels >= 2).mean(), abs=0.05)
+    settled = (rows.labels == 4) | rows.rejected
+    p_approve = trained.bundle.p_approve(rows.features[settled])
+    assert p_approve is not None
+    assert p_approve.mean() == pytest.approx((rows.labels[settled] == 4).mean(), abs=0.15)
+
+
+def test_given_no_verdicts_then_there_is_no_model_of_approval_and_the_reason_is_told(rows: TrainingSet) -> None:
+    pending = dataclasses.replace(
+        rows, labels=np.minimum(rows.labels, 3).astype(np.int8), rejected=np.zeros(len(rows.labels), np.bool_)
+    )
+    trained = trained_on(pending)
+    assert set(trained.unfitted) == {"p_approve"}
+    assert "0 positive and 0 negative rows" in trained.unfitted["p_approve"]
+    assert (trained.bundle.approve, trained.bundle.accept is None) == (None, False)
+
+
+def test_given_a_handful_of_lists_then_the_error_says_what_to_do(rows: TrainingSet) -> None:
+    with pytest.raises(CocokError, match=r"too little history.*--since"):
+        trained_on(rows.select(np.arange(len(rows)) < 6))
+
+
+def test_given_lists_of_which_nothing_was_taken_then_the_error_says_what_is_missing(rows: TrainingSet) -> None:
+    with pytest.raises(CocokError, match="taken and one that was passed over"):
+        trained_on(dataclasses.replace(rows, labels=np.zeros(len(rows.labels), np.int8)))
+
+
+def test_given_a_listener_then_every_step_is_told_to_its_end(rows: TrainingSet) -> None:
+    told: dict[str, tuple[int, int]] = {}
+
+    def listen(step: str, done: int, total: int) -> None:
+        assert done >= told.get(step, (0, 0))[0]
+        told[step] = done, total
+
+    train(rows, RATES.fingerprint(), PARAMETERS, until=0, progress=listen)
+    assert len(told) == 3
+    assert all(done == total for done, total in told.values())
+
+
+def weeks_backwards(events: Sequence[Record]) -> list[Record]:
+    cut = [event["at"][:10] for event in events]
+    middle = cut[len(cut) // 2]
+    return [e for e in events if e["at"][:10] >= middle] + [e for e in events if e["at"][:10] < middle]
+
+
+POOR_LOGS: dict[str, Callable[[], list[Record]]] = {
+    "no pay": lambda: market(1, pay=False),
+    "no skills": lambda: market(1, skills=False),
+    "no titles": lambda: market(1, titles=False),
+    "no profiles": lambda: market(1, profiles=False),
+    "nothing but categories": lambda: market(1, pay=False, skills=False, titles=False, profiles=False),
+    "disordered": lambda: disordered(market(1)),
+    "a tenth missing": lambda: thinned(market(1)),
+    "the second half first": lambda: weeks_backwards(market(1)),
+}
+
+
+@pytest.mark.parametrize("name", POOR_LOGS)
+def test_given_a_poor_log_then_it_still_trains_ranks_and_beats_chance(name: str) -> None:
+    events = POOR_LOGS[name]()
+    trained = trained_on(rows_of(events))
+    assert trained.metrics["ndcg@10"].low > trained.baselines["random"]["ndcg@10"].value
+    log = batches(entries(events))
+    now = instant(end_of(log)) - timedelta(hours=12)
+    requests = [Request(request_id=f"q{n}", at=now, worker_id=f"w{n}") for n in range(10)]
+    requests += [Request(request_id=f"a{n}", at=now, task_id=f"t{n}", workers=("w1", "w2", "nobody")) for n in range(3)]
+    answers = rank(log, RATES, trained.bundle, requests, eligibility=False)
+    scores = [item.score for answer in answers for item in answer.items]
+    assert len(scores) > 100
+    assert all(map(math.isfinite, scores))
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_given_a_feature_group_is_removed_then_its_columns_are_gone_and_training_works(
+    rows: TrainingSet, group: str
+) -> None:
+    fewer = rows.without(group)
+    gone = {feature.name for feature in FEATURES if feature.group == group}
+    assert gone
+    assert fewer.names == tuple(name for name in NAMES if name not in gone)
+    for name in fewer.names[:: len(fewer.names) // 5]:
+        np.testing.assert_array_equal(fewer.column(name), rows.column(name))
+    trained = trained_on(fewer)
+    assert trained.bundle.feature_names == fewer.names
+    assert np.isfinite(trained.bundle.score(fewer.features)).all()
+    assert "random" in trained.baselines
+
+
+def test_given_an_own_column_then_it_belongs_to_no_group(rows: TrainingSet) -> None:
+    more = dataclasses.replace(
+        rows, features=np.hstack([rows.features, rows.features[:, :1]]), names=(*rows.names, "my_idea")
+    )
+    assert "my_idea" in more.without("skill").names
+
+
+def test_given_an_unknown_group_then_the_known_ones_are_named(rows: TrainingSet) -> None:
+    with pytest.raises(ValueError, match=r"no feature group 'colour'.*skill, history, pay"):
+        rows.without("colour")
