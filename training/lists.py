@@ -92,18 +92,23 @@ class History:
 def read_history(batches: Iterable[Sequence[tuple[int, int, Event]]]) -> History:
     """Collect lists and outcomes from batches of (sequence number, ``known_at``, event).
 
-    Lists of a worker who asked to be forgotten are left out, with all that the worker did before.
+    Lists of a worker who asked to be forgotten are left out, with all that the worker did before: also a list that was
+    logged after the erasure but made from what was known before it.
     """
     history = History()
+    erased: dict[str, int] = {}
     for batch in batches:
         for seq, known_at, event in batch:
             if isinstance(event, _OUTCOMES):
                 history.outcomes[event.worker_id, event.task_id].append((seq, known_at, _STAGES[type(event)]))
             elif isinstance(event, FeedServed):
-                history.lists.append(_served(seq, event))
+                served = _served(seq, event)
+                if served.prefix >= erased.get(served.worker_id, 0):
+                    history.lists.append(served)
             elif isinstance(event, FeedShown):
                 history.shown[event.feed_id] = max(event.up_to_position, history.shown.get(event.feed_id, 0))
             elif isinstance(event, WorkerErased):
+                erased[event.worker_id] = seq
                 _forget(history, event.worker_id)
     return history
 
