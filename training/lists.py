@@ -215,7 +215,8 @@ def _best(stages: Iterable[int]) -> int:
             pending += 1
             best = max(best, ACCEPTED)
         elif stage == _REJECTED:
-            pending -= 1
+            # A verdict without a submission implies one; it does not use up a submission to come.
+            pending = max(0, pending - 1)
             best = max(best, ACCEPTED)
         else:
             best = max(best, stage)
