@@ -92,6 +92,8 @@ def replay(
     for entries in batches:
         if place is None:
             return
+        if not entries:
+            continue
         batch = state.encode(entries)
         seqs = batch.events["seq"]
         done = 0
