@@ -154,15 +154,25 @@ REST = st.one_of(
 ANY = st.one_of(POSTED, POSTED, UPDATED, CLOSED, ACCEPTED, ACCEPTED, RETURNED, ABANDONED, SUBMITTED, SERVED, REST)
 
 
-def logs(events: st.SearchStrategy[dict[str, Any]] = ANY, max_size: int = 50) -> st.SearchStrategy[list[Entry]]:
-    """Random logs of the given events, most of them long enough to hold something."""
-    return st.lists(events, min_size=1, max_size=max_size).map(_built)
+Drawn = list[dict[str, Any]]
+"""Random events before they have instants and numbers; what they become does not depend on what follows them."""
 
 
-def _built(drawn: list[dict[str, Any]]) -> list[Entry]:
+def drawn(events: st.SearchStrategy[dict[str, Any]] = ANY, size: int = 30) -> st.SearchStrategy[Drawn]:
+    """Random events for `built`, some ``size`` of them or only a few, which hypothesis prefers to show."""
+    return st.lists(events, min_size=1, max_size=size) | st.lists(events, min_size=2 * size // 3, max_size=2 * size)
+
+
+def logs(events: st.SearchStrategy[dict[str, Any]] = ANY, size: int = 30) -> st.SearchStrategy[list[Entry]]:
+    """Random logs of the given events; none is empty."""
+    return drawn(events, size).map(built)
+
+
+def built(events: Drawn) -> list[Entry]:
+    """The log that drawn events make."""
     log = Log()
     clock, numbers = 0.0, count(1)
-    for fields in drawn:
+    for fields in events:
         kind, pause = fields["type"], fields["pause"]
         at = max(0.0, clock + pause)
         clock = max(clock, at)

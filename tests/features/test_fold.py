@@ -458,7 +458,7 @@ class Naive:
 
 
 @settings(deadline=None, max_examples=150)
-@given(logs(max_size=30))
+@given(logs())
 def test_expectations_are_those_of_counting_by_hand(log: list[Entry]) -> None:
     naive = Naive()
     for entry in log:
