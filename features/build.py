@@ -37,6 +37,7 @@ POPULARITY_PRIOR = 0.3
 KIND_PRIOR = 3.0
 SHARE_PRIOR = 5.0
 PULL_PRIOR = 20.0
+TAKE_PRIOR = 50.0
 """Observations that the prior of a share is worth."""
 
 # Numba takes module globals as constants, so a column's place costs nothing at run time.
@@ -67,7 +68,7 @@ TASK_AGE_HOURS, TASK_HOURS_LEFT = COLUMN["task_age_hours"], COLUMN["task_hours_l
 SLOTS_LEFT, FILL_SHARE = COLUMN["slots_left"], COLUMN["fill_share"]
 TASK_ACCEPTS, TASK_UPTAKE, VIEWS_PER_ACCEPT = COLUMN["task_accepts"], COLUMN["task_uptake"], COLUMN["views_per_accept"]
 TASK_SERVED_FAST, TAKE_RATE, TASK_GIVE_UP = COLUMN["task_served_fast"], COLUMN["take_rate"], COLUMN["task_give_up"]
-OPEN_TASKS = COLUMN["open_tasks"]
+OPEN_TASKS, MARKET_APPROVAL = COLUMN["open_tasks"], COLUMN["market_approval"]
 PAY_PULL, WORKER_PAY_PULL, REWARD_Z = COLUMN["pay_pull"], COLUMN["worker_pay_pull"], COLUMN["reward_z"]
 REWARD_PULL, REWARD_PULL_WORKER = COLUMN["reward_pull"], COLUMN["reward_pull_worker"]
 REQUESTER_APPROVAL, REQUESTER_HOURS = COLUMN["requester_approval"], COLUMN["requester_hours"]
@@ -123,6 +124,12 @@ def _view(s: Arrays, worker: int, now: int) -> View:
         pull,
         (record.pull_slow * left + SHARE_PRIOR * pull) / (record.compared_slow * left + SHARE_PRIOR),
     )
+
+
+@kernel
+def _above(positive: float, negative: float, usual: float) -> float:
+    """Return how far a share, with the market's as its prior, lies above the market's."""
+    return smoothed(positive, negative, usual, SHARE_PRIOR) - usual
 
 
 @kernel
@@ -309,16 +316,17 @@ def _task_columns(s: Arrays, view: View, index: int, session_minutes: float, out
     out[TASK_UPTAKE] = math.log1p(task.accepted / (hours + 1.0))
     out[VIEWS_PER_ACCEPT] = math.log((task.viewed + 1.0) / (task.accepted + 1.0))
     out[TASK_SERVED_FAST] = math.log1p(task.served_fast * decay(task.at, view.now, FAST))
-    out[TAKE_RATE] = (task.accepted + 1.0) / (task.served + 20.0)
-    out[TASK_GIVE_UP] = smoothed(task.given_up, task.accepted - task.given_up, view.market_give_up, SHARE_PRIOR)
+    market = s.market[0]
+    if market.served > 0.0 and market.accepted > 0.0:
+        usual = market.accepted / market.served
+        out[TAKE_RATE] = math.log((task.accepted / usual + TAKE_PRIOR) / (task.served + TAKE_PRIOR))
+    out[TASK_GIVE_UP] = _above(task.given_up, task.accepted - task.given_up, view.market_give_up)
     if requester.approvals_timed > 0.0:
         out[REQUESTER_HOURS] = requester.approval_hours / requester.approvals_timed
     if requester.ratings > 0.0:
         out[REQUESTER_RATING] = requester.rating / requester.ratings
-    out[REQUESTER_GIVE_UP] = smoothed(
-        requester.given_up, requester.accepted - requester.given_up, view.market_give_up, SHARE_PRIOR
-    )
-    out[REQUESTER_POSTED] = math.log1p(requester.posted)
+    out[REQUESTER_GIVE_UP] = _above(requester.given_up, requester.accepted - requester.given_up, view.market_give_up)
+    out[REQUESTER_POSTED] = math.log(max(1.0, requester.posted) / max(1.0, s.market[0].documents))
 
 
 @kernel
@@ -327,8 +335,11 @@ def _worker_columns(s: Arrays, view: View, index: int, out: NDArray[np.float64])
     out[WORKER_ACCEPTS] = math.log1p(worker.accepted)
     out[WORKER_ACCEPTS_SLOW] = math.log1p(view.accepted_slow)
     out[WORKER_ACCEPTS_FAST] = math.log1p(view.accepted_fast)
-    out[WORKER_APPROVAL] = view.worker_approval
-    out[WORKER_GIVE_UP] = smoothed(worker.given_up, worker.accepted - worker.given_up, view.market_give_up, SHARE_PRIOR)
+    out[MARKET_APPROVAL] = view.market_approval
+    out[WORKER_APPROVAL] = view.worker_approval - view.market_approval
+    out[KIND_APPROVAL] -= view.market_approval
+    out[REQUESTER_APPROVAL] -= view.market_approval
+    out[WORKER_GIVE_UP] = _above(worker.given_up, worker.accepted - worker.given_up, view.market_give_up)
     out[WORKER_SPEED] = view.speed
     if worker.ratings > 0.0:
         out[WORKER_RATING] = worker.rating / worker.ratings
@@ -374,6 +385,16 @@ def _reference_columns(s: Arrays, view: View, scratch: NDArray[np.float64]) -> N
             columns[c, count] = scratch[COMPARED[c]]
         count += 1
     return columns[:, :count]
+
+
+@kernel
+def _compare(s: Arrays, worker: int, tasks: NDArray[np.int32], now: int, out: NDArray[np.float64]) -> None:
+    view = _view(s, worker, now)
+    row = np.empty(len(NAMES))
+    for i in range(tasks.size):
+        _compared(s, view, tasks[i], row)
+        for c in range(len(COMPARED)):
+            out[i, c] = row[COMPARED[c]]
 
 
 @kernel
@@ -437,12 +458,22 @@ def rows(
         state: the market as far as it is known.
         worker: dense index, 0 for a worker never seen.
         tasks: int32, dense indices; 0 for a task never seen.
-        now: the instant, in microseconds since 1970.
+        now: the instant, in microseconds since 1970; rows do not change within a second.
         session_minutes: minutes the worker has now; NaN for what the profile says.
 
     Returns:
         float32, tasks x columns of `features.spec.FEATURES`; missing is NaN.
     """
     out = np.empty((len(tasks), len(NAMES)), np.float32)
-    build(state.arrays, worker, tasks, now, session_minutes, out)
+    build(state.arrays, worker, tasks, now // SECOND * SECOND, session_minutes, out)
+    return out
+
+
+def compared(state: MarketState, worker: int, tasks: NDArray[np.int32], now: int) -> NDArray[np.float64]:
+    """Return only the columns of `features.spec.RELATIVE` (float64, tasks x columns), at a part of the cost of `rows`.
+
+    The arguments are those of `rows`.
+    """
+    out = np.empty((len(tasks), len(RELATIVE)))
+    _compare(state.arrays, worker, tasks, now // SECOND * SECOND, out)
     return out

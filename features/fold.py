@@ -308,6 +308,7 @@ def _serve(s: Arrays, worker: int, index: int) -> None:
     dealing.served_at = seconds(now)
     task = s.tasks[index]
     task.served += 1
+    s.market[0].served += 1.0
     task.served_fast = task.served_fast * decay(task.at, now, FAST) + 1.0
     task.at = now
     record = s.workers[worker]

@@ -201,6 +201,7 @@ MARKET = np.dtype(
         ("rejected", "f4"),
         ("given_up", "f4"),
         ("accepted", "f4"),
+        ("served", "f4"),
     ],
     align=True,
 )

@@ -22,6 +22,9 @@ class Feature:
         meaning: what it says, in a sentence.
         missing: when it is NaN; empty when it never is.
         monotone: 1 if it may only raise the score as it grows; every column that grows with the task's own reward is.
+        ranks: whether the ranker learns from it. A level that moves with the market (what tasks pay, how many are open)
+            says more of the era than of the task; the ranker has it relative to the open tasks or to the market, while
+            probabilities, figures and reasons use it as it is.
     """
 
     name: str
@@ -30,6 +33,7 @@ class Feature:
     meaning: str
     missing: str = ""
     monotone: int = 0
+    ranks: bool = True
 
 
 _NO_SKILLS = "task without skills"
@@ -44,6 +48,7 @@ _OWN: tuple[Feature, ...] = (
         "0..1",
         "Mean level that the worker declares in the task's skills",
         f"{_NO_SKILLS}, or worker without declared skills",
+        monotone=1,
     ),
     Feature(
         "skill_overlap",
@@ -51,6 +56,7 @@ _OWN: tuple[Feature, ...] = (
         "0..1",
         "Share of the task's skills that the worker declared or has taken tasks with",
         _NO_SKILLS,
+        monotone=1,
     ),
     Feature(
         "skill_experience",
@@ -58,6 +64,7 @@ _OWN: tuple[Feature, ...] = (
         "log count",
         "Recent tasks taken with the task's skills, mean over skills",
         _NO_SKILLS,
+        monotone=1,
     ),
     Feature("skill_count", "skill", "count", "Skills that the task asks for", _UNPOSTED),
     Feature(
@@ -66,11 +73,19 @@ _OWN: tuple[Feature, ...] = (
         "ratio",
         "Taking of similar tasks (skills, keywords, text) against their share of what was posted; half-life 30 days",
         _NO_CONTENT,
+        monotone=1,
     ),
-    Feature("affinity_fast", "skill", "ratio", "The same with a half-life of 3 days", _NO_CONTENT),
-    Feature("affinity_skill", "skill", "ratio", "The same by skills alone", _NO_SKILLS),
-    Feature("affinity_text", "skill", "ratio", "The same by words of title and description alone", "task without text"),
-    Feature("affinity_category", "skill", "ratio", "The same by category", "task without category"),
+    Feature("affinity_fast", "skill", "ratio", "The same with a half-life of 3 days", _NO_CONTENT, monotone=1),
+    Feature("affinity_skill", "skill", "ratio", "The same by skills alone", _NO_SKILLS, monotone=1),
+    Feature(
+        "affinity_text",
+        "skill",
+        "ratio",
+        "The same by words of title and description alone",
+        "task without text",
+        monotone=1,
+    ),
+    Feature("affinity_category", "skill", "ratio", "The same by category", "task without category", monotone=1),
     Feature(
         "language_known",
         "skill",
@@ -84,11 +99,14 @@ _OWN: tuple[Feature, ...] = (
     Feature(
         "worker_approval",
         "history",
-        "0..1",
-        "Share of the worker's submissions approved, with the market's share as the prior",
+        "difference",
+        "Share of the worker's submissions approved, smoothed, above the market's",
     ),
     Feature(
-        "worker_give_up", "history", "0..1", "Share of the worker's assignments returned or abandoned, with a prior"
+        "worker_give_up",
+        "history",
+        "difference",
+        "Share of the worker's assignments returned or abandoned, smoothed, above the market's",
     ),
     Feature(
         "worker_speed",
@@ -104,8 +122,8 @@ _OWN: tuple[Feature, ...] = (
     Feature(
         "kind_approval",
         "history",
-        "0..1",
-        "Share approved of what the worker submitted in similar tasks, with the worker's own share as the prior",
+        "difference",
+        "Share approved of what the worker submitted in similar tasks, smoothed, above the market's",
     ),
     Feature("task_taken", "history", "count", "Assignments of this very task that the worker has accepted"),
     Feature("task_served_before", "history", "log count", "Lists with this task that the worker has been served"),
@@ -121,7 +139,7 @@ _OWN: tuple[Feature, ...] = (
         "Recent tasks of the same group that the worker took",
         "task without group",
     ),
-    Feature("reward", "pay", "log base currency", "Reward of the task", _NO_REWARD, 1),
+    Feature("reward", "pay", "log base currency", "Reward of the task", _NO_REWARD, 1, ranks=False),
     Feature(
         "hourly_stated",
         "pay",
@@ -129,6 +147,7 @@ _OWN: tuple[Feature, ...] = (
         "Reward over the minutes its requester states",
         f"{_NO_REWARD} or stated minutes",
         1,
+        ranks=False,
     ),
     Feature(
         "hourly",
@@ -137,6 +156,7 @@ _OWN: tuple[Feature, ...] = (
         "Reward x chance of approval over the minutes expected, for this worker",
         f"{_NO_REWARD}, or nothing tells its minutes",
         1,
+        ranks=False,
     ),
     Feature(
         "hourly_against_declared",
@@ -161,6 +181,7 @@ _OWN: tuple[Feature, ...] = (
         "Reward against the mean of what the worker took lately",
         f"{_NO_REWARD}, or nothing paid taken",
         1,
+        ranks=False,
     ),
     Feature(
         "reward_against_kind",
@@ -169,6 +190,7 @@ _OWN: tuple[Feature, ...] = (
         "Reward against the mean of tasks of similar content",
         f"{_NO_REWARD} or content",
         1,
+        ranks=False,
     ),
     Feature(
         "pay_pull",
@@ -207,12 +229,18 @@ _OWN: tuple[Feature, ...] = (
     Feature(
         "task_served_fast", "market", "log count", "Lists with the task served to anyone, half-life 3 days", _UNPOSTED
     ),
-    Feature("take_rate", "market", "ratio", "Acceptances per list with the task, with a prior", _UNPOSTED),
+    Feature(
+        "take_rate",
+        "market",
+        "log ratio",
+        "Acceptances per list with the task, smoothed, against the market's",
+        "task never posted, or no list served yet",
+    ),
     Feature(
         "task_give_up",
         "market",
-        "0..1",
-        "Share of the task's assignments returned or abandoned, with a prior",
+        "difference",
+        "Share of the task's assignments returned or abandoned, smoothed, above the market's",
         _UNPOSTED,
     ),
     Feature(
@@ -221,21 +249,26 @@ _OWN: tuple[Feature, ...] = (
         "ratio",
         "How much more often than others tasks of similar content were taken; half-life 30 days",
         _NO_CONTENT,
+        monotone=1,
     ),
-    Feature("popularity_fast", "market", "ratio", "The same with a half-life of 3 days", _NO_CONTENT),
+    Feature("popularity_fast", "market", "ratio", "The same with a half-life of 3 days", _NO_CONTENT, monotone=1),
     Feature(
         "popularity_newcomers",
         "market",
         "ratio",
         "The same among workers with fewer than three acceptances",
         _NO_CONTENT,
+        monotone=1,
     ),
-    Feature("open_tasks", "market", "log count", "Tasks open now"),
+    Feature("open_tasks", "market", "log count", "Tasks open now", ranks=False),
+    Feature(
+        "market_approval", "market", "0..1", "Share of submissions approved by all requesters, smoothed", ranks=False
+    ),
     Feature(
         "requester_approval",
         "requester",
-        "0..1",
-        "Share of submissions that the requester approved, with the market's share as the prior",
+        "difference",
+        "Share of submissions that the requester approved, smoothed, above the market's",
         _UNPOSTED,
     ),
     Feature("requester_hours", "requester", "log hours", "Time the requester takes to approve", "nothing approved yet"),
@@ -243,17 +276,20 @@ _OWN: tuple[Feature, ...] = (
     Feature(
         "requester_give_up",
         "requester",
-        "0..1",
-        "Share of the requester's assignments returned or abandoned, with a prior",
+        "difference",
+        "Share of the requester's assignments returned or abandoned, smoothed, above the market's",
         _UNPOSTED,
     ),
-    Feature("requester_posted", "requester", "log count", "Tasks the requester has posted", _UNPOSTED),
+    Feature(
+        "requester_posted", "requester", "log ratio", "Share of all tasks that the requester has posted", _UNPOSTED
+    ),
     Feature(
         "affinity_requester",
         "requester",
         "ratio",
         "How much more often the worker took tasks of this requester than there were",
         _UNPOSTED,
+        monotone=1,
     ),
     Feature(
         "session_fit",
@@ -287,22 +323,22 @@ _RELATIVE_TO_OPEN = (
 """Columns that also come relative to the tasks open at that instant, as a standard score and as a rank."""
 
 
+_BY_PULL = ("reward",)
+"""Columns whose relative values the ranker has only times their pull: how far they draw workers changes in months."""
+
+
 def _relative(name: str) -> tuple[Feature, Feature]:
     own = next(feature for feature in _OWN if feature.name == name)
     missing = f"{own.missing}; or no task is open" if own.missing else "no task is open"
-    return (
-        Feature(
-            f"{name}_z", own.group, "standard score", f"`{name}` against the tasks open now", missing, own.monotone
-        ),
-        Feature(
-            f"{name}_rank",
-            own.group,
-            "0..1",
-            f"Share of the tasks open now with a lower `{name}`",
-            missing,
-            own.monotone,
-        ),
+    meanings = {
+        f"{name}_z": ("standard score", f"`{name}` against the tasks open now"),
+        f"{name}_rank": ("0..1", f"Share of the tasks open now with a lower `{name}`"),
+    }
+    standard, rank = (
+        Feature(relative, own.group, unit, meaning, missing, own.monotone, name not in _BY_PULL)
+        for relative, (unit, meaning) in meanings.items()
     )
+    return standard, rank
 
 
 RELATIVE: tuple[str, ...] = _RELATIVE_TO_OPEN
@@ -319,12 +355,13 @@ def fingerprint() -> str:
 
 def table() -> str:
     """Return the spec as a Markdown table."""
-    head = "| feature | group | unit | meaning | missing (NaN) when | only raises the score |"
+    head = "| feature | group | unit | meaning | missing (NaN) when | only raises the score | ranks |"
     body = (
-        f"| `{f.name}` | {f.group} | {f.unit} | {f.meaning} | {f.missing or 'never'} | {'yes' if f.monotone else ''} |"
+        f"| `{f.name}` | {f.group} | {f.unit} | {f.meaning} | {f.missing or 'never'} | {'yes' if f.monotone else ''}"
+        f" | {'yes' if f.ranks else ''} |"
         for f in FEATURES
     )
-    return "\n".join([head, "| --- | --- | --- | --- | --- | --- |", *body]) + "\n"
+    return "\n".join([head, "| --- | --- | --- | --- | --- | --- | --- |", *body]) + "\n"
 
 
 TABLE_BEGINS, TABLE_ENDS = "<!-- the table is written by `make docs` -->", "<!-- end of the table -->"

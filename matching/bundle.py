@@ -5,7 +5,8 @@ bundle.json      what it is: format, time of creation, columns, fingerprints, ra
 ranker.txt       LightGBM, as text
 p_accept.txt     LightGBM, as text; optional
 p_approve.txt    LightGBM, as text; optional
-arrays.npz       the knots of the calibrations
+minutes.txt      LightGBM, as text; optional
+arrays.npz       the first stage, and the knots of the calibrations
 ```
 
 Two bundles of the same content have the same bytes but for ``created_at``.
@@ -28,9 +29,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.errors import CocokError
-from matching.calibration import CalibratedModel, Calibration, predict_rows
+from matching.calibration import CalibratedModel, Calibration, MinutesModel, predict_rows
+from matching.cascade import FirstStage
 
-FORMAT = 1
+FORMAT = 2
 """Version of the layout; another is refused."""
 
 _MANIFEST = "bundle.json"
@@ -55,6 +57,7 @@ class Bundle:
 
     Attributes:
         ranker: orders the rows of a list.
+        first_stage: chooses what the ranker scores where far more is eligible.
         feature_names: name of each column, in order.
         features_fingerprint: of the feature spec the model was trained with.
         rates_fingerprint: of the currency rates it was trained with.
@@ -63,10 +66,12 @@ class Bundle:
         metrics: what training reported.
         accept: probability that a listed task is accepted; None if it could not be fitted.
         approve: probability that submitted work is approved; None if it could not be fitted.
+        minutes: of work; None if it could not be fitted.
         created_at: RFC 3339, UTC.
     """
 
     ranker: lgb.Booster
+    first_stage: FirstStage
     feature_names: tuple[str, ...]
     features_fingerprint: str
     rates_fingerprint: str
@@ -75,6 +80,7 @@ class Bundle:
     metrics: Metrics = field(default_factory=dict)
     accept: CalibratedModel | None = None
     approve: CalibratedModel | None = None
+    minutes: MinutesModel | None = None
     created_at: str = field(default_factory=_now)
 
     def score(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -136,8 +142,13 @@ class Bundle:
                     for name in _OUTCOMES
                     if name in models
                 }
+                minutes = (
+                    MinutesModel(models["minutes"], *arrays["minutes.shifts"].tolist()) if "minutes" in models else None
+                )
+                first_stage = FirstStage(arrays["first_stage.weights"], arrays["first_stage.fill"])
             bundle = cls(
                 ranker=models["ranker"],
+                first_stage=first_stage,
                 feature_names=tuple(manifest["feature_names"]),
                 features_fingerprint=manifest["features_fingerprint"],
                 rates_fingerprint=manifest["rates_fingerprint"],
@@ -146,6 +157,7 @@ class Bundle:
                 metrics=_read_metrics(manifest["metrics"]),
                 accept=outcomes.get("p_accept"),
                 approve=outcomes.get("p_approve"),
+                minutes=minutes,
                 created_at=manifest["created_at"],
             )
         except (KeyError, TypeError, AttributeError, ValueError, lgb.basic.LightGBMError) as error:
@@ -159,8 +171,14 @@ class Bundle:
         outcomes = {"p_accept": self.accept, "p_approve": self.approve}
         fitted = {name: model for name, model in outcomes.items() if model is not None}
         boosters = {"ranker": self.ranker, **{name: model.booster for name, model in fitted.items()}}
+        arrays = {"first_stage.weights": self.first_stage.weights, "first_stage.fill": self.first_stage.fill}
+        for name, model in fitted.items():
+            arrays |= {f"{name}.x": model.calibration.x, f"{name}.y": model.calibration.y}
+        if self.minutes is not None:
+            boosters["minutes"] = self.minutes.booster
+            arrays["minutes.shifts"] = np.array([self.minutes.shift, self.minutes.low, self.minutes.high])
         files = {f"{name}.txt": booster.model_to_string().encode() for name, booster in boosters.items()}
-        files[_ARRAYS] = _packed({name: model.calibration for name, model in fitted.items()})
+        files[_ARRAYS] = _packed(arrays)
         manifest = {
             "format": FORMAT,
             "created_at": self.created_at,
@@ -189,10 +207,7 @@ def verify(folder: Path) -> None:
         _verified(folder / name, digest)
 
 
-def _packed(calibrations: Mapping[str, Calibration]) -> bytes:
-    arrays: dict[str, Any] = {}
-    for name, calibration in calibrations.items():
-        arrays |= {f"{name}.x": calibration.x, f"{name}.y": calibration.y}
+def _packed(arrays: Mapping[str, NDArray[np.float64]]) -> bytes:
     buffer = BytesIO()
     np.savez(buffer, allow_pickle=False, **arrays)
     return buffer.getvalue()

@@ -1,6 +1,5 @@
 """Ranking offline: requests at instants of the past or present, answered in one pass over the log."""
 
-import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
@@ -16,9 +15,9 @@ from features.events import Event, Id, micros
 from features.money import Money, Rates
 from features.state import MarketState
 from features.vocabulary import UNKNOWN
-from matching.bundle import Bundle
 from matching.eligibility import codes_of, reasons_against
-from matching.scoring import Answers, answers, best_first, expected_hourly
+from matching.pipeline import Matcher, Query, open_at
+from matching.scoring import Ranker, best_first, expected_hourly, known
 
 DEFAULT_LIMIT = 100
 """Items returned where neither candidates nor a limit are given."""
@@ -102,7 +101,7 @@ def read_requests(lines: Iterable[bytes], source: str) -> list[Request]:
 def rank(
     batches: Iterable[Entries],
     rates: Rates,
-    bundle: Bundle,
+    ranker: Ranker,
     requests: Sequence[Request],
     *,
     eligibility: bool = True,
@@ -113,7 +112,7 @@ def rank(
     Args:
         batches: the log from its beginning; read once, and no further than the last request needs.
         rates: currency rates.
-        bundle: the model.
+        ranker: the model.
         requests: in any order.
         eligibility: leave out what may not be taken; else everything is ranked.
         progress: called after each request.
@@ -126,7 +125,7 @@ def rank(
     for done, (place, state) in enumerate(_as_of(batches, rates, requests, by_time), 1):
         request = requests[place]
         direction = _rank_tasks if request.worker_id is not None else _rank_workers
-        found[place] = direction(state, bundle, request, eligibility)
+        found[place] = direction(state, ranker, request, eligibility)
         if progress:
             progress(done, len(requests))
     return [found[place] for place in range(len(requests))]
@@ -159,34 +158,27 @@ def _as_of(
         place = next(waiting, None)
 
 
-def _rank_tasks(state: MarketState, bundle: Bundle, request: Request, eligibility: bool) -> Answer:
-    now = micros(request.at)
-    catalogue = state.catalogue
-    worker = catalogue.workers.get(request.worker_id or "")
-    if request.candidates is None:
-        tasks = state.open_tasks
-        # The state's clock is the last event's, and tasks may have expired since.
-        tasks = tasks[state.arrays.tasks["facts"]["expires"][tasks] > now]
-        names = [catalogue.tasks.external(int(task)) for task in tasks]
-    else:
-        names = list(request.candidates)
-        tasks = np.array([catalogue.tasks.get(name) for name in names], np.int32)
-    against = reasons_against(state, worker, tasks, now) if eligibility else np.zeros(len(tasks), np.uint32)
-    kept = np.flatnonzero(against == 0)
-    found = answers(bundle, rows(state, worker, tasks[kept], now))
-    order = best_first(found.scores, state.arrays.tasks["facts"]["order"][tasks[kept]])
+def _rank_tasks(state: MarketState, ranker: Ranker, request: Request, eligibility: bool) -> Answer:
+    query = Query(worker_id=request.worker_id or "", now=micros(request.at), explain=False)
+    candidates = request.candidates
+    if candidates is None:
+        candidates = tuple(map(state.catalogue.tasks.external, open_at(state, query.now).tolist()))
+    found, removed = Matcher().ranking(state, ranker, query, candidates, eligibility=eligibility)
     items = [
-        _item(state, found, place, found.scores[place], int(tasks[kept[place]]), task_id=names[kept[place]])
-        for place in order[: _limit(request, request.candidates)]
+        Item(
+            task_id=item.task_id,
+            score=item.score,
+            expected_hourly=item.expected_hourly,
+            expected_minutes=item.expected_minutes,
+            p_accept=item.p_accept,
+            p_approve=item.p_approve,
+        )
+        for item in found[: _limit(request, request.candidates)]
     ]
-    refused = [(names[place], int(against[place])) for place in np.flatnonzero(against)]
-    if request.candidates is None:
-        return Answer(request_id=request.request_id, items=items, removed=_counts(refused))
-    removed = [{"task_id": name, "reasons": codes_of(bits)} for name, bits in refused]
-    return Answer(request_id=request.request_id, items=items, removed=removed)
+    return _answer(request, items, "task_id", removed, counted=request.candidates is None)
 
 
-def _rank_workers(state: MarketState, bundle: Bundle, request: Request, eligibility: bool) -> Answer:
+def _rank_workers(state: MarketState, ranker: Ranker, request: Request, eligibility: bool) -> Answer:
     now = micros(request.at)
     catalogue = state.catalogue
     task = np.array([catalogue.tasks.get(request.task_id or "")], np.int32)
@@ -200,40 +192,39 @@ def _rank_workers(state: MarketState, bundle: Bundle, request: Request, eligibil
     features = np.concatenate(
         [rows(state, workers[place], task, now) for place in kept] or [rows(state, UNKNOWN, task[:0], now)]
     )
-    found = answers(bundle, features)
+    found = ranker.answers(features)
     # A list-wise score does not compare across workers; the probability of the wanted end does.
     chances = found.scores if np.isnan(found.p_accept).all() else found.p_accept * found.p_approve
-    order = best_first(chances, np.arange(len(kept), dtype=np.uint32))
-    items = [
-        _item(state, found, place, chances[place], int(task[0]), worker_id=names[kept[place]])
-        for place in order[: _limit(request, request.workers)]
-    ]
-    refused = [(names[place], bits) for place, bits in enumerate(against) if bits]
-    if request.workers is None:
-        return Answer(request_id=request.request_id, items=items, removed=_counts(refused))
-    removed = [{"worker_id": name, "reasons": codes_of(bits)} for name, bits in refused]
-    return Answer(request_id=request.request_id, items=items, removed=removed)
+    posting = catalogue.postings.get(int(task[0]))
+    items = []
+    for place in best_first(chances, np.arange(len(kept), dtype=np.uint32))[: _limit(request, request.workers)]:
+        minutes, p_approve = float(found.minutes[place]), float(found.p_approve[place])
+        items.append(
+            Item(
+                worker_id=names[kept[place]],
+                score=float(chances[place]),
+                expected_hourly=expected_hourly(posting, p_approve, minutes),
+                expected_minutes=known(minutes),
+                p_accept=known(float(found.p_accept[place])),
+                p_approve=known(p_approve),
+            )
+        )
+    removed = [(name, codes_of(bits)) for name, bits in zip(names, against, strict=True) if bits]
+    return _answer(request, items, "worker_id", removed, counted=request.workers is None)
 
 
 def _limit(request: Request, given: Sequence[str] | None) -> int | None:
     return request.limit or (DEFAULT_LIMIT if given is None else None)
 
 
-def _counts(refused: Sequence[tuple[str, int]]) -> dict[str, int]:
-    return dict(Counter(code for _, bits in refused for code in codes_of(bits)))
-
-
-def _item(state: MarketState, found: Answers, place: int, score: float, task: int, **name: str) -> Item:
-    minutes, p_approve = float(found.minutes[place]), float(found.p_approve[place])
-    return Item(
-        score=float(score),
-        expected_hourly=expected_hourly(state.catalogue.postings.get(task), p_approve, minutes),
-        expected_minutes=_known(minutes),
-        p_accept=_known(float(found.p_accept[place])),
-        p_approve=_known(p_approve),
-        **name,
-    )
-
-
-def _known(value: float) -> float | None:
-    return None if math.isnan(value) else value
+def _answer(
+    request: Request, items: list[Item], name: str, removed: list[tuple[str, list[str]]], *, counted: bool
+) -> Answer:
+    if counted:
+        return Answer(
+            request_id=request.request_id,
+            items=items,
+            removed=dict(Counter(code for _, codes in removed for code in codes)),
+        )
+    named = [{name: candidate, "reasons": codes} for candidate, codes in removed]
+    return Answer(request_id=request.request_id, items=items, removed=named)

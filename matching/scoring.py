@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from features.events import TaskPosted
 from features.money import Money
 from features.spec import COLUMN, NAMES
 from matching.bundle import Bundle, BundleError
+from matching.cascade import FirstStage
 
 
 @dataclass(frozen=True)
@@ -31,22 +33,58 @@ class Answers:
     minutes: NDArray[np.float64]
 
 
-def answers(bundle: Bundle, features: NDArray[np.float32]) -> Answers:
-    """Apply a bundle's models to rows of features (float32, rows x columns of the spec).
+class Ranker(Protocol):
+    """What scores rows: a trained model, or the fallback."""
 
-    Each model sees the columns it was trained with, which may be a part of the spec's.
+    @property
+    def version(self) -> str:
+        """What answers call it."""
+        ...
+
+    @property
+    def first_stage(self) -> FirstStage:
+        """What chooses the rows to score where far more is eligible."""
+        ...
+
+    def answers(self, features: NDArray[np.float32]) -> Answers:
+        """Score rows of features (float32, rows x columns of the spec)."""
+        ...
+
+
+class BundleRanker:
+    """Applies a bundle's models; each sees the columns it was trained with, which may be a part of the spec's.
 
     Raises:
         BundleError: the model was trained with a column that the spec does not have.
     """
-    seen = features if bundle.feature_names == NAMES else features[:, _places(bundle.feature_names)]
-    accept, approve = bundle.p_accept(seen), bundle.p_approve(seen)
-    return Answers(
-        scores=bundle.score(seen),
-        p_accept=np.full(len(features), np.nan) if accept is None else accept,
-        p_approve=features[:, COLUMN["kind_approval"]].astype(np.float64) if approve is None else approve,
-        minutes=np.exp(features[:, COLUMN["minutes"]].astype(np.float64)),
-    )
+
+    def __init__(self, bundle: Bundle, version: str) -> None:
+        self.version = version
+        self.first_stage = bundle.first_stage
+        self._bundle = bundle
+        self._places = None if bundle.feature_names == NAMES else _places(bundle.feature_names)
+
+    def answers(self, features: NDArray[np.float32]) -> Answers:
+        """Score rows of features (float32, rows x columns of the spec)."""
+        seen = features if self._places is None else features[:, self._places]
+        bundle = self._bundle
+        return Answers(
+            scores=bundle.score(seen),
+            p_accept=np.full(len(seen), np.nan) if bundle.accept is None else bundle.accept.predict(seen),
+            p_approve=smoothed_approval(features) if bundle.approve is None else bundle.approve.predict(seen),
+            minutes=usual_minutes(features) if bundle.minutes is None else bundle.minutes.predict(seen),
+        )
+
+
+def usual_minutes(features: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the minutes expected for the worker by counts alone (float64, rows), NaN where nothing tells."""
+    return np.exp(features[:, COLUMN["minutes"]].astype(np.float64))
+
+
+def smoothed_approval(features: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the smoothed share approved of what the worker submitted in such tasks (float64, rows)."""
+    market, kind = (features[:, COLUMN[name]].astype(np.float64) for name in ("market_approval", "kind_approval"))
+    return market + kind
 
 
 def _places(names: Sequence[str]) -> list[int]:
@@ -73,3 +111,8 @@ def expected_hourly(posting: TaskPosted | None, p_approve: float, minutes: float
         return None
     hourly = float(posting.reward.amount) * p_approve * 60 / minutes
     return Money(amount=Decimal(f"{hourly:.2f}"), currency=posting.reward.currency)
+
+
+def known(value: float) -> float | None:
+    """Return a figure for an answer, None where it is NaN."""
+    return None if math.isnan(value) else value

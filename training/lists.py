@@ -47,8 +47,8 @@ _OUTCOMES = (
     AssignmentRejected,
 )
 
-Outcome = tuple[int, int, int]
-"""Sequence number, ``known_at`` in microseconds, and stage."""
+Outcome = tuple[int, int, int, float]
+"""Sequence number, ``known_at`` in microseconds, stage, and minutes of work, NaN where none are given."""
 
 
 @dataclass
@@ -100,7 +100,8 @@ def read_history(batches: Iterable[Sequence[tuple[int, int, Event]]]) -> History
     for batch in batches:
         for seq, known_at, event in batch:
             if isinstance(event, _OUTCOMES):
-                history.outcomes[event.worker_id, event.task_id].append((seq, known_at, _STAGES[type(event)]))
+                outcome = (seq, known_at, _STAGES[type(event)], _minutes(event))
+                history.outcomes[event.worker_id, event.task_id].append(outcome)
             elif isinstance(event, FeedServed):
                 served = _served(seq, event)
                 if served.prefix >= erased.get(served.worker_id, 0):
@@ -111,6 +112,12 @@ def read_history(batches: Iterable[Sequence[tuple[int, int, Event]]]) -> History
                 erased[event.worker_id] = seq
                 _forget(history, event.worker_id)
     return history
+
+
+def _minutes(event: Event) -> float:
+    if isinstance(event, AssignmentSubmitted) and event.work_seconds:
+        return event.work_seconds / 60
+    return float("nan")
 
 
 def _served(seq: int, event: FeedServed) -> ServedList:
@@ -146,7 +153,7 @@ def maturity_of(history: History) -> int:
                 last[served.worker_id, task_id].append(served)
     delays = []
     for pair, lists in last.items():
-        for seq, known_at, stage in history.outcomes[pair]:
+        for seq, known_at, stage, _ in history.outcomes[pair]:
             if stage != ACCEPTED:
                 continue
             before = [served.at for served in lists if served.prefix < seq and served.at <= known_at]
@@ -187,24 +194,40 @@ def mature(history: History, since: int | None, until: int, maturity: int) -> li
     return sorted(kept, key=lambda served: served.at)
 
 
-def labels(history: History, served: ServedList, maturity: int) -> tuple[NDArray[np.int8], NDArray[np.bool_]]:
-    """Return the label of each item of a list (int8, items), and whether its work was rejected (bool, items).
+@dataclass(frozen=True)
+class Labels:
+    """What became of the items of a list; each array has one value for each item.
+
+    Attributes:
+        labels: int8; see `training.dataset.TrainingSet`.
+        rejected: bool; the work was handed in and refused, and none of it approved.
+        minutes: float32; minutes of work of the last submission, NaN without one.
+    """
+
+    labels: NDArray[np.int8]
+    rejected: NDArray[np.bool_]
+    minutes: NDArray[np.float32]
+
+
+def labels(history: History, served: ServedList, maturity: int) -> Labels:
+    """Return what became of each item of a list.
 
     An outcome counts if the log has it after what the list's rows know, and within ``maturity`` of the list.
     """
-    found = np.zeros(len(served.task_ids), np.int8)
-    rejected = np.zeros(len(served.task_ids), np.bool_)
+    size = len(served.task_ids)
+    found = Labels(np.zeros(size, np.int8), np.zeros(size, np.bool_), np.full(size, np.nan, np.float32))
     for place, task_id in enumerate(served.task_ids):
-        outcomes = history.outcomes.get((served.worker_id, task_id))
-        if outcomes is not None:
-            stages = [
-                stage
-                for seq, known_at, stage in outcomes
-                if seq > served.prefix and served.at <= known_at <= served.at + maturity
-            ]
-            found[place] = _best(stages)
-            rejected[place] = _REJECTED in stages and found[place] == ACCEPTED
-    return found, rejected
+        outcomes = [
+            (stage, minutes)
+            for seq, known_at, stage, minutes in history.outcomes.get((served.worker_id, task_id), ())
+            if seq > served.prefix and served.at <= known_at <= served.at + maturity
+        ]
+        if outcomes:
+            stages = [stage for stage, _ in outcomes]
+            found.labels[place] = _best(stages)
+            found.rejected[place] = _REJECTED in stages and found.labels[place] == ACCEPTED
+            found.minutes[place] = next((m for _, m in reversed(outcomes) if m > 0), np.nan)
+    return found
 
 
 def _best(stages: Iterable[int]) -> int:

@@ -39,7 +39,8 @@ class RankerParameters:
         learning_rate: shrinkage of every tree.
         num_leaves: leaves of a tree.
         min_data_in_leaf: rows that a leaf must hold.
-        feature_fraction: part of the columns that a tree may look at.
+        feature_fraction: part of the columns that a tree may look at. Many columns say nearly the same, and a tree that
+            sees few of them leans on none: better in every window of time of a real log than 0.8.
         lambda_l2: ridge penalty on leaf values.
         label_gain: gain of each label, ``2^label - 1``.
         truncation_level: pairs count if one of the two stands this high; a little deeper than what is judged.
@@ -53,18 +54,23 @@ class RankerParameters:
     learning_rate: float = 0.1
     num_leaves: int = 31
     min_data_in_leaf: int = 50
-    feature_fraction: float = 0.8
+    feature_fraction: float = 0.3
     lambda_l2: float = 1.0
     label_gain: tuple[float, ...] = GAINS
     truncation_level: int = 20
-    max_trees: int = 200
+    max_trees: int = 300
     min_trees: int = 20
     folds: int = 3
     seed: int = 0
     num_threads: int = 0
 
-    def to_lightgbm(self, monotone: Sequence[int]) -> dict[str, Any]:
-        """Return the parameters under LightGBM's names; ``monotone`` is -1, 0 or 1 for every column."""
+    def to_lightgbm(self, monotone: Sequence[int], ranks: Sequence[bool] | None = None) -> dict[str, Any]:
+        """Return the parameters under LightGBM's names.
+
+        Args:
+            monotone: -1, 0 or 1 for every column.
+            ranks: whether trees may split on a column; all of them if None.
+        """
         return {
             "objective": "lambdarank",
             "metric": "ndcg",
@@ -76,6 +82,8 @@ class RankerParameters:
             "min_data_in_leaf": self.min_data_in_leaf,
             "feature_fraction": self.feature_fraction,
             "lambda_l2": self.lambda_l2,
+            # A split is never worth anything where its gain counts for nothing.
+            **({} if ranks is None else {"feature_contri": [float(usable) for usable in ranks]}),
             **monotone_parameters(monotone),
             **reproducible(self.seed, self.num_threads),
         }
@@ -101,6 +109,7 @@ def choose_trees(
     parameters: RankerParameters,
     monotone: Sequence[int],
     *,
+    ranks: Sequence[bool] | None = None,
     maturity: int = 0,
     progress: Progress | None = None,
 ) -> TreeChoice:
@@ -115,13 +124,14 @@ def choose_trees(
         rows: the development part of the training set.
         parameters: how to fit.
         monotone: -1, 0 or 1 for every column.
+        ranks: whether trees may split on a column; all of them if None.
         maturity: microseconds after a list until its labels are known; see `training.splits`.
         progress: called after every round.
 
     Raises:
         CocokError: too little history, or no list from which an order can be learned.
     """
-    settings = parameters.to_lightgbm(_checked(monotone, rows))
+    settings = parameters.to_lightgbm(_checked(monotone, rows), ranks)
     boosters = [
         _validated(rows, fold, settings)
         for fold in time_folds(rows, parameters.folds, maturity=maturity)
@@ -152,6 +162,7 @@ def fit(
     trees: int,
     monotone: Sequence[int],
     *,
+    ranks: Sequence[bool] | None = None,
     progress: Progress | None = None,
 ) -> lgb.Booster:
     """Fit the ranker with a given number of trees.
@@ -164,6 +175,7 @@ def fit(
         parameters: how to fit.
         trees: number of trees, as chosen by `choose_trees`.
         monotone: -1, 0 or 1 for every column: the score never rises, is free, never falls as the column rises.
+        ranks: whether trees may split on a column; all of them if None.
         progress: called after every tree.
 
     Returns:
@@ -172,7 +184,7 @@ def fit(
     Raises:
         CocokError: no list from which an order can be learned.
     """
-    settings = parameters.to_lightgbm(_checked(monotone, rows))
+    settings = parameters.to_lightgbm(_checked(monotone, rows), ranks)
     everything = np.ones(len(rows), dtype=np.bool_)
     if not _teaches(rows, everything):
         raise _nothing_to_learn()

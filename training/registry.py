@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from features.errors import CocokError
-from matching.bundle import BundleError, verify
+from matching.bundle import Bundle, BundleError, verify
 
 MODEL = "cocok"
 CHAMPION = "champion"
@@ -175,6 +175,19 @@ class Registry:
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
         return folder
+
+    def champion(self) -> int | None:
+        """Return the number of the version that serves, None if none was promoted."""
+        serving = [version.number for version in self.versions() if CHAMPION in version.aliases]
+        return serving[0] if serving else None
+
+    def load(self, version: int, *, expected_features: str, expected_rates: str) -> Bundle:
+        """Return the bundle of a version, fetched if need be and checked.
+
+        Raises:
+            CocokError: there is no such version, or its bundle does not fit what is in use; see `Bundle.load`.
+        """
+        return Bundle.load(self.fetch(version), expected_features=expected_features, expected_rates=expected_rates)
 
     def versions(self) -> list[Version]:
         """Return all versions, oldest first."""

@@ -64,8 +64,9 @@ def training_set(
     return TrainingSet(
         features=features,
         names=NAMES,
-        labels=np.concatenate([label for label, _ in found]),
-        rejected=np.concatenate([rejected for _, rejected in found]),
+        labels=np.concatenate([part.labels for part in found]),
+        rejected=np.concatenate([part.rejected for part in found]),
+        minutes=np.concatenate([part.minutes for part in found]),
         offsets=offsets,
         workers=np.array([workers.add(served.worker_id) for served in lists], np.int32),
         times=np.array([served.at for served in lists], np.int64),

@@ -2,18 +2,20 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from features.spec import FEATURES, fingerprint
 from matching.bundle import Bundle
-from matching.calibration import CalibratedModel, predict_rows
+from matching.calibration import predict_rows
+from matching.cascade import fit_first_stage
 from training import lists
 from training.baselines import baseline_scores
 from training.dataset import TrainingSet
 from training.metrics import Estimate, summarise
-from training.outcomes import OutcomeParameters, Unfitted, fit_probability
+from training.outcomes import OutcomeParameters, Unfitted, fit_minutes, fit_probability
 from training.ranker import RankerParameters, TreeChoice, choose_trees, fit
 from training.splits import holdout
 
@@ -50,6 +52,12 @@ def monotone_directions(names: Sequence[str]) -> list[int]:
     return [known.get(name, 0) for name in names]
 
 
+def ranking_columns(names: Sequence[str]) -> list[bool]:
+    """Return for each column whether the ranker learns from it; it does from columns that the spec does not know."""
+    known = {feature.name: feature.ranks for feature in FEATURES}
+    return [known.get(name, True) for name in names]
+
+
 def train(
     rows: TrainingSet,
     rates_fingerprint: str,
@@ -74,34 +82,29 @@ def train(
         CocokError: too few lists to split by time, or none from which an order can be learned.
     """
     parameters = parameters or RankerParameters()
-    directions = monotone_directions(rows.names)
+    columns: dict[str, Any] = {"monotone": monotone_directions(rows.names), "ranks": ranking_columns(rows.names)}
     before, last = holdout(rows, maturity=rows.maturity)
     development, final = rows.select(before), rows.select(last)
     choice = choose_trees(
-        development, parameters, directions, maturity=rows.maturity, progress=_step(progress, "Choosing trees")
+        development, parameters, **columns, maturity=rows.maturity, progress=_step(progress, "Choosing trees")
     )
-    judge = fit(development, parameters, choice.trees, directions, progress=_step(progress, "Fitting to judge"))
+    judge = fit(development, parameters, choice.trees, **columns, progress=_step(progress, "Fitting to judge"))
     scores = {"model": predict_rows(judge, final.features), **baseline_scores(final)}
-    ranker = fit(rows, parameters, choice.trees, directions, progress=_step(progress, "Fitting the ranker"))
-    row_times = np.repeat(rows.times, np.diff(rows.offsets))
-    settled = (rows.labels == lists.APPROVED) | rows.rejected
-    threads = parameters.num_threads
-    everything = np.ones(len(rows.labels), np.bool_)
-    accept = _outcome(rows, everything, rows.labels >= lists.ACCEPTED, row_times, directions, threads)
-    approve = _outcome(rows, settled, rows.labels == lists.APPROVED, row_times, directions, threads)
+    ranker = fit(rows, parameters, choice.trees, **columns, progress=_step(progress, "Fitting the ranker"))
+    outcomes = _outcomes(rows, columns["monotone"], OutcomeParameters(num_threads=parameters.num_threads))
+    fitted = {name: model for name, model in outcomes.items() if not isinstance(model, Unfitted)}
     metrics = summarise(scores["model"], final)
-    outcomes = {"p_accept": accept, "p_approve": approve}
     return Trained(
         bundle=Bundle(
             ranker=ranker,
+            first_stage=fit_first_stage(rows.features, predict_rows(ranker, rows.features), rows.offsets, rows.names),
             feature_names=rows.names,
             features_fingerprint=fingerprint(),
             rates_fingerprint=rates_fingerprint,
             since=int(rows.times[0]),
             until=until,
             metrics={name: vars(estimate) for name, estimate in metrics.items()},
-            accept=accept if isinstance(accept, CalibratedModel) else None,
-            approve=approve if isinstance(approve, CalibratedModel) else None,
+            **fitted,
         ),
         metrics=metrics,
         baselines={name: summarise(values, final) for name, values in scores.items() if name != "model"},
@@ -112,27 +115,22 @@ def train(
     )
 
 
+def _outcomes(rows: TrainingSet, monotone: Sequence[int], parameters: OutcomeParameters) -> dict[str, Any]:
+    """Fit what can be fitted of the outcome models; under the names that a bundle gives them."""
+    times = np.repeat(rows.times, np.diff(rows.offsets))
+    settled = (rows.labels == lists.APPROVED) | rows.rejected
+    common: dict[str, Any] = {"names": rows.names, "maturity": rows.maturity, "parameters": parameters}
+    return {
+        "accept": fit_probability(rows.features, rows.labels >= lists.ACCEPTED, times, monotone=monotone, **common),
+        "approve": fit_probability(
+            rows.features[settled], rows.labels[settled] == lists.APPROVED, times[settled], monotone=monotone, **common
+        ),
+        "minutes": fit_minutes(rows.features, rows.minutes, times, **common),
+    }
+
+
 def _step(progress: Progress | None, name: str) -> Callable[[int, int], None] | None:
     return (lambda done, total: progress(name, done, total)) if progress else None
-
-
-def _outcome(
-    rows: TrainingSet,
-    kept: NDArray[np.bool_],
-    target: NDArray[np.bool_],
-    times: NDArray[np.int64],
-    directions: Sequence[int],
-    num_threads: int,
-) -> CalibratedModel | Unfitted:
-    return fit_probability(
-        rows.features[kept],
-        target[kept],
-        times[kept],
-        rows.names,
-        directions,
-        maturity=rows.maturity,
-        parameters=OutcomeParameters(num_threads=num_threads),
-    )
 
 
 def _slices(scores: dict[str, NDArray[np.float64]], rows: TrainingSet) -> dict[str, dict[str, dict[str, Estimate]]]:

@@ -21,7 +21,7 @@ from service.settings import Settings, load_settings
 from service.store import Store, open_store
 
 if TYPE_CHECKING:
-    from matching.bundle import Bundle
+    from matching.scoring import BundleRanker
     from training.dataset import TrainingSet
     from training.train import Trained
 
@@ -145,12 +145,12 @@ def rank(
             asked = read_requests(lines, str(requests))
     except OSError as error:
         raise CocokError(f"cannot read {requests}: {error.strerror}") from error
-    bundle, version = _bundle(settings, model)
+    ranker = _ranker(settings, model)
     with _store(settings) as store, progress() as start:
         answers = rank_offline(
             store.read(),
             settings.exchange,
-            bundle,
+            ranker,
             asked,
             eligibility=not no_eligibility,
             progress=partial(_Bars(start), "Ranking"),
@@ -161,6 +161,7 @@ def rank(
             file.writelines(encoder.encode(answer) + b"\n" for answer in answers)
     except OSError as error:
         raise CocokError(f"cannot write {out_file}: {error.strerror}") from error
+    version = int(ranker.version)
     summary = {"version": version, "requests": len(asked), "items": sum(len(answer.items) for answer in answers)}
     if as_json:
         print_json(summary)
@@ -168,20 +169,17 @@ def rank(
         out().print(f"Version {version} ranked {summary['requests']:,} lists, {summary['items']:,} items: {out_file}")
 
 
-def _bundle(settings: Settings, model: str) -> "tuple[Bundle, int]":
-    from matching.bundle import Bundle
+def _ranker(settings: Settings, model: str) -> "BundleRanker":
+    from matching.scoring import BundleRanker
     from training.registry import Registry
 
     registry = Registry.at(settings.home, settings.mlflow_tracking_uri or None)
-    versions = registry.versions()
-    if model == CHAMPION and versions and not any(CHAMPION in version.aliases for version in versions):
+    if model == CHAMPION and registry.champion() is None and registry.versions():
         typer.echo("no champion has been promoted yet; ranking with the challenger", err=True)
         model = CHALLENGER
     version = registry.resolve(model)
-    bundle = Bundle.load(
-        registry.fetch(version), expected_features=fingerprint(), expected_rates=settings.exchange.fingerprint()
-    )
-    return bundle, version
+    rates = settings.exchange.fingerprint()
+    return BundleRanker(registry.load(version, expected_features=fingerprint(), expected_rates=rates), str(version))
 
 
 @contextmanager

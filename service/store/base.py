@@ -86,6 +86,14 @@ class Store(Protocol):
         """Append events that are packed already; else as `append`. ``rows`` is read as a stream."""
         ...
 
+    def append_groups(self, groups: Sequence[Sequence[Event]]) -> list[Appended | ConflictError]:
+        """Append several batches in one durable commit, each all or nothing by itself.
+
+        Returns:
+            For each batch what `append` would have returned or raised.
+        """
+        ...
+
     def read(self, after: int = 0, *, before: int | None = None, batch: int = 10_000) -> Iterator[list[Stored]]:
         """Yield events in order of sequence, in lists of at most ``batch``.
 

@@ -1,7 +1,7 @@
 """The embedded store: one SQLite file, written ahead and flushed to disk before a batch is acknowledged."""
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -49,22 +49,22 @@ class SqliteStore:
 
     def append_packed(self, rows: Iterable[Packed]) -> Appended:
         """Append packed events in order; see `service.store.base.Store.append_packed`."""
-        stream = iter(rows)
-        accepted = taken = 0
         with self._transaction() as connection:
-            seq, known_at = _end(connection)
-            while chunk := list(islice(stream, _CHUNK)):
-                fresh = _fresh(connection, chunk, offset=taken)
-                values = []
-                for row, mark in fresh:
-                    seq += 1
-                    known_at = max(known_at, row.at)
-                    values.append((seq, row.event_id, row.type, known_at, mark, row.payload))
-                if values:
-                    connection.exec_driver_sql(_INSERT, values)
-                accepted += len(values)
-                taken += len(chunk)
-        return Appended(accepted, taken - accepted, seq)
+            return _append(connection, rows)
+
+    def append_groups(self, groups: Sequence[Sequence[Event]]) -> list[Appended | ConflictError]:
+        """Append several batches in one commit; see `service.store.base.Store.append_groups`."""
+        results: list[Appended | ConflictError] = []
+        with self._transaction() as connection:
+            for group in groups:
+                connection.exec_driver_sql("SAVEPOINT batch")
+                try:
+                    results.append(_append(connection, map(pack, group)))
+                except ConflictError as conflict:
+                    connection.exec_driver_sql("ROLLBACK TO batch")
+                    results.append(conflict)
+                connection.exec_driver_sql("RELEASE batch")
+        return results
 
     def read(self, after: int = 0, *, before: int | None = None, batch: int = 10_000) -> Iterator[list[Stored]]:
         """Yield events in order of sequence; see `service.store.base.Store.read`."""
@@ -152,6 +152,23 @@ def _configure(connection: sqlite3.Connection, _record: Any) -> None:
     # In WAL mode anything less may lose acknowledged batches when the power fails.
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA cache_size = -65536")  # 64 MB: the index of ids is hit at random
+
+
+def _append(connection: Connection, rows: Iterable[Packed]) -> Appended:
+    stream = iter(rows)
+    accepted = taken = 0
+    seq, known_at = _end(connection)
+    while chunk := list(islice(stream, _CHUNK)):
+        values = []
+        for row, mark in _fresh(connection, chunk, offset=taken):
+            seq += 1
+            known_at = max(known_at, row.at)
+            values.append((seq, row.event_id, row.type, known_at, mark, row.payload))
+        if values:
+            connection.exec_driver_sql(_INSERT, values)
+        accepted += len(values)
+        taken += len(chunk)
+    return Appended(accepted, taken - accepted, seq)
 
 
 def _end(connection: Connection) -> tuple[int, int]:

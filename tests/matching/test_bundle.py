@@ -12,6 +12,7 @@ import pytest
 from features.errors import CocokError
 from matching.bundle import Bundle, BundleError, verify
 from matching.calibration import CalibratedModel, Calibration
+from matching.cascade import FirstStage
 
 FEATURES, RATES = "spec-1", "rates-1"
 ROWS = np.random.default_rng(0).normal(size=(700, 3)).astype(np.float32)
@@ -27,6 +28,7 @@ def booster(objective: str, target: np.ndarray) -> lgb.Booster:
 def bundle() -> Bundle:
     taken = booster("binary", ROWS[:, 0] + ROWS[:, 2] > 1)
     return Bundle(
+        first_stage=FirstStage(np.ones(11), np.zeros(11)),
         ranker=booster("regression", np.sin(ROWS[:, 0]) + ROWS[:, 2]),
         feature_names=("pay", "Überschrift: skill", "age"),
         features_fingerprint=FEATURES,

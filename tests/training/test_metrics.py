@@ -155,6 +155,7 @@ def test_summary_names_its_metrics_and_reports_the_mean_over_lists() -> None:
         names=("x",),
         labels=np.array([2, 0, 0, 2], dtype=np.int8),
         rejected=np.zeros(4, np.bool_),
+        minutes=np.full(4, np.nan, np.float32),
         offsets=np.array([0, 2, 4]),
         workers=np.array([0, 1], dtype=np.int32),
         times=np.array([0, 1]),

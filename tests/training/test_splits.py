@@ -17,6 +17,7 @@ def lists_at(times: list[int]) -> TrainingSet:
         names=("x",),
         labels=np.zeros(count, dtype=np.int8),
         rejected=np.zeros(count, np.bool_),
+        minutes=np.full(count, np.nan, np.float32),
         offsets=np.arange(count + 1),
         workers=np.zeros(count, dtype=np.int32),
         times=np.array(times, dtype=np.int64),

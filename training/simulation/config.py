@@ -81,11 +81,11 @@ class RequesterConfig:
     pay_hourly: float = 1.4
     pay_spread: float = 0.5
     activity_spread: float = 1.0
-    leniency: float = 1.8
+    leniency: float = 1.6
     leniency_spread: float = 0.9
     stated_bias: float = 0.85
     stated_spread: float = 0.25
-    verdict_hours: float = 1.5
+    verdict_hours: float = 1.2
     verdict_spread: float = 1.3
     verdict_limit_hours: float = 168.0
 
@@ -164,7 +164,8 @@ class BehaviourConfig:
         approval_skill: log-odds of approval for each unit of skill above what is needed.
         approval_clarity: log-odds of approval for each unit of clarity above the middle.
         save_share: probability that an interesting task that was opened and not taken is saved.
-        saved_taken: probability that a saved task is looked up when the next session begins.
+        saved_taken: probability that the worker comes back for a saved task.
+        saved_hours: median time until then, hours.
         hide_share: probability that a task that was taken in and found repellent is hidden.
         again_share: probability that a worker who took nothing asks for another list.
         lists_limit: most lists in a session, count.
@@ -199,8 +200,9 @@ class BehaviourConfig:
     work_noise: float = 0.25
     approval_skill: float = 3.5
     approval_clarity: float = 1.5
-    save_share: float = 0.5
+    save_share: float = 0.7
     saved_taken: float = 0.8
+    saved_hours: float = 5.0
     hide_share: float = 0.05
     again_share: float = 0.3
     lists_limit: int = 8

@@ -95,7 +95,6 @@ class World:
         self._busy_until = np.zeros(len(self.workers), np.int64)
         self._sessions = np.zeros(len(self.workers), np.int64)
         self._attempts: dict[tuple[int, int], int] = {}
-        self._saved: dict[int, list[int]] = {}
         # Two logs in one store must not claim the same ids for different events.
         self._mark = f"{stream(config.seed, 'mark', self.end).integers(16**6):06x}"
         self._plan()
@@ -183,24 +182,21 @@ class World:
             self.market.profiled[worker] = True
             self._events.append(msgspec.structs.replace(profile, **self._stamp()))
 
-    def _arrive(self, arrival: Arrival) -> None:
+    def _arrive(self, arrival: Arrival, task: int | None = None) -> None:
+        """Begin a session, for a task that was saved or to look at lists."""
         worker = arrival.worker
-        if self._busy_until[worker] > self._now:
+        gone = task is not None and not self.market.may_take(worker, task, self._now)
+        if gone or self._busy_until[worker] > self._now:
             return
         ends = self._now + int(arrival.minutes * MINUTE)
         session = Session(worker, arrival.device, ends, int(self._sessions[worker]))
         self._sessions[worker] += 1
-        saved = self._saved.pop(worker, [])
-        rng = stream(self.config.seed, "return", worker, session.number)
-        luck = rng.random(len(saved))
-        wanted = [task for task, draw in zip(saved, luck, strict=True) if draw < self._law.saved_taken]
-        takeable = [task for task in wanted if self.market.may_take(worker, task, self._now)]
-        if takeable:
-            self._busy(worker, self._now + MINUTE)
-            self._log(TaskViewed, **self._deal(worker, takeable[0]))
-            self._after(20 * SECOND, self._accept, session, takeable[0], None)
-        else:
+        if task is None:
             self._serve(session)
+            return
+        self._busy(worker, self._now + MINUTE)
+        self._log(TaskViewed, **self._deal(worker, task))
+        self._after(20 * SECOND, self._accept, session, task, None)
 
     def _serve(self, session: Session) -> None:
         worker, law = session.worker, self._law
@@ -249,10 +245,12 @@ class World:
 
     def _follow(self, session: Session, feed_id: str, reaction: Reaction, luck: list[float]) -> None:
         worker, law = session.worker, self._law
-        acts = {"view": self._view, "save": self._save, "hide": self._hide}
+        acts = {"view": self._view, "hide": self._hide}
         for after, act, task in reaction.steps:
             if act == "accept":
                 self._after(after, self._accept, session, task, feed_id)
+            elif act == "save":
+                self._after(after, self._save, session, task, feed_id)
             else:
                 self._after(after, acts[act], worker, task, feed_id)
         self._busy(worker, self._now + reaction.lasts + 2 * SECOND)
@@ -274,9 +272,14 @@ class World:
     def _view(self, worker: int, task: int, feed_id: str) -> None:
         self._log(TaskViewed, **self._deal(worker, task, feed_id))
 
-    def _save(self, worker: int, task: int, feed_id: str) -> None:
-        self._saved.setdefault(worker, []).append(task)
+    def _save(self, session: Session, task: int, feed_id: str) -> None:
+        worker, law = session.worker, self._law
         self._log(TaskSaved, **self._deal(worker, task, feed_id))
+        rng = stream(self.config.seed, "return", worker, task, session.number)
+        if rng.random() < law.saved_taken:
+            at = self._now + int(law.saved_hours * HOUR * rng.lognormal(0.0, 0.7))
+            minutes = round(float(max(3.0, self.workers.session_minutes[worker] * rng.lognormal(0.0, 0.5))), 1)
+            self._at(at, self._arrive, Arrival(at, worker, session.device, minutes), task)
 
     def _hide(self, worker: int, task: int, feed_id: str) -> None:
         self.market.hide(worker, task)

@@ -1,0 +1,35 @@
+"""The order where no model has been trained yet: pay and skill, from counts alone."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.spec import COLUMN
+from matching.cascade import DEFAULT
+from matching.scoring import Answers, smoothed_approval, usual_minutes
+
+VERSION = "fallback"
+
+_WEIGHTS = {"affinity_z": 1.0, "skill_coverage": 2.0, "skill_overlap": 1.0, "hourly_rank": 1.0, "reward_rank": 1.0}
+"""Each column is worth about a standard deviation of what marketplaces sort by; a missing one counts as its middle."""
+
+_MIDDLE = {"skill_coverage": 0.5, "skill_overlap": 0.5, "hourly_rank": 0.5, "reward_rank": 0.5}
+
+
+class FallbackRanker:
+    """Ranks by pay and skill; `matching.scoring.Ranker` without a model."""
+
+    version = VERSION
+    first_stage = DEFAULT
+
+    def answers(self, features: NDArray[np.float32]) -> Answers:
+        """Score rows (float32, rows x columns of the spec); no probability of acceptance is claimed."""
+        scores = np.zeros(len(features))
+        for name, weight in _WEIGHTS.items():
+            values = features[:, COLUMN[name]].astype(np.float64)
+            scores += weight * np.where(np.isnan(values), _MIDDLE.get(name, 0.0), values)
+        return Answers(
+            scores=scores,
+            p_accept=np.full(len(features), np.nan),
+            p_approve=smoothed_approval(features),
+            minutes=usual_minutes(features),
+        )

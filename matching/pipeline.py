@@ -1,0 +1,232 @@
+"""The matcher: from a worker's request to a ranked feed, in a visible order of stages.
+
+eligibility -> first stage -> features -> model -> re-ranking -> page -> reasons
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.build import rows
+from features.money import Money
+from features.state import MarketState
+from matching.cascade import shortlist
+from matching.eligibility import Wishes, codes_of, reasons_against
+from matching.explain import Reason, reasons
+from matching.rerank import Explore, GroupSpread, Ranking, SlotBalance, Step
+from matching.scoring import Answers, Ranker, best_first, expected_hourly, known
+
+SHORTLIST = 300
+"""Eligible tasks that the full model scores; the first stage chooses them."""
+
+
+@dataclass(frozen=True)
+class Query:
+    """What is asked of the matcher.
+
+    Attributes:
+        worker_id: external id; an unknown worker is a newcomer.
+        now: the instant, microseconds since 1970.
+        limit: items on this page.
+        wishes: filters of this request.
+        session_minutes: minutes the worker has now, NaN for what the profile says.
+        listed: hashes of the ids that earlier pages hold; they do not come again.
+        locale: language of the reasons.
+        explain: whether reasons are wanted.
+        explore: seed of a drawn order; None takes the best each time.
+    """
+
+    worker_id: str
+    now: int
+    limit: int = 20
+    wishes: Wishes = field(default_factory=Wishes)
+    session_minutes: float = float("nan")
+    listed: frozenset[int] = frozenset()
+    locale: str = "en"
+    explain: bool = True
+    explore: int | None = None
+
+
+@dataclass(frozen=True)
+class Item:
+    """A task in a feed; None where nothing is known."""
+
+    task_id: str
+    position: int
+    score: float
+    p_accept: float | None
+    p_approve: float | None
+    expected_minutes: float | None
+    expected_hourly: Money | None
+    reasons: Sequence[Reason]
+    propensity: float
+    row: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Feed:
+    """A page of a feed.
+
+    Attributes:
+        items: in order; positions go on from earlier pages.
+        removed: reason -> how many open tasks it removed; a task with two reasons counts for both.
+        listed: hashes of the ids of this and the earlier pages.
+        more: whether a further page would hold anything.
+    """
+
+    items: Sequence[Item]
+    removed: dict[str, int]
+    listed: frozenset[int]
+    more: bool
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Scored tasks, nothing reordered yet.
+
+    Attributes:
+        tasks: int32, the eligible tasks that were scored.
+        features: float32, their rows.
+        answers: what the model says of each row.
+        against: uint32, bits of reasons of every candidate.
+    """
+
+    tasks: NDArray[np.int32]
+    features: NDArray[np.float32]
+    answers: Answers
+    against: NDArray[np.uint32]
+
+    def best(self, state: MarketState) -> Ranking:
+        """Return the tasks by falling score, equal ones by the hash of their id."""
+        order = best_first(self.answers.scores, state.arrays.tasks["facts"]["order"][self.tasks])
+        return Ranking(self.tasks[order], order, self.answers.scores[order], np.ones(len(order)))
+
+
+@dataclass(frozen=True)
+class Matcher:
+    """Ranks tasks for workers.
+
+    Attributes:
+        steps: re-ranking steps of a feed, in order. A ranking of the caller's own candidates takes none.
+        shortlist: eligible tasks that the full model scores.
+    """
+
+    steps: Sequence[Step] = (SlotBalance(), GroupSpread())
+    shortlist: int = SHORTLIST
+
+    def judge(
+        self,
+        state: MarketState,
+        ranker: Ranker,
+        query: Query,
+        candidates: NDArray[np.int32],
+        *,
+        eligibility: bool = True,
+        shorten: bool = False,
+    ) -> Verdict:
+        """Filter and score candidates (int32, dense indices, 0 for an unknown task) for the worker of a query."""
+        worker = state.catalogue.workers.get(query.worker_id)
+        if eligibility:
+            against = reasons_against(state, worker, candidates, query.now, query.wishes)
+        else:
+            against = np.zeros(len(candidates), np.uint32)
+        kept = candidates[against == 0]
+        if shorten:
+            if query.listed:
+                kept = kept[~np.isin(_order(state, kept), list(query.listed))]
+            kept = kept[shortlist(state, ranker.first_stage, worker, kept, query.now, self.shortlist)]
+        features = rows(state, worker, kept, query.now, query.session_minutes)
+        return Verdict(kept, features, ranker.answers(features), against)
+
+    def feed(self, state: MarketState, ranker: Ranker, query: Query) -> Feed:
+        """Return the next page of the open tasks for a worker.
+
+        Filtering comes before paging: ``limit`` items come back whenever so many can be served.
+        """
+        tasks = open_at(state, query.now)
+        verdict = self.judge(state, ranker, query, tasks, shorten=True)
+        ranking = verdict.best(state)
+        for step in self.steps:
+            ranking = step(ranking, state, verdict.features)
+        if query.explore is not None:
+            ranking = Explore(query.explore)(ranking, state, verdict.features)
+        page = ranking.reordered(np.arange(min(query.limit, len(ranking.tasks))))
+        listed = query.listed | {int(order) for order in _order(state, page.tasks)}
+        eligible = int(np.count_nonzero(verdict.against == 0))
+        return Feed(
+            items=items(state, verdict, page, query, first=len(query.listed) + 1),
+            removed=counts(verdict.against),
+            listed=listed,
+            more=eligible > len(query.listed) + len(page.tasks),
+        )
+
+    def ranking(
+        self,
+        state: MarketState,
+        ranker: Ranker,
+        query: Query,
+        candidates: Sequence[str],
+        *,
+        eligibility: bool = True,
+    ) -> tuple[Sequence[Item], list[tuple[str, list[str]]]]:
+        """Rank the caller's own candidates: all that may be taken, and every other one with its reasons."""
+        indices = np.array([state.catalogue.tasks.get(task_id) for task_id in candidates], np.int32)
+        verdict = self.judge(state, ranker, query, indices, eligibility=eligibility)
+        names = [name for name, bits in zip(candidates, verdict.against, strict=True) if not bits]
+        removed = [(name, codes_of(int(bits))) for name, bits in zip(candidates, verdict.against, strict=True) if bits]
+        return items(state, verdict, verdict.best(state), query, names=names), removed
+
+
+def open_at(state: MarketState, now: int) -> NDArray[np.int32]:
+    """Return the tasks open at an instant, which may be later than the last event (int32, by index)."""
+    tasks = state.open_tasks
+    return tasks[state.arrays.tasks["facts"]["expires"][tasks] > now]
+
+
+def counts(against: NDArray[np.uint32]) -> dict[str, int]:
+    """Return reason -> number of tasks, for reasons that occur."""
+    bits, times = np.unique(against, return_counts=True)
+    found: Counter[str] = Counter()
+    for value, count in zip(bits, times, strict=True):
+        for code in codes_of(int(value)):
+            found[code] += int(count)
+    return dict(found)
+
+
+def items(
+    state: MarketState,
+    verdict: Verdict,
+    ranking: Ranking,
+    query: Query,
+    *,
+    first: int = 1,
+    names: Sequence[str] | None = None,
+) -> list[Item]:
+    """Return the items of a ranking, the first at position ``first``; ``names`` are those of the verdict's tasks."""
+    found = []
+    external = state.catalogue.tasks.external
+    for offset, (task, place) in enumerate(zip(ranking.tasks.tolist(), ranking.places.tolist(), strict=True)):
+        row = verdict.features[place]
+        p_approve, minutes = float(verdict.answers.p_approve[place]), float(verdict.answers.minutes[place])
+        found.append(
+            Item(
+                task_id=external(task) if names is None else names[place],
+                position=first + offset,
+                score=float(verdict.answers.scores[place]),
+                p_accept=known(float(verdict.answers.p_accept[place])),
+                p_approve=known(p_approve),
+                expected_minutes=known(minutes),
+                expected_hourly=expected_hourly(state.catalogue.postings.get(task), p_approve, minutes),
+                reasons=reasons(row, query.locale) if query.explain else (),
+                propensity=float(ranking.propensities[offset]),
+                row=row,
+            )
+        )
+    return found
+
+
+def _order(state: MarketState, tasks: NDArray[np.int32]) -> NDArray[np.uint32]:
+    return np.asarray(state.arrays.tasks["facts"]["order"][tasks])

@@ -1,0 +1,136 @@
+"""Re-ranking: small steps that reorder a scored list for reasons that no score of a single row knows."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.layout import UNLIMITED
+from features.spec import COLUMN
+from features.state import MarketState
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Tasks in order, best first; every array is aligned with ``tasks``.
+
+    Attributes:
+        tasks: int32, dense indices.
+        places: int64; where each task's row is in ``features`` and in the answers.
+        scores: float64; what the order was made by.
+        propensities: float64; probability of each task standing here given those before it, 1 without exploration.
+    """
+
+    tasks: NDArray[np.int32]
+    places: NDArray[np.int64]
+    scores: NDArray[np.float64]
+    propensities: NDArray[np.float64]
+
+    def reordered(self, order: NDArray[np.intp], propensities: NDArray[np.float64] | None = None) -> "Ranking":
+        """Return the ranking in another order; ``propensities`` are given in the new order."""
+        return Ranking(
+            self.tasks[order],
+            self.places[order],
+            self.scores[order],
+            self.propensities[order] if propensities is None else propensities,
+        )
+
+
+class Step(Protocol):
+    """Reorders a ranking; it neither drops nor adds."""
+
+    def __call__(self, ranking: Ranking, state: MarketState, features: NDArray[np.float32]) -> Ranking:
+        """Return the same tasks in a better order for the market."""
+        ...
+
+
+@dataclass(frozen=True)
+class SlotBalance:
+    """Moves a task down when far more workers have been shown it lately than it has slots left.
+
+    The score of such a task falls by ``strength`` standard deviations of the list for every factor e of crowding: a
+    thousand people are not sent to three slots, and what still fits many workers stays where it is.
+
+    Attributes:
+        lists_per_slot: lists with a task that a free slot bears before it counts as crowded.
+        strength: standard deviations of the scores per unit of log oversubscription.
+    """
+
+    lists_per_slot: float = 20.0
+    strength: float = 0.5
+
+    def __call__(self, ranking: Ranking, state: MarketState, features: NDArray[np.float32]) -> Ranking:
+        """Return the ranking with crowded tasks lower."""
+        tasks = state.arrays.tasks[ranking.tasks]
+        slots = tasks["facts"]["slots"]
+        left = np.maximum(slots - tasks["occupied"], 0)
+        shown = np.expm1(features[ranking.places, COLUMN["task_served_fast"]].astype(np.float64))
+        crowding = np.log(np.maximum(1.0, shown / (self.lists_per_slot * np.maximum(left, 1))))
+        crowding[slots == UNLIMITED] = 0.0
+        if not crowding.any():
+            return ranking
+        scores = ranking.scores - self.strength * ranking.scores.std() * crowding
+        return ranking.reordered(np.argsort(-scores, kind="stable"))
+
+
+@dataclass(frozen=True)
+class GroupSpread:
+    """Keeps batches apart: of one group, or one requester without groups, no more than ``most`` in any ``window``.
+
+    Attributes:
+        most: tasks of one group in a window.
+        window: positions looked at.
+    """
+
+    most: int = 3
+    window: int = 10
+
+    def __call__(self, ranking: Ranking, state: MarketState, features: NDArray[np.float32]) -> Ranking:
+        """Return the ranking where a further task of a crowded group waits for its turn."""
+        facts = state.arrays.tasks["facts"][ranking.tasks]
+        grouped = facts["group_token"] >= 0
+        keys = np.where(grouped, facts["group_token"].astype(np.int64), -1 - facts["requester"].astype(np.int64))
+        waiting = list(range(len(keys)))
+        order: list[int] = []
+        while waiting:
+            recent = keys[order[-(self.window - 1) :]] if order else keys[:0]
+            free = (turn for turn, place in enumerate(waiting) if np.count_nonzero(recent == keys[place]) < self.most)
+            order.append(waiting.pop(next(free, 0)))
+        return ranking.reordered(np.array(order, np.intp))
+
+
+@dataclass(frozen=True)
+class Explore:
+    """Draws the order of the first positions by Plackett and Luce instead of taking the best each time.
+
+    At each position a task is drawn with probability proportional to exp(score / (``temperature`` x standard deviation
+    of the scores)); that probability is its propensity (Luce 1959, Plackett 1975). Off unless it is asked for.
+
+    Attributes:
+        depth: positions that are drawn; the rest stays in order.
+        temperature: in standard deviations of the scores.
+        seed: of the draw; the same for the same list.
+    """
+
+    seed: int
+    depth: int = 20
+    temperature: float = 0.25
+
+    def __call__(self, ranking: Ranking, state: MarketState, features: NDArray[np.float32]) -> Ranking:
+        """Return a drawn order with its propensities."""
+        spread = self.temperature * float(ranking.scores.std())
+        if spread <= 0.0:
+            return ranking
+        utilities = ranking.scores / spread
+        random = np.random.default_rng(self.seed)
+        # Perturbed utilities in falling order are a draw from Plackett-Luce (Yellott 1977).
+        drawn = np.argsort(-(utilities + random.gumbel(size=len(utilities))), kind="stable")[: self.depth]
+        rest = np.setdiff1d(np.arange(len(utilities)), drawn, assume_unique=True)
+        propensities = np.ones(len(utilities))
+        weights = np.exp(utilities - utilities.max())
+        left = weights.sum()
+        for position, place in enumerate(drawn):
+            propensities[position] = min(1.0, weights[place] / left)
+            left = max(left - weights[place], weights[place] * 1e-12)
+        return ranking.reordered(np.concatenate([drawn, rest]), propensities)

@@ -1,0 +1,223 @@
+"""The engine: owns the state, follows the log, answers queries. Everything here is synchronous and thread-safe."""
+
+import logging
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from threading import Condition, Event, Thread
+from typing import TypeVar
+
+import numpy as np
+
+from features.events import Event as MarketEvent
+from features.events import FeedContext, FeedItem, FeedServed, instant
+from features.money import Rates
+from features.state import MarketState
+from matching.pipeline import Feed, Item, Matcher, Query
+from service.locks import ReadWriteLock
+from service.models import Models, Serving
+from service.store import Appended, ConflictError, Store
+
+log = logging.getLogger(__name__)
+
+Answer = TypeVar("Answer")
+
+GROUP = 5_000
+"""Events that one commit holds at the most."""
+
+FOLD_AT_ONCE = 500
+"""Events folded while readers wait; a few milliseconds."""
+
+FOLLOW_SECONDS = 0.5
+"""How often the log is looked at for events that another process wrote."""
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """An answer with what it was computed from.
+
+    Attributes:
+        feed_id: identity of the list.
+        model_version: of the ranker that made it.
+        log_seq: sequence number of the last event it knew.
+        at: its instant, microseconds since 1970.
+        items: in order.
+        removed: reason -> count for a feed, or (task id, reasons) for the caller's own candidates.
+        listed: hashes of the ids on this and earlier pages.
+        more: whether a further page would hold anything.
+    """
+
+    feed_id: str
+    model_version: str
+    log_seq: int
+    at: int
+    items: Sequence[Item]
+    removed: dict[str, int] | list[tuple[str, list[str]]]
+    listed: frozenset[int] = frozenset()
+    more: bool = False
+
+
+class Engine:
+    """The state of the market, kept up with the log; and the one writer of this process.
+
+    Args:
+        store: the log.
+        rates: currency rates.
+        models: what ranks.
+        log_clock: now is ``known_at`` of the log instead of the wall clock, for replaying history.
+        matcher: the pipeline.
+    """
+
+    def __init__(
+        self, store: Store, rates: Rates, models: Models, *, log_clock: bool = False, matcher: Matcher | None = None
+    ) -> None:
+        self.store = store
+        self.models = models
+        self.log_clock = log_clock
+        self.caught_up = False
+        self._matcher = matcher or Matcher()
+        self._state = MarketState(rates)
+        self._lock = ReadWriteLock()
+        self._waiting: SimpleQueue[tuple[Sequence[MarketEvent], Future[Appended]]] = SimpleQueue()
+        self._advanced = Condition()
+        self._stop = Event()
+        self._writer = Thread(target=self._write, name="cocok-writer", daemon=True)
+
+    def start(self) -> None:
+        """Fold the log as it is, then follow it."""
+        self._follow(at_once=10_000)
+        self.caught_up = True
+        self._writer.start()
+
+    def stop(self) -> None:
+        """Write what is waiting, and end."""
+        self._stop.set()
+        if self._writer.is_alive():
+            self._writer.join()
+
+    @property
+    def seq(self) -> int:
+        """Sequence number of the last event that reads see."""
+        return self._state.seq
+
+    def now(self) -> int:
+        """Return the instant of a request that comes now, in microseconds since 1970."""
+        if self.log_clock:
+            return self._state.clock or 0
+        return time.time_ns() // 1_000
+
+    def submit(self, events: Sequence[MarketEvent]) -> "Future[Appended]":
+        """Append events, all or none; the future is done when they are durable and reads see them.
+
+        It raises `service.store.ConflictError` if an id is taken by other content.
+        """
+        done: Future[Appended] = Future()
+        self._waiting.put((events, done))
+        return done
+
+    def wait_for(self, seq: int, seconds: float) -> bool:
+        """Wait until reads see a sequence number; tell whether they do."""
+        with self._advanced:
+            return self._advanced.wait_for(lambda: self._state.seq >= seq, seconds)
+
+    def read(self, reader: Callable[[MarketState], Answer]) -> Answer:
+        """Return what ``reader`` makes of the state, which stands still meanwhile."""
+        with self._lock.read():
+            return reader(self._state)
+
+    def feed(self, make: Callable[[int], Query]) -> tuple[Ranked, Query]:
+        """Rank the open tasks for a worker; ``make`` is given the instant and returns the query."""
+        serving = self.models.current
+        with self._lock.read():
+            query = make(self.now())
+            feed: Feed = self._matcher.feed(self._state, serving.ranker, query)
+            seq = self._state.seq
+        return _ranked(serving, seq, query, feed.items, feed.removed, feed.listed, feed.more), query
+
+    def ranking(self, make: Callable[[int], Query], candidates: Sequence[str]) -> tuple[Ranked, Query]:
+        """Rank the caller's own candidates for a worker."""
+        serving = self.models.current
+        with self._lock.read():
+            query = make(self.now())
+            items, removed = self._matcher.ranking(self._state, serving.ranker, query, candidates)
+            seq = self._state.seq
+        return _ranked(serving, seq, query, items, removed), query
+
+    def _write(self) -> None:
+        """Group what is waiting into one commit, fold it, and tell those who wait."""
+        while not (self._stop.is_set() and self._waiting.empty()):
+            groups = self._take()
+            if groups:
+                self._commit(groups)
+            else:
+                self._follow(FOLD_AT_ONCE)
+
+    def _take(self) -> list[tuple[Sequence[MarketEvent], "Future[Appended]"]]:
+        groups: list[tuple[Sequence[MarketEvent], Future[Appended]]] = []
+        with suppress(Empty):
+            groups.append(self._waiting.get(timeout=FOLLOW_SECONDS))
+            while sum(len(events) for events, _ in groups) < GROUP:
+                groups.append(self._waiting.get_nowait())
+        return groups
+
+    def _commit(self, groups: list[tuple[Sequence[MarketEvent], "Future[Appended]"]]) -> None:
+        try:
+            results = self.store.append_groups([events for events, _ in groups])
+            self._follow(FOLD_AT_ONCE)
+        except Exception as error:
+            # A full disk or a locked file: those who wait must hear of it, and the writer must live on.
+            log.exception("the log could not be written")
+            for _, done in groups:
+                done.set_exception(error)
+            return
+        for (_, done), result in zip(groups, results, strict=True):
+            if isinstance(result, ConflictError):
+                done.set_exception(result)
+            else:
+                done.set_result(result)
+
+    def _follow(self, at_once: int) -> None:
+        for entries in self.store.read(after=self._state.seq, batch=at_once):
+            with self._lock.write():
+                self._state.apply(entries)
+            with self._advanced:
+                self._advanced.notify_all()
+
+
+def served_event(ranked: Ranked, query: Query, context: FeedContext | None, policy: str) -> FeedServed:
+    """Return the event that logs an answer, with all that a replay needs to compute its rows again."""
+    return FeedServed(
+        event_id=f"feed-{ranked.feed_id}",
+        at=instant(ranked.at),
+        feed_id=ranked.feed_id,
+        worker_id=query.worker_id,
+        items=tuple(
+            FeedItem(
+                task_id=item.task_id,
+                position=item.position,
+                score=float(np.float32(item.score)),
+                propensity=item.propensity,
+            )
+            for item in ranked.items
+        ),
+        context=context,
+        model_version=ranked.model_version,
+        policy=policy,
+        log_seq=ranked.log_seq,
+    )
+
+
+def _ranked(
+    serving: Serving,
+    seq: int,
+    query: Query,
+    items: Sequence[Item],
+    removed: dict[str, int] | list[tuple[str, list[str]]],
+    listed: frozenset[int] = frozenset(),
+    more: bool = False,
+) -> Ranked:
+    return Ranked(uuid.uuid4().hex, serving.version, seq, query.now, items, removed, listed, more)

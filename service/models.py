@@ -1,0 +1,85 @@
+"""What serves now: the champion of the registry, or the fallback; swapped between requests, never within one."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from threading import Lock
+from typing import Protocol
+
+from features.errors import CocokError
+from features.money import Rates
+from features.spec import fingerprint
+from matching.bundle import Bundle
+from matching.fallback import FallbackRanker
+from matching.scoring import BundleRanker, Ranker
+
+log = logging.getLogger(__name__)
+
+
+class ModelSource(Protocol):
+    """Where champions come from; `training.registry.Registry` is one."""
+
+    def champion(self) -> int | None:
+        """Return the version that the alias ``champion`` points at, or None."""
+        ...
+
+    def load(self, version: int, *, expected_features: str, expected_rates: str) -> Bundle:
+        """Return the bundle of a version, checked."""
+        ...
+
+
+@dataclass(frozen=True)
+class Serving:
+    """A ranker in service.
+
+    Attributes:
+        ranker: ranks every request that began while it was in place.
+        version: number of the version, or ``fallback``.
+        since: when it was put in place.
+        metrics: what its training reported; name -> value, low, high.
+        refused: why a newer champion is not served; empty if there is none.
+    """
+
+    ranker: Ranker
+    version: str
+    since: datetime
+    metrics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    refused: str = ""
+
+
+class Models:
+    """Keeps the champion loaded. ``current`` may be read from any thread; each request reads it once."""
+
+    def __init__(self, source: ModelSource, rates: Rates) -> None:
+        self._source = source
+        self._rates = rates.fingerprint()
+        self._loading = Lock()
+        self.current = Serving(FallbackRanker(), FallbackRanker.version, datetime.now(UTC))
+
+    def refresh(self) -> Serving:
+        """Look for a new champion and put it in place; whatever is wrong with it leaves the old one where it is."""
+        with self._loading:
+            try:
+                self._load_champion()
+            except CocokError as error:
+                reason = str(error)
+                if reason != self.current.refused:
+                    log.warning("keeping model %s: %s", self.current.version, reason)
+                self.current = Serving(**{**vars(self.current), "refused": reason})
+            return self.current
+
+    def _load_champion(self) -> None:
+        version = self._source.champion()
+        if version is None:
+            if self.current.version != FallbackRanker.version:
+                log.warning("no champion any more: the fallback serves")
+                self.current = Serving(FallbackRanker(), FallbackRanker.version, datetime.now(UTC))
+            return
+        if str(version) == self.current.version:
+            return
+        bundle = self._source.load(version, expected_features=fingerprint(), expected_rates=self._rates)
+        self.current = Serving(
+            BundleRanker(bundle, str(version)), str(version), datetime.now(UTC), dict(bundle.metrics)
+        )
+        log.info("model %s serves", version)
