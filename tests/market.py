@@ -12,8 +12,12 @@ from typing import Any
 
 from features.events import Event, decode_event, micros
 from features.money import Rates
+from matching.bundle import Bundle
+from matching.scoring import BundleRanker, Ranker
 from training.dataset import TrainingSet
+from training.ranker import RankerParameters
 from training.replay import training_set
+from training.train import train
 
 BEGIN = datetime(2026, 1, 5, tzinfo=UTC)
 RATES = Rates.shipped("USD", {})
@@ -216,6 +220,17 @@ def usual() -> tuple[list[Record], TrainingSet]:
     """Return the market of seed 0 with its training set; made once, so leave it as it is."""
     events = market()
     return events, rows_of(events)
+
+
+def bundle_of(rows: TrainingSet) -> Bundle:
+    """Return a small model of a training set."""
+    parameters = RankerParameters(max_trees=25, folds=2, num_threads=1)
+    return train(rows, RATES.fingerprint(), parameters, until=int(rows.times[-1]) + rows.maturity + 1).bundle
+
+
+def ranker_of(bundle: Bundle) -> Ranker:
+    """Return what ranks with a bundle."""
+    return BundleRanker(bundle, "1")
 
 
 def write(path: Path, events: Iterable[Record]) -> Path:

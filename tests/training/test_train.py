@@ -14,7 +14,7 @@ from features.events import instant
 from features.spec import FEATURES, GROUPS, NAMES
 from matching.bundle import Bundle
 from matching.offline import Request, rank
-from tests.market import RATES, Record, batches, disordered, end_of, entries, market, rows_of, thinned, usual
+from tests.market import RATES, Record, batches, disordered, end_of, entries, market, ranker_of, rows_of, thinned, usual
 from training.dataset import TrainingSet
 from training.metrics import ndcg
 from training.ranker import RankerParameters
@@ -127,8 +127,8 @@ def test_given_no_verdicts_then_there_is_no_model_of_approval_and_the_reason_is_
         rows, labels=np.minimum(rows.labels, 3).astype(np.int8), rejected=np.zeros(len(rows.labels), np.bool_)
     )
     trained = trained_on(pending)
-    assert set(trained.unfitted) == {"p_approve"}
-    assert "0 positive and 0 negative rows" in trained.unfitted["p_approve"]
+    assert set(trained.unfitted) == {"approve"}
+    assert "0 positive and 0 negative rows" in trained.unfitted["approve"]
     assert (trained.bundle.approve, trained.bundle.accept is None) == (None, False)
 
 
@@ -181,7 +181,7 @@ def test_given_a_poor_log_then_it_still_trains_ranks_and_beats_chance(name: str)
     now = instant(end_of(log)) - timedelta(hours=12)
     requests = [Request(request_id=f"q{n}", at=now, worker_id=f"w{n}") for n in range(10)]
     requests += [Request(request_id=f"a{n}", at=now, task_id=f"t{n}", workers=("w1", "w2", "nobody")) for n in range(3)]
-    answers = rank(log, RATES, trained.bundle, requests, eligibility=False)
+    answers = rank(log, RATES, ranker_of(trained.bundle), requests, eligibility=False)
     scores = [item.score for answer in answers for item in answer.items]
     assert len(scores) > 100
     assert all(map(math.isfinite, scores))

@@ -1,0 +1,99 @@
+"""What models say of rows, and the order and the pay that follow from it."""
+
+from dataclasses import replace
+from decimal import Decimal
+
+import numpy as np
+import pytest
+
+from features.events import TaskPosted, instant
+from features.money import Money
+from features.spec import COLUMN
+from matching.bundle import Bundle, BundleError
+from matching.scoring import Answers, BundleRanker, best_first, expected_hourly
+from tests.market import bundle_of, usual
+
+
+@pytest.fixture(scope="module")
+def bundle() -> Bundle:
+    return bundle_of(usual()[1])
+
+
+@pytest.fixture
+def features() -> np.ndarray:
+    return usual()[1].features[:50]
+
+
+def answered(bundle: Bundle, features: np.ndarray) -> Answers:
+    return BundleRanker(bundle, "1").answers(features)
+
+
+def test_given_rows_then_each_is_scored_for_itself_and_none_is_dropped(bundle: Bundle, features: np.ndarray) -> None:
+    together = answered(bundle, features)
+    alone = [answered(bundle, features[place : place + 1]) for place in range(len(features))]
+    for name in ("scores", "p_accept", "p_approve", "minutes"):
+        np.testing.assert_array_equal(getattr(together, name), [getattr(each, name)[0] for each in alone])
+    backwards = answered(bundle, np.ascontiguousarray(features[::-1]))
+    np.testing.assert_array_equal(backwards.scores[::-1], together.scores)
+
+
+def test_given_no_rows_then_there_are_no_answers(bundle: Bundle, features: np.ndarray) -> None:
+    assert [len(part) for part in vars(answered(bundle, features[:0])).values()] == [0, 0, 0, 0]
+
+
+def test_given_no_outcome_models_then_acceptance_is_unknown_and_approval_is_what_was_counted(
+    bundle: Bundle, features: np.ndarray
+) -> None:
+    found = answered(replace(bundle, accept=None, approve=None), features)
+    assert np.isnan(found.p_accept).all()
+    assert ((found.p_approve > 0) & (found.p_approve < 1)).all()
+    np.testing.assert_array_equal(found.scores, answered(bundle, features).scores)
+
+
+def test_given_a_model_of_some_columns_then_it_sees_only_these(features: np.ndarray) -> None:
+    rows = usual()[1].without("pay")
+    part = bundle_of(rows)
+    np.testing.assert_array_equal(answered(part, features).scores, part.score(rows.features[:50]))
+    richer = features.copy()
+    richer[:, COLUMN["reward"]] += 5
+    np.testing.assert_array_equal(answered(part, richer).scores, answered(part, features).scores)
+
+
+def test_given_a_model_with_a_column_that_nobody_computes_then_it_is_refused_by_name(
+    bundle: Bundle, features: np.ndarray
+) -> None:
+    own = replace(bundle, feature_names=("my_idea", *bundle.feature_names[1:]))
+    with pytest.raises(BundleError, match="my_idea"):
+        answered(own, features)
+
+
+def test_given_scores_then_the_best_stands_first_ties_by_hash_and_unknown_last() -> None:
+    scores = np.array([1.0, np.nan, 3.0, 1.0, -np.inf])
+    hashes = np.array([9, 0, 5, 2, 1], np.uint32)
+    assert best_first(scores, hashes).tolist() == [2, 3, 0, 4, 1]
+
+
+def posting(reward: Money | None) -> TaskPosted:
+    return TaskPosted(event_id="e", at=instant(0), task_id="t", requester_id="r", reward=reward)
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "p_approve", "minutes", "hourly"),
+    [
+        ("2", "USD", 1.0, 30.0, "4.00"),
+        ("2", "USD", 0.75, 30.0, "3.00"),
+        ("15000", "IDR", 0.5, 10.0, "45000.00"),
+        ("0", "USD", 1.0, 30.0, "0.00"),
+    ],
+)
+def test_given_a_reward_then_the_hourly_pay_is_its_expected_part_of_an_hour_in_its_own_currency(
+    amount: str, currency: str, p_approve: float, minutes: float, hourly: str
+) -> None:
+    task = posting(Money(amount=Decimal(amount), currency=currency))
+    assert expected_hourly(task, p_approve, minutes) == Money(amount=Decimal(hourly), currency=currency)
+
+
+def test_given_no_reward_or_no_minutes_then_there_is_no_hourly_pay() -> None:
+    assert expected_hourly(None, 1.0, 10.0) is None
+    assert expected_hourly(posting(None), 1.0, 10.0) is None
+    assert expected_hourly(posting(Money(amount=Decimal(2), currency="USD")), 1.0, float("nan")) is None
