@@ -133,6 +133,12 @@ def _above(positive: float, negative: float, usual: float) -> float:
 
 
 @kernel
+def _against(pay: float, mean: float) -> float:
+    # A mean of little but this pay leaves rounding noise, which could fall as the pay rises: a grid swallows it.
+    return np.floor((pay - mean) * 1e6 + 0.5) / 1e6
+
+
+@kernel
 def _taste(s: Arrays, view: View, token: int) -> int:
     return find(s.taste_keys, pair_key(view.worker, token))
 
@@ -203,7 +209,7 @@ def _content(s: Arrays, view: View, task: Record, out: NDArray[np.float64]) -> N
     if text:
         out[AFFINITY_TEXT] = math.log((took_text + prior) / (share * chance_text + CONTENT_PRIOR))
     if paid > 0.0:
-        out[AGAINST_KIND] = task.log_reward - reward / paid
+        out[AGAINST_KIND] = _against(task.log_reward, reward / paid)
 
 
 @kernel
@@ -301,9 +307,9 @@ def _task_columns(s: Arrays, view: View, index: int, session_minutes: float, out
     if math.isnan(worker.expected_hourly):
         out[AGAINST_DECLARED] = math.nan
     if worker.timed_slow > 0.0:
-        out[AGAINST_REVEALED] = out[HOURLY] - worker.hourly_slow / worker.timed_slow - math.log(60.0)
+        out[AGAINST_REVEALED] = _against(out[HOURLY], worker.hourly_slow / worker.timed_slow + math.log(60.0))
     if worker.paid_slow > 0.0:
-        out[AGAINST_TAKEN] = out[REWARD] - worker.reward_slow / worker.paid_slow
+        out[AGAINST_TAKEN] = _against(out[REWARD], worker.reward_slow / worker.paid_slow)
     out[LIMIT_MINUTES] = math.log(facts.limit_minutes)
     out[SESSION_FIT] = math.log(session_minutes) - out[MINUTES]
     hours = max(0, view.now - task.posted) / HOUR
