@@ -62,9 +62,9 @@ def test_the_fingerprint_changes_with_the_version_and_not_with_the_wording(monke
 
 
 def test_the_table_has_a_line_for_every_column() -> None:
-    lines = table().splitlines()[2:]
+    head, _, *lines = table().splitlines()
     assert [line.split("`")[1] for line in lines] == list(NAMES)
-    assert {line.count("|") for line in lines} == {7}
+    assert {line.count("|") for line in lines} == {head.count("|")}
 
 
 def test_the_documentation_holds_the_table_of_today() -> None:
