@@ -6,6 +6,7 @@ ranker.txt       LightGBM, as text
 p_accept.txt     LightGBM, as text; optional
 p_approve.txt    LightGBM, as text; optional
 minutes.txt      LightGBM, as text; optional
+judge.txt        LightGBM, as text; optional
 arrays.npz       the first stage, and the knots of the calibrations
 ```
 
@@ -52,6 +53,21 @@ def _now() -> str:
 
 
 @dataclass(frozen=True, eq=False)
+class Judge:
+    """The same ranker fitted without the last lists, by which the bundle can be compared fairly on them.
+
+    Attributes:
+        ranker: fitted on what was known before ``since``.
+        since: first instant of the lists set aside, microseconds since 1970.
+        maturity: how long outcomes were waited for, in microseconds.
+    """
+
+    ranker: lgb.Booster
+    since: int
+    maturity: int
+
+
+@dataclass(frozen=True, eq=False)
 class Bundle:
     """A trained model with what it was trained on.
 
@@ -67,6 +83,7 @@ class Bundle:
         accept: probability that a listed task is accepted; None if it could not be fitted.
         approve: probability that submitted work is approved; None if it could not be fitted.
         minutes: of work; None if it could not be fitted.
+        judge: stands for the ranker where bundles are compared; None if there were no lists to set aside.
         created_at: RFC 3339, UTC.
     """
 
@@ -81,6 +98,7 @@ class Bundle:
     accept: CalibratedModel | None = None
     approve: CalibratedModel | None = None
     minutes: MinutesModel | None = None
+    judge: Judge | None = None
     created_at: str = field(default_factory=_now)
 
     def score(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -145,6 +163,7 @@ class Bundle:
                 minutes = (
                     MinutesModel(models["minutes"], *arrays["minutes.shifts"].tolist()) if "minutes" in models else None
                 )
+                judge = Judge(models["judge"], **manifest["judge"]) if "judge" in models else None
                 first_stage = FirstStage(arrays["first_stage.weights"], arrays["first_stage.fill"])
             bundle = cls(
                 ranker=models["ranker"],
@@ -158,6 +177,7 @@ class Bundle:
                 accept=outcomes.get("p_accept"),
                 approve=outcomes.get("p_approve"),
                 minutes=minutes,
+                judge=judge,
                 created_at=manifest["created_at"],
             )
         except (KeyError, TypeError, AttributeError, ValueError, lgb.basic.LightGBMError) as error:
@@ -177,6 +197,8 @@ class Bundle:
         if self.minutes is not None:
             boosters["minutes"] = self.minutes.booster
             arrays["minutes.shifts"] = np.array([self.minutes.shift, self.minutes.low, self.minutes.high])
+        if self.judge is not None:
+            boosters["judge"] = self.judge.ranker
         files = {f"{name}.txt": booster.model_to_string().encode() for name, booster in boosters.items()}
         files[_ARRAYS] = _packed(arrays)
         manifest = {
@@ -188,6 +210,7 @@ class Bundle:
             "since": self.since,
             "until": self.until,
             "metrics": _written_metrics(self.metrics),
+            "judge": {"since": self.judge.since, "maturity": self.judge.maturity} if self.judge else None,
             "models": list(boosters),
             "checksums": {name: _digest(content) for name, content in files.items()},
         }

@@ -24,6 +24,7 @@ from matching.bundle import Bundle, BundleError, verify
 MODEL = "cocok"
 CHAMPION = "champion"
 CHALLENGER = "challenger"
+PREVIOUS = "previous"
 
 _BUNDLE = "bundle"
 _PARAMETERS_AT_ONCE = 100
@@ -217,6 +218,31 @@ class Registry:
         number = self._named(str(version)).number
         with self._spoken():
             self._client.set_registered_model_alias(MODEL, alias, str(number))
+
+    def promote(self, version: int) -> None:
+        """Let a version serve, and remember the one that served before as ``previous``.
+
+        Raises:
+            CocokError: there is no such version.
+        """
+        serving = self.champion()
+        number = self.resolve(str(version))
+        if serving is not None and serving != number:
+            self.set_alias(PREVIOUS, serving)
+        self.set_alias(CHAMPION, number)
+
+    def rollback(self) -> int:
+        """Let the version serve again that served before the last promotion, and return its number.
+
+        Raises:
+            CocokError: nothing served before.
+        """
+        before = [version.number for version in self.versions() if PREVIOUS in version.aliases]
+        if not before:
+            raise CocokError("there is nothing to go back to: no version served before the champion")
+        self.set_alias(CHAMPION, before[0])
+        self.remove_alias(PREVIOUS)
+        return before[0]
 
     def remove_alias(self, alias: str) -> None:
         """Let an alias point at nothing; no error if it did not point at anything."""

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.spec import FEATURES, fingerprint
-from matching.bundle import Bundle
+from matching.bundle import Bundle, Judge
 from matching.calibration import predict_rows
 from matching.cascade import fit_first_stage
 from training import lists
@@ -104,6 +104,7 @@ def train(
             since=int(rows.times[0]),
             until=until,
             metrics={name: vars(estimate) for name, estimate in metrics.items()},
+            judge=Judge(judge, since=int(final.times[0]), maturity=rows.maturity),
             **fitted,
         ),
         metrics=metrics,

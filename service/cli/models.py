@@ -31,6 +31,8 @@ CHAMPION, CHALLENGER = "champion", "challenger"
 def register(app: typer.Typer) -> None:
     """Add the commands of models to the application."""
     app.command("train")(train)
+    app.command("promote")(promote)
+    app.command("rollback")(rollback)
     app.command("rank")(rank)
 
 
@@ -116,6 +118,66 @@ def _print_trained(version: int, trained: "Trained", rows: "TrainingSet") -> Non
     for name, reason in trained.unfitted.items():
         console.print(f"No model of {name}: {reason}.", soft_wrap=True)
     console.print(f"Registered as version {version}, the challenger.")
+
+
+def promote(
+    version: Annotated[int, typer.Argument(help="Number of the version that shall serve.")],
+    force: Annotated[bool, typer.Option("--force", help="Promote even if the gate refuses.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Let a version serve, if the gate finds it no worse than the champion on the same recent lists.
+
+    The lists are those that the version's training set aside; without a champion it must beat a random order.
+
+    Exit code: 0 when it was promoted, 3 when the gate refused, with the reasons.
+
+    Example: cocok promote 3
+    """
+    from matching.bundle import Bundle
+    from training.gate import compare
+    from training.registry import Registry
+
+    settings = load_settings()
+    registry = Registry.at(settings.home, settings.mlflow_tracking_uri or None)
+    serving = registry.champion()
+
+    def load(number: int) -> Bundle:
+        return registry.load(number, expected_features=fingerprint(), expected_rates=settings.exchange.fingerprint())
+
+    challenger = load(registry.resolve(str(version)))
+    champion = None if serving is None or serving == version else load(serving)
+    with _store(settings) as store:
+        seen = compare(lambda: store.read(before=challenger.until), settings.exchange, challenger, champion)
+    promoted = force or not seen.reasons
+    if promoted:
+        registry.promote(version)
+    if as_json:
+        print_json({"promoted": promoted, "reasons": seen.reasons, **_plain({"differences": seen.differences})})
+    else:
+        table = Table("against", f"NDCG@10 on {seen.lists:,} lists", box=None)
+        for name, difference in seen.differences.items():
+            table.add_row(name, f"{difference.value:+.4f} ({difference.low:+.4f} to {difference.high:+.4f})")
+        out().print(table)
+        for reason in seen.reasons:
+            out().print(f"Refused: {reason}", soft_wrap=True)
+        out().print(f"Version {version} serves." if promoted else "The champion stays; --force overrides the gate.")
+    if not promoted:
+        raise typer.Exit(3)
+
+
+def rollback(as_json: Json = False) -> None:
+    """Undo the last promotion: the version that served before serves again.
+
+    Example: cocok rollback
+    """
+    from training.registry import Registry
+
+    settings = load_settings()
+    version = Registry.at(settings.home, settings.mlflow_tracking_uri or None).rollback()
+    if as_json:
+        print_json({"champion": version})
+    else:
+        out().print(f"Version {version} serves again.")
 
 
 def rank(
