@@ -202,6 +202,8 @@ def rank(
     settings = load_settings()
     if not out_file.parent.is_dir():
         raise CocokError(f"cannot write {out_file}: the folder {out_file.parent} does not exist; make it first")
+    if out_file.is_dir():
+        raise CocokError(f"cannot write {out_file}: it is a folder; name a file")
     try:
         with requests.open("rb") as lines:
             asked = read_requests(lines, str(requests))
