@@ -1,6 +1,7 @@
 """How commands talk: tables and progress for people, JSON for programs, one line for an error."""
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,9 +14,16 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for programs.")]
 
 
+WIDTH_OF_FILES = 160
+"""Columns of a table that goes to a file or a pipe, where nothing says how wide it may be."""
+
+
 def out() -> Console:
     """Return the console of results; made anew so that it follows a redirected standard output."""
-    return Console(soft_wrap=False)
+    console = Console(soft_wrap=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = WIDTH_OF_FILES
+    return console
 
 
 def print_json(value: Any) -> None:
