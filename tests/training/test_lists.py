@@ -1,0 +1,249 @@
+"""Lists and labels: which lists are learned from, what each item became, and how long that is waited for."""
+
+import math
+
+import pytest
+
+from features.errors import CocokError
+from features.estimates import DAY, HOUR
+from tests.log import Log, hour
+from training.lists import LONGEST_MATURITY, SHORTEST_MATURITY, History, ServedList, labels, mature, maturity_of
+from training.lists import read_history as read
+
+W = 24 * HOUR
+
+
+def history(log: Log) -> History:
+    return read([log.entries])
+
+
+def label(log: Log, task_id: str = "t1", feed: int = 0, maturity: int = W) -> int:
+    """The label of a task in the log's list of that place."""
+    found = history(log)
+    served = found.lists[feed]
+    return int(labels(found, served, maturity).labels[served.task_ids.index(task_id)])
+
+
+def became(*stages: str) -> Log:
+    """A list with two tasks at hour 10, and what the worker then did with the first, an hour apart."""
+    log = Log().post("t1").post("t2").serve("w1", ["t1", "t2"], 10)
+    for place, stage in enumerate(stages, 11):
+        log.on(stage, "w1", "t1", place)
+    return log
+
+
+# Labels
+
+
+@pytest.mark.parametrize(
+    ("stages", "expected"),
+    [
+        ([], 0),
+        (["task_hidden"], 0),
+        (["task_viewed"], 1),
+        (["task_saved"], 1),
+        (["task_viewed", "task_hidden"], 1),
+        (["assignment_accepted"], 2),
+        (["task_viewed", "assignment_accepted"], 2),
+        (["assignment_accepted", "task_viewed"], 2),
+        (["assignment_accepted", "assignment_returned"], 2),
+        (["assignment_accepted", "assignment_abandoned"], 2),
+        (["assignment_accepted", "assignment_submitted"], 3),
+        (["assignment_submitted"], 3),
+        (["assignment_accepted", "assignment_submitted", "assignment_approved"], 4),
+        (["assignment_approved"], 4),
+        (["assignment_accepted", "assignment_submitted", "assignment_rejected"], 2),
+        (["assignment_rejected"], 2),
+        (["assignment_submitted", "assignment_rejected", "assignment_submitted"], 3),
+        (["assignment_rejected", "assignment_submitted"], 3),
+        (["assignment_submitted", "assignment_rejected", "assignment_approved"], 4),
+        (["assignment_approved", "assignment_rejected"], 4),
+    ],
+)
+def test_the_label_is_the_best_outcome_and_a_rejected_one_counts_as_accepted(stages: list[str], expected: int) -> None:
+    assert label(became(*stages)) == expected
+    assert label(became(*stages), "t2") == 0
+
+
+@pytest.mark.parametrize(
+    ("stages", "rejected"),
+    [
+        (["assignment_submitted", "assignment_rejected"], True),
+        (["assignment_rejected"], True),
+        (["assignment_submitted"], False),
+        (["assignment_accepted"], False),
+        (["assignment_rejected", "assignment_approved"], False),
+    ],
+)
+def test_rejected_work_is_told_from_work_that_was_only_accepted(stages: list[str], rejected: bool) -> None:
+    found = history(became(*stages))
+    assert labels(found, found.lists[0], W).rejected.tolist() == [rejected, False]
+
+
+def test_the_minutes_are_those_of_the_work_that_was_handed_in() -> None:
+    log = became("assignment_accepted").on("assignment_submitted", "w1", "t1", 12, work_seconds=90)
+    found = history(log)
+    assert labels(found, found.lists[0], W).minutes.tolist() == [1.5, pytest.approx(math.nan, nan_ok=True)]
+
+
+def test_an_outcome_counts_whichever_list_led_to_it() -> None:
+    log = Log().serve("w1", ["t1"], 10, feed_id="a").serve("w1", ["t1"], 11, feed_id="b")
+    log.on("assignment_accepted", "w1", "t1", 12, feed_id="b")
+    assert (label(log, feed=0), label(log, feed=1)) == (2, 2)
+
+
+def test_an_outcome_of_another_worker_or_task_does_not_count() -> None:
+    log = Log().serve("w1", ["t1"], 10).take("w2", "t1", 11).take("w1", "t3", 11)
+    assert label(log) == 0
+
+
+def test_an_outcome_before_the_list_does_not_count() -> None:
+    assert label(Log().take("w1", "t1", 9).serve("w1", ["t1"], 10)) == 0
+
+
+def test_an_outcome_that_was_logged_before_the_list_at_the_same_instant_does_not_count() -> None:
+    assert label(Log().take("w1", "t1", 10).serve("w1", ["t1"], 10)) == 0
+    assert label(Log().serve("w1", ["t1"], 10).take("w1", "t1", 10)) == 2
+
+
+def test_an_outcome_that_the_rows_of_the_list_did_not_know_counts_though_it_was_logged_before() -> None:
+    log = Log().post("t1").take("w1", "t1", 10).serve("w1", ["t1"], 10, log_seq=1)
+    assert label(log) == 2
+
+
+@pytest.mark.parametrize(("hours", "expected"), [(23.9, 2), (24, 2), (24.001, 0)])
+def test_an_outcome_counts_within_the_maturity_after_the_list(hours: float, expected: int) -> None:
+    assert label(Log().serve("w1", ["t1"], 10).take("w1", "t1", 10 + hours)) == expected
+
+
+def test_of_the_stages_only_those_within_the_maturity_count() -> None:
+    log = Log().serve("w1", ["t1"], 10).take("w1", "t1", 12).on("assignment_approved", "w1", "t1", 40)
+    assert label(log) == 2
+    assert label(log, maturity=40 * HOUR) == 4
+
+
+def test_a_late_outcome_counts_from_when_it_was_known() -> None:
+    log = Log().serve("w1", ["t1"], 10).post("t2", 60).take("w1", "t1", 12)
+    assert label(log) == 0
+
+
+# Which lists
+
+
+def kept(log: Log, since: float | None = None, until: float = 1000, maturity: int = W) -> list[ServedList]:
+    return mature(history(log), None if since is None else hour(since), hour(until), maturity)
+
+
+def feeds(*hours: float) -> Log:
+    log = Log()
+    for place, at in enumerate(hours):
+        log.serve("w1", ["t1"], at, feed_id=f"f{place}")
+    return log
+
+
+def test_since_belongs_to_the_range_and_until_does_not() -> None:
+    found = kept(feeds(9, 10, 11, 50, 51), since=10, until=51, maturity=0)
+    assert [served.feed_id for served in found] == ["f1", "f2", "f3"]
+
+
+def test_a_list_whose_outcomes_are_not_all_known_before_the_end_is_left_out() -> None:
+    assert [served.feed_id for served in kept(feeds(10, 25.9, 26, 30), until=50)] == ["f0", "f1"]
+
+
+def test_lists_come_in_order_of_time_though_one_was_logged_late() -> None:
+    assert [served.feed_id for served in kept(feeds(10, 30, 20))] == ["f0", "f2", "f1"]
+
+
+def test_items_come_in_order_of_position() -> None:
+    items = [{"task_id": "a", "position": 3}, {"task_id": "b", "position": 1}]
+    log = Log().add("feed_served", 1, feed_id="f", worker_id="w1", items=items)
+    (served,) = kept(log)
+    assert (served.task_ids, served.positions) == (["b", "a"], [1, 3])
+
+
+@pytest.mark.parametrize(("depths", "left"), [([], "abc"), ([2], "ab"), ([1, 2], "ab"), ([2, 1], "ab"), ([9], "abc")])
+def test_items_below_the_deepest_place_that_was_seen_are_left_out(depths: list[int], left: str) -> None:
+    log = Log().serve("w1", "abc", 1, feed_id="f")
+    for depth in depths:
+        log.add("feed_shown", 2, feed_id="f", up_to_position=depth)
+    (served,) = kept(log)
+    assert served.task_ids == list(left)
+    assert served.positions == list(range(1, len(left) + 1))
+
+
+def test_a_list_of_which_nothing_was_seen_is_left_out() -> None:
+    log = feeds(10, 11).add("feed_shown", 12, feed_id="f0", up_to_position=0)
+    assert [served.feed_id for served in kept(log)] == ["f1"]
+    assert len(history(log).lists) == 2
+
+
+def test_a_list_knows_what_came_before_it_or_what_its_server_had_read() -> None:
+    log = Log().post("t1").post("t2").serve("w1", ["t1"], 1).serve("w1", ["t1"], 2, log_seq=1)
+    assert [served.prefix for served in history(log).lists] == [2, 1]
+
+
+def test_a_reconstructed_list_is_a_list() -> None:
+    assert len(kept(Log().serve("w1", ["t1"], 1, policy="sampled"))) == 1
+
+
+def test_the_minutes_of_the_session_are_those_of_the_request() -> None:
+    log = Log().serve("w1", ["t1"], 1, context={"session_minutes": 20}).serve("w1", ["t1"], 2)
+    assert [served.session_minutes for served in history(log).lists] == [20, pytest.approx(math.nan, nan_ok=True)]
+
+
+def test_of_an_erased_worker_only_what_came_after_is_kept() -> None:
+    log = Log().serve("w1", ["t1"], 1).take("w1", "t1", 2).serve("w2", ["t1"], 2)
+    log.add("worker_erased", 3, worker_id="w1").serve("w1", ["t2"], 4).on("task_viewed", "w1", "t2", 5)
+    found = history(log)
+    assert [(served.worker_id, served.task_ids) for served in found.lists] == [("w2", ["t1"]), ("w1", ["t2"])]
+    assert set(found.outcomes) == {("w1", "t2")}
+
+
+def test_given_no_lists_then_the_error_says_what_to_import() -> None:
+    with pytest.raises(CocokError, match="no feed_served lists"):
+        kept(Log().post("t1"))
+
+
+def test_given_no_mature_list_then_the_error_says_how_long_is_waited() -> None:
+    with pytest.raises(CocokError, match=r"none of the 2 lists is mature.*24\.0 h.*--until"):
+        kept(feeds(10, 11), until=30)
+
+
+# Maturity
+
+
+def taken_after(*delays: float) -> Log:
+    """For each delay a list, a thousand hours apart, whose task is accepted that many hours later."""
+    log = Log()
+    for place, delay in enumerate(delays):
+        log.serve("w1", [f"t{place}"], 1000 * place).take("w1", f"t{place}", 1000 * place + delay)
+    return log
+
+
+def test_the_maturity_is_the_95th_percentile_of_the_delay_from_list_to_acceptance() -> None:
+    log = taken_after(*range(1, 22))
+    assert maturity_of(history(log)) == pytest.approx(20 * HOUR, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("delays", "expected"), [([0.01, 0.02], SHORTEST_MATURITY), ([900, 950], LONGEST_MATURITY), ([], LONGEST_MATURITY)]
+)
+def test_the_maturity_stays_between_an_hour_and_fourteen_days(delays: list[float], expected: int) -> None:
+    assert maturity_of(history(taken_after(*delays))) == expected
+    assert (SHORTEST_MATURITY, LONGEST_MATURITY) == (HOUR, 14 * DAY)
+
+
+def test_the_delay_is_from_the_last_list_with_the_task_before_the_acceptance() -> None:
+    log = Log().serve("w1", ["t1"], 1).serve("w1", ["t1"], 8).serve("w2", ["t1"], 9).serve("w1", ["t2"], 9)
+    log.take("w1", "t1", 10).serve("w1", ["t1"], 11)
+    assert maturity_of(history(log)) == 2 * HOUR
+
+
+def test_other_outcomes_and_acceptances_without_a_list_do_not_count_as_delays() -> None:
+    log = (
+        taken_after(3)
+        .take("w1", "t9", 500)
+        .on("assignment_approved", "w1", "t0", 600)
+        .on("task_viewed", "w1", "t0", 700)
+    )
+    assert maturity_of(history(log)) == 3 * HOUR

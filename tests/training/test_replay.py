@@ -1,0 +1,119 @@
+"""The training set: every item that was listed, with what was known then and what became of it."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import pytest
+
+from features.build import rows
+from features.errors import CocokError
+from features.spec import NAMES
+from tests.log import RATES, Log, cut, folded, hour, usd
+from training.dataset import TrainingSet
+from training.lists import read_history
+from training.replay import replay, training_set
+
+
+def trained_on(log: Log, places: Iterable[int] = (), **options: int) -> TrainingSet:
+    batches = cut(log.entries, places)
+    return training_set(lambda: batches, RATES, **{"until": hour(1000), "maturity": hour(24) - hour(0), **options})
+
+
+def market() -> Log:
+    log = Log().post("t1", skills=["python"], reward=usd(1)).post("t2", reward=usd(2)).post("t3")
+    log.serve("w1", ["t2", "t1"], 1).take("w1", "t1", 2).on("assignment_submitted", "w1", "t1", 3, work_seconds=120)
+    log.serve("w2", ["t1", "t3", "t2"], 4).on("task_viewed", "w2", "t3", 5).on("assignment_rejected", "w1", "t1", 6)
+    return log.serve("w1", ["t1"], 7)
+
+
+def test_every_item_of_every_list_is_a_row() -> None:
+    found = trained_on(market())
+    assert len(found) == 3
+    assert found.features.shape == (6, len(NAMES))
+    assert found.features.dtype == np.float32
+    assert found.names == NAMES
+    assert found.offsets.tolist() == [0, 2, 5, 6]
+    assert found.positions.tolist() == [1, 2, 1, 2, 3, 1]
+    assert found.times.tolist() == [hour(1), hour(4), hour(7)]
+    assert found.labels.tolist() == [0, 2, 0, 1, 0, 0]
+    assert found.rejected.tolist() == [False, True, False, False, False, False]
+    assert found.minutes[1] == 2
+    assert np.isnan(found.minutes[[0, 2, 3, 4, 5]]).all()
+
+
+def test_the_same_worker_and_the_same_task_have_the_same_index() -> None:
+    found = trained_on(market())
+    assert found.workers[0] == found.workers[2] != found.workers[1]
+    t2, t1, again_t1, _, again_t2, last_t1 = found.tasks.tolist()
+    assert t1 == again_t1 == last_t1
+    assert t2 == again_t2 != t1
+
+
+def test_a_row_is_what_was_known_at_the_list() -> None:
+    found = trained_on(market())
+    assert found.column("task_taken").tolist() == [0, 0, 0, 0, 0, 1]
+    assert found.column("worker_accepts")[[0, 5]].tolist() == pytest.approx([0, np.log(2)])
+    state = folded(market().entries[:-1])
+    asked = rows(state, state.catalogue.workers.get("w1"), np.array([1], np.int32), hour(7))
+    assert found.features[5:].tobytes() == asked.tobytes()
+
+
+def test_lists_before_since_give_no_rows_but_count_for_the_later_ones() -> None:
+    whole, late = trained_on(market()), trained_on(market(), since=hour(4))
+    assert late.times.tolist() == [hour(4), hour(7)]
+    assert late.features.tobytes() == whole.features[2:].tobytes()
+
+
+def test_lists_whose_outcomes_are_not_all_known_give_no_rows() -> None:
+    assert trained_on(market(), until=hour(30)).times.tolist() == [hour(1), hour(4)]
+
+
+def test_the_session_of_the_request_goes_into_the_row() -> None:
+    log = Log().post("t1", estimated_minutes=10).add("worker_updated", worker_id="w1", session_minutes=10)
+    log.serve("w1", ["t1"], 1, context={"session_minutes": 20}).serve("w1", ["t1"], 2)
+    assert trained_on(log).column("session_fit").tolist() == pytest.approx([np.log(2), 0], abs=1e-6)
+
+
+def test_unknown_workers_and_tasks_have_rows_too() -> None:
+    found = trained_on(Log().serve("nobody", ["nothing"], 1))
+    assert np.isnan(found.column("reward")).all()
+    assert found.column("worker_accepts").tolist() == [0]
+
+
+def test_without_a_maturity_the_log_says_how_long_is_waited() -> None:
+    batches = [market().entries]
+    found = training_set(lambda: batches, RATES, until=hour(1000))
+    assert found.maturity == hour(1) - hour(0)
+
+
+def test_lists_are_done_one_by_one() -> None:
+    done: list[tuple[int, int]] = []
+    batches = [market().entries]
+    training_set(lambda: batches, RATES, until=hour(1000), progress=lambda *each: done.append(each))
+    assert done == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_given_a_log_without_lists_then_it_is_refused() -> None:
+    with pytest.raises(CocokError, match="feed_served"):
+        trained_on(Log().post("t1"))
+
+
+@pytest.mark.parametrize("places", [(), (4,), (3, 5, 8), range(1, 10)])
+def test_each_list_meets_the_state_of_its_prefix(places: Iterable[int]) -> None:
+    log = market()
+    lists = read_history([log.entries]).lists
+    met = [(place, state.seq) for place, state in replay(cut(log.entries, places), RATES, lists, [0, 1, 2])]
+    assert met == [(0, 3), (1, 6), (2, 9)]
+
+
+def test_a_log_may_have_gaps_and_empty_batches() -> None:
+    entries = [(10 * seq, known_at, event) for seq, known_at, event in market().entries]
+    lists = read_history([entries]).lists
+    met = [state.seq for _, state in replay([[], entries[:4], [], entries[4:]], RATES, lists, [0, 1, 2])]
+    assert met == [30, 60, 90]
+
+
+def test_a_list_before_the_first_event_meets_an_empty_market() -> None:
+    log = Log().serve("w1", ["t1"], 1).post("t1", 1)
+    lists = read_history([log.entries]).lists
+    assert [state.clock for _, state in replay([log.entries], RATES, lists, [0])] == [None]
