@@ -12,7 +12,7 @@ from features.layout import NEVER, Arrays
 from features.open_tasks import is_full
 from features.pairs import find, pair_key
 from features.state import MarketState
-from features.text import normalise
+from features.text import normalise, words
 
 CODES = (
     "unknown_task",
@@ -159,14 +159,19 @@ def _block(state: MarketState, profile: WorkerUpdated, tasks: NDArray[np.int32],
         blocked = _labels(state, "category", profile.blocked_categories)
         found[posted & (facts["category"] != 0) & np.isin(facts["category"], blocked)] |= _BIT["blocked_category"]
     if profile.blocked_keywords:
-        # A blank keyword would be found in every text.
-        blocked_words = [word for keyword in profile.blocked_keywords if (word := normalise(keyword))]
+        # Whole words: "art" must not block a party. A keyword without a word would be found in every text.
+        blocked_words = [phrase for keyword in profile.blocked_keywords if (phrase := _phrase(keyword)).strip()]
         for place, task in enumerate(tasks):
             posting = state.catalogue.postings.get(int(task))
             if posting is not None:
-                text = normalise(" ".join([posting.title or "", posting.description or "", *(posting.keywords or ())]))
+                text = _phrase(" ".join([posting.title or "", posting.description or "", *(posting.keywords or ())]))
                 if any(word in text for word in blocked_words):
                     found[place] |= _BIT["blocked_keyword"]
+
+
+def _phrase(text: str) -> str:
+    """Return the words of a text, each with a blank before and after, so that a phrase is found as a substring."""
+    return f" {' '.join(words(text))} "
 
 
 def _labels(state: MarketState, kind: str, names: frozenset[str] | tuple[str, ...]) -> list[int]:

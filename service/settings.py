@@ -32,7 +32,7 @@ class Settings(BaseSettings):
     mlflow_tracking_uri: str = Field(
         default="",
         validation_alias=AliasChoices("COCOK_MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_URI", "mlflow_tracking_uri"),
-        description="MLflow server or store; by default `sqlite:///` and `mlflow.db` in the home folder.",
+        description="MLflow server or store; by default an embedded one in the folder `mlflow` of the home folder.",
     )
     base_currency: str = Field(
         default="USD", description="ISO 4217 code of the currency that all pay is converted to before it is compared."
@@ -41,16 +41,22 @@ class Settings(BaseSettings):
         default_factory=dict,
         description="Currency -> how many of its units one unit of the base currency buys; wins over the shipped one.",
     )
+    host: str = Field(default="127.0.0.1", description="Address that `cocok serve` listens on.")
+    port: int = Field(default=8000, ge=0, le=65535, description="Port that `cocok serve` listens on; 0 picks one.")
+    max_body_bytes: int = Field(
+        default=8_000_000, ge=1_000, description="Bytes of a request's body that the API takes at the most."
+    )
+    ranking_threads: int = Field(
+        default=4, ge=1, le=256, description="Requests that the API ranks at the same time; others wait their turn."
+    )
+    model_poll_seconds: float = Field(
+        default=30.0, gt=0, description="How often a server looks whether another model has become the champion."
+    )
 
     @property
     def store_url(self) -> str:
         """Database URL of the event log, the default filled in."""
         return self.database_url or f"sqlite:///{self.home / 'cocok.db'}"
-
-    @property
-    def mlflow_url(self) -> str:
-        """MLflow tracking URI, the default filled in."""
-        return self.mlflow_tracking_uri or f"sqlite:///{(self.home / 'mlflow.db').absolute()}"
 
     @cached_property
     def exchange(self) -> Rates:

@@ -18,8 +18,8 @@ class TrainingSet:
         features: float32, rows x columns; missing is NaN.
         names: name of each column.
         labels: int8, rows; 0 nothing, 1 viewed or saved, 2 accepted, 3 submitted, 4 approved.
-        rejected: bool, rows; the work was handed in and refused, and none of it approved. The label is then 2.
-        minutes: float32, rows; minutes of work that were handed in, NaN without any.
+        verdicts: int8, rows; 1 if work that followed was approved, 0 if it was rejected, -1 without a verdict so far.
+        minutes: float32, rows; minutes of the work that followed, NaN without any.
         offsets: int64, lists + 1; the rows of list ``i`` are ``offsets[i]:offsets[i + 1]``.
         workers: int32, lists; dense index of the worker.
         times: int64, lists; instant of the list in microseconds since 1970, non-decreasing.
@@ -31,7 +31,7 @@ class TrainingSet:
     features: NDArray[np.float32]
     names: tuple[str, ...]
     labels: NDArray[np.int8]
-    rejected: NDArray[np.bool_]
+    verdicts: NDArray[np.int8]
     minutes: NDArray[np.float32]
     offsets: NDArray[np.int64]
     workers: NDArray[np.int32]
@@ -65,7 +65,7 @@ class TrainingSet:
             features=self.features[rows],
             names=self.names,
             labels=self.labels[rows],
-            rejected=self.rejected[rows],
+            verdicts=self.verdicts[rows],
             minutes=self.minutes[rows],
             offsets=np.concatenate([[0], np.cumsum(sizes[lists])]).astype(np.int64),
             workers=self.workers[lists],

@@ -200,33 +200,34 @@ class Labels:
 
     Attributes:
         labels: int8; see `training.dataset.TrainingSet`.
-        rejected: bool; the work was handed in and refused, and none of it approved.
-        minutes: float32; minutes of work of the last submission, NaN without one.
+        verdicts: int8; 1 if work on it was approved, 0 if it was rejected and none approved, -1 without a verdict.
+        minutes: float32; minutes of work of the first submission, NaN without any.
     """
 
     labels: NDArray[np.int8]
-    rejected: NDArray[np.bool_]
+    verdicts: NDArray[np.int8]
     minutes: NDArray[np.float32]
 
 
 def labels(history: History, served: ServedList, maturity: int) -> Labels:
     """Return what became of each item of a list.
 
-    An outcome counts if the log has it after what the list's rows know, and within ``maturity`` of the list.
+    An outcome counts for the label if the log has it after what the list's rows know, and within ``maturity`` of the
+    list. Verdicts and minutes come later than acceptances, and count whenever they became known.
     """
     size = len(served.task_ids)
-    found = Labels(np.zeros(size, np.int8), np.zeros(size, np.bool_), np.full(size, np.nan, np.float32))
+    found = Labels(np.zeros(size, np.int8), np.full(size, -1, np.int8), np.full(size, np.nan, np.float32))
     for place, task_id in enumerate(served.task_ids):
-        outcomes = [
-            (stage, minutes)
-            for seq, known_at, stage, minutes in history.outcomes.get((served.worker_id, task_id), ())
-            if seq > served.prefix and served.at <= known_at <= served.at + maturity
+        later = [
+            outcome
+            for outcome in history.outcomes.get((served.worker_id, task_id), ())
+            if outcome[0] > served.prefix and outcome[1] >= served.at
         ]
-        if outcomes:
-            stages = [stage for stage, _ in outcomes]
-            found.labels[place] = _best(stages)
-            found.rejected[place] = _REJECTED in stages and found.labels[place] == ACCEPTED
-            found.minutes[place] = next((m for _, m in reversed(outcomes) if m > 0), np.nan)
+        if later:
+            stages = [stage for _, _, stage, _ in later]
+            found.labels[place] = _best(stage for _, known_at, stage, _ in later if known_at <= served.at + maturity)
+            found.verdicts[place] = 1 if APPROVED in stages else 0 if _REJECTED in stages else -1
+            found.minutes[place] = next((minutes for *_, minutes in later if minutes > 0), np.nan)
     return found
 
 

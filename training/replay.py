@@ -65,7 +65,7 @@ def training_set(
         features=features,
         names=NAMES,
         labels=np.concatenate([part.labels for part in found]),
-        rejected=np.concatenate([part.rejected for part in found]),
+        verdicts=np.concatenate([part.verdicts for part in found]),
         minutes=np.concatenate([part.minutes for part in found]),
         offsets=offsets,
         workers=np.array([workers.add(served.worker_id) for served in lists], np.int32),

@@ -33,7 +33,7 @@ class Trained:
         baselines: name -> metrics on the same lists.
         slices: "warm" and "new" workers -> metrics of the model and each baseline; empty without the column that tells.
         choice: how the number of trees was chosen.
-        unfitted: outcome -> why it has no model.
+        unfitted: ``p_accept``, ``p_approve`` or ``minutes`` -> why it has no model.
         judged: lists of the last part.
     """
 
@@ -44,6 +44,10 @@ class Trained:
     choice: TreeChoice
     unfitted: dict[str, str]
     judged: int
+
+
+_ANSWERS = {"accept": "p_accept", "approve": "p_approve", "minutes": "minutes"}
+"""What answers call the figure of each outcome model."""
 
 
 def monotone_directions(names: Sequence[str]) -> list[int]:
@@ -93,6 +97,7 @@ def train(
     ranker = fit(rows, parameters, choice.trees, **columns, progress=_step(progress, "Fitting the ranker"))
     outcomes = _outcomes(rows, columns["monotone"], OutcomeParameters(num_threads=parameters.num_threads))
     fitted = {name: model for name, model in outcomes.items() if not isinstance(model, Unfitted)}
+    unfitted = {name: model.reason for name, model in outcomes.items() if isinstance(model, Unfitted)}
     metrics = summarise(scores["model"], final)
     return Trained(
         bundle=Bundle(
@@ -111,7 +116,7 @@ def train(
         baselines={name: summarise(values, final) for name, values in scores.items() if name != "model"},
         slices=_slices(scores, final),
         choice=choice,
-        unfitted={name: model.reason for name, model in outcomes.items() if isinstance(model, Unfitted)},
+        unfitted={_ANSWERS[name]: reason for name, reason in unfitted.items()},
         judged=len(final),
     )
 
@@ -119,12 +124,12 @@ def train(
 def _outcomes(rows: TrainingSet, monotone: Sequence[int], parameters: OutcomeParameters) -> dict[str, Any]:
     """Fit what can be fitted of the outcome models; under the names that a bundle gives them."""
     times = np.repeat(rows.times, np.diff(rows.offsets))
-    settled = (rows.labels == lists.APPROVED) | rows.rejected
+    settled = rows.verdicts >= 0
     common: dict[str, Any] = {"names": rows.names, "maturity": rows.maturity, "parameters": parameters}
     return {
         "accept": fit_probability(rows.features, rows.labels >= lists.ACCEPTED, times, monotone=monotone, **common),
         "approve": fit_probability(
-            rows.features[settled], rows.labels[settled] == lists.APPROVED, times[settled], monotone=monotone, **common
+            rows.features[settled], rows.verdicts[settled] == 1, times[settled], monotone=monotone, **common
         ),
         "minutes": fit_minutes(rows.features, rows.minutes, times, **common),
     }

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from features.errors import CocokError
-from matching.bundle import Bundle, BundleError, verify
+from matching.bundle import FORMAT, Bundle, BundleError, verify
 from matching.calibration import CalibratedModel, Calibration
 from matching.cascade import FirstStage
 
@@ -141,7 +141,7 @@ def test_damage_is_found_without_knowing_what_is_in_use(saved: Path) -> None:
 
 def test_another_format_is_refused(saved: Path) -> None:
     rewrite(saved, format=99)
-    with pytest.raises(BundleError, match="format 99, this Cocok reads format 1"):
+    with pytest.raises(BundleError, match=f"format 99, this Cocok reads format {FORMAT}"):
         load(saved)
 
 

@@ -66,18 +66,25 @@ def test_the_label_is_the_best_outcome_and_a_rejected_one_counts_as_accepted(sta
 
 
 @pytest.mark.parametrize(
-    ("stages", "rejected"),
+    ("stages", "verdict"),
     [
-        (["assignment_submitted", "assignment_rejected"], True),
-        (["assignment_rejected"], True),
-        (["assignment_submitted"], False),
-        (["assignment_accepted"], False),
-        (["assignment_rejected", "assignment_approved"], False),
+        (["assignment_submitted", "assignment_rejected"], 0),
+        (["assignment_rejected"], 0),
+        (["assignment_submitted"], -1),
+        (["assignment_accepted"], -1),
+        (["assignment_rejected", "assignment_approved"], 1),
     ],
 )
-def test_rejected_work_is_told_from_work_that_was_only_accepted(stages: list[str], rejected: bool) -> None:
+def test_the_verdict_is_approved_rejected_or_none_so_far(stages: list[str], verdict: int) -> None:
     found = history(became(*stages))
-    assert labels(found, found.lists[0], W).rejected.tolist() == [rejected, False]
+    assert labels(found, found.lists[0], W).verdicts.tolist() == [verdict, -1]
+
+
+def test_a_verdict_counts_after_the_window_of_the_label() -> None:
+    late = W // HOUR + 200
+    log = became("assignment_submitted").on("assignment_approved", "w1", "t1", late)
+    found = labels(history(log), history(log).lists[0], W)
+    assert (found.labels[0], found.verdicts[0]) == (3, 1)
 
 
 def test_the_minutes_are_those_of_the_work_that_was_handed_in() -> None:

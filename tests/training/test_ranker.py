@@ -37,7 +37,7 @@ def market(lists: int = 400, size: int = 12, seed: int = 0, *, signal: float = 1
         features=features,
         names=("pay: hourly", "b", "distance", "b"),
         labels=labels,
-        rejected=np.zeros(len(labels), np.bool_),
+        verdicts=np.full(len(labels), -1, np.int8),
         minutes=np.full(len(labels), np.nan, np.float32),
         offsets=np.arange(lists + 1) * size,
         workers=random.integers(0, 30, lists).astype(np.int32),
@@ -122,7 +122,7 @@ def test_lists_that_teach_no_order_are_left_out() -> None:
     rows = replace(
         market(lists=1, size=8),
         labels=np.array([0, 0, 4, 2, 2, 0, 1, 0], dtype=np.int8),
-        rejected=np.zeros(8, np.bool_),
+        verdicts=np.full(8, -1, np.int8),
         minutes=np.full(8, np.nan, np.float32),
         offsets=np.array([0, 2, 2, 3, 5, 8]),  # nothing taken; empty; a single row; all taken alike; one viewed
     )

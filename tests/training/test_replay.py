@@ -36,7 +36,7 @@ def test_every_item_of_every_list_is_a_row() -> None:
     assert found.positions.tolist() == [1, 2, 1, 2, 3, 1]
     assert found.times.tolist() == [hour(1), hour(4), hour(7)]
     assert found.labels.tolist() == [0, 2, 0, 1, 0, 0]
-    assert found.rejected.tolist() == [False, True, False, False, False, False]
+    assert found.verdicts.tolist() == [-1, 0, -1, -1, -1, -1]
     assert found.minutes[1] == 2
     assert np.isnan(found.minutes[[0, 2, 3, 4, 5]]).all()
 

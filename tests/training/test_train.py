@@ -92,7 +92,7 @@ def test_given_labels_shuffled_within_lists_then_the_model_is_no_better_than_cha
     labels = rows.labels.copy()
     for begin, end in zip(rows.offsets[:-1], rows.offsets[1:], strict=True):
         random.shuffle(labels[begin:end])
-    shuffled = dataclasses.replace(rows, labels=labels, rejected=np.zeros(len(labels), np.bool_))
+    shuffled = dataclasses.replace(rows, labels=labels, verdicts=np.full(len(labels), -1, np.int8))
     judged = trained_on(shuffled).metrics["ndcg@10"]
     last = len(rows) - round(0.15 * len(rows))
     final = shuffled.select(np.arange(len(rows)) >= last)
@@ -116,19 +116,19 @@ def test_given_outcomes_of_both_kinds_then_probabilities_come_near_the_shares(
     p_accept = trained.bundle.p_accept(rows.features)
     assert p_accept is not None
     assert p_accept.mean() == pytest.approx((rows.labels >= 2).mean(), abs=0.05)
-    settled = (rows.labels == 4) | rows.rejected
+    settled = rows.verdicts >= 0
     p_approve = trained.bundle.p_approve(rows.features[settled])
     assert p_approve is not None
-    assert p_approve.mean() == pytest.approx((rows.labels[settled] == 4).mean(), abs=0.15)
+    assert p_approve.mean() == pytest.approx((rows.verdicts[settled] == 1).mean(), abs=0.15)
 
 
 def test_given_no_verdicts_then_there_is_no_model_of_approval_and_the_reason_is_told(rows: TrainingSet) -> None:
     pending = dataclasses.replace(
-        rows, labels=np.minimum(rows.labels, 3).astype(np.int8), rejected=np.zeros(len(rows.labels), np.bool_)
+        rows, labels=np.minimum(rows.labels, 3).astype(np.int8), verdicts=np.full(len(rows.labels), -1, np.int8)
     )
     trained = trained_on(pending)
-    assert set(trained.unfitted) == {"approve"}
-    assert "0 positive and 0 negative rows" in trained.unfitted["approve"]
+    assert set(trained.unfitted) == {"p_approve"}
+    assert "0 positive and 0 negative rows" in trained.unfitted["p_approve"]
     assert (trained.bundle.approve, trained.bundle.accept is None) == (None, False)
 
 
