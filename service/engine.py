@@ -8,16 +8,18 @@ from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from threading import Condition, Event, Thread
+from threading import Condition, Event, Lock, Thread
 from typing import TypeVar
 
 import numpy as np
 
+from features.errors import CocokError
 from features.events import Event as MarketEvent
-from features.events import FeedContext, FeedItem, FeedServed, instant
+from features.events import FeedContext, FeedItem, FeedServed, WorkerErased, instant
 from features.money import Rates
 from features.state import MarketState
 from matching.pipeline import Feed, Item, Matcher, Query
+from service.erasure import Eraser
 from service.locks import ReadWriteLock
 from service.models import Models, Serving
 from service.store import Appended, ConflictError, Store
@@ -34,6 +36,11 @@ FOLD_AT_ONCE = 500
 
 FOLLOW_SECONDS = 0.5
 """How often the log is looked at for events that another process wrote."""
+
+LEAST_PROPENSITY = 1e-300
+"""A drawn item never stands at its place with probability 0, though rounding may say so."""
+
+_Group = tuple[Sequence[MarketEvent], "Future[Appended]"]
 
 
 @dataclass(frozen=True)
@@ -79,25 +86,40 @@ class Engine:
         self.models = models
         self.log_clock = log_clock
         self.caught_up = False
+        self.failure = ""
         self._matcher = matcher or Matcher()
         self._state = MarketState(rates)
         self._lock = ReadWriteLock()
-        self._waiting: SimpleQueue[tuple[Sequence[MarketEvent], Future[Appended]]] = SimpleQueue()
+        self._eraser = Eraser(store)
+        self._waiting: SimpleQueue[_Group] = SimpleQueue()
+        self._submitting = Lock()
         self._advanced = Condition()
         self._stop = Event()
         self._writer = Thread(target=self._write, name="cocok-writer", daemon=True)
 
     def start(self) -> None:
-        """Fold the log as it is, then follow it."""
+        """Fold the log as it is, then follow it. Ends early if the engine is stopped meanwhile.
+
+        Raises:
+            CocokError: the log cannot be read, or holds what cannot be folded.
+        """
         self._follow(at_once=10_000)
-        self.caught_up = True
-        self._writer.start()
+        with self._submitting:
+            if self._stop.is_set():
+                return
+            self._eraser.start()
+            self._writer.start()
+            self.caught_up = True
 
     def stop(self) -> None:
-        """Write what is waiting, and end."""
-        self._stop.set()
+        """Write what is waiting, and end. What is submitted from now on is refused."""
+        with self._submitting:
+            self._stop.set()
         if self._writer.is_alive():
             self._writer.join()
+        self._eraser.stop()
+        for _, done in self._drain():
+            done.set_exception(_stopping())
 
     @property
     def seq(self) -> int:
@@ -105,19 +127,27 @@ class Engine:
         return self._state.seq
 
     def now(self) -> int:
-        """Return the instant of a request that comes now, in microseconds since 1970."""
-        if self.log_clock:
-            return self._state.clock or 0
-        return time.time_ns() // 1_000
+        """Return the instant of a request that comes now, in microseconds since 1970; never before the log's clock."""
+        clock = self._state.clock or 0
+        return clock if self.log_clock else max(clock, time.time_ns() // 1_000)
 
     def submit(self, events: Sequence[MarketEvent]) -> "Future[Appended]":
         """Append events, all or none; the future is done when they are durable and reads see them.
 
-        It raises `service.store.ConflictError` if an id is taken by other content.
+        It raises `service.store.ConflictError` if an id is taken by other content, and `CocokError` if the log cannot
+        be written or the engine is stopping. One that is cancelled before its turn is not written.
         """
         done: Future[Appended] = Future()
-        self._waiting.put((events, done))
+        with self._submitting:
+            if self._stop.is_set():
+                done.set_exception(_stopping())
+            else:
+                self._waiting.put((events, done))
         return done
+
+    def erased(self, seq: int) -> "Future[None]":
+        """Return a future that is done when the erasure logged at ``seq`` has reached the whole log."""
+        return self._eraser.done(seq)
 
     def wait_for(self, seq: int, seconds: float) -> bool:
         """Wait until reads see a sequence number; tell whether they do."""
@@ -154,38 +184,74 @@ class Engine:
             if groups:
                 self._commit(groups)
             else:
-                self._follow(FOLD_AT_ONCE)
+                self._catch_up()
 
-    def _take(self) -> list[tuple[Sequence[MarketEvent], "Future[Appended]"]]:
-        groups: list[tuple[Sequence[MarketEvent], Future[Appended]]] = []
+    def _take(self) -> list[_Group]:
+        groups: list[_Group] = []
         with suppress(Empty):
-            groups.append(self._waiting.get(timeout=FOLLOW_SECONDS))
-            while sum(len(events) for events, _ in groups) < GROUP:
-                groups.append(self._waiting.get_nowait())
+            group = self._waiting.get(timeout=FOLLOW_SECONDS)
+            events = 0
+            while True:
+                # The caller may have given up, and nobody may set what is cancelled.
+                if group[1].set_running_or_notify_cancel():
+                    groups.append(group)
+                    events += len(group[0])
+                if events >= GROUP:
+                    break
+                group = self._waiting.get_nowait()
         return groups
 
-    def _commit(self, groups: list[tuple[Sequence[MarketEvent], "Future[Appended]"]]) -> None:
+    def _drain(self) -> list[_Group]:
+        groups = []
+        with suppress(Empty):
+            while True:
+                group = self._waiting.get_nowait()
+                if group[1].set_running_or_notify_cancel():
+                    groups.append(group)
+        return groups
+
+    def _commit(self, groups: list[_Group]) -> None:
         try:
             results = self.store.append_groups([events for events, _ in groups])
-            self._follow(FOLD_AT_ONCE)
         except Exception as error:
             # A full disk or a locked file: those who wait must hear of it, and the writer must live on.
             log.exception("the log could not be written")
             for _, done in groups:
                 done.set_exception(error)
             return
+        self._catch_up()
         for (_, done), result in zip(groups, results, strict=True):
             if isinstance(result, ConflictError):
                 done.set_exception(result)
+            elif self.failure and result.seq > self._state.seq:
+                done.set_exception(CocokError(f"the events are in the log but cannot be read: {self.failure}"))
             else:
                 done.set_result(result)
+
+    def _catch_up(self) -> None:
+        """Follow the log; what goes wrong is kept in ``failure`` until it goes right again, and the writer lives on."""
+        try:
+            self._follow(FOLD_AT_ONCE)
+        except Exception as error:
+            if str(error) != self.failure:
+                log.exception("the log cannot be followed beyond event %d", self._state.seq)
+            self.failure = str(error) or type(error).__name__
+        else:
+            self.failure = ""
 
     def _follow(self, at_once: int) -> None:
         for entries in self.store.read(after=self._state.seq, batch=at_once):
             with self._lock.write():
                 self._state.apply(entries)
+            self._eraser.note((seq, event) for seq, _, event in entries if isinstance(event, WorkerErased))
             with self._advanced:
                 self._advanced.notify_all()
+            if self._stop.is_set() and not self.caught_up:
+                return
+
+
+def _stopping() -> CocokError:
+    return CocokError("the server is stopping; send the events again")
 
 
 def served_event(ranked: Ranked, query: Query, context: FeedContext | None, policy: str) -> FeedServed:
@@ -200,7 +266,7 @@ def served_event(ranked: Ranked, query: Query, context: FeedContext | None, poli
                 task_id=item.task_id,
                 position=item.position,
                 score=float(np.float32(item.score)),
-                propensity=item.propensity,
+                propensity=max(item.propensity, LEAST_PROPENSITY),
             )
             for item in ranked.items
         ),

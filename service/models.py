@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from threading import Lock
 from typing import Protocol
@@ -62,11 +62,15 @@ class Models:
         with self._loading:
             try:
                 self._load_champion()
-            except CocokError as error:
-                reason = str(error)
+            except Exception as error:
+                # A store that is down or a bundle that is damaged must not end what serves, whatever it raises.
+                reason = str(error) if isinstance(error, CocokError) else f"{type(error).__name__} while loading"
                 if reason != self.current.refused:
                     log.warning("keeping model %s: %s", self.current.version, reason)
-                self.current = Serving(**{**vars(self.current), "refused": reason})
+                    self.current = replace(self.current, refused=reason)
+            else:
+                if self.current.refused:
+                    self.current = replace(self.current, refused="")
             return self.current
 
     def _load_champion(self) -> None:

@@ -1,6 +1,6 @@
 """What every event store promises; one suite of tests, `tests.service.store.contract`, holds them to it."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from hashlib import blake2b
 from typing import NamedTuple, Protocol
 
@@ -120,6 +120,17 @@ class Store(Protocol):
         Raises:
             ValueError: no event has that sequence number, or ``event`` has another id.
         """
+        ...
+
+    def rewrite_all(self, rows: Iterable[tuple[int, Event]]) -> None:
+        """Replace what is kept of several events, all or none, each as `rewrite` does.
+
+        What was there before is gone from every file of the store when this returns.
+        """
+        ...
+
+    def of_workers(self, worker_ids: Collection[str], until: int) -> Iterator[Stored]:
+        """Yield the events of some workers up to and including a sequence number, in order."""
         ...
 
     def close(self) -> None:

@@ -1,14 +1,15 @@
 """The embedded store: one SQLite file, written ahead and flushed to disk before a batch is acknowledged."""
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from sqlalchemy import Connection, create_engine, event, func, select, update
+import msgspec
+from sqlalchemy import Connection, create_engine, event, func, or_, select, update
 from sqlalchemy.exc import DatabaseError, IntegrityError
 
 from features.errors import CocokError
@@ -17,6 +18,7 @@ from service.store import schema
 from service.store.base import Appended, ConflictError, Packed, Stored, digest, pack
 
 BUSY_SECONDS = 30
+SEARCHED = 8  # workers that are searched for in the text; of more, every event is decoded
 _CHUNK = 5_000  # far below the number of parameters SQLite allows in one statement
 _INSERT = "INSERT INTO events (seq, event_id, type, known_at, digest, payload) VALUES (?, ?, ?, ?, ?, ?)"
 
@@ -97,17 +99,37 @@ class SqliteStore:
 
     def rewrite(self, seq: int, event: Event) -> None:
         """Replace what is kept of an event; see `service.store.base.Store.rewrite`."""
-        row = pack(event)
+        self.rewrite_all([(seq, event)])
+
+    def rewrite_all(self, rows: Iterable[tuple[int, Event]]) -> None:
+        """Replace what is kept of several events; see `service.store.base.Store.rewrite_all`."""
         columns = schema.events.c
         with self._transaction() as connection:
-            held = connection.scalar(select(columns.event_id).where(columns.seq == seq))
-            if held != row.event_id:
-                raise ValueError(f"sequence number {seq} does not hold the event that is to be rewritten")
-            # What is overwritten must not survive in the free pages of the file.
-            connection.exec_driver_sql("PRAGMA secure_delete = ON")
-            connection.execute(
-                update(schema.events).where(columns.seq == seq).values(type=row.type, payload=row.payload)
-            )
+            for seq, event in rows:
+                row = pack(event)
+                held = connection.scalar(select(columns.event_id).where(columns.seq == seq))
+                if held != row.event_id:
+                    raise ValueError(f"sequence number {seq} does not hold the event that is to be rewritten")
+                connection.execute(
+                    update(schema.events).where(columns.seq == seq).values(type=row.type, payload=row.payload)
+                )
+        with self._writing, self._connection() as connection:
+            # The write-ahead log holds the old pages until it is cut.
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def of_workers(self, worker_ids: Collection[str], until: int) -> Iterator[Stored]:
+        """Yield the events of some workers; see `service.store.base.Store.of_workers`."""
+        columns = schema.events.c
+        query = select(columns.seq, columns.known_at, columns.payload).where(columns.seq <= until).order_by(columns.seq)
+        if len(worker_ids) <= SEARCHED:
+            # Payloads are canonical, so a field of a known value is a known run of bytes.
+            marks = (b'"worker_id":' + msgspec.json.encode(worker_id) for worker_id in worker_ids)
+            query = query.where(or_(*(func.instr(columns.payload, mark) > 0 for mark in marks)))
+        with self._connection() as connection:
+            for seq, known_at, payload in connection.execute(query.execution_options(yield_per=_CHUNK)):
+                event = decode_event(payload)
+                if getattr(event, "worker_id", None) in worker_ids:
+                    yield Stored(seq, known_at, event)
 
     def close(self) -> None:
         """Release the connections."""
@@ -151,6 +173,8 @@ def _configure(connection: sqlite3.Connection, _record: Any) -> None:
     connection.execute("PRAGMA journal_mode = WAL")
     # In WAL mode anything less may lose acknowledged batches when the power fails.
     connection.execute("PRAGMA synchronous = FULL")
+    # What erasure overwrites must not survive in the free space of a page, whichever connection freed it.
+    connection.execute("PRAGMA secure_delete = ON")
     connection.execute("PRAGMA cache_size = -65536")  # 64 MB: the index of ids is hit at random
 
 

@@ -1,0 +1,106 @@
+"""The command `serve`: the HTTP API in this process."""
+
+import socket
+import sys
+from contextlib import suppress
+from ipaddress import ip_address
+from threading import Thread
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from features.errors import CocokError
+from service.settings import load_settings
+
+if TYPE_CHECKING:
+    from service.runtime import Runtime
+
+CLOCKS = Literal["wall", "log"]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command("serve")(serve)
+
+
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on; by default that of the settings.")] = None,
+    port: Annotated[
+        int | None, typer.Option(help="Port to listen on, 0 for any that is free.", min=0, max=65535)
+    ] = None,
+    clock: Annotated[
+        CLOCKS, typer.Option(help="log: now is the time of the log's last event, to replay history.")
+    ] = "wall",
+) -> None:
+    """Serve the API until Ctrl-C. Without an API key it listens on this machine alone.
+
+    Example: cocok serve --port 8080
+    """
+    # The libraries of the server take a second to load; other commands do not wait for them.
+    import uvicorn
+
+    from service.app import create_app
+    from service.security import KeyStore
+    from service.store import open_store
+    from service.telemetry import log_as_json
+
+    settings = load_settings()
+    host, port = host or settings.host, settings.port if port is None else port
+    # Opened once here, so that what is wrong with the database is one line and not a server that does not start.
+    open_store(settings.store_url).close()
+    keys = KeyStore(settings.store_url)
+    protected = keys.required()
+    keys.close()
+    listening = _listen(host, port, protected)
+    log_as_json()
+    app = create_app(settings, log_clock=clock == "log")
+    shown = f"[{host}]" if ":" in host else host
+    address = f"http://{shown}:{listening.getsockname()[1]}"
+    _say(f"Listening on {address}  (documentation: {address}/docs); Ctrl-C ends it.")
+    if not protected:
+        _say("No API key is configured: only this machine can connect, and everything is allowed to it.")
+    Thread(target=_announce, args=(app.state.runtime,), daemon=True).start()
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, server_header=False))
+    with suppress(KeyboardInterrupt):
+        server.run(sockets=[listening])
+    if not server.started:
+        raise CocokError("the server could not start; the lines above say why")
+    _say("Stopped; everything that was accepted is in the log.")
+
+
+def _listen(host: str, port: int, protected: bool) -> socket.socket:
+    try:
+        family, _, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    except OSError as error:
+        raise CocokError(f"--host {host} is no address of this machine: {error.strerror}") from error
+    if not protected and not ip_address(place[0]).is_loopback:
+        raise CocokError(
+            f"without an API key the server listens on 127.0.0.1 only, not on {host}:"
+            " run cocok keys create --name NAME --scope read --scope write first"
+        )
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind(place)
+    except OSError as error:
+        listening.close()
+        raise CocokError(f"cannot listen on {host} port {port}: {error.strerror}; choose another --port") from error
+    return listening
+
+
+def _announce(runtime: "Runtime") -> None:
+    runtime.settled.wait()
+    if runtime.ready.is_set():
+        model = runtime.models.current.version
+        _say(f"Ready: {runtime.engine.seq:,} events are known, {_named(model)} ranks.")
+    elif runtime.failure:
+        _say(f"Not ready, and will not be: {runtime.failure}")
+
+
+def _named(version: str) -> str:
+    return "the fallback (pay and skill; no model is promoted)" if version == "fallback" else f"model {version}"
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()

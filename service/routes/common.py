@@ -1,0 +1,206 @@
+"""What every call shares: who may call, what is read of a request, and which problems are documented."""
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Annotated, Any
+
+import msgspec
+from anyio import sleep
+from fastapi import Depends, Header, Path, Security
+from fastapi.routing import APIRoute
+from fastapi.security import HTTPBearer
+from starlette.requests import Request
+from starlette.responses import Response
+
+from features.events import Event, EventError, decode_event, instant, moneys
+from features.money import Money, Rates
+from service.engine import Engine
+from service.errors import Kind, Problem, invalid, of_event
+from service.runtime import Runtime
+from service.security import ApiKey, Scope
+from service.store import Appended
+
+MIN_SEQ_SECONDS = 2.0
+"""How long a read waits for the log to reach ``Cocok-Min-Seq``."""
+
+_POLL_SECONDS = 0.005
+
+JSON = "application/json"
+NDJSON = ("application/x-ndjson", "application/ndjson", "application/jsonl")
+
+_bearer = HTTPBearer(auto_error=False, scheme_name="key", description="A key made by `cocok keys create`.")
+
+
+def runtime(request: Request) -> Runtime:
+    """Return the parts of the server."""
+    found: Runtime = request.app.state.runtime
+    return found
+
+
+Server = Annotated[Runtime, Depends(runtime)]
+
+WorkerId = Annotated[str, Path(min_length=1, max_length=256)]
+TaskId = Annotated[str, Path(min_length=1, max_length=256)]
+
+
+def needs(scope: Scope) -> Any:
+    """Return the dependency that lets only keys with a scope through."""
+
+    async def allowed(request: Request, _: Annotated[Any, Security(_bearer)] = None) -> None:
+        key: ApiKey | None = request.scope["state"]["key"]
+        if key is not None and not key.allows(scope):
+            raise Problem(Kind.FORBIDDEN, f"The key {key.id} has not the scope {scope}.")
+
+    return Depends(allowed)
+
+
+async def _ready(server: Server) -> None:
+    reason = server.why_not_ready()
+    if reason:
+        raise Problem(Kind.NOT_READY, reason, headers={"Retry-After": "1"})
+
+
+async def _caught_up(
+    server: Server,
+    cocok_min_seq: Annotated[
+        int | None, Header(ge=0, le=2**62, description="Answer only with what includes this event of the log.")
+    ] = None,
+) -> None:
+    deadline = time.monotonic() + MIN_SEQ_SECONDS
+    # Polled, since a thread that waits is one that does not rank.
+    while cocok_min_seq is not None and server.engine.seq < cocok_min_seq:
+        if time.monotonic() > deadline:
+            raise Problem(
+                Kind.BEHIND,
+                f"The log is read up to {server.engine.seq}, {cocok_min_seq} is asked for.",
+                headers={"Retry-After": "1"},
+            )
+        await sleep(_POLL_SECONDS)
+
+
+READS = [needs(Scope.READ), Depends(_ready), Depends(_caught_up)]
+WRITES = [needs(Scope.WRITE), Depends(_ready)]
+
+
+class StrictRequest(Request):
+    """A request whose JSON is JSON: no NaN, no endless nesting."""
+
+    async def json(self) -> Any:
+        """Return the decoded body."""
+        return decode(await self.body())
+
+
+class StrictRoute(APIRoute):
+    """A call that takes JSON as JSON alone."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return what answers a request."""
+        handle = super().get_route_handler()
+
+        async def strict(request: Request) -> Response:
+            if self.body_field is not None:
+                require_media_type(request, [JSON])
+            return await handle(StrictRequest(request.scope, request.receive))
+
+        return strict
+
+
+def decode(body: bytes) -> Any:
+    """Decode a JSON document."""
+    try:
+        return msgspec.json.decode(body)
+    except RecursionError as error:
+        raise Problem(Kind.MALFORMED, "The JSON is nested too deeply.") from error
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise Problem(Kind.MALFORMED, f"The body is no JSON: {error}.") from error
+
+
+def require_media_type(request: Request, allowed: Sequence[str]) -> None:
+    """Refuse a body of another type than the allowed ones."""
+    given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if given not in allowed:
+        raise Problem(
+            Kind.UNSUPPORTED_MEDIA_TYPE,
+            f"The content type is {given[:60] or 'missing'}; send one of: {', '.join(allowed)}.",
+        )
+
+
+async def body_of_event(request: Request, server: Runtime, head: dict[str, Any], own_id: str) -> Event:
+    """Return the event that a body without ``event_id``, ``type`` and ``at`` makes.
+
+    Args:
+        request: whose body it is.
+        server: decides on currencies.
+        head: the fields that the body does not give.
+        own_id: the field of ``head`` that the body may repeat.
+    """
+    require_media_type(request, [JSON])
+    fields = decode(await request.body())
+    if not isinstance(fields, dict):
+        raise invalid("expected a JSON object", "")
+    for name in head.keys() & fields.keys():
+        if name != own_id:
+            raise invalid("the server sets this field; leave it out", f"/{name}")
+        if fields[name] != head[name]:
+            raise invalid("is not the id of the path; leave it out", f"/{name}")
+    try:
+        event = decode_event(msgspec.json.encode({**fields, **head}))
+    except EventError as error:
+        raise of_event(error) from error
+    for money, place in _priced(event):
+        require_rate(server.rates, money, place)
+    return event
+
+
+def _priced(event: Event) -> list[tuple[Money, str]]:
+    found = []
+    for money in moneys(event):
+        name = next(
+            (field for field in event.__struct_fields__ if getattr(event, field) is money), "context/min_reward"
+        )
+        found.append((money, f"/{name}/currency"))
+    return found
+
+
+def require_rates(rates: Rates, event: Event, prefix: str = "") -> None:
+    """Refuse an event with an amount in a currency that has no rate."""
+    for money, place in _priced(event):
+        require_rate(rates, money, prefix + place)
+
+
+def require_rate(rates: Rates, money: Money, pointer: str) -> None:
+    """Refuse an amount in a currency that has no rate."""
+    if money.currency not in rates:
+        raise invalid(
+            f"the currency {money.currency} has no rate on this server; /openapi.json lists those that have", pointer
+        )
+
+
+async def append(server: Runtime, events: Sequence[Event]) -> Appended:
+    """Append events; return when they are durable and reads see them. No thread waits meanwhile."""
+    return await asyncio.wrap_future(server.engine.submit(events))
+
+
+def written_at(engine: Engine) -> str:
+    """Return the instant of an event that the server itself makes."""
+    return instant(engine.now()).isoformat()
+
+
+def respond(value: object, status: int = 200) -> Response:
+    """Return a JSON response."""
+    return Response(msgspec.json.encode(value), status, media_type=JSON)
+
+
+def problems(*kinds: Kind) -> dict[int | str, dict[str, Any]]:
+    """Return what OpenAPI says of the problems of a call, beside those that every call has."""
+    common = (Kind.UNAUTHENTICATED, Kind.FORBIDDEN, Kind.VALIDATION, Kind.INTERNAL, Kind.NOT_READY)
+    titles: dict[int | str, list[str]] = {}
+    for kind in dict.fromkeys((*common, *kinds)):
+        titles.setdefault(kind.status, []).append(f"{kind.title} (`{kind.type}`).")
+    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {status: {"description": " ".join(lines), "content": content} for status, lines in titles.items()}
+
+
+BODY = (Kind.MALFORMED, Kind.TOO_LARGE, Kind.UNSUPPORTED_MEDIA_TYPE)
+"""Problems of calls with a body."""

@@ -1,0 +1,68 @@
+"""Events: what happened in the marketplace."""
+
+from datetime import timedelta
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from features.events import EventError, decode_events, micros
+from service.errors import Kind, invalid, of_event
+from service.routes.common import (
+    BODY,
+    JSON,
+    NDJSON,
+    WRITES,
+    Server,
+    StrictRoute,
+    append,
+    problems,
+    require_media_type,
+    require_rates,
+    respond,
+)
+from service.schemas import AppendedOut
+
+MOST_EVENTS = 1_000
+AHEAD = timedelta(minutes=5)
+"""How far an event may be ahead of the server's clock."""
+
+router = APIRouter(route_class=StrictRoute, dependencies=WRITES, tags=["events"])
+
+_EVENT = {"$ref": "#/components/schemas/Event"}
+_BODY = {
+    "required": True,
+    "content": {
+        JSON: {"schema": {"type": "array", "items": _EVENT, "minItems": 1, "maxItems": MOST_EVENTS}},
+        NDJSON[0]: {"schema": {"type": "string", "description": "One event a line."}},
+    },
+}
+
+
+@router.post(
+    "/v1/events",
+    response_model=AppendedOut,
+    responses=problems(*BODY, Kind.CONFLICT, Kind.STORE_UNAVAILABLE),
+    openapi_extra={"requestBody": _BODY},
+)
+async def post_events(server: Server, request: Request) -> Response:
+    """Append 1 to 1000 events, all or nothing; answered when they are durable and reads on this server see them.
+
+    A JSON array, or one event a line (NDJSON). An event that is there already with the same content is a duplicate.
+    """
+    require_media_type(request, [JSON, *NDJSON])
+    body = await request.body()
+    try:
+        events = await server.rank(lambda: decode_events(body))
+    except EventError as error:
+        raise of_event(error) from error
+    if not 1 <= len(events) <= MOST_EVENTS:
+        raise invalid(f"{len(events):,} events; send 1 to {MOST_EVENTS:,} at once", "")
+    latest = None if server.log_clock else server.engine.now() + AHEAD // timedelta(microseconds=1)
+    for place, event in enumerate(events):
+        if latest is not None and micros(event.at) > latest:
+            raise invalid("is more than 5 minutes ahead of the server's clock; correct the sender's", f"/{place}/at")
+        require_rates(server.rates, event, f"/{place}")
+    appended = await append(server, events)
+    server.metrics.events.inc(appended.accepted)
+    return respond(appended._asdict())

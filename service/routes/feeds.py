@@ -1,0 +1,176 @@
+"""Lists for workers: feeds, batches of them, and rankings of the caller's own candidates."""
+
+import secrets
+from collections.abc import Sequence
+from functools import partial
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Body
+from starlette.responses import Response
+
+from features.events import FeedContext
+from matching.eligibility import Wishes
+from matching.pipeline import Item, Query
+from service.cursor import MOST_LISTED, decode_cursor, encode_cursor
+from service.engine import Ranked, served_event
+from service.errors import Kind, invalid
+from service.routes.common import BODY, READS, Server, StrictRoute, append, problems, require_rate, respond
+from service.runtime import Runtime
+from service.schemas import Asked, FeedOut, FeedRequest, RankingOut, RankingRequest
+
+RANKED, EXPLORED = "ranked", "explored"
+"""Policies of the lists that are logged: the best first, or a drawn order."""
+
+router = APIRouter(route_class=StrictRoute, dependencies=READS, tags=["lists"])
+
+Answered = tuple[Ranked, Query]
+
+
+@router.post("/v1/feeds", response_model=FeedOut, responses=problems(*BODY, Kind.BEHIND, Kind.STORE_UNAVAILABLE))
+async def feed(server: Server, request: FeedRequest) -> Response:
+    """Rank the open tasks that a worker may take.
+
+    Filtered before paging: `limit` items come back whenever so many can be served. The list is durably logged before
+    the answer, unless `record` is false or nothing is in it.
+    """
+    make = partial(_query, server, request, listed=_listed(request.cursor, "/cursor"), explore=request.explore)
+    _check_money(server, request, "")
+    answered = await server.rank(lambda: server.engine.feed(partial(make, limit=request.limit)))
+    await _record(server, [(request, "feed", answered)])
+    return respond(_feed_out(request, answered))
+
+
+@router.post(
+    "/v1/feeds/batch",
+    response_model=list[FeedOut],
+    responses=problems(*BODY, Kind.BEHIND, Kind.STORE_UNAVAILABLE),
+)
+async def batch(server: Server, requests: Annotated[list[FeedRequest], Body(min_length=1, max_length=200)]) -> Response:
+    """Rank for several workers at once, as for digests: an array of feed requests, answered in their order."""
+    makes = []
+    for place, request in enumerate(requests):
+        _check_money(server, request, f"/{place}")
+        listed = _listed(request.cursor, f"/{place}/cursor")
+        makes.append(partial(_query, server, request, listed=listed, explore=request.explore, limit=request.limit))
+    answers = await server.rank(lambda: [server.engine.feed(make) for make in makes])
+    await _record(server, [(request, "batch", answered) for request, answered in zip(requests, answers, strict=True)])
+    return respond([_feed_out(request, answered) for request, answered in zip(requests, answers, strict=True)])
+
+
+@router.post("/v1/rankings", response_model=RankingOut, responses=problems(*BODY, Kind.BEHIND, Kind.STORE_UNAVAILABLE))
+async def ranking(server: Server, request: RankingRequest) -> Response:
+    """Rank the caller's own candidates: all that the worker may take, in order, and the others with their reasons."""
+    _check_money(server, request, "")
+    seen: set[str] = set()
+    for place, task_id in enumerate(request.candidates):
+        if task_id in seen:
+            raise invalid("is a candidate already", f"/candidates/{place}")
+        seen.add(task_id)
+    make = partial(_query, server, request, limit=len(request.candidates))
+    ranked, query = await server.rank(lambda: server.engine.ranking(make, request.candidates))
+    await _record(server, [(request, "ranking", (ranked, query))])
+    assert isinstance(ranked.removed, list)  # noqa: S101  # of a ranking
+    removed = [{"task_id": task_id, "reasons": reasons} for task_id, reasons in ranked.removed]
+    return respond({**_head(ranked, query), "items": _items(ranked.items), "removed": removed})
+
+
+def _check_money(server: Runtime, request: Asked, prefix: str) -> None:
+    if request.min_reward is not None:
+        require_rate(server.rates, request.min_reward, f"{prefix}/min_reward/currency")
+
+
+def _listed(cursor: str | None, pointer: str) -> frozenset[int]:
+    try:
+        return frozenset() if cursor is None else decode_cursor(cursor)
+    except ValueError as error:
+        raise invalid(str(error), pointer) from error
+
+
+def _query(
+    server: Runtime,
+    request: Asked,
+    now: int,
+    *,
+    limit: int,
+    listed: frozenset[int] = frozenset(),
+    explore: bool = False,
+) -> Query:
+    nan = float("nan")
+    return Query(
+        worker_id=request.worker_id,
+        now=now,
+        limit=limit,
+        wishes=Wishes(
+            device=request.device,
+            min_reward=nan if request.min_reward is None else server.rates.convert(request.min_reward),
+            categories=frozenset(request.categories or ()),
+            excluded=frozenset(request.exclude_task_ids or ()),
+        ),
+        session_minutes=nan if request.session_minutes is None else request.session_minutes,
+        listed=listed,
+        locale=request.locale,
+        explain=request.explain,
+        explore=secrets.randbits(63) if explore else None,
+    )
+
+
+async def _record(server: Runtime, lists: Sequence[tuple[Asked, str, Answered]]) -> None:
+    events = []
+    for request, surface, (ranked, query) in lists:
+        server.metrics.items.labels(ranked.model_version).inc(len(ranked.items))
+        if request.record and ranked.items:
+            policy = RANKED if query.explore is None else EXPLORED
+            events.append(served_event(ranked, query, _context(request, surface), policy))
+    if events:
+        await append(server, events)
+
+
+def _context(request: Asked, surface: str) -> FeedContext:
+    return FeedContext(
+        session_minutes=request.session_minutes,
+        device=request.device,
+        min_reward=request.min_reward,
+        categories=tuple(request.categories) if request.categories else None,
+        exclude_task_ids=tuple(request.exclude_task_ids) if request.exclude_task_ids else None,
+        surface=surface,
+    )
+
+
+def _feed_out(request: FeedRequest, answered: Answered) -> dict[str, Any]:
+    ranked, query = answered
+    # `more` compares with what earlier pages listed, of which some may have closed since: a full page tells nothing.
+    more = ranked.more or (query.listed and len(ranked.items) == request.limit)
+    return {
+        **_head(ranked, query),
+        "items": _items(ranked.items),
+        "removed": ranked.removed,
+        "near_misses": [],
+        "cursor": encode_cursor(ranked.listed) if more and len(ranked.listed) < MOST_LISTED else None,
+    }
+
+
+def _head(ranked: Ranked, query: Query) -> dict[str, Any]:
+    return {
+        "feed_id": ranked.feed_id,
+        "worker_id": query.worker_id,
+        "model_version": ranked.model_version,
+        "log_seq": ranked.log_seq,
+    }
+
+
+def _items(items: Sequence[Item]) -> list[dict[str, Any]]:
+    return [
+        {
+            "task_id": item.task_id,
+            "position": item.position,
+            "score": item.score,
+            "p_accept": item.p_accept,
+            "p_approve": item.p_approve,
+            "expected_minutes": item.expected_minutes,
+            "expected_hourly": None if item.expected_hourly is None else msgspec.to_builtins(item.expected_hourly),
+            "reasons": [{"code": reason.code, "text": reason.text} for reason in item.reasons],
+            "propensity": item.propensity,
+        }
+        for item in items
+    ]

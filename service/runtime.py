@@ -1,0 +1,120 @@
+"""What a running server consists of, from the log it opens to the last write before it ends."""
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from threading import Event
+from typing import TypeVar
+
+import anyio
+from anyio import CapacityLimiter, to_thread
+from starlette.responses import Response
+
+from features.errors import CocokError
+from features.money import Rates
+from service.engine import Engine
+from service.models import Models, ModelSource
+from service.security import KeyStore
+from service.settings import Settings
+from service.store import open_store
+from service.telemetry import Metrics
+from service.warm_up import warm_up
+
+log = logging.getLogger(__name__)
+
+Answer = TypeVar("Answer")
+
+
+class Runtime:
+    """The parts of a server, and whether they are ready.
+
+    Attributes:
+        settings: in force.
+        rates: rates of exchange.
+        log_clock: now is the log's clock.
+        metrics: for Prometheus.
+        engine, models, keys: in place while the server runs.
+        ready: set once the log has been folded and something ranks.
+        settled: set once it is ready, or known that it will not be.
+        failure: why the server will not become ready; empty if nothing is wrong.
+    """
+
+    engine: Engine
+    models: Models
+    keys: KeyStore
+
+    def __init__(self, settings: Settings, *, log_clock: bool = False) -> None:
+        self.settings = settings
+        self.rates: Rates = settings.exchange
+        self.log_clock = log_clock
+        self.metrics = Metrics()
+        self.ready = Event()
+        self.settled = Event()
+        self.failure = ""
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Open everything, catch up in the background, and write what is waiting before closing it all again."""
+        store = await to_thread.run_sync(open_store, self.settings.store_url)
+        self.keys = KeyStore(self.settings.store_url)
+        self.models = Models(_source(self.settings), self.rates)
+        self.engine = Engine(store, self.rates, self.models, log_clock=self.log_clock)
+        self._ranking = CapacityLimiter(self.settings.ranking_threads)
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._start)
+                yield
+                self.ready.clear()
+                # Stopped before the tasks are cancelled: a fold that is under way hears of it and ends.
+                await to_thread.run_sync(self.engine.stop)
+                tasks.cancel_scope.cancel()
+        finally:
+            self.keys.close()
+            store.close()
+
+    async def rank(self, work: Callable[[], Answer]) -> Answer:
+        """Run what takes milliseconds of computing off the event loop, so many at a time as the settings allow."""
+        return await to_thread.run_sync(work, limiter=self._ranking)
+
+    def why_not_ready(self) -> str:
+        """Return what a server that is not ready waits for; empty if it is ready."""
+        if self.failure or self.engine.failure:
+            return "The log or the model cannot be read; the server's log says why."
+        return "" if self.ready.is_set() else "The log is being read."
+
+    def measured(self) -> Response:
+        """Return the metrics as they are now."""
+        metrics, serving = self.metrics, self.models.current
+        metrics.ready.set(not self.why_not_ready())
+        metrics.model.clear()
+        metrics.model.labels(serving.version).set(1)
+        seq, clock, open_tasks = self.engine.read(lambda state: (state.seq, state.clock or 0, len(state.open_tasks)))
+        metrics.seq.set(seq)
+        metrics.clock.set(clock / 1e6)
+        metrics.open_tasks.set(open_tasks)
+        return metrics.render()
+
+    async def _start(self) -> None:
+        try:
+            await to_thread.run_sync(self.models.refresh, abandon_on_cancel=True)
+            await to_thread.run_sync(warm_up, self.rates, self.models.current.ranker, abandon_on_cancel=True)
+            await to_thread.run_sync(self.engine.start)
+        except Exception as error:
+            self.failure = str(error) if isinstance(error, CocokError) else type(error).__name__
+            log.exception("the server cannot start: %s", self.failure)
+            self.settled.set()
+            return
+        if self.engine.caught_up:
+            self.ready.set()
+            self.settled.set()
+            log.info("ready", extra={"events": self.engine.seq, "model": self.models.current.version})
+        while True:
+            await anyio.sleep(self.settings.model_poll_seconds)
+            await to_thread.run_sync(self.models.refresh, abandon_on_cancel=True)
+
+
+def _source(settings: Settings) -> ModelSource:
+    # Imported here: the registry belongs to training, which a server otherwise does without.
+    from training.registry import Registry
+
+    return Registry.at(settings.home, settings.mlflow_tracking_uri or None)

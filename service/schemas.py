@@ -1,0 +1,162 @@
+"""The shapes on the wire: what the API takes and gives, apart from the domain."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+import msgspec
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, StringConstraints, WithJsonSchema
+
+from features.money import Money
+
+Id = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+
+
+def _money(raw: object) -> Money:
+    try:
+        return msgspec.convert(raw, Money)
+    except msgspec.ValidationError as error:
+        raise ValueError(str(error).replace("$.", "")) from error
+
+
+MoneyField = Annotated[
+    Money, PlainValidator(_money), WithJsonSchema({"$ref": "#/components/schemas/Money"}, mode="validation")
+]
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+
+class Asked(_Request):
+    """What a feed and a ranking have in common: a worker, and what the worker wants this time."""
+
+    worker_id: Id = Field(description="A worker that nothing is known of is ranked as a newcomer.")
+    session_minutes: float | None = Field(
+        None, gt=0, le=10_000_000, description="Minutes the worker has now; by default those of the profile."
+    )
+    device: Name | None = Field(None, description="The device in hand; by default any of the profile.")
+    min_reward: MoneyField | None = Field(None, description="Least reward; by default that of the profile.")
+    categories: list[Name] | None = Field(None, max_length=1_000, description="Only tasks of these categories.")
+    exclude_task_ids: list[Id] | None = Field(None, max_length=10_000, description="Not these tasks.")
+    explain: bool = Field(True, description="Whether the items carry reasons.")
+    locale: Literal["en", "id"] = Field("en", description="Language of the reasons.")
+    record: bool = Field(
+        True, description="Whether the list is logged as `feed_served`; false for lists that no worker will see."
+    )
+
+
+class FeedRequest(Asked):
+    """A worker's request for the next page of a feed."""
+
+    limit: int = Field(20, ge=1, le=200, description="Items on this page.")
+    cursor: str | None = Field(
+        None, max_length=60_000, description="`cursor` of the page before; absent for the first page."
+    )
+    explore: bool = Field(
+        False, description="Draw the order of the first 20 positions, with propensities, instead of taking the best."
+    )
+
+
+class RankingRequest(Asked):
+    """A caller's own candidates, to be ranked for a worker."""
+
+    candidates: list[Id] = Field(
+        min_length=1, max_length=1_000, description="Tasks to rank.", json_schema_extra={"uniqueItems": True}
+    )
+
+
+class MoneyOut(BaseModel):
+    """An amount in a currency."""
+
+    amount: str = Field(description="Decimal.")
+    currency: str = Field(description="ISO 4217.")
+
+
+class ReasonOut(BaseModel):
+    """Why a task is in the list."""
+
+    code: str
+    text: str
+
+
+class ItemOut(BaseModel):
+    """A task in a list; null where nothing is known."""
+
+    task_id: str
+    position: int = Field(description="From 1; goes on over the pages of a feed.")
+    score: float = Field(description="Higher is better, within this list.")
+    p_accept: float | None = Field(description="P(accepted within the model's maturity | listed).")
+    p_approve: float | None = Field(description="P(approved | submitted).")
+    expected_minutes: float | None
+    expected_hourly: MoneyOut | None = Field(description="Pay per hour for this worker; null without a reward.")
+    reasons: list[ReasonOut]
+    propensity: float = Field(description="P(the task stands here | those before it); 1 without exploration.")
+
+
+class FeedOut(BaseModel):
+    """A page of a feed."""
+
+    feed_id: str = Field(description="Name it in the events that the list leads to.")
+    worker_id: str
+    model_version: str = Field(description="`fallback` without a model.")
+    log_seq: int = Field(description="Sequence number of the last event that the list knows.")
+    items: list[ItemOut]
+    removed: dict[str, int] = Field(description="Reason -> open tasks it kept out; a task may count for several.")
+    near_misses: list[Any] = Field(description="Reserved; empty.")
+    cursor: str | None = Field(description="For the next page; null when there is none.")
+
+
+class RemovedOut(BaseModel):
+    """A candidate that may not be offered."""
+
+    task_id: str
+    reasons: list[str]
+
+
+class RankingOut(BaseModel):
+    """The caller's candidates: all that may be offered in order, and the others with their reasons."""
+
+    feed_id: str
+    worker_id: str
+    model_version: str
+    log_seq: int
+    items: list[ItemOut]
+    removed: list[RemovedOut]
+
+
+class AppendedOut(BaseModel):
+    """What became of events."""
+
+    accepted: int = Field(description="Events that are new.")
+    duplicates: int = Field(description="Events that were there already with the same content.")
+    seq: int = Field(description="Send it as Cocok-Min-Seq to read what includes them.")
+
+
+class ModelOut(BaseModel):
+    """A model in service."""
+
+    version: str
+    since: datetime
+    metrics: dict[str, dict[str, float | None]] = Field(description="Of its training: name -> value, low, high.")
+
+
+class ModelsOut(BaseModel):
+    """What serves now."""
+
+    champion: ModelOut
+    shadow: ModelOut | None = Field(description="A model that is scored beside the champion; null without one.")
+    refused: str | None = Field(description="Why a newer champion does not serve; null if there is none.")
+
+
+class HealthOut(BaseModel):
+    """Whether the server is alive, or ready."""
+
+    status: Literal["ok"]
+
+
+class ReadyOut(HealthOut):
+    """A server that is ready."""
+
+    log_seq: int
+    model_version: str

@@ -1,0 +1,57 @@
+"""Compiling before the first request: kernels are compiled on first use, which takes seconds on a fresh machine."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from features.events import Event, decode_event, instant
+from features.money import Rates
+from features.state import MarketState
+from matching.fallback import FallbackRanker
+from matching.pipeline import Matcher, Query
+from matching.scoring import Ranker
+
+_NOW = 1_767_225_600_000_000  # any instant will do
+_DEEDS = (
+    *("task_viewed", "task_saved", "task_hidden", "assignment_accepted", "assignment_submitted"),
+    *("assignment_approved", "assignment_rejected", "assignment_returned", "assignment_abandoned"),
+)
+
+
+def warm_up(rates: Rates, ranker: Ranker) -> None:
+    """Fold and rank a market of a few tasks, so that nothing is left to compile or to load when a request comes.
+
+    Args:
+        rates: rates of exchange.
+        ranker: what will rank, tried as well as the fallback.
+    """
+    state = MarketState(rates)
+    state.apply([(seq, _NOW, event) for seq, event in enumerate(_events(), 1)])
+    matcher = Matcher(shortlist=2)
+    query = Query("w", _NOW, explore=1, listed=frozenset({1}))
+    for each in (FallbackRanker(), ranker):
+        matcher.feed(state, each, query)
+        matcher.ranking(state, each, query, ["t2", "t3"])
+
+
+def _events() -> Iterator[Event]:
+    facts = {"requester_id": "r", "title": "A few words", "slots": 9, "expires_at": _written(_NOW + 3_600_000_000)}
+    yield _event("worker_updated", worker_id="w", skills=["words"], languages=["en"])
+    for number in range(6):
+        yield _event("task_posted", task_id=f"t{number}", **facts)
+    yield _event("task_updated", task_id="t1", slots=3)
+    yield _event("task_closed", task_id="t5")
+    yield _event("feed_served", feed_id="f", worker_id="w", items=[{"task_id": "t1", "position": 1}])
+    for deed in _DEEDS:
+        yield _event(deed, worker_id="w", task_id="t0")
+    for rated in ("requester_rated", "worker_rated"):
+        yield _event(rated, worker_id="w", requester_id="r", rating=5)
+
+
+def _event(kind: str, **fields: Any) -> Event:
+    return decode_event(msgspec.json.encode({"event_id": "e", "type": kind, "at": _written(_NOW), **fields}))
+
+
+def _written(moment: int) -> str:
+    return instant(moment).isoformat()
