@@ -133,6 +133,55 @@ class AppendedOut(BaseModel):
     seq: int = Field(description="Send it as Cocok-Min-Seq to read what includes them.")
 
 
+class HistoryOut(BaseModel):
+    """What a worker did, in whole counts; null where nothing is known."""
+
+    first_seen: datetime | None
+    last_accepted: datetime | None
+    accepted: int
+    submitted: int
+    approved: int
+    rejected: int
+    given_up: int = Field(description="Returned or abandoned.")
+    approval_rate: float | None = Field(description="100 x approved / (approved + rejected).")
+    ratings: int
+    rating: float | None = Field(description="Mean of the ratings by requesters, 1 to 5.")
+
+
+class WorkerOut(BaseModel):
+    """What is known of a worker."""
+
+    worker_id: str
+    log_seq: int
+    profile: Annotated[dict[str, Any], WithJsonSchema({"$ref": "#/components/schemas/Profile"})] | None
+    history: HistoryOut
+
+
+class CountsOut(BaseModel):
+    """What workers did with a task."""
+
+    served: int = Field(description="Lists that it stood in.")
+    viewed: int
+    accepted: int
+    submitted: int
+    approved: int
+    rejected: int
+    given_up: int = Field(description="Returned or abandoned.")
+    occupied: int = Field(description="Slots in use.")
+    slots_left: int | None = Field(description="Null without a limit.")
+
+
+class TaskOut(BaseModel):
+    """What is known of a task."""
+
+    task_id: str
+    log_seq: int
+    status: Literal["open", "full", "expired", "closed", "not_posted"]
+    posted_at: datetime | None
+    posting: Annotated[dict[str, Any], WithJsonSchema({"$ref": "#/components/schemas/Posting"})] | None
+    counts: CountsOut
+
+
 class ModelOut(BaseModel):
     """A model in service."""
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+import uuid
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Annotated, Any
 
@@ -182,9 +183,9 @@ async def append(server: Runtime, events: Sequence[Event]) -> Appended:
     return await asyncio.wrap_future(server.engine.submit(events))
 
 
-def written_at(engine: Engine) -> str:
-    """Return the instant of an event that the server itself makes."""
-    return instant(engine.now()).isoformat()
+def head_of(engine: Engine, kind: str) -> dict[str, str]:
+    """Return the fields of an event that the server itself makes of a request."""
+    return {"event_id": uuid.uuid4().hex, "type": kind, "at": instant(engine.now()).isoformat()}
 
 
 def respond(value: object, status: int = 200) -> Response:
