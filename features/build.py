@@ -20,7 +20,7 @@ from features.estimates import (
     smoothed,
     usual_log_minutes,
 )
-from features.fold import hour_bin
+from features.fold import half_of, hour_bin
 from features.jit import kernel
 from features.layout import HOUR_BINS, LANGUAGES, NEVER, UNLIMITED, Arrays, Record
 from features.pairs import find, pair_key
@@ -69,8 +69,7 @@ SLOTS_LEFT, FILL_SHARE = COLUMN["slots_left"], COLUMN["fill_share"]
 TASK_ACCEPTS, TASK_UPTAKE, VIEWS_PER_ACCEPT = COLUMN["task_accepts"], COLUMN["task_uptake"], COLUMN["views_per_accept"]
 TASK_SERVED_FAST, TAKE_RATE, TASK_GIVE_UP = COLUMN["task_served_fast"], COLUMN["take_rate"], COLUMN["task_give_up"]
 OPEN_TASKS, MARKET_APPROVAL = COLUMN["open_tasks"], COLUMN["market_approval"]
-PAY_PULL, WORKER_PAY_PULL, REWARD_Z = COLUMN["pay_pull"], COLUMN["worker_pay_pull"], COLUMN["reward_z"]
-REWARD_PULL, REWARD_PULL_WORKER = COLUMN["reward_pull"], COLUMN["reward_pull_worker"]
+REWARD_Z, REWARD_PULL, REWARD_PULL_WORKER = COLUMN["reward_z"], COLUMN["reward_pull"], COLUMN["reward_pull_worker"]
 REQUESTER_APPROVAL, REQUESTER_HOURS = COLUMN["requester_approval"], COLUMN["requester_hours"]
 REQUESTER_RATING, REQUESTER_GIVE_UP = COLUMN["requester_rating"], COLUMN["requester_give_up"]
 REQUESTER_POSTED = COLUMN["requester_posted"]
@@ -96,8 +95,19 @@ class View(NamedTuple):
     chances_slow: float
     chances_fast: float
     chances_newcomer: float
-    market_pull: float
-    worker_pull: float
+    market_pull: tuple[float, float]
+    worker_pull: tuple[float, float]
+
+
+@kernel
+def _pull(market: Record, half: int, slow: float, fast: float) -> float:
+    usual = market.pull_slow[half] * slow / (market.compared_slow[half] * slow + PULL_PRIOR)
+    return (market.pull_fast[half] * fast + PULL_PRIOR * usual) / (market.compared_fast[half] * fast + PULL_PRIOR)
+
+
+@kernel
+def _own_pull(worker: Record, half: int, left: float, usual: float) -> float:
+    return (worker.pull_slow[half] * left + SHARE_PRIOR * usual) / (worker.compared_slow[half] * left + SHARE_PRIOR)
 
 
 @kernel
@@ -105,8 +115,7 @@ def _view(s: Arrays, worker: int, now: int) -> View:
     record, market = s.workers[worker], s.market[0]
     slow, fast = decay(market.at, now, SLOW), decay(market.at, now, FAST)
     approval = market_approval(s)
-    slow_pull = market.pull_slow * slow / (market.compared_slow * slow + PULL_PRIOR)
-    pull = (market.pull_fast * fast + PULL_PRIOR * slow_pull) / (market.compared_fast * fast + PULL_PRIOR)
+    pulls = _pull(market, 0, slow, fast), _pull(market, 1, slow, fast)
     left = decay(record.at, now, SLOW)
     return View(
         worker,
@@ -121,8 +130,8 @@ def _view(s: Arrays, worker: int, now: int) -> View:
         market.chances_slow * slow,
         market.chances_fast * fast,
         market.chances_newcomer * slow,
-        pull,
-        (record.pull_slow * left + SHARE_PRIOR * pull) / (record.compared_slow * left + SHARE_PRIOR),
+        pulls,
+        (_own_pull(record, 0, left, pulls[0]), _own_pull(record, 1, left, pulls[1])),
     )
 
 
@@ -359,8 +368,6 @@ def _worker_columns(s: Arrays, view: View, index: int, out: NDArray[np.float64])
         )
     if worker.first_seen != NEVER:
         out[WORKER_AGE_DAYS] = math.log1p(max(0, view.now - worker.first_seen) / DAY)
-    out[PAY_PULL] = view.market_pull
-    out[WORKER_PAY_PULL] = view.worker_pull
     out[OPEN_TASKS] = math.log1p(s.market[0].n_open)
     out[TASK_TAKEN] = 0.0
     out[TASK_SERVED_BEFORE] = 0.0
@@ -449,8 +456,9 @@ def build(
             upto = np.searchsorted(ordered[c, : counts[c]], value, side="right")
             row[RANKS[c]] = 0.5 * (below + upto) / counts[c]
         # Where pay has not drawn anyone lately it says nothing; a negative pull must not turn it round.
-        row[REWARD_PULL] = max(0.0, view.market_pull) * row[REWARD_Z]
-        row[REWARD_PULL_WORKER] = max(0.0, view.worker_pull) * row[REWARD_Z]
+        other = 1 - half_of(s.tasks[tasks[i]])
+        row[REWARD_PULL] = max(0.0, view.market_pull[other]) * row[REWARD_Z]
+        row[REWARD_PULL_WORKER] = max(0.0, view.worker_pull[other]) * row[REWARD_Z]
         for column in range(row.size):
             out[i, column] = row[column]
 

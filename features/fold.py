@@ -26,7 +26,7 @@ from features.batch import (
 )
 from features.estimates import FAST, HOUR, SECOND, SLOW, decay, decay_seconds, expected, seconds, usual_log_minutes
 from features.jit import kernel
-from features.layout import FOREVER, HOUR_BINS, NEVER, TOKENS, Arrays, Record
+from features.layout import FOREVER, HALVES, HOUR_BINS, NEVER, TOKENS, Arrays, Record
 from features.open_tasks import is_full, is_open, next_expired, settle, watch_expiry
 from features.pairs import claim, pair_key
 
@@ -159,10 +159,11 @@ def _touch_market(market: Record) -> None:
     market.taken_slow *= slow
     market.taken_fast *= fast
     market.taken_newcomer *= slow
-    market.compared_slow *= slow
-    market.compared_fast *= fast
-    market.pull_slow *= slow
-    market.pull_fast *= fast
+    for half in range(HALVES):
+        market.compared_slow[half] *= slow
+        market.compared_fast[half] *= fast
+        market.pull_slow[half] *= slow
+        market.pull_fast[half] *= fast
     market.at = market.clock
 
 
@@ -201,8 +202,9 @@ def _touch_worker(worker: Record, now: int) -> None:
     worker.reward_slow *= slow
     worker.timed_slow *= slow
     worker.hourly_slow *= slow
-    worker.compared_slow *= slow
-    worker.pull_slow *= slow
+    for half in range(HALVES):
+        worker.compared_slow[half] *= slow
+        worker.pull_slow[half] *= slow
     for k in range(HOUR_BINS):
         worker.hours_slow[k] *= slow
     worker.at = now
@@ -347,12 +349,13 @@ def _accept(s: Arrays, index: int, task_index: int) -> None:
         worker.reward_slow += task.log_reward
         pull = _reward_score(s, task)
         if not math.isnan(pull):
-            worker.compared_slow += 1.0
-            worker.pull_slow += pull
-            market.compared_slow += 1.0
-            market.compared_fast += 1.0
-            market.pull_slow += pull
-            market.pull_fast += pull
+            half = half_of(task)
+            worker.compared_slow[half] += 1.0
+            worker.pull_slow[half] += pull
+            market.compared_slow[half] += 1.0
+            market.compared_fast[half] += 1.0
+            market.pull_slow[half] += pull
+            market.pull_fast[half] += pull
         hourly = task.log_reward - usual_log_minutes(s, task)
         if not math.isnan(hourly):
             worker.timed_slow += 1.0
@@ -374,12 +377,23 @@ def _accept(s: Arrays, index: int, task_index: int) -> None:
 
 
 @kernel
+def half_of(task: Record) -> int:
+    """Return the half of the market that a task belongs to, by the hash of its id."""
+    return int(task.facts.order & HALVES - 1)
+
+
+@kernel
 def _reward_score(s: Arrays, task: Record) -> float:
-    """Return the standard score of a task's log reward among the reference tasks, NaN where rewards do not differ."""
+    """Return the standard score of a task's log reward among the reference tasks of its half.
+
+    NaN where there are fewer than two, or their rewards do not differ.
+    """
+    half = half_of(task)
     total, squares, count = 0.0, 0.0, 0
     for k in range(s.market[0].n_reference):
-        value = float(s.tasks[s.reference[k]].log_reward)
-        if not math.isnan(value):
+        other = s.tasks[s.reference[k]]
+        value = float(other.log_reward)
+        if half_of(other) == half and not math.isnan(value):
             total += value
             squares += value * value
             count += 1

@@ -22,6 +22,10 @@ LANGUAGES = 4
 HOUR_BINS = 8
 """Bins of three hours in which the daily rhythm of a worker is counted."""
 
+HALVES = 2
+"""Parts into which tasks fall by the hash of their id. How far pay draws workers is measured in each by itself and
+applied to the other, so that a task's own reward never enters what its reward is multiplied with."""
+
 REFERENCE = 256
 """Open tasks that list-relative features refer to at the most."""
 
@@ -118,16 +122,16 @@ WORKER = np.dtype(
         ("reward_slow", "f8"),
         ("timed_slow", "f8"),
         ("hourly_slow", "f8"),
-        ("compared_slow", "f4"),
-        ("pull_slow", "f4"),
+        ("compared_slow", "f4", (HALVES,)),
+        ("pull_slow", "f4", (HALVES,)),
         ("hours_slow", "f4", (HOUR_BINS,)),
     ],
     align=True,
 )
 """A worker. ``profile`` numbers the declared profile in force: a declared skill of another number no longer counts.
 Of what was taken, ``reward_slow / paid_slow`` is the mean log reward, ``hourly_slow / timed_slow`` the mean log of
-stated pay per hour, ``pull_slow / compared_slow`` the mean standard score of the log reward among the tasks that could
-have been taken instead. ``speed`` is the sum of log(minutes taken / minutes usual)."""
+stated pay per hour, ``pull_slow / compared_slow`` the mean standard score of the log reward among the tasks of the
+same half that could have been taken instead. ``speed`` is the sum of log(minutes taken / minutes usual)."""
 
 TOKEN = np.dtype(
     [
@@ -191,10 +195,10 @@ MARKET = np.dtype(
         ("taken_slow", "f4"),
         ("taken_fast", "f4"),
         ("taken_newcomer", "f4"),
-        ("compared_slow", "f4"),
-        ("compared_fast", "f4"),
-        ("pull_slow", "f4"),
-        ("pull_fast", "f4"),
+        ("compared_slow", "f4", (HALVES,)),
+        ("compared_fast", "f4", (HALVES,)),
+        ("pull_slow", "f4", (HALVES,)),
+        ("pull_fast", "f4", (HALVES,)),
         ("minutes", "f4"),
         ("minutes_count", "f4"),
         ("approved", "f4"),

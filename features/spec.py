@@ -5,7 +5,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-SPEC_VERSION = 1
+SPEC_VERSION = 2
 """Raised when a column keeps its name but is computed in another way, so that older models are refused."""
 
 GROUPS = ("skill", "history", "pay", "market", "requester", "context")
@@ -193,17 +193,10 @@ _OWN: tuple[Feature, ...] = (
         ranks=False,
     ),
     Feature(
-        "pay_pull",
-        "pay",
-        "standard score",
-        "How far above the other open tasks, by reward, the tasks stood that the market took lately; half-life 3 days",
-    ),
-    Feature("worker_pay_pull", "pay", "standard score", "The same for this worker, with the market's as the prior"),
-    Feature(
         "reward_pull",
         "pay",
         "standard score",
-        "`reward_z` times the market's pull where it is positive: what pay is worth at the moment",
+        "`reward_z` times how far above others, by reward, what the market took lately stood, if above at all",
         f"{_NO_REWARD}, or no task is open",
         1,
     ),
