@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install test lint format docs clean
+.PHONY: help install demo test lint format docs clean
 
 help: ## List the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/:/' | column -t -s ':'
@@ -17,6 +17,9 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 install: $(READY) ## Set up .venv with the package, its command and the development tools
+
+demo: $(READY) ## The main job end to end on a simulated marketplace; ONCE=1 stops after the feeds
+	$(BIN)/cocok demo $(if $(ONCE),--once)
 
 test: $(READY) ## Run the whole test suite
 	# LightGBM's threads wait for each other busily, which two test processes on two cores pay for dearly.

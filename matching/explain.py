@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from features.spec import COLUMN
 
 Row = NDArray[np.float32]
+"""The columns of the spec, as scored; ``minutes``, ``hourly`` and what rests on them are replaced by the answer's."""
 
 LOCALES = ("en", "id")
 MOST = 3
@@ -147,13 +148,31 @@ _RULES: tuple[_Rule, ...] = (
 _OPEN = Reason("open", "It is open to you now"), Reason("open", "Terbuka untuk Anda sekarang")
 
 
-def reasons(row: Row, locale: str = "en") -> list[Reason]:
+def _with_answers(row: Row, p_approve: float, minutes: float) -> Row:
+    """Return the row with the answer's figures in place of the counted ones, so that no reason contradicts them."""
+    answered = row.copy()
+    log_minutes = math.log(minutes) if minutes > 0 else math.nan
+    hourly = _value(row, "reward") + math.log(max(p_approve, 0.01)) - log_minutes + math.log(60.0)
+    for name, value in (
+        ("minutes", log_minutes),
+        ("session_fit", _value(row, "session_fit") + _value(row, "minutes") - log_minutes),
+        ("hourly", hourly),
+        ("hourly_against_declared", _value(row, "hourly_against_declared") + hourly - _value(row, "hourly")),
+    ):
+        answered[COLUMN[name]] = value
+    return answered
+
+
+def reasons(row: Row, p_approve: float, minutes: float, locale: str = "en") -> list[Reason]:
     """Return at least one and at most ``MOST`` reasons for a task, the strongest first.
 
     Args:
         row: float32, the columns of the spec, as scored.
+        p_approve: as answered.
+        minutes: as answered, NaN where nothing tells.
         locale: one of ``LOCALES``.
     """
+    row = _with_answers(row, p_approve, minutes)
     held = [(strength, rule) for rule in _RULES if (strength := rule.holds(row)) > 0.0]
     held.sort(key=lambda pair: -pair[0])
     found = [

@@ -220,7 +220,7 @@ def items(
                 p_approve=known(p_approve),
                 expected_minutes=known(minutes),
                 expected_hourly=expected_hourly(state.catalogue.postings.get(task), p_approve, minutes),
-                reasons=reasons(row, query.locale) if query.explain else (),
+                reasons=reasons(row, p_approve, minutes, query.locale) if query.explain else (),
                 propensity=float(ranking.propensities[offset]),
                 row=row,
             )

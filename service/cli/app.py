@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from features.errors import CocokError
-from service.cli import keys, log, models, serve, simulate
+from service.cli import demo, keys, log, models, serve, simulate
 from service.cli.console import print_error
 
 app = typer.Typer(
@@ -34,7 +34,7 @@ def root(
 
 
 # Each module of commands adds its own; the order here is the order of `cocok --help`.
-for module in (log, models, serve, keys, simulate):
+for module in (log, models, serve, keys, simulate, demo):
     module.register(app)
 
 

@@ -4,7 +4,7 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
@@ -18,6 +18,7 @@ from features.errors import CocokError
 from service.cli.console import out
 from service.settings import load_settings
 
+USUAL_PORT = 8000
 READY_WITHIN = 120.0
 """Seconds that the API may take until it is ready; compiling the kernels on a fresh machine takes some thirty."""
 
@@ -29,7 +30,9 @@ def register(app: typer.Typer) -> None:
 
 def demo(
     once: Annotated[bool, typer.Option("--once", help="Stop after the feeds instead of serving until Ctrl-C.")] = False,
-    port: Annotated[int, typer.Option(help="Where the API listens on loopback; 0 for a free port.")] = 8000,
+    port: Annotated[
+        int | None, typer.Option(help="Where the API listens on loopback; 8000, or a free port if that is taken.")
+    ] = None,
 ) -> None:
     """Show the main job end to end: a marketplace's log is imported, a ranker trained, promoted and asked for a feed.
 
@@ -48,12 +51,13 @@ def demo(
     os.environ.pop("COCOK_DATABASE_URL", None)
     os.environ.pop("MLFLOW_TRACKING_URI", None)
     console = out()
-    for title, step in (
+    steps: tuple[tuple[str, Callable[[], None]], ...] = (
         ("1. A marketplace's log: three weeks that end now", lambda: simulate(home / "market")),
         ("2. Import", lambda: import_([home / "market" / "events.ndjson"])),
         ("3. Train, evaluate on the last lists, register", train),
         ("4. Promote", lambda: promote(1)),
-    ):
+    )
+    for title, step in steps:
         console.rule(title, align="left")
         step()
     console.rule("5. Ask the API for feeds", align="left")
@@ -95,19 +99,16 @@ def _requests(home: Path) -> list[tuple[str, dict[str, Any]]]:
 
 
 @contextmanager
-def _serving(port: int) -> Iterator[str]:
+def _serving(port: int | None) -> Iterator[str]:
     """Run the API in this process and yield its address once it is ready."""
     import httpx
     import uvicorn
 
     from service.app import create_app
 
-    with socket.socket() as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            raise CocokError(f"port {port} is taken ({error.strerror}); choose another with --port") from error
-        port = probe.getsockname()[1]
+    port = _free(port or USUAL_PORT) or (_free(0) if port is None else None)
+    if port is None:
+        raise CocokError("the port is taken; choose another with --port")
     server = uvicorn.Server(
         uvicorn.Config(create_app(load_settings()), host="127.0.0.1", port=port, log_level="warning")
     )
@@ -131,6 +132,17 @@ def _serving(port: int) -> Iterator[str]:
         thread.join(timeout=15)
 
 
+def _free(port: int) -> int | None:
+    """Return the port if nothing listens there, any free one for 0; None if it is taken."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return None
+        return int(probe.getsockname()[1])
+
+
 def _print_feed(address: str, caption: str, request: dict[str, Any]) -> None:
     import httpx
 
@@ -140,7 +152,7 @@ def _print_feed(address: str, caption: str, request: dict[str, Any]) -> None:
             raise CocokError(f"the API answered {response.status_code}: {response.text[:300]}")
         feed = response.json()
         titles = {
-            item["task_id"]: client.get(f"/v1/tasks/{item['task_id']}").json()["task"]["title"]
+            item["task_id"]: client.get(f"/v1/tasks/{item['task_id']}").json()["posting"].get("title")
             for item in feed["items"]
         }
     table = Table("#", "task", "reward/h for you", "minutes", "P(accept)", "P(approve)", "why", box=None)
