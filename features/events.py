@@ -11,7 +11,8 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 from msgspec.structs import force_setattr
 
-from features.errors import CocokError
+from features.errors import EventError
+from features.event_errors import explain
 from features.money import Money
 from features.requirements_shape import Requirements, parse, unparse
 
@@ -38,22 +39,6 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 # What int64 nanoseconds, and with them pandas timestamps, can hold.
 _YEARS = range(1970, 2262)
-
-
-class EventError(CocokError):
-    """An event that is refused.
-
-    Attributes:
-        path: JSON path of the field at fault, ``$`` for the event itself.
-        index: place of the event in the list that was sent, from 0; ``None`` for a single event.
-    """
-
-    def __init__(self, reason: str, path: str = "$", index: int | None = None) -> None:
-        where = "" if path == "$" else f"`{path.removeprefix('$.')}`: "
-        super().__init__(("" if index is None else f"event [{index}]: ") + where + reason)
-        self.reason = reason
-        self.path = path
-        self.index = index
 
 
 def micros(instant: datetime) -> int:
@@ -374,8 +359,6 @@ def decode_event(line: bytes) -> Event:
     try:
         return _decoder.decode(line)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError) as error:
-        from features.event_errors import explain
-
         raise explain(error, line, EVENT_TYPES) from error
 
 
@@ -390,8 +373,6 @@ def decode_events(body: bytes) -> list[Event]:
         try:
             lines = _list_decoder.decode(body)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            from features.event_errors import explain
-
             raise explain(error, body, EVENT_TYPES) from error
     else:
         lines = [line for line in body.split(b"\n") if line.strip()]

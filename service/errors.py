@@ -16,8 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from features.errors import CocokError
-from features.events import EventError
+from features.errors import CocokError, EventError
 from service.store import ConflictError
 
 log = logging.getLogger(__name__)

@@ -11,8 +11,8 @@ from typing import Any, BinaryIO, Literal
 import msgspec
 from msgspec import inspect
 
-from features.errors import CocokError
-from features.events import EVENT_TYPES, Event, EventError, encode_event
+from features.errors import CocokError, EventError
+from features.events import EVENT_TYPES, Event, encode_event
 
 SUFFIXES = (".ndjson", ".ndjson.gz", ".parquet")
 NULLS = "null_fields"

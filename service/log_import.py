@@ -11,8 +11,8 @@ from typing import IO, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from features.errors import CocokError
-from features.events import Event, EventError, decode_event, moneys
+from features.errors import CocokError, EventError
+from features.events import Event, decode_event, moneys
 from features.money import Rates
 from service.log_files import Advance, read_lines
 from service.store.base import ConflictError, Packed, Store, pack

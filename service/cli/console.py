@@ -5,11 +5,14 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from features.errors import CocokError
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for programs.")]
 
@@ -34,6 +37,19 @@ def print_json(value: Any) -> None:
 def print_error(message: str) -> None:
     """Print an error as one line to standard error."""
     sys.stderr.write(f"error: {' '.join(message.split())}\n")
+
+
+def moment(option: str, text: str) -> datetime:
+    """Return the instant that an option gives; without an offset it is meant in UTC.
+
+    Raises:
+        CocokError: the text is no instant.
+    """
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise CocokError(f"{option} {text} is no instant; write one like 2026-03-01T00:00:00Z") from error
+    return found.replace(tzinfo=UTC) if found.tzinfo is None else found
 
 
 @contextmanager

@@ -48,7 +48,8 @@ def demo(
     shutil.rmtree(home, ignore_errors=True)
     # The steps below are the commands that a user would type, so they read their settings as those do.
     os.environ["COCOK_HOME"] = str(home)
-    os.environ.pop("COCOK_DATABASE_URL", None)
+    # Empty and not absent: a file of settings could name a database in use, and that is not the demo's to fill.
+    os.environ["COCOK_DATABASE_URL"] = os.environ["COCOK_MLFLOW_TRACKING_URI"] = ""
     os.environ.pop("MLFLOW_TRACKING_URI", None)
     console = out()
     steps: tuple[tuple[str, Callable[[], None]], ...] = (
@@ -79,13 +80,12 @@ def _requests(home: Path) -> list[tuple[str, dict[str, Any]]]:
     from collections import Counter
 
     from features.events import AssignmentApproved
-    from service.store import open_store
+    from service.store import opened
 
     approved: Counter[str] = Counter()
-    store = open_store(load_settings().store_url)
-    for entries in store.read():
-        approved.update(entry.event.worker_id for entry in entries if isinstance(entry.event, AssignmentApproved))
-    store.close()
+    with opened(load_settings().store_url) as store:
+        for entries in store.read():
+            approved.update(entry.event.worker_id for entry in entries if isinstance(entry.event, AssignmentApproved))
     ranked = approved.most_common()
     busy, occasional = ranked[0][0], ranked[-1][0]
     return [

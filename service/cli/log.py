@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -11,14 +10,14 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from features.errors import CocokError
-from features.events import Event, EventError, micros
+from features.errors import CocokError, EventError
+from features.events import Event, micros
 from service.cli.console import Json, out, print_error, print_json, progress
 from service.doctor import Finding, examine, survey
 from service.log_files import find_files, write_events, write_lines
 from service.log_import import Imported, OnError, Watch, first_refusal, import_files, read_events
 from service.settings import Settings, load_settings
-from service.store import Store, open_store
+from service.store import opened
 
 FORMATS = ("events",)
 SHOWN = 20
@@ -58,7 +57,7 @@ def import_(
         raise CocokError(f"--format {format_} is not supported; supported: {', '.join(FORMATS)}")
     settings = load_settings()
     files = find_files(paths)
-    with _store(settings) as store, progress() as start:
+    with opened(settings.store_url) as store, progress() as start:
         read = start("reading", sum(file.stat().st_size for file in files))
         watch = Watch(read=read)
 
@@ -115,7 +114,7 @@ def export(
     """
     if str(to) == STDOUT and as_json:
         raise CocokError("--json and --out - would both write to standard output; give --out a file")
-    with _store(load_settings()) as store, progress() as start:
+    with opened(load_settings().store_url) as store, progress() as start:
         advance = start("writing", store.count())
 
         def batches() -> Iterator[list[Event]]:
@@ -153,7 +152,7 @@ def doctor(
     if files:
         facts = survey(lambda: _events_of(files, settings), settings.exchange, now)
     else:
-        with _store(settings) as store:
+        with opened(settings.store_url) as store:
             facts = survey(
                 lambda: (row.event for rows in store.read() for row in rows),
                 settings.exchange,
@@ -182,12 +181,3 @@ def _events_of(files: list[Path], settings: Settings) -> Iterator[Event | str]:
     for file in files:
         for number, event in read_events(file, None):
             yield f"{file}, line {number}: {event}" if isinstance(event, EventError) else event
-
-
-@contextmanager
-def _store(settings: Settings) -> Iterator[Store]:
-    store = open_store(settings.store_url)
-    try:
-        yield store
-    finally:
-        store.close()

@@ -1,10 +1,9 @@
 """The commands of models: `train` and `rank`."""
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, is_dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,9 +15,9 @@ from rich.table import Table
 from features.errors import CocokError
 from features.events import micros
 from features.spec import fingerprint
-from service.cli.console import Json, out, print_json, progress
+from service.cli.console import Json, moment, out, print_json, progress
 from service.settings import Settings, load_settings
-from service.store import Store, open_store
+from service.store import Store, opened
 
 if TYPE_CHECKING:
     from matching.scoring import BundleRanker
@@ -63,15 +62,15 @@ def train(
 
     settings = load_settings()
     parameters = RankerParameters()
-    with _store(settings) as store, progress() as start:
+    with opened(settings.store_url) as store, progress() as start:
         if store.count() == 0:
             raise CocokError("the log is empty: bring events in with `cocok import PATH`")
-        end = _end(store) if until is None else micros(_moment("--until", until))
+        end = _end(store) if until is None else micros(moment("--until", until))
         bars = _Bars(start)
         rows = training_set(
             lambda: store.read(before=end),
             settings.exchange,
-            since=None if since is None else micros(_moment("--since", since)),
+            since=None if since is None else micros(moment("--since", since)),
             until=end,
             maturity=None if maturity is None else _duration("--maturity", maturity),
             progress=partial(bars, "Replaying the log"),
@@ -133,7 +132,7 @@ def promote(
 
     Example: cocok promote 3
     """
-    from matching.bundle import Bundle
+    from matching.bundle import Bundle, BundleError
     from training.gate import compare
     from training.registry import Registry
 
@@ -145,8 +144,14 @@ def promote(
         return registry.load(number, expected_features=fingerprint(), expected_rates=settings.exchange.fingerprint())
 
     challenger = load(registry.resolve(str(version)))
-    champion = None if serving is None or serving == version else load(serving)
-    with _store(settings) as store:
+    champion = None
+    if serving is not None and serving != version:
+        try:
+            champion = load(serving)
+        except BundleError as error:
+            # Trained for other features or rates it can neither serve nor be compared; it must not bar the way.
+            typer.echo(f"the champion cannot be compared with: {error}", err=True)
+    with opened(settings.store_url) as store:
         seen = compare(lambda: store.read(before=challenger.until), settings.exchange, challenger, champion)
     promoted = force or not seen.reasons
     if promoted:
@@ -210,7 +215,7 @@ def rank(
     except OSError as error:
         raise CocokError(f"cannot read {requests}: {error.strerror}") from error
     ranker = _ranker(settings, model)
-    with _store(settings) as store, progress() as start:
+    with opened(settings.store_url) as store, progress() as start:
         answers = rank_offline(
             store.read(),
             settings.exchange,
@@ -246,15 +251,6 @@ def _ranker(settings: Settings, model: str) -> "BundleRanker":
     return BundleRanker(registry.load(version, expected_features=fingerprint(), expected_rates=rates), str(version))
 
 
-@contextmanager
-def _store(settings: Settings) -> Iterator[Store]:
-    store = open_store(settings.store_url)
-    try:
-        yield store
-    finally:
-        store.close()
-
-
 def _end(store: Store) -> int:
     """Return the first instant at which all of the log is known."""
     (last,) = next(store.read(after=store.last_seq() - 1))
@@ -272,14 +268,6 @@ class _Bars:
         advance, shown = self._bars.get(step) or (self._start(step, total), 0)
         advance(done - shown)
         self._bars[step] = advance, done
-
-
-def _moment(option: str, text: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise CocokError(f"{option} {text} is no instant; write one like 2026-03-01T00:00:00Z") from error
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
 
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from features.errors import CocokError
 from features.events import FeedServed, encode_event, event_type, micros
-from service.cli.console import Json, out, print_json, progress
+from service.cli.console import Json, moment, out, print_json, progress
 
 EVENTS, TRUTH = "events.ndjson", "truth.json"
 _DAY = 86_400_000_000
@@ -54,7 +54,7 @@ def simulate(
         days=base.days if days is None else days,
         seed=base.seed if seed is None else seed,
     )
-    end = micros(datetime.now(UTC) if until is None else _moment(until))
+    end = micros(datetime.now(UTC) if until is None else moment("--until", until))
     _claim(out_dir)
     world = World(config, end)
     counts: Counter[str] = Counter()
@@ -90,14 +90,6 @@ def simulate(
         print_json({**summary, "seed": config.seed, "log": str(out_dir / EVENTS), "truth": str(out_dir / TRUTH)})
     else:
         _print_summary(summary, out_dir)
-
-
-def _moment(text: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise CocokError(f"--until {text} is no instant; write one like 2026-03-01T00:00:00Z") from error
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
 
 
 def _claim(folder: Path) -> None:

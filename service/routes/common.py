@@ -11,10 +11,12 @@ from anyio import sleep
 from fastapi import Depends, Header, Path, Security
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
+from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import Response
 
-from features.events import Event, EventError, decode_event, instant, moneys
+from features.errors import EventError
+from features.events import Event, decode_event, instant, moneys
 from features.money import Money, Rates
 from service.engine import Engine
 from service.errors import Kind, Problem, invalid, of_event
@@ -41,6 +43,15 @@ def runtime(request: Request) -> Runtime:
 
 Server = Annotated[Runtime, Depends(runtime)]
 
+
+class _IdConvertor(StringConvertor):
+    """An id in a path may hold any character, also a slash or a line break."""
+
+    regex = "(?s:.*)"
+
+
+register_url_convertor("id", _IdConvertor())
+
 WorkerId = Annotated[str, Path(min_length=1, max_length=256)]
 TaskId = Annotated[str, Path(min_length=1, max_length=256)]
 
@@ -65,12 +76,12 @@ async def _ready(server: Server) -> None:
 async def _caught_up(
     server: Server,
     cocok_min_seq: Annotated[
-        int | None, Header(ge=0, le=2**62, description="Answer only with what includes this event of the log.")
-    ] = None,
+        int, Header(ge=0, le=2**62, description="Answer only with what includes this event of the log.")
+    ] = 0,
 ) -> None:
     deadline = time.monotonic() + MIN_SEQ_SECONDS
     # Polled, since a thread that waits is one that does not rank.
-    while cocok_min_seq is not None and server.engine.seq < cocok_min_seq:
+    while server.engine.seq < cocok_min_seq:
         if time.monotonic() > deadline:
             raise Problem(
                 Kind.BEHIND,

@@ -6,7 +6,8 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from features.events import EventError, decode_events, micros
+from features.errors import EventError
+from features.events import decode_events, micros
 from service.errors import Kind, invalid, of_event
 from service.routes.common import (
     BODY,
@@ -29,14 +30,13 @@ AHEAD = timedelta(minutes=5)
 
 router = APIRouter(route_class=StrictRoute, dependencies=WRITES, tags=["events"])
 
-_EVENT = {"$ref": "#/components/schemas/Event"}
-_BODY = {
-    "required": True,
-    "content": {
-        JSON: {"schema": {"type": "array", "items": _EVENT, "minItems": 1, "maxItems": MOST_EVENTS}},
-        NDJSON[0]: {"schema": {"type": "string", "description": "One event a line."}},
-    },
+_EVENTS = {
+    "type": "array",
+    "items": {"$ref": "#/components/schemas/Event"},
+    "minItems": 1,
+    "maxItems": MOST_EVENTS,
 }
+_BODY = {"required": True, "content": {media_type: {"schema": _EVENTS} for media_type in (JSON, NDJSON[0])}}
 
 
 @router.post(

@@ -1,5 +1,7 @@
 """Where the log is kept: a `Store` is opened by its URL."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from sqlalchemy.engine import make_url
@@ -9,7 +11,7 @@ from features.errors import CocokError
 from service.store.base import Appended, ConflictError, Packed, Store, Stored, pack
 from service.store.sqlite import SqliteStore
 
-__all__ = ["Appended", "ConflictError", "Packed", "SqliteStore", "Store", "Stored", "open_store", "pack"]
+__all__ = ["Appended", "ConflictError", "Packed", "SqliteStore", "Store", "Stored", "open_store", "opened", "pack"]
 
 
 def open_store(url: str) -> Store:
@@ -28,3 +30,13 @@ def open_store(url: str) -> Store:
     if parsed.get_backend_name() == "sqlite" and parsed.database not in {None, "", ":memory:"}:
         return SqliteStore(Path(str(parsed.database)))
     raise CocokError(f"database_url {parsed.render_as_string()} is not supported; write sqlite:///PATH")
+
+
+@contextmanager
+def opened(url: str) -> Iterator[Store]:
+    """Open the log at a database URL and close it at the end; see `open_store`."""
+    store = open_store(url)
+    try:
+        yield store
+    finally:
+        store.close()
