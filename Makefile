@@ -36,7 +36,7 @@ format: $(READY) ## Rewrite the sources in the project's style
 	$(BIN)/ruff check --fix .
 
 docs: $(READY) ## Write the generated tables of the documentation anew
-	$(BIN)/python -m features.spec docs/features.md
+	$(BIN)/python -m service.docs docs
 
 clean: ## Remove the virtual environment and every cache
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

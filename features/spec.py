@@ -1,9 +1,7 @@
 """The feature spec: every column of a row, with its meaning. The builder computes what stands here, in this order."""
 
 import hashlib
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 SPEC_VERSION = 2
 """Raised when a column keeps its name but is computed in another way, so that older models are refused."""
@@ -355,17 +353,3 @@ def table() -> str:
         for f in FEATURES
     )
     return "\n".join([head, "| --- | --- | --- | --- | --- | --- | --- |", *body]) + "\n"
-
-
-TABLE_BEGINS, TABLE_ENDS = "<!-- the table is written by `make docs` -->", "<!-- end of the table -->"
-
-
-def refresh(page: Path) -> None:
-    """Write the table anew between its two marks in a Markdown page."""
-    before, rest = page.read_text(encoding="utf-8").split(TABLE_BEGINS)
-    _, after = rest.split(TABLE_ENDS)
-    page.write_text(f"{before}{TABLE_BEGINS}\n\n{table()}\n{TABLE_ENDS}{after}", encoding="utf-8")
-
-
-if __name__ == "__main__":
-    refresh(Path(sys.argv[1]))
