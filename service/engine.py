@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 from threading import Condition, Event, Lock, Thread
 from typing import TypeVar
@@ -164,7 +164,7 @@ class Engine:
         serving = self.models.current
         with self._lock.read():
             query = make(self.now())
-            feed: Feed = self._matcher.feed(self._state, serving.ranker, query)
+            feed = self._feed(serving, query)
             seq = self._state.seq
         return _ranked(serving, seq, query, feed.items, feed.removed, feed.listed, feed.more), query
 
@@ -176,6 +176,13 @@ class Engine:
             items, removed = self._matcher.ranking(self._state, serving.ranker, query, candidates)
             seq = self._state.seq
         return _ranked(serving, seq, query, items, removed), query
+
+    def _feed(self, serving: Serving, query: Query) -> Feed:
+        if query.explore is None:
+            return self._matcher.feed(self._state, serving.ranker, query)
+        # `matching.rerank.Explore` cannot draw from nothing.
+        best = self._matcher.feed(self._state, serving.ranker, replace(query, explore=None))
+        return self._matcher.feed(self._state, serving.ranker, query) if best.items else best
 
     def _write(self) -> None:
         """Group what is waiting into one commit, fold it, and tell those who wait."""

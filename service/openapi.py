@@ -7,7 +7,7 @@ from fastapi import FastAPI
 
 from features.events import Event
 from features.money import Rates
-from features.requirements_shape import Requirements
+from features.requirements_shape import MAX_CLAUSES_IN_LIST, NUMBERS, TEXTS, Requirements
 from service.errors import Kind
 
 _HEAD = ("event_id", "type", "at")
@@ -44,7 +44,7 @@ def _events(rates: Rates) -> dict[str, Any]:
         "required": ["amount", "currency"],
         "additionalProperties": False,
     }
-    found["Requirements"] = _REQUIREMENTS
+    found.update(_REQUIREMENTS)
     for name, event, identity in (("Profile", "WorkerUpdated", "worker_id"), ("Posting", "TaskPosted", "task_id")):
         whole = found[event]
         found[name] = {
@@ -76,15 +76,65 @@ def _plain(schema: Any) -> None:
             _plain(value)
 
 
-_TEXT = {"type": "string", "minLength": 1, "maxLength": 256}
-_VALUE = {"anyOf": [{"type": "number"}, _TEXT]}
-_REQUIREMENTS: dict[str, Any] = {
-    "title": "Requirements",
-    "description": "Clauses that must all hold, or a tree of `and` and `or`.",
-    "anyOf": [
-        {"type": "array", "maxItems": 32, "items": {"$ref": _REF.format(name="Clause")}},
-        {"$ref": _REF.format(name="RequirementTree")},
-    ],
+def _clauses() -> list[dict[str, Any]]:
+    """Return a schema for each way in which attribute, comparator and value go together in a clause."""
+    number: dict[str, Any] = {"type": "number", "minimum": -(2**53), "maximum": 2**53}
+    text: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": 256}
+    either = {"anyOf": [number, text]}
+    order, equality = ["lt", "le", "gt", "ge"], ["eq", "ne"]
+    found = []
+    for attribute, ways in (
+        ({"enum": sorted(TEXTS)}, [(equality, text, text)]),
+        ({"enum": sorted(NUMBERS)}, [(order + equality, number, number)]),
+        (_named("skill:"), [(order + equality, number, number)]),
+        (_named("qualification:"), [(order, number, either), (equality, either, either)]),
+    ):
+        for comparators, value, _ in ways:
+            found.append(_clause(attribute, comparators, value=value))
+        among = {"type": "array", "items": ways[0][2], "minItems": 1, "maxItems": 1_000}
+        found.append(_clause(attribute, ["in", "not_in"], values=among))
+        found.append(_clause(attribute, ["exists", "not_exists"]))
+    return found
+
+
+def _named(prefix: str) -> dict[str, Any]:
+    return {"type": "string", "pattern": f"^{prefix}.+$", "maxLength": 300}
+
+
+def _clause(attribute: dict[str, Any], comparators: list[str], **operand: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": {
+            "attribute": attribute,
+            "comparator": {"enum": comparators},
+            **operand,
+            "guards": {"enum": ["discover", "preview", "accept"], "default": "accept"},
+            "absent": {"type": ["boolean", "null"], "description": "The answer for a worker without a value."},
+        },
+        "required": ["attribute", "comparator", *operand],
+        "additionalProperties": False,
+    }
+
+
+def _tree(key: str) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": {key: {"type": "array", "minItems": 1, "items": {"$ref": _REF.format(name="Condition")}}},
+        "required": [key],
+        "additionalProperties": False,
+    }
+
+
+_REQUIREMENTS: dict[str, dict[str, Any]] = {
+    "Requirements": {
+        "description": "Who may take a task: clauses that must all hold, or a tree of `and` and `or`.",
+        "anyOf": [
+            {"type": "array", "maxItems": MAX_CLAUSES_IN_LIST, "items": {"$ref": _REF.format(name="Clause")}},
+            {"$ref": _REF.format(name="Condition")},
+        ],
+    },
+    "Condition": {"anyOf": [{"$ref": _REF.format(name="Clause")}, _tree("and"), _tree("or")]},
+    "Clause": {"description": "One condition on a worker.", "anyOf": _clauses()},
 }
 
 _PROBLEM: dict[str, Any] = {

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, StringConstraints, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, StringConstraints, WithJsonSchema
 
 from features.money import Money
 
@@ -18,6 +18,13 @@ def _money(raw: object) -> Money:
     except msgspec.ValidationError as error:
         raise ValueError(str(error).replace("$.", "")) from error
 
+
+def _whole(raw: object) -> object:
+    # JSON does not tell 20 from 20.0, so neither do we.
+    return int(raw) if isinstance(raw, float) and raw.is_integer() else raw
+
+
+Whole = Annotated[int, BeforeValidator(_whole)]
 
 MoneyField = Annotated[
     Money, PlainValidator(_money), WithJsonSchema({"$ref": "#/components/schemas/Money"}, mode="validation")
@@ -49,9 +56,12 @@ class Asked(_Request):
 class FeedRequest(Asked):
     """A worker's request for the next page of a feed."""
 
-    limit: int = Field(20, ge=1, le=200, description="Items on this page.")
+    limit: Whole = Field(20, ge=1, le=200, description="Items on this page.")
     cursor: str | None = Field(
-        None, max_length=60_000, description="`cursor` of the page before; absent for the first page."
+        None,
+        max_length=60_000,
+        pattern="^[A-Za-z0-9_-]+$",
+        description="`cursor` of the page before; absent for the first page.",
     )
     explore: bool = Field(
         False, description="Draw the order of the first 20 positions, with propensities, instead of taking the best."

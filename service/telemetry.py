@@ -64,7 +64,7 @@ class Measure:
         try:
             await self._app(scope, receive, watch)
         finally:
-            route = getattr(scope.get("route"), "path", "unknown")
+            route = getattr(scope.get("route"), "path_format", "unknown")
             # A method may be any word that a client makes up.
             method = scope["method"] if scope["method"] in _METHODS else "OTHER"
             self._metrics.requests.labels(method, route, status).inc()

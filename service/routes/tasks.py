@@ -34,7 +34,7 @@ _POSTING = {"required": True, "content": {"application/json": {"schema": {"$ref"
 
 
 @router.put(
-    "/v1/tasks/{task_id:path}",
+    "/v1/tasks/{task_id:id}",
     response_model=AppendedOut,
     dependencies=WRITES,
     responses=problems(*BODY, Kind.STORE_UNAVAILABLE),
@@ -52,7 +52,7 @@ async def put_task(server: Server, task_id: TaskId, request: Request) -> Respons
 
 
 @router.get(
-    "/v1/tasks/{task_id:path}",
+    "/v1/tasks/{task_id:id}",
     response_model=TaskOut,
     dependencies=READS,
     responses=problems(Kind.NOT_FOUND, Kind.BEHIND),
@@ -66,7 +66,7 @@ async def get_task(server: Server, task_id: TaskId) -> Response:
 
 
 @router.delete(
-    "/v1/tasks/{task_id:path}",
+    "/v1/tasks/{task_id:id}",
     status_code=204,
     response_class=Response,
     dependencies=WRITES,

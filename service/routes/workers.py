@@ -38,7 +38,7 @@ _PROFILE = {"required": True, "content": {"application/json": {"schema": {"$ref"
 
 
 @router.put(
-    "/v1/workers/{worker_id:path}",
+    "/v1/workers/{worker_id:id}",
     response_model=AppendedOut,
     dependencies=WRITES,
     responses=problems(*BODY, Kind.STORE_UNAVAILABLE),
@@ -52,7 +52,7 @@ async def put_worker(server: Server, worker_id: WorkerId, request: Request) -> R
 
 
 @router.get(
-    "/v1/workers/{worker_id:path}",
+    "/v1/workers/{worker_id:id}",
     response_model=WorkerOut,
     dependencies=READS,
     responses=problems(Kind.NOT_FOUND, Kind.BEHIND),
@@ -66,7 +66,7 @@ async def get_worker(server: Server, worker_id: WorkerId) -> Response:
 
 
 @router.delete(
-    "/v1/workers/{worker_id:path}",
+    "/v1/workers/{worker_id:id}",
     status_code=204,
     response_class=Response,
     dependencies=WRITES,

@@ -1,0 +1,115 @@
+"""`cocok serve` and `cocok keys`, as they are typed."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from service.cli import main
+from tests.service.api.server import task
+from tests.service.cli.run import Cocok
+
+
+@pytest.fixture
+def cocok(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Cocok:
+    return Cocok(tmp_path / "home", capsys, monkeypatch)
+
+
+@contextmanager
+def started(home: Path, *arguments: str) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
+    """`cocok serve` in a process of its own, ready; yields its address."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from service.cli import main; main()", "serve", "--port", "0", *arguments],
+        env={**os.environ, "COCOK_HOME": str(home)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        lines = iter(process.stdout.readline, "")
+        found = re.search(r"http://\S+:\d+", next(lines))
+        assert found
+        assert any(line.startswith("Ready: ") for line in lines)
+        yield found[0], process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_given_ctrl_c_then_the_server_ends_cleanly_and_everything_accepted_is_there(cocok: Cocok) -> None:
+    with started(cocok.home) as (address, process):
+        assert httpx.post(f"{address}/v1/events", json=[task("t")]).json()["seq"] == 1
+        assert httpx.post(f"{address}/v1/feeds", json={"worker_id": "somebody-zq"}).json()["items"]
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert "Stopped" in out
+    assert "Traceback" not in err
+    assert "somebody-zq" not in out + err
+    assert '"task_id":"t"' in cocok("export", "--out", "-").out
+
+
+def test_given_no_key_then_other_machines_are_kept_out_in_one_line(cocok: Cocok) -> None:
+    ran = cocok("serve", "--host", "0.0.0.0")
+    assert ran.code == 1
+    assert len(ran.err.splitlines()) == 1
+    assert "cocok keys create" in ran.err
+
+
+def test_given_a_taken_port_or_a_strange_host_then_one_line_says_so(cocok: Cocok) -> None:
+    import socket
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        ran = cocok("serve", "--port", taken.getsockname()[1])
+    assert (ran.code, len(ran.err.splitlines())) == (1, 1)
+    assert "choose another --port" in ran.err
+    assert "is no address" in cocok("serve", "--host", "no.such.host.invalid").err
+
+
+def test_given_keys_then_they_are_made_listed_and_revoked(cocok: Cocok) -> None:
+    made = cocok("keys", "create", "--name", "shop", "--scope", "read", "--scope", "write", "--json").json()
+    assert re.fullmatch(rf"cocok_{made['id']}_[\w-]{{43}}", made["key"])
+    assert made["scopes"] == ["read", "write"]
+    shown = cocok("keys", "list")
+    assert "shop" in shown.out
+    assert made["key"] not in shown.out
+    assert cocok("keys", "revoke", made["id"]).code == 0
+    assert cocok("keys", "list", "--json").json()[0]["revoked_at"]
+    again = cocok("keys", "revoke", made["id"])
+    assert (again.code, len(again.err.splitlines())) == (1, 1)
+
+
+def test_given_a_person_makes_a_key_then_the_last_line_is_the_key(cocok: Cocok) -> None:
+    ran = cocok("keys", "create", "--name", "shop", "--scope", "admin")
+    assert ran.out.splitlines()[-1].startswith("cocok_")
+
+
+@pytest.mark.parametrize("command", [["serve"], ["keys", "create"], ["keys", "list"], ["keys", "revoke"]])
+def test_given_help_then_there_is_an_example(capsys: pytest.CaptureFixture[str], command: list[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([*command, "--help"])
+    assert "Example: cocok" in capsys.readouterr().out
+
+
+TRAINING = {"mlflow", "matplotlib", "optuna", "dask"}
+
+
+def test_given_the_application_is_imported_then_no_training_code_is_loaded() -> None:
+    code = "import sys, service.app; print(*sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = ran.stdout.split()
+    assert "fastapi" in loaded
+    assert not {name.partition(".")[0] for name in loaded} & TRAINING
+    assert not [name for name in loaded if name.startswith("training")]
+    # LightGBM itself loads how scikit-learn splits and validates; no estimator comes with it.
+    assert not [name for name in loaded if name.startswith(("sklearn.ensemble", "sklearn.linear_model"))]

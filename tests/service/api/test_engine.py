@@ -1,0 +1,178 @@
+"""The engine behind the API: what it must bear."""
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future
+from pathlib import Path
+
+import pytest
+
+from features.errors import CocokError
+from features.events import Event, decode_event
+from features.money import Rates
+from matching.bundle import Bundle
+from service.engine import Engine, served_event
+from service.models import Models
+from service.store import Appended, Store, open_store
+from tests.log import RATES
+from tests.service.api.server import task
+
+
+class NoModels:
+    """A registry without a champion."""
+
+    def champion(self) -> int | None:
+        return None
+
+    def load(self, version: int, *, expected_features: str, expected_rates: str) -> Bundle:
+        raise AssertionError
+
+
+def engine_of(store: Store, rates: Rates = RATES) -> Engine:
+    return Engine(store, rates, Models(NoModels(), rates))
+
+
+def post(name: str, **fields: object) -> Event:
+    return decode_event(json.dumps(task(name, **fields)).encode())
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    store = open_store(f"sqlite:///{tmp_path / 'cocok.db'}")
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def engine(store: Store) -> Iterator[Engine]:
+    engine = engine_of(store)
+    engine.start()
+    yield engine
+    engine.stop()
+
+
+def test_given_many_submissions_when_it_stops_then_all_that_was_taken_is_written(store: Store) -> None:
+    engine = engine_of(store)
+    engine.start()
+    futures = [engine.submit([post(f"t{number}")]) for number in range(200)]
+    engine.stop()
+    assert max(future.result(timeout=1).seq for future in futures) == 200
+    assert store.last_seq() == 200
+
+
+def test_given_it_has_stopped_then_submissions_are_refused_at_once(engine: Engine) -> None:
+    engine.stop()
+    with pytest.raises(CocokError, match="stopping"):
+        engine.submit([post("t")]).result(timeout=1)
+
+
+def test_given_it_never_started_then_what_waits_is_refused_when_it_stops(store: Store) -> None:
+    engine = engine_of(store)
+    waiting = engine.submit([post("t")])
+    engine.stop()
+    with pytest.raises(CocokError, match="stopping"):
+        waiting.result(timeout=1)
+
+
+def test_given_it_is_stopped_while_it_reads_the_log_then_it_does_not_start(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.append([post(f"t{number}") for number in range(10)])
+    engine = engine_of(store)
+    read = store.read
+    monkeypatch.setattr(store, "read", lambda after=0, batch=0: read(after, batch=1))
+    follow = engine._state.apply
+    monkeypatch.setattr(engine._state, "apply", lambda entries: (follow(entries), engine._stop.set()))
+    engine.start()
+    assert (engine.seq, engine.caught_up) == (1, False)
+    engine.stop()
+
+
+def test_given_a_caller_gives_up_then_its_events_are_not_written_and_the_writer_lives_on(engine: Engine) -> None:
+    gate = threading.Event()
+    append = engine.store.append_groups
+
+    def slow(groups: list[list[Event]]) -> object:
+        gate.wait(5)
+        return append(groups)
+
+    engine.store.append_groups = slow  # type: ignore[method-assign,assignment]
+    first = engine.submit([post("first")])
+    while not first.running():
+        time.sleep(0.001)
+    given_up = engine.submit([post("given up")])
+    assert given_up.cancel()
+    assert not first.cancel()
+    gate.set()
+    assert first.result(timeout=5) == Appended(1, 0, 1)
+    assert engine.submit([post("later")]).result(timeout=5) == Appended(1, 0, 2)
+
+
+def test_given_a_currency_without_a_rate_in_the_log_then_it_does_not_start_and_says_why(store: Store) -> None:
+    store.append([post("t", reward={"amount": "1", "currency": "XXX"})])
+    with pytest.raises(CocokError, match=r"no rate for the currency XXX"):
+        engine_of(store).start()
+
+
+def test_given_another_process_writes_what_cannot_be_folded_then_it_says_so_and_lives_on(
+    engine: Engine, store: Store
+) -> None:
+    store.append([post("t", reward={"amount": "1", "currency": "XXX"})])
+    deadline = time.monotonic() + 5
+    while not engine.failure and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert "XXX" in engine.failure
+    with pytest.raises(CocokError, match="in the log but cannot be read"):
+        engine.submit([post("u")]).result(timeout=5)
+    assert engine.read(lambda state: state.seq) == 0
+
+
+def test_given_a_reader_fails_then_the_next_one_reads_and_the_writer_writes(engine: Engine) -> None:
+    with pytest.raises(ZeroDivisionError):
+        engine.read(lambda _: 1 // 0)
+    assert engine.submit([post("t")]).result(timeout=5).seq == 1
+    assert engine.read(lambda state: len(state.open_tasks)) == 1
+
+
+def test_given_submissions_at_once_then_each_has_its_own_answer(engine: Engine) -> None:
+    first = post("t")
+    other = decode_event(json.dumps({**task("t"), "event_id": first.event_id}).encode())
+    futures: list[Future[Appended]] = [engine.submit(group) for group in ([first], [other], [first, post("u")])]
+    assert futures[0].result(timeout=5).accepted == 1
+    with pytest.raises(CocokError, match=first.event_id):
+        futures[1].result(timeout=5)
+    assert futures[2].result(timeout=5) == Appended(1, 1, 2)
+
+
+def test_given_a_served_list_then_what_is_logged_can_be_read_back(engine: Engine) -> None:
+    from dataclasses import replace
+
+    from matching.pipeline import Query
+
+    engine.submit([post("t")]).result(timeout=5)
+    ranked, query = engine.feed(lambda now: Query("w", now))
+    (item,) = ranked.items
+    impossible = replace(ranked, items=[replace(item, propensity=0.0, score=float("inf"))])
+    engine.submit([served_event(impossible, query, None, "ranked")]).result(timeout=5)
+    assert engine.seq == 2
+    assert engine.failure == ""
+
+
+def test_given_a_champion_that_fails_in_any_way_then_the_old_one_serves_and_the_reason_goes_when_it_does() -> None:
+    class Broken(NoModels):
+        found: int | None = 7
+
+        def champion(self) -> int | None:
+            return self.found
+
+        def load(self, version: int, *, expected_features: str, expected_rates: str) -> Bundle:
+            raise OSError("the disk")
+
+    source = Broken()
+    models = Models(source, RATES)
+    assert models.refresh().version == "fallback"
+    assert models.current.refused == "OSError while loading"
+    source.found = None
+    assert models.refresh().refused == ""
