@@ -1,4 +1,4 @@
-"""The tables of the documentation that are written by the code they describe: `make docs`, and a test that they are fresh.
+"""The tables of the documentation that are written by the code they describe; `make docs` calls it.
 
 python -m service.docs docs
 """
@@ -50,7 +50,7 @@ def _variable(name: str, field: FieldInfo) -> str:
 
 
 def _default(field: FieldInfo) -> str:
-    value = field.get_default(call_default_factory=True)  # type: ignore[call-arg]
+    value = field.get_default(call_default_factory=True)
     return f"`{value}`" if value not in ("", {}) else "none"
 
 
