@@ -1,6 +1,9 @@
 """Re-ranking: small steps that reorder a scored list for reasons that no score of a single row knows."""
 
-from dataclasses import dataclass
+from collections import Counter, defaultdict, deque
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from heapq import heappop, heappush
 from typing import Protocol
 
 import numpy as np
@@ -70,8 +73,9 @@ class SlotBalance:
         crowding[slots == UNLIMITED] = 0.0
         if not crowding.any():
             return ranking
-        scores = ranking.scores - self.strength * ranking.scores.std() * crowding
-        return ranking.reordered(np.argsort(-scores, kind="stable"))
+        # The next steps see the lowered scores, or a drawn order would bring the crowd back.
+        lowered = replace(ranking, scores=ranking.scores - self.strength * ranking.scores.std() * crowding)
+        return lowered.reordered(np.argsort(-lowered.scores, kind="stable"))
 
 
 @dataclass(frozen=True)
@@ -91,13 +95,33 @@ class GroupSpread:
         facts = state.arrays.tasks["facts"][ranking.tasks]
         grouped = facts["group_token"] >= 0
         keys = np.where(grouped, facts["group_token"].astype(np.int64), -1 - facts["requester"].astype(np.int64))
-        waiting = list(range(len(keys)))
+        return ranking.reordered(np.array(self._spread(keys.tolist()), np.intp))
+
+    def _spread(self, keys: Sequence[int]) -> list[int]:
+        """Return the places in an order where the first one waiting whose group has room in the window comes next."""
+        queues: defaultdict[int, deque[int]] = defaultdict(deque)
+        for place, key in enumerate(keys):
+            queues[key].append(place)
+        free = [(queue[0], key) for key, queue in queues.items()]
+        crowded: set[int] = set()
+        recent: Counter[int] = Counter()
         order: list[int] = []
-        while waiting:
-            recent = keys[order[-(self.window - 1) :]] if order else keys[:0]
-            free = (turn for turn, place in enumerate(waiting) if np.count_nonzero(recent == keys[place]) < self.most)
-            order.append(waiting.pop(next(free, 0)))
-        return ranking.reordered(np.array(order, np.intp))
+        while len(order) < len(keys):
+            if len(order) >= self.window:
+                leaving = keys[order[-self.window]]
+                recent[leaving] -= 1
+                if leaving in crowded and recent[leaving] < self.most:
+                    crowded.remove(leaving)
+                    heappush(free, (queues[leaving][0], leaving))
+            key = heappop(free)[1] if free else min(crowded, key=lambda each: queues[each][0])
+            crowded.discard(key)
+            order.append(queues[key].popleft())
+            recent[key] += 1
+            if queues[key] and recent[key] < self.most:
+                heappush(free, (queues[key][0], key))
+            elif queues[key]:
+                crowded.add(key)
+        return order
 
 
 @dataclass(frozen=True)
@@ -119,7 +143,7 @@ class Explore:
 
     def __call__(self, ranking: Ranking, state: MarketState, features: NDArray[np.float32]) -> Ranking:
         """Return a drawn order with its propensities."""
-        spread = self.temperature * float(ranking.scores.std())
+        spread = self.temperature * float(ranking.scores.std()) if len(ranking.scores) else 0.0
         if spread <= 0.0:
             return ranking
         utilities = ranking.scores / spread
@@ -127,10 +151,9 @@ class Explore:
         # Perturbed utilities in falling order are a draw from Plackett-Luce (Yellott 1977).
         drawn = np.argsort(-(utilities + random.gumbel(size=len(utilities))), kind="stable")[: self.depth]
         rest = np.setdiff1d(np.arange(len(utilities)), drawn, assume_unique=True)
+        order = np.concatenate([drawn, rest])
+        # Sums from the end, in logs: taking what was drawn off the whole would leave nothing of small weights.
+        left = np.logaddexp.accumulate(utilities[order][::-1])[::-1]
         propensities = np.ones(len(utilities))
-        weights = np.exp(utilities - utilities.max())
-        left = weights.sum()
-        for position, place in enumerate(drawn):
-            propensities[position] = min(1.0, weights[place] / left)
-            left = max(left - weights[place], weights[place] * 1e-12)
-        return ranking.reordered(np.concatenate([drawn, rest]), propensities)
+        propensities[: len(drawn)] = np.exp((utilities[order] - left)[: len(drawn)])
+        return ranking.reordered(order, propensities)
