@@ -1,0 +1,234 @@
+"""Re-ranking: each step gives the same tasks in another order, for a reason that can be seen."""
+
+from collections.abc import Sequence
+from math import log1p
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from features.spec import COLUMN, NAMES
+from features.state import MarketState
+from matching.rerank import Explore, GroupSpread, Ranking, SlotBalance, Step
+from tests.log import Entry, Log, folded, logs
+
+STEPS: list[Step] = [SlotBalance(), SlotBalance(0.01, 3.0), GroupSpread(), GroupSpread(1, 3), Explore(1), Explore(2, 2)]
+
+
+def ranking(tasks: Sequence[int] | np.ndarray, scores: Sequence[float]) -> Ranking:
+    """Tasks in the order given, which is that of falling scores; the row of each is where it stands."""
+    return Ranking(np.array(tasks, np.int32), np.arange(len(tasks)), np.array(scores, np.float64), np.ones(len(tasks)))
+
+
+def shown(counts: Sequence[float]) -> np.ndarray:
+    """Rows of which only the lists that held the task lately are known."""
+    rows = np.full((len(counts), len(NAMES)), np.nan, np.float32)
+    rows[:, COLUMN["task_served_fast"]] = [log1p(count) for count in counts]
+    return rows
+
+
+def posted(*slots: int | None, **fields: str) -> tuple[MarketState, list[int]]:
+    """A market of tasks with so many slots, and their indices."""
+    log = Log()
+    for number, count in enumerate(slots):
+        log.post(f"t{number}", slots=count, **fields)
+    state = log.state()
+    return state, [state.catalogue.tasks.get(f"t{number}") for number in range(len(slots))]
+
+
+@given(log=logs(), data=st.data())
+@settings(deadline=None, max_examples=60)
+def test_given_any_market_and_scores_then_a_step_keeps_the_same_tasks_with_their_rows(
+    log: list[Entry], data: st.DataObject
+) -> None:
+    state = folded(log)
+    tasks = [state.catalogue.tasks.get(f"t{number}") for number in range(1, 7)]
+    tasks = [task for task in tasks if task]
+    scores = data.draw(st.lists(st.sampled_from([-3.0, 0.0, 0.5, 40.0]), min_size=len(tasks), max_size=len(tasks)))
+    before = ranking(tasks, sorted(scores, reverse=True))
+    row_of = dict(zip(before.tasks.tolist(), before.places.tolist(), strict=True))
+    features = shown(data.draw(st.lists(st.floats(0, 1e4), min_size=len(tasks), max_size=len(tasks))))
+    for step in STEPS:
+        after = step(before, state, features)
+        assert sorted(after.tasks.tolist()) == sorted(before.tasks.tolist())
+        assert dict(zip(after.tasks.tolist(), after.places.tolist(), strict=True)) == row_of
+        assert len(after.scores) == len(after.propensities) == len(tasks)
+        assert ((after.propensities > 0) & (after.propensities <= 1)).all()
+
+
+def test_given_far_more_lists_than_slots_then_the_task_moves_down() -> None:
+    state, tasks = posted(3, 3, 3)
+    after = SlotBalance()(ranking(tasks, [1.0, 0.9, 0.0]), state, shown([1000, 10, 10]))
+    assert after.tasks.tolist() == [tasks[1], tasks[0], tasks[2]]
+    assert list(after.scores) == sorted(after.scores, reverse=True)
+
+
+def test_given_more_of_a_crowd_then_the_task_falls_further() -> None:
+    state, tasks = posted(1, *[None] * 9)
+    scores = np.linspace(1, 0, 10)
+    places = []
+    for lists in (10, 100, 1_000, 100_000):
+        after = SlotBalance()(ranking(tasks, list(scores)), state, shown([lists] + [0] * 9))
+        places.append(after.tasks.tolist().index(tasks[0]))
+    assert places == sorted(places)
+    assert places[0] == 0 < places[1] < places[3]
+
+
+def test_given_one_crowded_task_then_the_others_keep_their_order() -> None:
+    state, tasks = posted(5, 1, 5, 5, 5)
+    after = SlotBalance()(ranking(tasks, [5.0, 4.0, 3.0, 2.0, 1.0]), state, shown([3, 5_000, 1, 4, 2]))
+    assert [task for task in after.tasks if task != tasks[1]] == [tasks[0], *tasks[2:]]
+    assert after.tasks.tolist().index(tasks[1]) > 1
+
+
+def test_given_slots_taken_then_only_those_left_bear_lists() -> None:
+    log = Log().post("a", slots=20).post("b", slots=20).post("c")
+    for number in range(19):
+        log.take(f"w{number}", "a")
+    state = log.state()
+    a, b, c = tasks = [state.catalogue.tasks.get(name) for name in "abc"]
+    after = SlotBalance()(ranking(tasks, [1.0, 0.9, 0.0]), state, shown([200, 200, 200]))
+    assert after.tasks.tolist() == [b, a, c]
+
+
+def test_given_room_for_all_or_unlimited_slots_then_nothing_moves() -> None:
+    state, tasks = posted(10, None, 10, 10)
+    before = ranking(tasks, [1.0, 0.9, 0.8, 0.7])
+    after = SlotBalance()(before, state, shown([200, 100_000, 0, 199]))
+    assert after.tasks.tolist() == tasks
+    np.testing.assert_array_equal(after.scores, before.scores)
+
+
+def test_given_a_crowded_task_then_a_drawn_order_does_not_bring_it_back() -> None:
+    state, tasks = posted(1, *[None] * 9)
+    before = ranking(tasks, list(np.linspace(1, 0, 10)))
+    features = shown([1_000_000] + [0] * 9)
+    lowered = SlotBalance(strength=2.0)(before, state, features)
+    first = [Explore(seed)(lowered, state, features).tasks[0] for seed in range(200)]
+    without = [Explore(seed)(before, state, features).tasks[0] for seed in range(200)]
+    assert first.count(tasks[0]) == 0 < without.count(tasks[0])
+
+
+@given(
+    groups=st.lists(st.sampled_from(["g1", "g2", "g3", None]), min_size=1, max_size=40),
+    most=st.integers(1, 3),
+    window=st.integers(3, 8),
+)
+@settings(deadline=None, max_examples=100)
+def test_given_groups_then_a_window_holds_at_most_so_many_of_one_while_others_wait(
+    groups: list[str | None], most: int, window: int
+) -> None:
+    log = Log()
+    for number, group in enumerate(groups):
+        requester = "r1" if number % 2 else "r2"
+        log.post(f"t{number}", requester_id=requester, **({"group_id": group} if group else {}))
+    state = log.state()
+    tasks = [state.catalogue.tasks.get(f"t{number}") for number in range(len(groups))]
+    family = {task: groups[n] or f"requester {n % 2}" for n, task in enumerate(tasks)}
+    before = ranking(tasks, list(np.linspace(1, 0, len(tasks))))
+    after = GroupSpread(most, window)(before, state, shown([0] * len(tasks))).tasks.tolist()
+    assert sorted(after) == sorted(tasks)
+    for name in set(family.values()):
+        assert [task for task in after if family[task] == name] == [task for task in tasks if family[task] == name]
+    for end, task in enumerate(after):
+        recent = [family[other] for other in after[max(0, end - window + 1) : end]]
+        if recent.count(family[task]) >= most:
+            waiting = {family[other] for other in after[end:]}
+            assert all(recent.count(name) >= most for name in waiting)
+
+
+def test_given_no_crowded_group_then_the_order_stays() -> None:
+    log = Log()
+    for number in range(12):
+        log.post(f"t{number}", group_id=f"g{number % 4}")
+    state = log.state()
+    tasks = [state.catalogue.tasks.get(f"t{number}") for number in range(12)]
+    before = ranking(tasks, list(np.linspace(1, 0, 12)))
+    assert GroupSpread(3, 10)(before, state, shown([0] * 12)).tasks.tolist() == tasks
+
+
+def test_given_a_batch_ahead_then_the_fourth_of_it_waits_for_its_turn() -> None:
+    log = Log()
+    for number in range(6):
+        log.post(f"a{number}", group_id="a")
+    for number in range(9):
+        log.post(f"b{number}", requester_id=f"other{number}")
+    state = log.state()
+    tasks = list(range(1, 16))
+    assert [state.catalogue.tasks.external(task) for task in tasks[:7]] == [f"a{n}" for n in range(6)] + ["b0"]
+    after = GroupSpread(3, 10)(ranking(tasks, list(np.linspace(1, 0, 15))), state, shown([0] * 15))
+    names = [state.catalogue.tasks.external(task) for task in after.tasks.tolist()]
+    assert names == ["a0", "a1", "a2", *(f"b{n}" for n in range(7)), "a3", "a4", "a5", "b7", "b8"]
+
+
+def test_given_a_seed_then_the_drawn_order_is_the_same_and_others_differ() -> None:
+    state, tasks = posted(*[None] * 15)
+    before = ranking(tasks, list(np.linspace(1, 0, 15)))
+    drawn = [Explore(seed)(before, state, shown([0] * 15)).tasks.tolist() for seed in (5, 5, 6, 7, 8)]
+    assert drawn[0] == drawn[1]
+    assert len(set(map(tuple, drawn))) > 2
+
+
+def test_given_three_tasks_then_propensities_are_those_of_plackett_and_luce() -> None:
+    state, tasks = posted(None, None, None)
+    # Standard deviation 1; at temperature ln 2's inverse a score of one more is twice as likely.
+    scores = np.array([1.0, 0.0, -1.0]) * np.sqrt(1.5)
+    explore = {"depth": 3, "temperature": float(np.sqrt(1.5) / np.log(2))}
+    odds = dict(zip(tasks, [4.0, 2.0, 1.0], strict=True))
+    seen = set()
+    for seed in range(60):
+        after = Explore(seed, **explore)(ranking(tasks, list(scores)), state, shown([0] * 3))
+        first, second, third = after.tasks.tolist()
+        seen.add((first, second, third))
+        expected = [odds[first] / 7, odds[second] / (odds[second] + odds[third]), 1.0]
+        np.testing.assert_allclose(after.propensities, expected)
+    assert len(seen) == 6
+
+
+def test_given_many_draws_then_tasks_stand_as_often_as_their_propensities_say() -> None:
+    state, tasks = posted(*[None] * 5)
+    before = ranking(tasks, [1.0, 0.8, 0.5, 0.3, 0.0])
+    features = shown([0] * 5)
+    draws = 3000
+    first, pairs = dict.fromkeys(tasks, 0), dict.fromkeys(tasks, 0)
+    says: dict[int, float] = {}
+    says_second: dict[int, float] = {}
+    for seed in range(draws):
+        after = Explore(seed, depth=2, temperature=1.0)(before, state, features)
+        top, next_ = after.tasks[:2].tolist()
+        first[top] += 1
+        says[top] = after.propensities[0]
+        if top == tasks[0]:
+            pairs[next_] += 1
+            says_second[next_] = after.propensities[1]
+    assert sum(says.values()) == pytest.approx(1)
+    assert sum(says_second.values()) == pytest.approx(1)
+    for task in tasks:
+        assert first[task] / draws == pytest.approx(says[task], abs=0.03)
+    for task in tasks[1:]:
+        assert pairs[task] / first[tasks[0]] == pytest.approx(says_second[task], abs=0.06)
+
+
+def test_given_a_depth_then_the_rest_stays_in_order_and_is_certain() -> None:
+    state, tasks = posted(*[None] * 30)
+    after = Explore(3, depth=6)(ranking(tasks, list(np.linspace(1, 0, 30))), state, shown([0] * 30))
+    rest = after.tasks[6:].tolist()
+    assert rest == [task for task in tasks if task in rest]
+    assert (after.propensities[6:] == 1).all()
+    assert (after.propensities[:6] < 1).all()
+
+
+def test_given_one_task_far_above_all_then_what_follows_it_still_has_true_propensities() -> None:
+    count = 200
+    state, tasks = posted(*[None] * count)
+    after = Explore(0, depth=3)(ranking(tasks, [1e3] + [0.0] * (count - 1)), state, shown([0] * count))
+    assert after.tasks[0] == tasks[0]
+    np.testing.assert_allclose(after.propensities[:3], [1, 1 / (count - 1), 1 / (count - 2)], rtol=1e-6)
+
+
+def test_given_equal_scores_then_nothing_is_drawn() -> None:
+    state, tasks = posted(*[None] * 4)
+    after = Explore(0)(ranking(tasks, [2.0] * 4), state, shown([0] * 4))
+    assert after.tasks.tolist() == tasks
+    assert (after.propensities == 1).all()
