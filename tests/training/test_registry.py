@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import lightgbm as lgb
@@ -9,7 +10,9 @@ import numpy as np
 import pytest
 
 from features.errors import CocokError
+from features.spec import RELATIVE
 from matching.bundle import Bundle, BundleError, verify
+from matching.cascade import FirstStage
 from training.registry import FoldRun, Registry
 
 NOBODY_LISTENS = "http://somebody:secret@127.0.0.1:9"
@@ -19,7 +22,8 @@ def save_bundle(folder: Path) -> Path:
     rows = np.random.default_rng(0).normal(size=(100, 2))
     settings = {"objective": "regression", "verbosity": -1, "num_threads": 1}
     ranker = lgb.train(settings, lgb.Dataset(rows, rows[:, 0]), num_boost_round=2)
-    Bundle(ranker, ("a", "b"), "spec", "rates", since=0, until=1).save(folder)
+    stage = FirstStage(np.zeros(len(RELATIVE)), np.zeros(len(RELATIVE)))
+    Bundle(ranker, stage, ("a", "b"), "spec", "rates", since=0, until=1).save(folder)
     return folder
 
 
@@ -139,6 +143,69 @@ def test_an_alias_moves_and_goes(registry: Registry) -> None:
     registry.remove_alias("previous")
     with pytest.raises(CocokError, match="no model 'previous'"):
         registry.resolve("previous")
+
+
+@pytest.fixture
+def unpromoted(registry: Registry) -> Iterator[Registry]:
+    """The registry without any champion, as it was before afterwards."""
+    for alias in ("champion", "previous"):
+        registry.remove_alias(alias)
+    yield registry
+    registry.remove_alias("previous")
+    registry.set_alias("champion", 1)
+
+
+def test_without_a_promotion_nothing_serves_and_there_is_nothing_to_go_back_to(unpromoted: Registry) -> None:
+    assert unpromoted.champion() is None
+    with pytest.raises(CocokError, match="nothing to go back to"):
+        unpromoted.rollback()
+
+
+def test_the_first_promotion_cannot_be_undone(unpromoted: Registry) -> None:
+    unpromoted.promote(1)
+    with pytest.raises(CocokError, match="nothing to go back to"):
+        unpromoted.rollback()
+    assert unpromoted.champion() == 1
+
+
+def test_a_promotion_is_undone_once_and_can_be_made_again(unpromoted: Registry) -> None:
+    unpromoted.promote(1)
+    unpromoted.promote(2)
+    assert unpromoted.champion() == 2
+    assert unpromoted.rollback() == 1
+    assert unpromoted.champion() == 1
+    with pytest.raises(CocokError, match="nothing to go back to"):
+        unpromoted.rollback()
+    unpromoted.promote(2)
+    assert unpromoted.rollback() == 1
+
+
+def test_promoting_what_serves_already_does_not_forget_what_served_before(unpromoted: Registry) -> None:
+    unpromoted.promote(1)
+    unpromoted.promote(2)
+    unpromoted.promote(2)
+    assert unpromoted.rollback() == 1
+
+
+def test_a_version_that_does_not_exist_is_not_promoted_and_changes_nothing(unpromoted: Registry) -> None:
+    unpromoted.promote(1)
+    with pytest.raises(CocokError, match="there is no model '7'"):
+        unpromoted.promote(7)
+    assert unpromoted.champion() == 1
+    with pytest.raises(CocokError, match="nothing to go back to"):
+        unpromoted.rollback()
+
+
+def test_a_version_is_loaded_if_it_fits_what_is_in_use(registry: Registry) -> None:
+    bundle = registry.load(2, expected_features="spec", expected_rates="rates")
+    assert bundle.feature_names == ("a", "b")
+    row = np.array([[2.0, 0.0], [-2.0, 0.0]], np.float32)
+    better, worse = bundle.score(row)
+    assert better > worse
+    with pytest.raises(BundleError, match="the features"):
+        registry.load(2, expected_features="another spec", expected_rates="rates")
+    with pytest.raises(BundleError, match="the currency rates"):
+        registry.load(2, expected_features="spec", expected_rates="other rates")
 
 
 def test_a_training_that_cannot_be_logged_leaves_a_failed_run(registry: Registry, home: Path) -> None:
