@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from matching.calibration import CalibratedModel
-from training.outcomes import OutcomeParameters, Unfitted, fit_probability
+from matching.calibration import CalibratedModel, MinutesModel, predict_rows
+from training.outcomes import OutcomeParameters, Unfitted, fit_minutes, fit_probability
 
 NAMES = ("reward", "b", "c")
 PARAMETERS = OutcomeParameters(num_threads=1)
@@ -76,3 +76,70 @@ def test_too_little_gives_a_reason_instead_of_a_model(count: int, share: float, 
     fitted = fit_probability(features, target, times, NAMES, (0, 0, 0), parameters=PARAMETERS)
     assert isinstance(fitted, Unfitted)
     assert reason in fitted.reason
+
+
+SPREAD = 0.5
+"""Standard deviation of the log of the minutes around their median."""
+
+
+def work(count: int = 5000, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Features, minutes of work (some rows led to none), instants, and the true median of each row."""
+    random = np.random.default_rng(seed)
+    features = random.normal(size=(count, 3)).astype(np.float32)
+    middle = np.log(12.0) + 0.8 * features[:, 0] - 0.5 * (features[:, 1] > 0.5)
+    minutes = np.exp(middle + random.normal(0, SPREAD, count)).astype(np.float32)
+    minutes[random.random(count) < 0.2] = np.nan
+    return features, minutes, np.arange(count) * 1_000, np.exp(middle)
+
+
+@pytest.fixture(scope="module")
+def minutes_model() -> MinutesModel:
+    features, minutes, times, _ = work()
+    fitted = fit_minutes(features, minutes, times, NAMES, parameters=PARAMETERS)
+    assert isinstance(fitted, MinutesModel)
+    return fitted
+
+
+def test_minutes_are_near_the_true_median_on_new_rows(minutes_model: MinutesModel) -> None:
+    features, _, _, truth = work(seed=1)
+    away = np.log(minutes_model.predict(features) / truth)
+    assert np.abs(away).mean() < 0.12
+    assert away.mean() == pytest.approx(0, abs=0.05)
+    usual = np.log(np.median(truth) / truth)
+    assert np.abs(away).mean() < 0.25 * np.abs(usual).mean()
+
+
+def test_half_of_the_held_out_work_takes_less_than_the_minutes_said(minutes_model: MinutesModel) -> None:
+    features, minutes, times, _ = work()
+    held_out = (times >= 4_000_000) & ~np.isnan(minutes)
+    below = minutes[held_out] < minutes_model.predict(features[held_out])
+    assert below.mean() == pytest.approx(0.5, abs=0.01)
+
+
+def test_the_interval_holds_four_fifths_of_new_work(minutes_model: MinutesModel) -> None:
+    features, minutes, _, _ = work(seed=2)
+    done = ~np.isnan(minutes)
+    residuals = np.log(minutes[done]) - predict_rows(minutes_model.booster, features[done])
+    assert minutes_model.low < minutes_model.shift < minutes_model.high
+    assert 0.75 <= ((residuals >= minutes_model.low) & (residuals <= minutes_model.high)).mean() <= 0.85
+
+
+def test_a_change_of_pace_among_the_latest_rows_moves_the_minutes() -> None:
+    features, minutes, times, truth = work()
+    slower = np.where(times >= 4_000_000, minutes * 2, minutes).astype(np.float32)
+    fitted = fit_minutes(features, slower, times, NAMES, parameters=PARAMETERS)
+    assert isinstance(fitted, MinutesModel)
+    late = times >= 4_000_000
+    assert np.median(fitted.predict(features[late]) / truth[late]) == pytest.approx(2, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("count", "left"), [(0, 0), (400, 0), (400, 90), (400, 350)], ids=["no rows", "no work", "little work", "few late"]
+)
+def test_too_little_work_gives_a_reason_instead_of_minutes(count: int, left: int) -> None:
+    features, _, times, _ = work(count)
+    minutes = np.where(np.arange(count) < left, 5.0, np.nan).astype(np.float32)
+    fitted = fit_minutes(features, minutes, times, NAMES, parameters=PARAMETERS)
+    assert isinstance(fitted, Unfitted)
+    assert fitted.reason.startswith(f"{left} rows with minutes of work")
+    assert "100 on each side" in fitted.reason
