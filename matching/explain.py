@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from features.spec import COLUMN
 
-Row = NDArray[np.float32]
+Row = NDArray[np.float64]
 """The columns of the spec, as scored; ``minutes``, ``hourly`` and what rests on them are replaced by the answer's."""
 
 LOCALES = ("en", "id")
@@ -66,7 +66,11 @@ def _skills(row: Row) -> dict[str, Any]:
 _RULES: tuple[_Rule, ...] = (
     _Rule(
         "skills",
-        lambda row: 1.5 * _value(row, "skill_overlap") if _value(row, "skill_overlap") >= 0.5 else 0.0,
+        lambda row: (
+            1.5 * _value(row, "skill_overlap")
+            if _value(row, "skill_overlap") >= 0.5 and _value(row, "skill_count") >= 1.0
+            else 0.0
+        ),
         _skills,
         "You know {known} of the {count} skills it asks for",
         "Anda menguasai {known} dari {count} keahlian yang diminta",
@@ -74,8 +78,9 @@ _RULES: tuple[_Rule, ...] = (
     _Rule(
         "similar_tasks",
         lambda row: (
-            _value(row, "affinity") - 0.3
-            if _value(row, "affinity") > 0.3 and _value(row, "worker_accepts_slow") > math.log1p(0.5)
+            # Affinity alone is high for what everybody takes; above popularity it is the worker's own doing.
+            _value(row, "affinity") - _value(row, "popularity") - 0.3
+            if _value(row, "worker_accepts_slow") > math.log1p(0.5)
             else 0.0
         ),
         _nothing,
@@ -86,15 +91,16 @@ _RULES: tuple[_Rule, ...] = (
         "pays_well_per_hour",
         lambda row: 2.0 * (_value(row, "hourly_rank") - 0.7) + 0.4 if _value(row, "hourly_rank") > 0.7 else 0.0,
         lambda row: {"share": math.floor(100 * _value(row, "hourly_rank"))},
-        "It pays more per hour for you than {share} % of the open tasks",
-        "Bayaran per jamnya untuk Anda lebih tinggi daripada {share} % tugas yang terbuka",
+        # A rank counts half of those that are equal, so it does not say how many lie below.
+        "Per hour it pays you at least as much as {share} % of the open tasks",
+        "Bayaran per jamnya untuk Anda setara atau lebih tinggi daripada {share} % tugas yang terbuka",
     ),
     _Rule(
         "high_reward",
         lambda row: 1.5 * (_value(row, "reward_rank") - 0.75) + 0.2 if _value(row, "reward_rank") > 0.75 else 0.0,
         lambda row: {"share": math.floor(100 * _value(row, "reward_rank"))},
-        "Its reward is higher than that of {share} % of the open tasks",
-        "Upahnya lebih tinggi daripada {share} % tugas yang terbuka",
+        "Its reward is at least that of {share} % of the open tasks",
+        "Upahnya setara atau lebih tinggi daripada {share} % tugas yang terbuka",
     ),
     _Rule(
         "meets_expectation",
@@ -125,8 +131,8 @@ _RULES: tuple[_Rule, ...] = (
     _Rule(
         "fits_session",
         lambda row: 0.3 if _value(row, "session_fit") >= 0.0 else 0.0,
-        lambda row: {"minutes": max(1, round(math.exp(_value(row, "minutes"))))},
-        "About {minutes} minutes, which fits into your time",
+        _nothing,
+        "About {minutes} min, which fits into your time",
         "Sekitar {minutes} menit, cukup untuk waktu Anda",
     ),
     _Rule(
@@ -138,7 +144,7 @@ _RULES: tuple[_Rule, ...] = (
     ),
     _Rule(
         "last_slots",
-        lambda row: 0.2 if _value(row, "slots_left") <= math.log1p(3.0) else 0.0,
+        lambda row: 0.2 if 0.5 < math.expm1(_value(row, "slots_left")) < 3.5 else 0.0,
         lambda row: {"slots": round(math.expm1(_value(row, "slots_left")))},
         "{slots} left",
         "Tersisa {slots}",
@@ -148,22 +154,26 @@ _RULES: tuple[_Rule, ...] = (
 _OPEN = Reason("open", "It is open to you now"), Reason("open", "Terbuka untuk Anda sekarang")
 
 
-def _with_answers(row: Row, p_approve: float, minutes: float) -> Row:
+def _with_answers(row: NDArray[np.float32], p_approve: float, minutes: float) -> Row:
     """Return the row with the answer's figures in place of the counted ones, so that no reason contradicts them."""
-    answered = row.copy()
+    answered = row.astype(np.float64)
     log_minutes = math.log(minutes) if minutes > 0 else math.nan
-    hourly = _value(row, "reward") + math.log(max(p_approve, 0.01)) - log_minutes + math.log(60.0)
+    log_chance = math.log(p_approve) if p_approve > 0 else -math.inf
+    hourly = _value(answered, "reward") + log_chance - log_minutes + math.log(60.0)
     for name, value in (
         ("minutes", log_minutes),
-        ("session_fit", _value(row, "session_fit") + _value(row, "minutes") - log_minutes),
+        ("session_fit", _value(answered, "session_fit") + _value(answered, "minutes") - log_minutes),
         ("hourly", hourly),
-        ("hourly_against_declared", _value(row, "hourly_against_declared") + hourly - _value(row, "hourly")),
+        (
+            "hourly_against_declared",
+            _value(answered, "hourly_against_declared") + hourly - _value(answered, "hourly"),
+        ),
     ):
         answered[COLUMN[name]] = value
     return answered
 
 
-def reasons(row: Row, p_approve: float, minutes: float, locale: str = "en") -> list[Reason]:
+def reasons(row: NDArray[np.float32], p_approve: float, minutes: float, locale: str = "en") -> list[Reason]:
     """Return at least one and at most ``MOST`` reasons for a task, the strongest first.
 
     Args:
@@ -172,11 +182,13 @@ def reasons(row: Row, p_approve: float, minutes: float, locale: str = "en") -> l
         minutes: as answered, NaN where nothing tells.
         locale: one of ``LOCALES``.
     """
-    row = _with_answers(row, p_approve, minutes)
-    held = [(strength, rule) for rule in _RULES if (strength := rule.holds(row)) > 0.0]
+    answered = _with_answers(row, p_approve, minutes)
+    held = [(strength, rule) for rule in _RULES if (strength := rule.holds(answered)) > 0.0]
     held.sort(key=lambda pair: -pair[0])
+    stated = max(1, round(minutes)) if minutes > 0 else 0
     found = [
-        Reason(rule.code, (rule.id if locale == "id" else rule.en).format(**rule.words(row))) for _, rule in held[:MOST]
+        Reason(rule.code, (rule.id if locale == "id" else rule.en).format(minutes=stated, **rule.words(answered)))
+        for _, rule in held[:MOST]
     ]
     return found or [_OPEN[LOCALES.index(locale)]]
 
