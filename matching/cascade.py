@@ -44,7 +44,10 @@ def fit_first_stage(
         offsets: int64, lists + 1.
         names: of the columns; a compared column that is not among them gets no weight.
     """
+    weights, fill = np.zeros(len(RELATIVE)), np.zeros(len(RELATIVE))
     present = [place for place, name in enumerate(RELATIVE) if name in names]
+    if not present:
+        return FirstStage(weights, fill)
     columns = features[:, [names.index(RELATIVE[place]) for place in present]].astype(np.float64)
     known = ~np.isnan(columns)
     sums = np.where(known, columns, 0.0).sum(axis=0)
@@ -58,10 +61,9 @@ def fit_first_stage(
         return np.asarray(values - (totals / sizes)[owner])
 
     x, y = centred(filled), centred(scores[:, None])[:, 0]
-    ridge = 1e-6 * np.trace(x.T @ x) / max(1, len(present)) * np.eye(len(present))
-    solved = np.linalg.lstsq(x.T @ x + ridge, x.T @ y, rcond=None)[0] if len(present) else np.empty(0)
-    weights, fill = np.zeros(len(RELATIVE)), np.zeros(len(RELATIVE))
-    weights[present], fill[present] = solved, fill_present
+    ridge = 1e-6 * np.trace(x.T @ x) / len(present) * np.eye(len(present))
+    weights[present] = np.linalg.lstsq(x.T @ x + ridge, x.T @ y, rcond=None)[0]
+    fill[present] = fill_present
     return FirstStage(weights, fill)
 
 
