@@ -219,15 +219,15 @@ def test_given_tasks_of_one_kind_taken_again_and_again_then_that_is_a_reason() -
 
 def test_given_many_tasks_of_the_same_pay_then_none_is_said_to_pay_more_than_its_equals() -> None:
     log = Log()
-    for number in range(6):
-        log.post(f"low{number}", reward=usd(0.1), estimated_minutes=10)
-    for number in range(6):
-        log.post(f"high{number}", reward=usd(2.0), estimated_minutes=10)
-    text = told(seen(log.state(), "high0", at=20.0), minutes=10.0)
-    (share,) = NUMBER.findall(text["pays_well_per_hour"])
-    at_most_as_much = 100
-    assert int(share) <= at_most_as_much
-    assert "at least as much" in text["pays_well_per_hour"]
+    for tier, (count, reward) in enumerate([(8, 0.1), (2, 1.0), (2, 2.0)]):
+        for number in range(count):
+            log.post(f"t{tier}{number}", reward=usd(reward), estimated_minutes=10)
+    found = told(seen(log.state(), "t10", at=20.0), minutes=10.0)
+    for code in ("pays_well_per_hour", "high_reward"):
+        (share,) = NUMBER.findall(found.get(code, "0"))
+        # Ten of the twelve pay as much or less, and eight less.
+        assert int(share) <= 100 * 10 / 12
+    assert "at least as much" in found["pays_well_per_hour"]
 
 
 def test_given_several_reasons_then_the_strongest_stand_first() -> None:

@@ -1,0 +1,143 @@
+"""The first stage: what the ranker would say, roughly, where far more is eligible than it scores."""
+
+from functools import cache
+
+import numpy as np
+import pytest
+
+from features.build import compared, rows
+from features.spec import RELATIVE
+from features.state import MarketState
+from matching.bundle import Bundle
+from matching.cascade import FirstStage, fit_first_stage, shortlist
+from matching.scoring import best_first
+from tests.log import folded
+from tests.market import bundle_of, entries, market, usual
+
+SIZE = 40
+
+
+@pytest.fixture(scope="module")
+def bundle() -> Bundle:
+    return bundle_of(usual()[1])
+
+
+@cache
+def late() -> MarketState:
+    """The market where a day is hundreds of tasks that nobody has seen yet."""
+    events = usual()[0]
+    last = max(event["at"] for event in events)
+    fresh = [
+        {**event, "event_id": f"new {event['event_id']}", "task_id": f"new {event['task_id']}", "at": last}
+        for event in market(7)
+        if event["type"] == "task_posted"
+    ]
+    for event in fresh:
+        event.pop("expires_at")
+    return folded(entries([*events, *fresh]))
+
+
+def open_now(state: MarketState) -> tuple[np.ndarray, int]:
+    return np.sort(state.open_tasks), int(state.arrays.market["clock"][0])
+
+
+def stage(**weights: float) -> FirstStage:
+    return FirstStage(np.array([weights.get(name, 0.0) for name in RELATIVE]), np.zeros(len(RELATIVE)))
+
+
+def learned(features: np.ndarray, scores: np.ndarray, names: tuple[str, ...] = RELATIVE, size: int = 10) -> FirstStage:
+    return fit_first_stage(features, scores, np.arange(0, len(features) + 1, size), names)
+
+
+def test_given_a_learned_stage_then_its_shortlist_keeps_most_of_what_the_ranker_puts_first(bundle: Bundle) -> None:
+    state = late()
+    tasks, now = open_now(state)
+    assert len(tasks) > 5 * SIZE
+    kept, by_chance = [], []
+    for number in range(20):
+        worker = state.catalogue.workers.get(f"w{number}")
+        features = rows(state, worker, tasks, now)
+        order = state.arrays.tasks["facts"]["order"][tasks]
+        top = best_first(bundle.score(features), order)[:10]
+        chosen = shortlist(state, bundle.first_stage, worker, tasks, now, SIZE)
+        assert len(chosen) == len(set(chosen.tolist())) == SIZE
+        kept.append(np.isin(top, chosen).mean())
+        by_chance.append(SIZE / len(tasks))
+    assert np.mean(kept) > 0.85
+    assert np.mean(by_chance) < 0.2
+
+
+def test_given_no_more_tasks_than_wanted_then_all_are_kept_in_order() -> None:
+    state = late()
+    tasks, now = open_now(state)
+    for size in (SIZE, SIZE + 1, 10_000):
+        assert shortlist(state, stage(reward=1), 1, tasks[:SIZE], now, size).tolist() == list(range(SIZE))
+    assert shortlist(state, stage(reward=1), 1, tasks[:0], now, SIZE).tolist() == []
+
+
+def test_given_more_then_the_best_by_the_stage_are_kept_in_order_of_place() -> None:
+    state = late()
+    tasks, now = open_now(state)
+    rewards = compared(state, 1, tasks, now)[:, RELATIVE.index("reward")]
+    chosen = shortlist(state, stage(reward=1), 1, tasks, now, SIZE)
+    assert chosen.tolist() == sorted(chosen.tolist())
+    left = np.setdiff1d(np.arange(len(tasks)), chosen)
+    assert rewards[chosen].min() >= rewards[left].max()
+
+
+def test_given_scores_that_are_a_sum_of_columns_then_its_weights_are_found() -> None:
+    random = np.random.default_rng(0)
+    features = random.normal(size=(400, len(RELATIVE))).astype(np.float32)
+    truth = random.normal(size=len(RELATIVE))
+    per_list = np.repeat(random.normal(0, 50, 40), 10)
+    found = learned(features, features @ truth + per_list)
+    np.testing.assert_allclose(found.weights, truth, atol=0.01)
+
+
+def test_given_missing_values_then_they_count_as_the_mean_of_what_is_known() -> None:
+    random = np.random.default_rng(1)
+    features = random.normal(3.0, 1.0, size=(400, len(RELATIVE))).astype(np.float32)
+    features[random.random(features.shape) < 0.3] = np.nan
+    found = learned(features, np.nan_to_num(features, nan=3.0).sum(axis=1).astype(np.float64))
+    np.testing.assert_allclose(found.fill, np.nanmean(features.astype(np.float64), axis=0))
+    nothing = np.full((1, len(RELATIVE)), np.nan)
+    one = nothing.copy()
+    one[0, 2] = 5.0
+    usual_score, other = found.scores(nothing)[0], found.scores(one)[0]
+    assert usual_score == pytest.approx(found.fill @ found.weights)
+    assert other - usual_score == pytest.approx((5.0 - found.fill[2]) * found.weights[2])
+    assert found.weights[2] > 0.5
+
+
+def test_given_a_column_that_is_never_known_then_it_has_no_say() -> None:
+    random = np.random.default_rng(2)
+    features = random.normal(size=(200, len(RELATIVE))).astype(np.float32)
+    features[:, 3] = np.nan
+    found = learned(features, features[:, 0].astype(np.float64))
+    assert np.isfinite(found.weights).all()
+    assert found.fill[3] == 0
+    assert found.weights[3] == pytest.approx(0, abs=1e-9)
+    assert found.weights[0] == pytest.approx(1, abs=0.01)
+
+
+def test_given_columns_left_out_of_the_training_then_they_have_no_weight() -> None:
+    rows_ = usual()[1].without("pay")
+    scores = np.random.default_rng(3).normal(size=len(rows_.labels))
+    found = fit_first_stage(rows_.features, scores, rows_.offsets, rows_.names)
+    for place, name in enumerate(RELATIVE):
+        assert (found.weights[place] == 0) == (name not in rows_.names)
+
+
+def test_given_none_of_the_compared_columns_then_all_weights_are_zero_and_any_tasks_do() -> None:
+    features = np.random.default_rng(4).normal(size=(50, 2)).astype(np.float32)
+    found = learned(features, features[:, 0].astype(np.float64), ("mine", "also mine"))
+    assert not found.weights.any()
+    assert found.scores(np.full((3, len(RELATIVE)), np.nan)).tolist() == [0, 0, 0]
+
+
+def test_given_lists_of_which_some_are_empty_then_the_others_teach() -> None:
+    random = np.random.default_rng(5)
+    features = random.normal(size=(200, len(RELATIVE))).astype(np.float32)
+    offsets = np.array([0, 0, 100, 100, 200, 200])
+    found = fit_first_stage(features, features[:, 1].astype(np.float64), offsets, RELATIVE)
+    assert found.weights[1] == pytest.approx(1, abs=0.01)
