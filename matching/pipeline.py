@@ -111,7 +111,7 @@ class Matcher:
 
     Attributes:
         steps: re-ranking steps of a feed, in order. A ranking of the caller's own candidates takes none.
-        shortlist: eligible tasks that the full model scores.
+        shortlist: eligible tasks that the full model scores; more where a page is longer.
     """
 
     steps: Sequence[Step] = (SlotBalance(), GroupSpread())
@@ -137,7 +137,8 @@ class Matcher:
         if shorten:
             if query.listed:
                 kept = kept[~np.isin(_order(state, kept), list(query.listed))]
-            kept = kept[shortlist(state, ranker.first_stage, worker, kept, query.now, self.shortlist)]
+            size = max(self.shortlist, query.limit)
+            kept = kept[shortlist(state, ranker.first_stage, worker, kept, query.now, size)]
         features = rows(state, worker, kept, query.now, query.session_minutes)
         return Verdict(kept, features, ranker.answers(features), against)
 
@@ -155,12 +156,13 @@ class Matcher:
             ranking = Explore(query.explore)(ranking, state, verdict.features)
         page = ranking.reordered(np.arange(min(query.limit, len(ranking.tasks))))
         listed = query.listed | {int(order) for order in _order(state, page.tasks)}
-        eligible = int(np.count_nonzero(verdict.against == 0))
+        # What earlier pages hold may have been taken or closed since, so it is not simply subtracted.
+        left = ~np.isin(_order(state, tasks[verdict.against == 0]), list(listed))
         return Feed(
             items=items(state, verdict, page, query, first=len(query.listed) + 1),
             removed=counts(verdict.against),
             listed=listed,
-            more=eligible > len(query.listed) + len(page.tasks),
+            more=bool(left.any()),
         )
 
     def ranking(
