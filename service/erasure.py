@@ -6,11 +6,12 @@ replay folds to the same market. Profiles, wishes and free text are dropped.
 
 import logging
 import re
-import uuid
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
+from hashlib import blake2b
+from operator import itemgetter
 from threading import Condition, Thread
 
 import msgspec
@@ -29,33 +30,44 @@ from service.store import Store
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 5.0
+AT_ONCE = 5_000
+"""Events that one transaction rewrites."""
+
 _PSEUDONYM = re.compile(r"erased-[0-9a-f]{32}")
 
 
-def erase(store: Store, erasures: Iterable[tuple[int, str]]) -> int:
+def erase(store: Store, erasures: Iterable[tuple[int, WorkerErased]]) -> int:
     """Rewrite what is kept of erased workers, each up to and including the event that erased it.
+
+    It may be done again, or by two processes at once: the outcome is the same.
 
     Args:
         store: the log.
-        erasures: sequence number of a `worker_erased`, and its worker.
+        erasures: events that erase, with their sequence numbers.
 
     Returns:
         How many events were rewritten.
     """
-    lives: dict[str, list[int]] = defaultdict(list)
-    for seq, worker_id in sorted(erasures):
-        lives[worker_id].append(seq)
-    if not lives:
-        return 0
-    names = {worker_id: [f"erased-{uuid.uuid4().hex}" for _ in ends] for worker_id, ends in lives.items()}
-    rewritten = []
-    for seq, _, event in store.of_workers(lives.keys(), max(ends[-1] for ends in lives.values())):
-        owner = str(getattr(event, "worker_id"))  # noqa: B009  # only events that have one are read
-        life = bisect_left(lives[owner], seq)
-        if life < len(lives[owner]):
-            rewritten.append((seq, anonymous(event, names[owner][life])))
-    store.rewrite_all(rewritten)
+    lives: dict[str, list[tuple[int, str]]] = defaultdict(list)
+    for seq, erased in sorted(erasures, key=itemgetter(0)):
+        lives[erased.worker_id].append((seq, _pseudonym(erased)))
+    rewritten: list[tuple[int, Event]] = []
+    for seq, _, event in store.of_workers(lives.keys(), max((ends[-1][0] for ends in lives.values()), default=0)):
+        ends = lives[str(getattr(event, "worker_id"))]  # noqa: B009  # only events that have one are read
+        life = bisect_left(ends, seq, key=itemgetter(0))
+        if life < len(ends):
+            rewritten.append((seq, anonymous(event, ends[life][1])))
+    # In pieces, so that other writers wait for none of them long; the event that erases comes last.
+    for start in range(0, len(rewritten), AT_ONCE):
+        store.rewrite_all(rewritten[start : start + AT_ONCE])
+    if not rewritten:
+        store.rewrite_all([])
     return len(rewritten)
+
+
+def _pseudonym(erased: WorkerErased) -> str:
+    # Of the event and not of the worker's id, which could be found by trying ids.
+    return f"erased-{blake2b(erased.event_id.encode(), digest_size=16).hexdigest()}"
 
 
 def anonymous(event: Event, pseudonym: str) -> Event:
@@ -82,7 +94,7 @@ class Eraser:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._pending: dict[int, str] = {}
+        self._pending: dict[int, WorkerErased] = {}
         self._waiting: dict[int, list[Future[None]]] = defaultdict(list)
         self._changed = Condition()
         self._stopping = False
@@ -102,7 +114,7 @@ class Eraser:
 
     def note(self, erased: Iterable[tuple[int, WorkerErased]]) -> None:
         """Take in erasures that were just folded; those that were carried out before are known by their pseudonyms."""
-        new = {seq: event.worker_id for seq, event in erased if not _PSEUDONYM.fullmatch(event.worker_id)}
+        new = {seq: event for seq, event in erased if not _PSEUDONYM.fullmatch(event.worker_id)}
         if new:
             with self._changed:
                 self._pending.update(new)
@@ -136,7 +148,7 @@ class Eraser:
                 if future.set_running_or_notify_cancel():
                     future.set_result(None)
 
-    def _batches(self) -> Iterator[dict[int, str]]:
+    def _batches(self) -> Iterator[dict[int, WorkerErased]]:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._pending or self._stopping)

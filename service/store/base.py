@@ -126,6 +126,10 @@ class Store(Protocol):
         """Replace what is kept of several events, all or none, each as `rewrite` does.
 
         What was there before is gone from every file of the store when this returns.
+
+        Raises:
+            ValueError: as `rewrite`; nothing was replaced.
+            CocokError: all were replaced, but a reader keeps what was there before from being cut off; call again.
         """
         ...
 

@@ -9,7 +9,7 @@ from threading import Lock
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, create_engine, event, func, or_, select, update
+from sqlalchemy import Connection, create_engine, event, func, or_, select
 from sqlalchemy.exc import DatabaseError, IntegrityError
 
 from features.errors import CocokError
@@ -18,9 +18,11 @@ from service.store import schema
 from service.store.base import Appended, ConflictError, Packed, Stored, digest, pack
 
 BUSY_SECONDS = 30
+CUT_SECONDS = 2
 SEARCHED = 8  # workers that are searched for in the text; of more, every event is decoded
 _CHUNK = 5_000  # far below the number of parameters SQLite allows in one statement
 _INSERT = "INSERT INTO events (seq, event_id, type, known_at, digest, payload) VALUES (?, ?, ?, ?, ?, ?)"
+_REWRITE = "UPDATE events SET type = ?, payload = ? WHERE seq = ? AND event_id = ?"
 
 
 class SqliteStore:
@@ -103,19 +105,22 @@ class SqliteStore:
 
     def rewrite_all(self, rows: Iterable[tuple[int, Event]]) -> None:
         """Replace what is kept of several events; see `service.store.base.Store.rewrite_all`."""
-        columns = schema.events.c
+        values = [
+            (row.type, row.payload, seq, row.event_id) for seq, row in ((seq, pack(event)) for seq, event in rows)
+        ]
         with self._transaction() as connection:
-            for seq, event in rows:
-                row = pack(event)
-                held = connection.scalar(select(columns.event_id).where(columns.seq == seq))
-                if held != row.event_id:
-                    raise ValueError(f"sequence number {seq} does not hold the event that is to be rewritten")
-                connection.execute(
-                    update(schema.events).where(columns.seq == seq).values(type=row.type, payload=row.payload)
-                )
-        with self._writing, self._connection() as connection:
-            # The write-ahead log holds the old pages until it is cut.
-            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+            if values and connection.exec_driver_sql(_REWRITE, values).rowcount != len(values):
+                numbers = f"{values[0][2]}" if len(values) == 1 else f"among {values[0][2]} to {values[-1][2]}"
+                raise ValueError(f"sequence number {numbers} does not hold the event that is to be rewritten")
+        with self._connection() as connection:
+            # The write-ahead log holds the old pages until it is cut, which waits for those who read it.
+            connection.exec_driver_sql(f"PRAGMA busy_timeout = {CUT_SECONDS * 1_000}")
+            try:
+                in_use = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()[0]
+            finally:
+                connection.exec_driver_sql(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1_000}")
+        if in_use:
+            raise CocokError(f"the write-ahead log of {self.path} is being read and still holds what was rewritten")
 
     def of_workers(self, worker_ids: Collection[str], until: int) -> Iterator[Stored]:
         """Yield the events of some workers; see `service.store.base.Store.of_workers`."""
