@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+import lightgbm as lgb
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -54,7 +55,8 @@ def compare(
         margin: by how much the challenger's NDCG@10 may lie below the champion's.
 
     Raises:
-        CocokError: the challenger has set no lists aside, or the log holds none of them any more.
+        CocokError: the challenger has set no lists aside, or the log holds none of them any more; or it was trained
+            with a column that the spec does not have.
     """
     judge = challenger.judge
     if judge is None:
@@ -64,10 +66,20 @@ def compare(
     def of(scores: ArrayLike) -> NDArray[np.float64]:
         return ndcg(scores, rows.labels, rows.offsets)
 
-    own = of(predict_rows(judge.ranker, rows.features))
+    def scores(ranker: lgb.Booster, names: tuple[str, ...]) -> NDArray[np.float64]:
+        # A model may have been trained with a part of the columns.
+        return predict_rows(ranker, rows.features[:, [rows.names.index(name) for name in names]])
+
+    unknown = sorted(set(challenger.feature_names) - set(rows.names))
+    if unknown:
+        raise CocokError(
+            f"the challenger was trained with the column {unknown[0]!r}, which is not in the feature spec: "
+            "add it to features.spec and train again"
+        )
+    own = of(scores(judge.ranker, challenger.feature_names))
     rivals = {"random": of(baseline_scores(rows)["random"])}
     if champion is not None:
-        rivals["champion"] = of(predict_rows(champion.ranker, rows.features))
+        rivals["champion"] = of(scores(champion.ranker, champion.feature_names))
     differences = {name: paired_difference(own, values, rows.workers) for name, values in rivals.items()}
     reasons = []
     if differences["random"].low <= 0:
