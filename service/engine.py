@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from threading import Condition, Event, Lock, Thread
 from typing import TypeVar
@@ -18,7 +18,7 @@ from features.events import Event as MarketEvent
 from features.events import FeedContext, FeedItem, FeedServed, WorkerErased, instant
 from features.money import Rates
 from features.state import MarketState
-from matching.pipeline import Feed, Item, Matcher, Query
+from matching.pipeline import Item, Matcher, Query
 from service.erasure import Eraser
 from service.locks import ReadWriteLock
 from service.models import Models, Serving
@@ -77,6 +77,10 @@ class Engine:
         models: what ranks.
         log_clock: now is ``known_at`` of the log instead of the wall clock, for replaying history.
         matcher: the pipeline.
+
+    Attributes:
+        caught_up: the log was folded once as it was at the start.
+        failure: why the log can no longer be followed; empty while it can.
     """
 
     def __init__(
@@ -164,7 +168,7 @@ class Engine:
         serving = self.models.current
         with self._lock.read():
             query = make(self.now())
-            feed = self._feed(serving, query)
+            feed = self._matcher.feed(self._state, serving.ranker, query)
             seq = self._state.seq
         return _ranked(serving, seq, query, feed.items, feed.removed, feed.listed, feed.more), query
 
@@ -176,13 +180,6 @@ class Engine:
             items, removed = self._matcher.ranking(self._state, serving.ranker, query, candidates)
             seq = self._state.seq
         return _ranked(serving, seq, query, items, removed), query
-
-    def _feed(self, serving: Serving, query: Query) -> Feed:
-        if query.explore is None:
-            return self._matcher.feed(self._state, serving.ranker, query)
-        # `matching.rerank.Explore` cannot draw from nothing.
-        best = self._matcher.feed(self._state, serving.ranker, replace(query, explore=None))
-        return self._matcher.feed(self._state, serving.ranker, query) if best.items else best
 
     def _write(self) -> None:
         """Group what is waiting into one commit, fold it, and tell those who wait."""
@@ -240,9 +237,10 @@ class Engine:
         try:
             self._follow(FOLD_AT_ONCE)
         except Exception as error:
-            if str(error) != self.failure:
-                log.exception("the log cannot be followed beyond event %d", self._state.seq)
-            self.failure = str(error) or type(error).__name__
+            failure = str(error) if isinstance(error, CocokError) else type(error).__name__
+            if failure != self.failure:
+                log.exception("the log cannot be followed beyond event %d: %s", self._state.seq, failure)
+            self.failure = failure
         else:
             self.failure = ""
 

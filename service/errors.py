@@ -150,6 +150,18 @@ def unexpected(error: Exception) -> Problem:
     return problem
 
 
+def problem_of(error: Exception) -> Problem:
+    """Return what a client is told of an exception that no endpoint meant to answer with."""
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, CocokError):
+        # What an operator can mend, a client cannot: the message may name files and hosts.
+        log.error("a request failed: %s", error)
+        detail = "The log cannot be used at the moment; try again."
+        return Problem(Kind.STORE_UNAVAILABLE, detail, headers={"Retry-After": "1"})
+    return unexpected(error)
+
+
 def install(app: FastAPI) -> None:
     """Let every error that leaves an endpoint become a problem document."""
     app.add_exception_handler(HTTPException, _http)
@@ -199,11 +211,7 @@ async def _conflict(_: Request, error: Exception) -> Response:
 
 
 async def _cocok(_: Request, error: Exception) -> Response:
-    # What an operator can mend, a client cannot: the message may name files and hosts.
-    log.error("a request failed: %s", error)
-    return Problem(
-        Kind.STORE_UNAVAILABLE, "The log cannot be used at the moment; try again.", headers={"Retry-After": "1"}
-    ).response()
+    return problem_of(error).response()
 
 
 def _escaped(step: str) -> str:

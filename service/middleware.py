@@ -4,7 +4,7 @@ from anyio import to_thread
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.errors import Kind, Problem, unexpected
+from service.errors import Kind, Problem, problem_of
 from service.runtime import Runtime
 
 OPEN = frozenset({"/healthz", "/readyz", "/openapi.json", "/docs"})
@@ -32,7 +32,7 @@ class Shield:
         try:
             await self._app(scope, receive, watch)
         except Exception as error:
-            problem = error if isinstance(error, Problem) else unexpected(error)
+            problem = problem_of(error)
             if not started:
                 await problem.response()(scope, receive, send)
 

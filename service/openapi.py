@@ -78,7 +78,7 @@ def _plain(schema: Any) -> None:
 
 def _clauses() -> list[dict[str, Any]]:
     """Return a schema for each way in which attribute, comparator and value go together in a clause."""
-    number: dict[str, Any] = {"type": "number", "minimum": -(2**53), "maximum": 2**53}
+    number: dict[str, Any] = {"type": "number"}
     text: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": 256}
     either = {"anyOf": [number, text]}
     order, equality = ["lt", "le", "gt", "ge"], ["eq", "ne"]

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from service.runtime import Runtime
 
 CLOCKS = Literal["wall", "log"]
+GRACE_SECONDS = 10
+"""How long a request under way may take once the server is asked to end."""
 
 
 def register(app: typer.Typer) -> None:
@@ -60,7 +62,10 @@ def serve(
     if not protected:
         _say("No API key is configured: only this machine can connect, and everything is allowed to it.")
     Thread(target=_announce, args=(app.state.runtime,), daemon=True).start()
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, server_header=False))
+    config = uvicorn.Config(
+        app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=GRACE_SECONDS
+    )
+    server = uvicorn.Server(config)
     with suppress(KeyboardInterrupt):
         server.run(sockets=[listening])
     if not server.started:

@@ -38,7 +38,7 @@ async def feed(server: Server, request: FeedRequest) -> Response:
     _check_money(server, request, "")
     answered = await server.rank(lambda: server.engine.feed(partial(make, limit=request.limit)))
     await _record(server, [(request, "feed", answered)])
-    return respond(_feed_out(request, answered))
+    return respond(_feed_out(answered))
 
 
 @router.post(
@@ -55,7 +55,7 @@ async def batch(server: Server, requests: Annotated[list[FeedRequest], Body(min_
         makes.append(partial(_query, server, request, listed=listed, explore=request.explore, limit=request.limit))
     answers = await server.rank(lambda: [server.engine.feed(make) for make in makes])
     await _record(server, [(request, "batch", answered) for request, answered in zip(requests, answers, strict=True)])
-    return respond([_feed_out(request, answered) for request, answered in zip(requests, answers, strict=True)])
+    return respond([_feed_out(answered) for answered in answers])
 
 
 @router.post("/v1/rankings", response_model=RankingOut, responses=problems(*BODY, Kind.BEHIND, Kind.STORE_UNAVAILABLE))
@@ -137,16 +137,14 @@ def _context(request: Asked, surface: str) -> FeedContext:
     )
 
 
-def _feed_out(request: FeedRequest, answered: Answered) -> dict[str, Any]:
+def _feed_out(answered: Answered) -> dict[str, Any]:
     ranked, query = answered
-    # `more` compares with what earlier pages listed, of which some may have closed since: a full page tells nothing.
-    more = ranked.more or (query.listed and len(ranked.items) == request.limit)
     return {
         **_head(ranked, query),
         "items": _items(ranked.items),
         "removed": ranked.removed,
         "near_misses": [],
-        "cursor": encode_cursor(ranked.listed) if more and len(ranked.listed) < MOST_LISTED else None,
+        "cursor": encode_cursor(ranked.listed) if ranked.more and len(ranked.listed) < MOST_LISTED else None,
     }
 
 

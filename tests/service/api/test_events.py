@@ -50,7 +50,7 @@ def test_given_other_content_under_an_id_then_nothing_is_kept_and_the_id_is_name
         ([{**task("x"), "type": "nonsense"}], "/0/type"),
         ([{**task("x"), "reward": {"amount": 1, "currency": "XXX"}}], "/0/reward/currency"),
         ([{**task("x"), "task_id": "x" * 1_000_000}], "/0/task_id"),
-        ([event("task_closed", task_id="x"), event("task_closed", minutes_ago=-6, task_id="x")], "/1/at"),
+        ([event("task_closed", task_id="x"), event("task_closed", minutes_ago=-60, task_id="x")], "/1/at"),
         ([{**task("x"), "skills": ["a", 1]}], "/0/skills/1"),
         ([3], "/0"),
     ],

@@ -93,7 +93,7 @@ def test_given_random_requests_then_the_server_keeps_to_the_document(
 
 
 def sayable(value: Any, key: str = "") -> Any:
-    """A body within the rules that JSON Schema has no words for: years, decimal places, cursors."""
+    """A body within the rules that JSON Schema has no words for: years, decimal places, sizes."""
     match value:
         case dict():
             return {name: sayable(part, name) for name, part in value.items()}
@@ -103,7 +103,9 @@ def sayable(value: Any, key: str = "") -> Any:
             return "2100-01-01T00:00:00Z"
         case str() if key == "cursor":
             return None
-        case float():
-            return int(value) if value.is_integer() else round(value, 6) if key == "amount" else value
+        case float() if not value.is_integer():
+            return round(value, 6) if key == "amount" else value
+        case float() | int() if not isinstance(value, bool):
+            return int(max(-(2**53), min(value, 2**53)))
         case _:
             return value
