@@ -64,7 +64,7 @@ def serving_process(home: Path, *options: str, under: Sequence[str] = ()) -> Ite
         address = until(lambda: _address(output), process)
         with Served(base_url=address, timeout=30) as client:
             client.process = process
-            until(lambda: client.get("/readyz").status_code == 200, process)
+            until(lambda: ready(client), process)
             yield client
     finally:
         process.terminate()
@@ -73,6 +73,15 @@ def serving_process(home: Path, *options: str, under: Sequence[str] = ()) -> Ite
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def ready(client: httpx.Client) -> bool:
+    """Tell whether a server that has just been started answers, and is ready."""
+    try:
+        return client.get("/readyz").status_code == 200
+    except httpx.ConnectError:
+        # Its port is told before it listens there.
+        return False
 
 
 def _address(output: Path) -> str:
@@ -88,7 +97,7 @@ def until(
     while not (answer := ask()):
         assert process is None or process.poll() is None, "the server ended"
         assert time.monotonic() < deadline, "it took too long"
-        time.sleep(0.01)
+        time.sleep(0.02)
     return answer
 
 

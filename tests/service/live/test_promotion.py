@@ -98,12 +98,14 @@ def test_given_promotions_back_and_forth_under_load_then_each_answer_is_that_of_
                 answer = posted(client, "/v1/feeds", {"worker_id": f"w{number % 40}", "explain": False})
                 served.append(Served(begun, time.monotonic(), answer))
 
+    def wait_for(feeds: int) -> None:
+        until(lambda: len(served) >= feeds or any(each.done() for each in running))
+
     with ThreadPoolExecutor(3) as pool:
         running = [pool.submit(ask, 10 * seed) for seed in range(3)]
         try:
+            wait_for(FEEDS_EACH)
             for turn in range(PROMOTIONS):
-                enough = len(served) + FEEDS_EACH
-                until(lambda enough=enough: len(served) >= enough or any(each.done() for each in running))
                 version = 2 - turn % 2
                 begun = time.monotonic()
                 registry.promote(version)
@@ -111,8 +113,7 @@ def test_given_promotions_back_and_forth_under_load_then_each_answer_is_that_of_
                 changes.append(Change(begun, time.monotonic(), str(version)))
                 assert told["champion"]["version"] == str(version)
                 assert told["refused"] is None
-            enough = len(served) + FEEDS_EACH
-            until(lambda: len(served) >= enough or any(each.done() for each in running))
+                wait_for(len(served) + FEEDS_EACH)
         finally:
             stop.set()
     for each in running:
