@@ -133,7 +133,7 @@ def promote(
     Example: cocok promote 3
     """
     from matching.bundle import Bundle, BundleError
-    from training.gate import compare
+    from training.gate import Comparison, compare
     from training.registry import Registry
 
     settings = load_settings()
@@ -152,7 +152,11 @@ def promote(
             # Trained for other features or rates it can neither serve nor be compared; it must not bar the way.
             typer.echo(f"the champion cannot be compared with: {error}", err=True)
     with opened(settings.store_url) as store:
-        seen = compare(lambda: store.read(before=challenger.until), settings.exchange, challenger, champion)
+        try:
+            seen = compare(lambda: store.read(before=challenger.until), settings.exchange, challenger, champion)
+        except CocokError as error:
+            # What cannot be judged does not pass, and is for --force to decide.
+            seen = Comparison(0, {}, [str(error)])
     promoted = force or not seen.reasons
     if promoted:
         registry.promote(version)
@@ -165,7 +169,7 @@ def promote(
         out().print(table)
         for reason in seen.reasons:
             out().print(f"Refused: {reason}", soft_wrap=True)
-        out().print(f"Version {version} serves." if promoted else "The champion stays; --force overrides the gate.")
+        out().print(f"Version {version} serves." if promoted else "It does not serve; --force overrides the gate.")
     if not promoted:
         raise typer.Exit(3)
 
