@@ -133,7 +133,10 @@ _REQUIREMENTS: dict[str, dict[str, Any]] = {
             {"$ref": _REF.format(name="Condition")},
         ],
     },
-    "Condition": {"anyOf": [{"$ref": _REF.format(name="Clause")}, _tree("and"), _tree("or")]},
+    "Condition": {
+        "description": "Nested 8 deep at the most.",
+        "anyOf": [{"$ref": _REF.format(name="Clause")}, _tree("and"), _tree("or")],
+    },
     "Clause": {"description": "One condition on a worker.", "anyOf": _clauses()},
 }
 

@@ -11,8 +11,12 @@ from threading import Thread
 from typing import Any
 
 import httpx
+import pytest
 import uvicorn
 
+from features.events import encode_event
+from matching.bundle import Bundle
+from service import runtime
 from service.app import create_app
 from service.runtime import Runtime
 from service.settings import Settings
@@ -40,14 +44,35 @@ class Api(httpx.Client):
     def log(self) -> list[dict[str, Any]]:
         """The payloads of the log, in order."""
         rows = (row for rows in self.runtime.engine.store.read() for row in rows)
-        from features.events import encode_event
-
         return [json.loads(encode_event(row.event)) for row in rows]
 
 
+class Registry:
+    """What stands in for MLflow, whose store takes seconds to make: one bundle under every number."""
+
+    def __init__(self, bundle: Bundle | None = None) -> None:
+        self.bundle = bundle
+        self.promoted: int | None = None
+
+    def champion(self) -> int | None:
+        return self.promoted
+
+    def load(self, version: int, *, expected_features: str, expected_rates: str) -> Bundle:
+        assert self.bundle is not None
+        return self.bundle
+
+
 @contextmanager
-def serving(home: Path, *, log_clock: bool = False, **settings: Any) -> Iterator[Api]:
+def serving(home: Path, *, log_clock: bool = False, registry: Registry | None = None, **settings: Any) -> Iterator[Api]:
     """A server on a free port with a home of its own, ready."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(runtime, "_source", lambda _: registry or Registry())
+        with _serving(home, log_clock, settings) as api:
+            yield api
+
+
+@contextmanager
+def _serving(home: Path, log_clock: bool, settings: dict[str, Any]) -> Iterator[Api]:
     app = create_app(Settings(home=home, **settings), log_clock=log_clock)
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, access_log=False))
     thread = Thread(target=server.run, daemon=True)

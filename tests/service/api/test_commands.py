@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -65,8 +66,6 @@ def test_given_no_key_then_other_machines_are_kept_out_in_one_line(cocok: Cocok)
 
 
 def test_given_a_taken_port_or_a_strange_host_then_one_line_says_so(cocok: Cocok) -> None:
-    import socket
-
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from features.errors import CocokError
 from tests.service.api.server import Api, problem, serving
 
 JSON = {"content-type": "application/json"}
@@ -133,8 +134,6 @@ def test_given_a_bug_then_the_problem_and_the_log_show_nothing_of_the_values(
 def test_given_the_log_cannot_be_written_then_the_caller_hears_of_it_and_the_server_lives_on(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from features.errors import CocokError
-
     def full(*_: object) -> None:
         raise CocokError("/secret/place/cocok.db: disk is full")
 

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,25 +14,16 @@ from features.errors import CocokError
 from features.events import Event, decode_event
 from features.money import Rates
 from matching.bundle import Bundle
+from matching.pipeline import Query
 from service.engine import Engine, served_event
 from service.models import Models
 from service.store import Appended, Store, open_store
 from tests.log import RATES
-from tests.service.api.server import task
-
-
-class NoModels:
-    """A registry without a champion."""
-
-    def champion(self) -> int | None:
-        return None
-
-    def load(self, version: int, *, expected_features: str, expected_rates: str) -> Bundle:
-        raise AssertionError
+from tests.service.api.server import Registry, task
 
 
 def engine_of(store: Store, rates: Rates = RATES) -> Engine:
-    return Engine(store, rates, Models(NoModels(), rates))
+    return Engine(store, rates, Models(Registry(), rates))
 
 
 def post(name: str, **fields: object) -> Event:
@@ -147,10 +139,6 @@ def test_given_submissions_at_once_then_each_has_its_own_answer(engine: Engine) 
 
 
 def test_given_a_served_list_then_what_is_logged_can_be_read_back(engine: Engine) -> None:
-    from dataclasses import replace
-
-    from matching.pipeline import Query
-
     engine.submit([post("t")]).result(timeout=5)
     ranked, query = engine.feed(lambda now: Query("w", now))
     (item,) = ranked.items
@@ -161,18 +149,14 @@ def test_given_a_served_list_then_what_is_logged_can_be_read_back(engine: Engine
 
 
 def test_given_a_champion_that_fails_in_any_way_then_the_old_one_serves_and_the_reason_goes_when_it_does() -> None:
-    class Broken(NoModels):
-        found: int | None = 7
-
-        def champion(self) -> int | None:
-            return self.found
-
+    class Broken(Registry):
         def load(self, version: int, *, expected_features: str, expected_rates: str) -> Bundle:
             raise OSError("the disk")
 
     source = Broken()
+    source.promoted = 7
     models = Models(source, RATES)
     assert models.refresh().version == "fallback"
     assert models.current.refused == "OSError while loading"
-    source.found = None
+    source.promoted = None
     assert models.refresh().refused == ""

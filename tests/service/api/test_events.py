@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from features.events import decode_event
+from service.store import open_store
 from tests.features.examples import BODIES
 from tests.service.api.server import Api, event, pointers, problem, serving, task
 
@@ -92,9 +94,6 @@ def test_given_a_number_beyond_the_log_then_the_read_waits_and_says_so(api: Api)
 
 
 def test_given_another_process_writes_then_a_waiting_read_sees_it(api: Api) -> None:
-    from features.events import decode_event
-    from service.store import open_store
-
     other = open_store(api.runtime.settings.store_url)
     seq = other.append([decode_event(json.dumps(task("elsewhere")).encode())]).seq
     other.close()

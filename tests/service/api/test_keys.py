@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -46,8 +47,6 @@ def given(keys: KeyStore) -> dict[Scope, str]:
 
 @pytest.fixture(scope="module")
 def api(keys: KeyStore, given: dict[Scope, str]) -> Iterator[Api]:
-    from pathlib import Path
-
     with serving(Path(str(keys._engine.url.database)).parent) as running:
         yield running
 

@@ -1,10 +1,12 @@
 """Workers and tasks by their ids: set, tell, forget, close."""
 
+import json
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 
+from features.events import decode_event
 from service.store import open_store
 from tests.service.api.server import Api, event, pointers, problem, serving, task, usd
 
@@ -189,11 +191,7 @@ def test_given_an_erasure_that_was_only_imported_then_the_server_carries_it_out(
 
 
 def test_given_a_process_that_ended_before_it_erased_then_the_next_one_does(tmp_path: Path) -> None:
-    from features.events import decode_event
-
     store = open_store(f"sqlite:///{tmp_path / 'home' / 'cocok.db'}")
-    import json
-
     events = [event("worker_updated", worker_id=f"hadi-zq-{n}", region="R") for n in range(20)]
     events += [event("worker_erased", worker_id=f"hadi-zq-{n}") for n in range(20)]
     store.append([decode_event(json.dumps(each).encode()) for each in events])
