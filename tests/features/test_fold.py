@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
+from features.counts import TOKEN_ROWS, token_of
+from features.deeds import NEWCOMER
 from features.estimates import FAST, HOUR, SLOW, decay, expected
-from features.fold import NEWCOMER, TOKEN_ROWS, token_of
 from features.layout import UNLIMITED
 from features.pairs import find, pair_key
 from features.state import MarketState

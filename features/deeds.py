@@ -1,0 +1,229 @@
+"""What workers do, and what is done to their work: each deed and all the counts that it moves."""
+
+import math
+
+import numpy as np
+
+from features.counts import (
+    TOKEN_ROWS,
+    half_of,
+    hour_bin,
+    settle_counts,
+    token_of,
+    touch_market,
+    touch_token,
+    touch_worker,
+)
+from features.estimates import FAST, HOUR, SECOND, SLOW, decay, decay_seconds, seconds, usual_log_minutes
+from features.jit import kernel
+from features.layout import Arrays, Record
+from features.pairs import claim, pair_key
+
+NEWCOMER = 3
+"""A worker is a newcomer to the market until this many assignments were accepted."""
+
+
+@kernel
+def dealing_of(s: Arrays, worker: int, task: int) -> int:
+    """Return the place of what a worker had to do with a task, made if need be."""
+    place, new = claim(s.dealing_keys, pair_key(worker, task))
+    if new:
+        s.market[0].n_dealings += 1
+    return place
+
+
+@kernel
+def taste_of(s: Arrays, worker: int, token: int) -> int:
+    """Return the place of a worker's history with a token, made if need be."""
+    place, new = claim(s.taste_keys, pair_key(worker, token))
+    if new:
+        s.market[0].n_tastes += 1
+    return place
+
+
+@kernel
+def serve(s: Arrays, worker: int, index: int) -> None:
+    """A task was shown to a worker."""
+    now = s.market[0].clock
+    dealing = s.dealings[dealing_of(s, worker, index)]
+    if dealing.served < 65535:
+        dealing.served += 1
+    dealing.served_at = seconds(now)
+    task = s.tasks[index]
+    task.served += 1
+    s.market[0].served += 1.0
+    task.served_fast = task.served_fast * decay(task.at, now, FAST) + 1.0
+    task.at = now
+    record = s.workers[worker]
+    touch_worker(record, now)
+    record.served_fast += 1.0
+
+
+@kernel
+def accept(s: Arrays, index: int, task_index: int) -> None:
+    """A worker took a task: a slot, and a choice among all that could have been taken."""
+    market = s.market[0]
+    now = market.clock
+    worker = s.workers[index]
+    task = s.tasks[task_index]
+    s.dealings[dealing_of(s, index, task_index)].accepted += 1
+    task.accepted += 1
+    task.occupied += 1
+    s.requesters[task.facts.requester].accepted += 1.0
+    newcomer = 1.0 if worker.accepted < NEWCOMER else 0.0
+    touch_market(market)
+    market.accepted += 1.0
+    market.taken_slow += 1.0
+    market.taken_fast += 1.0
+    market.taken_newcomer += newcomer
+    if market.n_available > 0:
+        market.chances_slow += 1.0 / market.n_available
+        market.chances_fast += 1.0 / market.n_available
+        market.chances_newcomer += newcomer / market.n_available
+    touch_worker(worker, now)
+    worker.accepted += 1.0
+    worker.accepted_slow += 1.0
+    worker.accepted_fast += 1.0
+    worker.hours_slow[hour_bin(now)] += 1.0
+    worker.last_accept = now
+    if not math.isnan(task.facts.reward):
+        worker.paid_slow += 1.0
+        worker.reward_slow += task.log_reward
+        pull = _reward_score(s, task)
+        if not math.isnan(pull):
+            half = half_of(task)
+            worker.compared_slow[half] += 1.0
+            worker.pull_slow[half] += pull
+            market.compared_slow[half] += 1.0
+            market.compared_fast[half] += 1.0
+            market.pull_slow[half] += pull
+            market.pull_fast[half] += pull
+        hourly = task.log_reward - usual_log_minutes(s, task)
+        if not math.isnan(hourly):
+            worker.timed_slow += 1.0
+            worker.hourly_slow += hourly
+    for k in range(TOKEN_ROWS):
+        row, weight = token_of(task, k)
+        if row < 0:
+            continue
+        record = s.tokens[row]
+        touch_token(market, record)
+        record.taken_slow += weight
+        record.taken_fast += weight
+        record.taken_newcomer += newcomer * weight
+        taste = s.tastes[taste_of(s, index, row)]
+        taste.took_slow = taste.took_slow * decay_seconds(taste.at, seconds(now), SLOW) + weight
+        taste.took_fast = taste.took_fast * decay_seconds(taste.at, seconds(now), FAST) + weight
+        taste.at = seconds(now)
+    settle_counts(s, task_index)
+
+
+@kernel
+def _reward_score(s: Arrays, task: Record) -> float:
+    """Return the standard score of a task's log reward among the reference tasks of its half.
+
+    NaN where there are fewer than two, or their rewards do not differ.
+    """
+    half = half_of(task)
+    total, squares, count = 0.0, 0.0, 0
+    for k in range(s.market[0].n_reference):
+        other = s.tasks[s.reference[k]]
+        value = float(other.log_reward)
+        if half_of(other) == half and not math.isnan(value):
+            total += value
+            squares += value * value
+            count += 1
+    if count < 2:
+        return math.nan
+    mean = total / count
+    variance = squares / count - mean * mean
+    return (task.log_reward - mean) / math.sqrt(variance) if variance > 1e-6 else math.nan
+
+
+@kernel
+def _open_assignments(dealing: Record) -> int:
+    return np.int64(dealing.accepted) - dealing.submitted - dealing.returned - dealing.abandoned
+
+
+@kernel
+def give_up(s: Arrays, worker: int, task: int, abandoned: bool) -> None:
+    """A worker returned a task, or abandoned it: the slot is free again. An acceptance that was not told is implied."""
+    dealing = s.dealings[dealing_of(s, worker, task)]
+    if _open_assignments(dealing) <= 0:
+        accept(s, worker, task)
+    if abandoned:
+        dealing.abandoned += 1
+    else:
+        dealing.returned += 1
+    s.tasks[task].given_up += 1
+    s.tasks[task].occupied -= 1
+    s.workers[worker].given_up += 1.0
+    s.requesters[s.tasks[task].facts.requester].given_up += 1.0
+    s.market[0].given_up += 1.0
+    settle_counts(s, task)
+
+
+@kernel
+def submit(s: Arrays, index: int, task_index: int, minutes: float) -> None:
+    """A worker handed work in; ``minutes`` is NaN where it is not told how long it took."""
+    now = s.market[0].clock
+    worker = s.workers[index]
+    task = s.tasks[task_index]
+    dealing = s.dealings[dealing_of(s, index, task_index)]
+    if _open_assignments(dealing) <= 0:
+        accept(s, index, task_index)
+    dealing.submitted += 1
+    dealing.submitted_at = seconds(now)
+    task.submitted += 1
+    worker.submitted += 1.0
+    s.requesters[task.facts.requester].submitted += 1.0
+    if not minutes > 0.0:
+        return
+    log_minutes = math.log(minutes)
+    surprise = log_minutes - usual_log_minutes(s, task)
+    if not math.isnan(surprise):
+        # One forgotten tab must not make a worker slow for ever.
+        worker.speed += min(2.0, max(-2.0, surprise))
+        worker.speed_count += 1.0
+    task.minutes += log_minutes
+    task.minutes_count += 1.0
+    s.market[0].minutes += log_minutes
+    s.market[0].minutes_count += 1.0
+    for k in range(TOKEN_ROWS):
+        row, weight = token_of(task, k)
+        if row >= 0:
+            s.tokens[row].minutes += weight * log_minutes
+            s.tokens[row].minutes_count += weight
+
+
+@kernel
+def judge(s: Arrays, index: int, task_index: int, approved: bool) -> None:
+    """A requester approved or rejected work; a submission that was not told is implied."""
+    now = s.market[0].clock
+    task = s.tasks[task_index]
+    requester = s.requesters[task.facts.requester]
+    dealing = s.dealings[dealing_of(s, index, task_index)]
+    if dealing.settled >= dealing.submitted:
+        submit(s, index, task_index, math.nan)
+    elif approved:
+        requester.approval_hours += math.log1p(max(0, seconds(now) - dealing.submitted_at) / (HOUR // SECOND))
+        requester.approvals_timed += 1.0
+    dealing.settled += 1
+    good, bad = (1.0, 0.0) if approved else (0.0, 1.0)
+    task.approved += np.int32(good)
+    task.rejected += np.int32(bad)
+    s.workers[index].approved += good
+    s.workers[index].rejected += bad
+    requester.approved += good
+    requester.rejected += bad
+    s.market[0].approved += good
+    s.market[0].rejected += bad
+    for k in range(TOKEN_ROWS):
+        row, weight = token_of(task, k)
+        if row < 0:
+            continue
+        s.tokens[row].approved += good * weight
+        s.tokens[row].rejected += bad * weight
+        taste = s.tastes[taste_of(s, index, row)]
+        taste.approved += good * weight
+        taste.rejected += bad * weight
