@@ -17,10 +17,10 @@ import httpx
 import uvicorn
 
 from features.state import MarketState
-from matching.bundle import Bundle
 from service import runtime
 from service.app import create_app
 from service.settings import Settings
+from tests.service.api.server import Registry
 from tests.service.live.server import START_SECONDS, ready, until
 
 PRELOADED = "tests.service.live.preloaded"
@@ -59,18 +59,8 @@ def forked(home: Path) -> Iterator[Forked]:
         process.join()
 
 
-class _NoModels:
-    """A source of models that has none, so that the fallback ranks."""
-
-    def champion(self) -> int | None:
-        return None
-
-    def load(self, version: int, *, expected_features: str, expected_rates: str) -> Bundle:
-        raise AssertionError("there is no champion to load")
-
-
 def _serve(home: Path, port: Connection) -> None:
-    runtime._source = lambda settings: _NoModels()
+    runtime._source = lambda settings: Registry()
     app = create_app(Settings(home=home))
 
     async def digest() -> dict[str, Any]:

@@ -27,6 +27,7 @@ from tests.market import KINDS, RATES, Record, ranker_of, usual
 from tests.service.api.server import serving
 from tests.service.live.server import bundle, ending_now, fill, now, posted, promoted
 from training.lists import mature, read_history
+from training.registry import Registry
 from training.replay import training_set
 
 FEEDS = 250
@@ -70,7 +71,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
         served[ranked.feed_id] = np.stack([item.row for item in ranked.items])
         return engine.served_event(ranked, query, context, policy)
 
-    with pytest.MonkeyPatch.context() as patch, serving(home) as api:
+    with pytest.MonkeyPatch.context() as patch, serving(home, registry=Registry.at(home)) as api:
         patch.setattr("service.routes.feeds.served_event", watched)
         answers = _load(str(api.base_url), lambda: _between(api.runtime.engine.store.read(), served))
         log = [entry for batch in api.runtime.engine.store.read() for entry in batch]

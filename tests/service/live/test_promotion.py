@@ -71,7 +71,7 @@ def api(tmp_path: Path) -> Iterator[Api]:
     fill(home, ending_now(usual()[0]))
     promoted(home, bundle())
     registered(home, other_bundle())
-    with serving(home) as running:
+    with serving(home, registry=Registry.at(home)) as running:
         yield running
 
 
