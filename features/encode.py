@@ -16,6 +16,9 @@ from features.layout import FACTS, FOREVER, LANGUAGES, SKILLS, UNLIMITED
 from features.money import Money, Rates
 from features.text import content_tokens, normalise, token
 
+LEAST_MINUTES = 1e-3
+"""Minutes that a posting states count as no less: the log of what 32 bits take for 0 would be minus infinity."""
+
 SAMPLED = "sampled"
 """The policy of a list that was reconstructed for training and never shown: it changes no state."""
 
@@ -188,8 +191,8 @@ class Encoder:
                 UNLIMITED if posting.slots is None else posting.slots,
                 posting.per_worker_limit,
                 self._money(posting.reward),
-                _number(posting.estimated_minutes),
-                _number(posting.time_limit_minutes),
+                _minutes(posting.estimated_minutes),
+                _minutes(posting.time_limit_minutes),
                 FOREVER if posting.expires_at is None else ev.micros(posting.expires_at),
                 order,
                 _padded(languages, LANGUAGES),
@@ -209,6 +212,10 @@ def _nothing() -> Row:
 
 def _number(value: float | None) -> float:
     return nan if value is None else value
+
+
+def _minutes(value: float | None) -> float:
+    return nan if value is None else max(value, LEAST_MINUTES)
 
 
 def _padded(values: list[int], size: int) -> list[int]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.events import TaskPosted
-from features.money import Money
+from features.money import MAX_AMOUNT, Money
 from features.spec import COLUMN, NAMES
 from matching.bundle import Bundle, BundleError
 from matching.cascade import FirstStage
@@ -105,11 +105,14 @@ def best_first(scores: NDArray[np.float64], order: NDArray[np.uint32]) -> NDArra
 def expected_hourly(posting: TaskPosted | None, p_approve: float, minutes: float) -> Money | None:
     """Return what a task pays per hour of work: reward x P(approved) over the minutes, in the reward's own currency.
 
-    None without a reward, or where nothing tells how long the task takes.
+    None without a reward, where nothing tells how long the task takes, or where the figure is beyond all bounds.
     """
-    if posting is None or posting.reward is None or math.isnan(minutes):
+    if posting is None or posting.reward is None or not minutes > 0.0:
         return None
     hourly = float(posting.reward.amount) * p_approve * 60 / minutes
+    # A posting may state a millionth of a minute; what follows from it is no figure for anyone.
+    if not hourly <= float(MAX_AMOUNT):
+        return None
     return Money(amount=Decimal(f"{hourly:.2f}"), currency=posting.reward.currency)
 
 

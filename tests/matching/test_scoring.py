@@ -97,3 +97,8 @@ def test_given_no_reward_or_no_minutes_then_there_is_no_hourly_pay() -> None:
     assert expected_hourly(None, 1.0, 10.0) is None
     assert expected_hourly(posting(None), 1.0, 10.0) is None
     assert expected_hourly(posting(Money(amount=Decimal(2), currency="USD")), 1.0, float("nan")) is None
+
+
+@pytest.mark.parametrize("minutes", [0.0, 1e-300])
+def test_given_minutes_that_make_no_sense_then_there_is_no_hourly_pay_and_no_error(minutes: float) -> None:
+    assert expected_hourly(posting(Money(amount=Decimal(10**15), currency="IDR")), 1.0, minutes) is None

@@ -20,7 +20,7 @@ def test_given_nothing_then_everything_local_is_under_the_home(tmp_path: Path) -
     settings = load_settings()
     assert settings.home == Path(".cocok")
     assert settings.store_url == "sqlite:///.cocok/cocok.db"
-    assert settings.mlflow_url == f"sqlite:///{tmp_path / '.cocok' / 'mlflow.db'}"
+    assert settings.mlflow_tracking_uri == ""
     assert settings.exchange.base == "USD"
 
 
@@ -41,9 +41,9 @@ def test_given_a_named_file_then_it_is_read_instead(tmp_path: Path, monkeypatch:
 
 def test_given_the_variable_of_mlflow_then_it_is_respected_and_our_own_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://mlflow")
-    assert load_settings().mlflow_url == "http://mlflow"
+    assert load_settings().mlflow_tracking_uri == "http://mlflow"
     monkeypatch.setenv("COCOK_MLFLOW_TRACKING_URI", "http://own")
-    assert load_settings().mlflow_url == "http://own"
+    assert load_settings().mlflow_tracking_uri == "http://own"
 
 
 @pytest.mark.parametrize(
