@@ -166,7 +166,12 @@ class Registry:
         try:
             with self._spoken():
                 fetched = Path(self._client.download_artifacts(run_id, _BUNDLE, str(unfinished)))
-            verify(fetched)
+            try:
+                verify(fetched)
+            except BundleError as error:
+                # The folder it was fetched into is gone by the time that anybody reads its name.
+                reason = str(error).replace(str(fetched), f"of version {version} in the store")
+                raise BundleError(reason) from error
             shutil.rmtree(folder, ignore_errors=True)
             try:
                 fetched.rename(folder)

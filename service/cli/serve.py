@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from service.runtime import Runtime
 
 CLOCKS = Literal["wall", "log"]
+BACKLOG = 2048
+"""Connections that wait to be taken; as many as uvicorn would allow."""
+
 GRACE_SECONDS = 10
 """How long a request under way may take once the server is asked to end."""
 
@@ -87,6 +90,8 @@ def _listen(host: str, port: int, protected: bool) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind(place)
+        # The address is printed before the server takes over: whoever connects in between waits instead of failing.
+        listening.listen(BACKLOG)
     except OSError as error:
         listening.close()
         raise CocokError(f"cannot listen on {host} port {port}: {error.strerror}; choose another --port") from error
