@@ -193,15 +193,16 @@ def test_given_ids_never_seen_then_they_are_answered_and_not_refused(cocok: Coco
     assert (unknown["items"], list(unknown["removed"])) == ([], ["unknown_task"])
 
 
-def test_given_thousands_of_later_events_then_the_same_until_gives_the_same_bundle(
+def test_given_ten_thousand_later_events_then_the_same_until_gives_the_same_bundle(
     cocok: Cocok, tmp_path: Path
 ) -> None:
     late = []
-    for number, event in enumerate(market(9, workers=30)):
-        moved = datetime.fromisoformat(event["at"]) + timedelta(days=60)
-        kept = {name: value for name, value in event.items() if name != "expires_at"}
-        late.append({**kept, "event_id": f"late{number}", "at": written(moved)})
-    assert len(late) > 2_000
+    for copy in range(5):
+        for number, event in enumerate(market(9 + copy, workers=30)):
+            moved = datetime.fromisoformat(event["at"]) + timedelta(days=60 * (copy + 1))
+            kept = {name: value for name, value in event.items() if name != "expires_at"}
+            late.append({**kept, "event_id": f"late{copy}-{number}", "at": written(moved)})
+    assert len(late) >= 10_000
     assert cocok("import", write(tmp_path / "late.ndjson", late), "--json").json()["accepted"] == len(late)
     again = cocok("train", "--until", UNTIL, "--json").json()
     registry = Registry.at(cocok.home)
