@@ -156,7 +156,7 @@ def give_up(s: Arrays, worker: int, task: int, abandoned: bool) -> None:
     else:
         dealing.returned += 1
     s.tasks[task].given_up += 1
-    s.tasks[task].occupied -= 1
+    s.tasks[task].occupied = max(0, s.tasks[task].occupied - 1)
     s.workers[worker].given_up += 1.0
     s.requesters[s.tasks[task].facts.requester].given_up += 1.0
     s.market[0].given_up += 1.0

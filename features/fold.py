@@ -28,7 +28,7 @@ from features.counts import TOKEN_ROWS, expire, set_available, settle_counts, to
 from features.deeds import accept, dealing_of, give_up, judge, serve, submit, taste_of
 from features.jit import kernel
 from features.layout import FOREVER, NEVER, TOKENS, Arrays, Record
-from features.open_tasks import is_open, watch_expiry
+from features.open_tasks import is_full, is_open, watch_expiry
 
 LEAST_REWARD = 1e-4
 """A reward counts as no less when its log is taken: the log of nothing would be minus infinity."""
@@ -85,7 +85,10 @@ def _post(s: Arrays, event: Record, batch: Batch) -> None:
     task = s.tasks[event.task]
     if event.kind == UPDATED and task.posted == NEVER:
         return
-    fresh = event.kind == POSTED and not is_open(task, market.clock)
+    fresh = event.kind == POSTED and (not is_open(task, market.clock) or is_full(task))
+    if fresh and task.posted != NEVER:
+        # A further round: its slots are new ones. Sending an open task again, as a catalogue does, keeps the count.
+        task.occupied = 0
     set_available(s, task, False)
     task.facts = batch.facts[event.detail]
     task.log_reward = math.nan

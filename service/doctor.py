@@ -30,6 +30,7 @@ AHEAD = timedelta(minutes=5)
 # Below these shares a lack is normal; above them it costs the ranker something worth a word.
 MANY = 0.2
 FEW_POSITIVES = 0.1
+ENOUGH_LISTS = 10  # fewer may be of a single task by chance
 CONTENT = {"reward": "pay", "skills": "skill", "title": "text"}
 
 _OUTCOMES = (
@@ -78,6 +79,7 @@ class Survey:
     conflicting: int = 0
     lists: int = 0
     positive_lists: int = 0
+    choices: int = 0
     refused: list[str] = field(default_factory=list)
 
 
@@ -117,6 +119,7 @@ def survey(source: Callable[[], Iterable[Event | str]], rates: Rates, now: int) 
     for event in source() if outcomes else ():
         if isinstance(event, FeedServed):
             at = micros(event.at)
+            facts.choices += len(event.items) > 1
             facts.positive_lists += any(outcomes.get((event.worker_id, item.task_id), -1) >= at for item in event.items)
     facts.lists = facts.types["feed_served"]
     return facts
@@ -197,6 +200,13 @@ def check_labels(facts: Survey) -> Iterator[Finding]:
             "labels",
             message,
             "lists without an outcome teach the order of nothing; check that outcomes are logged with the same ids",
+        )
+    elif facts.choices == 0 and facts.lists >= ENOUGH_LISTS:
+        yield Finding(
+            "error",
+            "labels",
+            "every list holds a single task: there is no order to learn",
+            "log the list as the worker saw it, with all its tasks, not one list for each task",
         )
     else:
         yield Finding("ok", "labels", message)

@@ -67,8 +67,6 @@ def read_lines(path: Path, advance: Advance = lambda _: None) -> Iterator[Line]:
     except OSError as error:
         yield number + 1, EventError(f"cannot be read: {error.strerror or error}")
         return
-    if number == 0:
-        yield 1, EventError("the file holds no events; was it written completely?")
 
 
 def _json_lines(path: Path, advance: Advance) -> Iterator[Line]:

@@ -48,7 +48,7 @@ _OUTCOMES = (
 )
 
 Outcome = tuple[int, int, int, float]
-"""Sequence number, ``known_at`` in microseconds, stage, and minutes of work, NaN where none are given."""
+"""Sequence number, its own instant in microseconds, stage, and minutes of work, NaN where none are given."""
 
 
 @dataclass
@@ -98,9 +98,9 @@ def read_history(batches: Iterable[Sequence[tuple[int, int, Event]]]) -> History
     history = History()
     erased: dict[str, int] = {}
     for batch in batches:
-        for seq, known_at, event in batch:
+        for seq, _, event in batch:
             if isinstance(event, _OUTCOMES):
-                outcome = (seq, known_at, _STAGES[type(event)], _minutes(event))
+                outcome = (seq, micros(event.at), _STAGES[type(event)], _minutes(event))
                 history.outcomes[event.worker_id, event.task_id].append(outcome)
             elif isinstance(event, FeedServed):
                 served = _served(seq, event)
@@ -153,12 +153,12 @@ def maturity_of(history: History) -> int:
                 last[served.worker_id, task_id].append(served)
     delays = []
     for pair, lists in last.items():
-        for seq, known_at, stage, _ in history.outcomes[pair]:
+        for seq, at, stage, _ in history.outcomes[pair]:
             if stage != ACCEPTED:
                 continue
-            before = [served.at for served in lists if served.prefix < seq and served.at <= known_at]
+            before = [served.at for served in lists if served.prefix < seq and served.at <= at]
             if before:
-                delays.append(known_at - max(before))
+                delays.append(at - max(before))
     if not delays:
         return LONGEST_MATURITY
     return int(np.clip(np.quantile(delays, MATURITY_QUANTILE), SHORTEST_MATURITY, LONGEST_MATURITY))
@@ -212,8 +212,8 @@ class Labels:
 def labels(history: History, served: ServedList, maturity: int) -> Labels:
     """Return what became of each item of a list.
 
-    An outcome counts for the label if the log has it after what the list's rows know, and within ``maturity`` of the
-    list. Verdicts and minutes come later than acceptances, and count whenever they became known.
+    An outcome counts for the label if the log has it after what the list's rows know, and it came about within
+    ``maturity`` of the list. Verdicts and minutes come later than acceptances, and count whenever they became known.
     """
     size = len(served.task_ids)
     found = Labels(np.zeros(size, np.int8), np.full(size, -1, np.int8), np.full(size, np.nan, np.float32))
@@ -225,7 +225,7 @@ def labels(history: History, served: ServedList, maturity: int) -> Labels:
         ]
         if later:
             stages = [stage for _, _, stage, _ in later]
-            found.labels[place] = _best(stage for _, known_at, stage, _ in later if known_at <= served.at + maturity)
+            found.labels[place] = _best(stage for _, at, stage, _ in later if at <= served.at + maturity)
             found.verdicts[place] = 1 if APPROVED in stages else 0 if _REJECTED in stages else -1
             found.minutes[place] = next((minutes for *_, minutes in later if minutes > 0), np.nan)
     return found

@@ -6,6 +6,7 @@ from importlib.metadata import version
 from typing import Annotated
 
 import typer
+from typer.exceptions import Abort, TyperException
 
 from features.errors import CocokError
 from service.cli import demo, keys, log, models, serve, simulate
@@ -16,6 +17,10 @@ app = typer.Typer(
     help="Cocok ranks the open micro jobs of a marketplace for a worker by skill, history and pay expectation.",
     no_args_is_help=True,
 )
+
+
+USAGE = 2
+"""Exit code of a command that was called in a way it does not know."""
 
 
 def _print_version(wanted: bool) -> None:
@@ -45,7 +50,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments: instead of those of the process.
     """
     try:
-        app(args=None if arguments is None else list(arguments), prog_name="cocok")
+        code = app(args=None if arguments is None else list(arguments), prog_name="cocok", standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except TyperException as error:
+        if error.exit_code != USAGE or "\n" in error.format_message():
+            # The help that stands in for a missing command.
+            typer.echo(error.format_message(), err=True)
+        else:
+            context = getattr(error, "ctx", None)
+            hint = f"{context.command_path} --help" if context else "cocok --help"
+            print_error(f"{error.format_message().rstrip('.')}; see {hint}")
+        sys.exit(error.exit_code)
+    except Abort:
+        sys.exit(130)
     except CocokError as error:
         print_error(str(error))
         sys.exit(1)

@@ -145,6 +145,22 @@ def test_the_time_to_approval_is_counted_only_where_the_submission_was_seen() ->
     assert requester(state)["approval_hours"] == pytest.approx(math.log1p(9))
 
 
+@pytest.mark.parametrize("closed", [False, True])
+def test_a_full_or_closed_task_posted_again_has_all_its_slots(closed: bool) -> None:
+    log = Log().post("t1", slots=1).take("w1", "t1", 1)
+    if closed:
+        log.add("task_closed", 2, task_id="t1")
+    assert sample(log.state()) == set()
+    state = log.post("t1", 3, slots=1).on("assignment_returned", "w1", "t1", 4).state()
+    assert task(state)["occupied"] == 0
+    assert sample(state) == {"t1"}
+
+
+def test_an_open_task_sent_again_keeps_count_of_its_slots() -> None:
+    state = Log().post("t1", slots=2).take("w1", "t1", 1).post("t1", 2, slots=2).state()
+    assert task(state)["occupied"] == 1
+
+
 def test_work_on_a_task_never_posted_is_remembered_and_its_slots_too() -> None:
     log = Log().take("w1", "t1")
     assert open_names(log.state()) == set()

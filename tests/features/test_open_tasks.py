@@ -38,6 +38,9 @@ class Market:
         self.clock = max(self.clock, known_at)
         match event:
             case TaskPosted():
+                known = event.task_id in self.slots
+                if known and (event.task_id not in self.open() or event.task_id not in self.available()):
+                    self.occupied[event.task_id] = 0
                 self.closed.discard(event.task_id)
                 self.slots[event.task_id] = event.slots
                 self.expires[event.task_id] = event.expires_at and micros(event.expires_at)
@@ -54,7 +57,7 @@ class Market:
                 if self.working.get((event.worker_id, event.task_id), 0) == 0:
                     self._occupy(event.worker_id, event.task_id)
                 self.working[event.worker_id, event.task_id] -= 1
-                self.occupied[event.task_id] -= 1
+                self.occupied[event.task_id] = max(0, self.occupied[event.task_id] - 1)
 
     def _occupy(self, worker_id: str, task_id: str) -> None:
         self.working[worker_id, task_id] = self.working.get((worker_id, task_id), 0) + 1

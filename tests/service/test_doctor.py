@@ -77,6 +77,14 @@ def test_given_few_lists_with_an_outcome_then_it_is_a_warning() -> None:
     assert troubles(PROFILE, POSTED, LIST, TAKEN, *idle) == {"labels": "warning"}
 
 
+def test_given_lists_of_a_single_task_then_there_is_no_order_to_learn() -> None:
+    lists = [
+        FeedServed(event_id=f"one{i}", at=minute(2), feed_id=f"f{i}", worker_id="w", items=(FeedItem("t", 1),))
+        for i in range(12)
+    ]
+    assert troubles(PROFILE, POSTED, *lists, TAKEN) == {"labels": "error"}
+
+
 def test_given_a_currency_without_a_rate_then_it_is_named() -> None:
     picky = WorkerUpdated(event_id="1", at=minute(0), worker_id="w", min_reward=Money(Decimal(1), "XTS"))
     found = findings(picky, POSTED, LIST, TAKEN)["rates"]

@@ -129,8 +129,13 @@ def test_of_the_stages_only_those_within_the_maturity_count() -> None:
     assert label(log, maturity=40 * HOUR) == 4
 
 
-def test_a_late_outcome_counts_from_when_it_was_known() -> None:
+def test_an_outcome_counts_from_when_it_came_about_though_it_was_told_late() -> None:
     log = Log().serve("w1", ["t1"], 10).post("t2", 60).take("w1", "t1", 12)
+    assert label(log) == 2
+
+
+def test_what_came_about_before_the_list_does_not_count_though_it_was_told_after() -> None:
+    log = Log().serve("w1", ["t1"], 10).post("t2", 60).take("w1", "t1", 9)
     assert label(log) == 0
 
 

@@ -19,7 +19,7 @@ from training.ranker import (
     smooth,
 )
 
-QUICK = RankerParameters(min_data_in_leaf=10, max_trees=60, num_threads=1)
+QUICK = RankerParameters(min_data_in_leaf=10, max_trees=60, num_threads=1, feature_fraction=0.8)
 MONOTONE = (1, 0, -1, 0)
 
 

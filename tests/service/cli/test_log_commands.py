@@ -131,15 +131,19 @@ def test_given_a_conflict_in_a_long_log_then_the_line_is_still_the_right_one(
     assert ids(cocok.home) == ([] if on_error == "stop" else [f"e{number}" for number in range(15_000)])
 
 
+def test_given_an_empty_file_among_others_then_it_is_an_hour_without_events(cocok: Cocok, tmp_path: Path) -> None:
+    for name in ("a.ndjson", "b.ndjson"):
+        (tmp_path / name).write_bytes(b"\n" if name.startswith("a") else b"")
+    full = write(tmp_path / "c.ndjson", closed(1))
+    assert cocok("import", tmp_path / "a.ndjson", tmp_path / "b.ndjson", full, "--json").json()["accepted"] == 1
+
+
 GOOD = json.dumps(closed(1)).encode() + b"\n"
 
 
 @pytest.mark.parametrize(
     ("name", "content", "line", "words"),
     [
-        ("a.ndjson", b"", 1, "holds no events"),
-        ("a.ndjson", b"\n\n", 1, "holds no events"),
-        ("a.ndjson.gz", gzip.compress(b""), 1, "holds no events"),
         ("a.ndjson", GOOD + GOOD[:40], 2, "cut off"),
         ("a.ndjson", GOOD + b'{"event_id": "\xff"}', 2, "UTF-8"),
         ("a.ndjson", GOOD + b"\n" + b'{"x": NaN}', 3, "NaN"),
