@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import numpy as np
 
 from features.build import rows
-from features.errors import CocokError
 from features.events import Event
 from features.money import Rates
 from features.spec import NAMES
@@ -45,8 +44,6 @@ def training_set(
     Raises:
         CocokError: there is no mature list.
     """
-    if since is not None and since >= until:
-        raise CocokError("--since must lie before --until")
     history = read_history(read())
     window = maturity_of(history) if maturity is None else maturity
     lists = mature(history, since, until, window)

@@ -66,11 +66,14 @@ def train(
         if store.count() == 0:
             raise CocokError("the log is empty: bring events in with `cocok import PATH`")
         end = _end(store) if until is None else micros(moment("--until", until))
+        begin = None if since is None else micros(moment("--since", since))
+        if begin is not None and begin >= end:
+            raise CocokError("--since must lie before --until, or before the end of the log")
         bars = _Bars(start)
         rows = training_set(
             lambda: store.read(before=end),
             settings.exchange,
-            since=None if since is None else micros(moment("--since", since)),
+            since=begin,
             until=end,
             maturity=None if maturity is None else _duration("--maturity", maturity),
             progress=partial(bars, "Replaying the log"),

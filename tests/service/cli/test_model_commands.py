@@ -248,7 +248,7 @@ def test_given_a_log_without_lists_then_train_says_what_is_missing(fresh: Cocok,
         (["--until", "yesterday"], "--until yesterday is no instant; write one like 2026-"),
         (["--since", "2026-13-01"], "--since 2026-13-01 is no instant"),
         (["--until", "2020-01-01T00:00:00Z"], "no feed_served lists"),
-        (["--since", "2031-01-01T00:00:00Z"], "is mature"),
+        (["--since", "2031-01-01T00:00:00Z"], "must lie before"),
         (["--since", "2026-01-30T20:00:00Z", "--until", UNTIL], "too little history"),
     ],
 )

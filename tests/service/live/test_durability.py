@@ -178,7 +178,8 @@ def test_given_an_acknowledgement_then_the_log_was_flushed_to_disk_before_it(tmp
             feed_id = posted(server, "/v1/feeds", {"worker_id": "w"})["feed_id"]
             marks.append((f"feed-{feed_id}", feed_id))
     main = server.process.pid
-    until(lambda: f"\n{main} +++ " in trace.read_text())
+    # Short process ids are padded.
+    until(lambda: re.search(rf"^{main}\s+\+\+\+ ", trace.read_text(), re.MULTILINE))
 
     found = Trace(trace.read_text().splitlines())
     for stored, answered in marks:
