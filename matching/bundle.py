@@ -6,7 +6,7 @@ ranker.txt       LightGBM, as text
 p_accept.txt     LightGBM, as text; optional
 p_approve.txt    LightGBM, as text; optional
 minutes.txt      LightGBM, as text; optional
-judge.txt        LightGBM, as text; optional
+judge.*.txt      the same models fitted without the last lists; optional
 arrays.npz       the first stage, and the knots of the calibrations
 ```
 
@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import lightgbm as lgb
 import numpy as np
@@ -33,13 +33,12 @@ from features.errors import CocokError
 from matching.calibration import CalibratedModel, Calibration, MinutesModel, predict_rows
 from matching.cascade import FirstStage
 
-FORMAT = 2
+FORMAT = 3
 """Version of the layout; another is refused."""
 
 _MANIFEST = "bundle.json"
 _ARRAYS = "arrays.npz"
-_OUTCOMES = ("p_accept", "p_approve")
-
+_JUDGE = "judge."
 Metrics = Mapping[str, Mapping[str, float]]
 """Name of a metric -> ``value``, ``low`` and ``high``."""
 
@@ -52,19 +51,45 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
+class Models(Protocol):
+    """What a bundle and its judge have in common."""
+
+    @property
+    def ranker(self) -> lgb.Booster:
+        """Orders the rows of a list."""
+
+    @property
+    def accept(self) -> CalibratedModel | None:
+        """Probability that a listed task is accepted; None if it could not be fitted."""
+
+    @property
+    def approve(self) -> CalibratedModel | None:
+        """Probability that submitted work is approved; None if it could not be fitted."""
+
+    @property
+    def minutes(self) -> MinutesModel | None:
+        """Minutes of work; None if they could not be fitted."""
+
+
 @dataclass(frozen=True, eq=False)
 class Judge:
-    """The same ranker fitted without the last lists, by which the bundle can be compared fairly on them.
+    """The same models fitted without the last lists, by which the bundle can be compared fairly on them.
 
     Attributes:
         ranker: fitted on what was known before ``since``.
         since: first instant of the lists set aside, microseconds since 1970.
         maturity: how long outcomes were waited for, in microseconds.
+        accept: as in the bundle, fitted on what was known before ``since``.
+        approve: likewise.
+        minutes: likewise.
     """
 
     ranker: lgb.Booster
     since: int
     maturity: int
+    accept: CalibratedModel | None = None
+    approve: CalibratedModel | None = None
+    minutes: MinutesModel | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +108,7 @@ class Bundle:
         accept: probability that a listed task is accepted; None if it could not be fitted.
         approve: probability that submitted work is approved; None if it could not be fitted.
         minutes: of work; None if it could not be fitted.
-        judge: stands for the ranker where bundles are compared; None if there were no lists to set aside.
+        judge: stands for the models where bundles are compared; None if there were no lists to set aside.
         created_at: RFC 3339, UTC.
     """
 
@@ -155,15 +180,8 @@ class Bundle:
             files = {name: _verified(folder / name, digest) for name, digest in manifest["checksums"].items()}
             models = {name: lgb.Booster(model_str=files[f"{name}.txt"].decode()) for name in manifest["models"]}
             with np.load(BytesIO(files[_ARRAYS]), allow_pickle=False) as arrays:
-                outcomes = {
-                    name: CalibratedModel(models[name], Calibration(arrays[f"{name}.x"], arrays[f"{name}.y"]))
-                    for name in _OUTCOMES
-                    if name in models
-                }
-                minutes = (
-                    MinutesModel(models["minutes"], *arrays["minutes.shifts"].tolist()) if "minutes" in models else None
-                )
-                judge = Judge(models["judge"], **manifest["judge"]) if "judge" in models else None
+                own, judged = (_outcomes(models, arrays, prefix) for prefix in ("", _JUDGE))
+                judge = Judge(models[f"{_JUDGE}ranker"], **manifest["judge"], **judged) if manifest["judge"] else None
                 first_stage = FirstStage(arrays["first_stage.weights"], arrays["first_stage.fill"])
             bundle = cls(
                 ranker=models["ranker"],
@@ -174,11 +192,9 @@ class Bundle:
                 since=manifest["since"],
                 until=manifest["until"],
                 metrics=_read_metrics(manifest["metrics"]),
-                accept=outcomes.get("p_accept"),
-                approve=outcomes.get("p_approve"),
-                minutes=minutes,
                 judge=judge,
                 created_at=manifest["created_at"],
+                **own,
             )
         except (KeyError, TypeError, AttributeError, ValueError, lgb.basic.LightGBMError) as error:
             raise _damaged(folder, f"its content does not fit together ({error})") from error
@@ -188,17 +204,11 @@ class Bundle:
         return bundle
 
     def _files(self) -> dict[str, bytes]:
-        outcomes = {"p_accept": self.accept, "p_approve": self.approve}
-        fitted = {name: model for name, model in outcomes.items() if model is not None}
-        boosters = {"ranker": self.ranker, **{name: model.booster for name, model in fitted.items()}}
-        arrays = {"first_stage.weights": self.first_stage.weights, "first_stage.fill": self.first_stage.fill}
-        for name, model in fitted.items():
-            arrays |= {f"{name}.x": model.calibration.x, f"{name}.y": model.calibration.y}
-        if self.minutes is not None:
-            boosters["minutes"] = self.minutes.booster
-            arrays["minutes.shifts"] = np.array([self.minutes.shift, self.minutes.low, self.minutes.high])
+        boosters, arrays = _parts(self, "")
+        arrays |= {"first_stage.weights": self.first_stage.weights, "first_stage.fill": self.first_stage.fill}
         if self.judge is not None:
-            boosters["judge"] = self.judge.ranker
+            judged = _parts(self.judge, _JUDGE)
+            boosters, arrays = boosters | judged[0], arrays | judged[1]
         files = {f"{name}.txt": booster.model_to_string().encode() for name, booster in boosters.items()}
         files[_ARRAYS] = _packed(arrays)
         manifest = {
@@ -215,6 +225,33 @@ class Bundle:
             "checksums": {name: _digest(content) for name, content in files.items()},
         }
         return {**files, _MANIFEST: json.dumps(manifest, indent=2, allow_nan=False, ensure_ascii=False).encode()}
+
+
+def _parts(models: Models, prefix: str) -> tuple[dict[str, lgb.Booster], dict[str, NDArray[np.float64]]]:
+    """Return what is saved of the models as text and as arrays, by name."""
+    boosters = {f"{prefix}ranker": models.ranker}
+    arrays: dict[str, NDArray[np.float64]] = {}
+    for name, outcome in {"p_accept": models.accept, "p_approve": models.approve}.items():
+        if outcome is not None:
+            boosters[f"{prefix}{name}"] = outcome.booster
+            arrays |= {f"{prefix}{name}.x": outcome.calibration.x, f"{prefix}{name}.y": outcome.calibration.y}
+    if models.minutes is not None:
+        boosters[f"{prefix}minutes"] = models.minutes.booster
+        arrays[f"{prefix}minutes.shifts"] = np.array([models.minutes.shift, models.minutes.low, models.minutes.high])
+    return boosters, arrays
+
+
+def _outcomes(
+    models: Mapping[str, lgb.Booster], arrays: Mapping[str, NDArray[np.float64]], prefix: str
+) -> dict[str, Any]:
+    """Put the outcome models together again; under the names of the attributes."""
+    found: dict[str, Any] = {}
+    for attribute, name in {"accept": f"{prefix}p_accept", "approve": f"{prefix}p_approve"}.items():
+        if name in models:
+            found[attribute] = CalibratedModel(models[name], Calibration(arrays[f"{name}.x"], arrays[f"{name}.y"]))
+    if (name := f"{prefix}minutes") in models:
+        found["minutes"] = MinutesModel(models[name], *arrays[f"{name}.shifts"].tolist())
+    return found
 
 
 def verify(folder: Path) -> None:

@@ -95,9 +95,9 @@ def train(
     judge = fit(development, parameters, choice.trees, **columns, progress=_step(progress, "Fitting to judge"))
     scores = {"model": predict_rows(judge, final.features), **baseline_scores(final)}
     ranker = fit(rows, parameters, choice.trees, **columns, progress=_step(progress, "Fitting the ranker"))
-    outcomes = _outcomes(rows, columns["monotone"], OutcomeParameters(num_threads=parameters.num_threads))
-    fitted = {name: model for name, model in outcomes.items() if not isinstance(model, Unfitted)}
-    unfitted = {name: model.reason for name, model in outcomes.items() if isinstance(model, Unfitted)}
+    outcome_parameters = OutcomeParameters(num_threads=parameters.num_threads)
+    judged, _ = _outcomes(development, columns["monotone"], outcome_parameters)
+    fitted, unfitted = _outcomes(rows, columns["monotone"], outcome_parameters)
     metrics = summarise(scores["model"], final)
     return Trained(
         bundle=Bundle(
@@ -109,7 +109,7 @@ def train(
             since=int(rows.times[0]),
             until=until,
             metrics={name: vars(estimate) for name, estimate in metrics.items()},
-            judge=Judge(judge, since=int(final.times[0]), maturity=rows.maturity),
+            judge=Judge(judge, since=int(final.times[0]), maturity=rows.maturity, **judged),
             **fitted,
         ),
         metrics=metrics,
@@ -121,18 +121,24 @@ def train(
     )
 
 
-def _outcomes(rows: TrainingSet, monotone: Sequence[int], parameters: OutcomeParameters) -> dict[str, Any]:
-    """Fit what can be fitted of the outcome models; under the names that a bundle gives them."""
+def _outcomes(
+    rows: TrainingSet, monotone: Sequence[int], parameters: OutcomeParameters
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Fit what can be fitted of the outcome models, under the names that a bundle gives them; and say what cannot."""
     times = np.repeat(rows.times, np.diff(rows.offsets))
     settled = rows.verdicts >= 0
     common: dict[str, Any] = {"names": rows.names, "maturity": rows.maturity, "parameters": parameters}
-    return {
+    models = {
         "accept": fit_probability(rows.features, rows.labels >= lists.ACCEPTED, times, monotone=monotone, **common),
         "approve": fit_probability(
             rows.features[settled], rows.verdicts[settled] == 1, times[settled], monotone=monotone, **common
         ),
         "minutes": fit_minutes(rows.features, rows.minutes, times, **common),
     }
+    return (
+        {name: model for name, model in models.items() if not isinstance(model, Unfitted)},
+        {name: model.reason for name, model in models.items() if isinstance(model, Unfitted)},
+    )
 
 
 def _step(progress: Progress | None, name: str) -> Callable[[int, int], None] | None:

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from features.errors import CocokError
-from matching.bundle import FORMAT, Bundle, BundleError, verify
-from matching.calibration import CalibratedModel, Calibration
+from matching.bundle import FORMAT, Bundle, BundleError, Judge, verify
+from matching.calibration import CalibratedModel, Calibration, MinutesModel
 from matching.cascade import FirstStage
 
 FEATURES, RATES = "spec-1", "rates-1"
@@ -60,6 +60,26 @@ def test_what_comes_back_scores_and_describes_itself_as_before(bundle: Bundle, s
         assert getattr(read, name) == getattr(bundle, name)
     assert read.metrics["ndcg@10"] == bundle.metrics["ndcg@10"]
     assert np.isnan(read.metrics["mrr"]["value"])
+
+
+def test_the_judge_comes_back_with_its_own_models(bundle: Bundle, tmp_path: Path) -> None:
+    taken = CalibratedModel(booster("binary", ROWS[:, 2] > 0), Calibration(np.array([0.0]), np.array([0.25])))
+    minutes = MinutesModel(booster("regression", ROWS[:, 0]), 0.1, -0.5, 0.75)
+    judge = Judge(
+        booster("regression", -ROWS[:, 0]), 1_705_000_000_000_000, 3_600_000_000, approve=taken, minutes=minutes
+    )
+    replace(bundle, judge=judge).save(tmp_path / "judged")
+    read = load(tmp_path / "judged")
+    assert read.judge is not None
+    assert (read.judge.since, read.judge.maturity, read.judge.accept) == (judge.since, judge.maturity, None)
+    np.testing.assert_array_equal(read.judge.ranker.predict(ROWS), judge.ranker.predict(ROWS))
+    assert read.judge.approve is not None
+    np.testing.assert_array_equal(read.judge.approve.predict(ROWS), taken.predict(ROWS))
+    assert read.judge.minutes is not None
+    assert (read.judge.minutes.shift, read.judge.minutes.low, read.judge.minutes.high) == (0.1, -0.5, 0.75)
+    assert read.accept is not None
+    assert read.approve is None
+    np.testing.assert_array_equal(read.score(ROWS), bundle.score(ROWS))
 
 
 def test_probabilities_are_those_of_the_calibration(bundle: Bundle) -> None:
