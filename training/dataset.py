@@ -1,13 +1,18 @@
 """The training set: one row for every item of a list that was served, with the label of what became of it."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from features.spec import FEATURES, GROUPS
 
 _HOUR = 3_600_000_000
+_OF_ROWS = ("features", "labels", "verdicts", "minutes", "tasks", "positions")
+_OF_LISTS = ("workers", "times", "feed_ids")
 
 
 @dataclass(frozen=True)
@@ -21,10 +26,13 @@ class TrainingSet:
         verdicts: int8, rows; 1 if work that followed was approved, 0 if it was rejected, -1 without a verdict so far.
         minutes: float32, rows; minutes of the work that followed, NaN without any.
         offsets: int64, lists + 1; the rows of list ``i`` are ``offsets[i]:offsets[i + 1]``.
-        workers: int32, lists; dense index of the worker.
+        workers: int32, lists; index of the worker in ``worker_ids``.
         times: int64, lists; instant of the list in microseconds since 1970, non-decreasing.
-        tasks: int32, rows; dense index of the task.
+        tasks: int32, rows; index of the task in ``catalogue``.
         positions: int32, rows; position in the list as served, 1-based.
+        worker_ids: str, workers; the id of each worker.
+        feed_ids: str, lists; the id of each list.
+        catalogue: one row for each task, see `task_catalogue`.
         maturity: how long after a list its outcomes were waited for, in microseconds.
     """
 
@@ -38,6 +46,9 @@ class TrainingSet:
     times: NDArray[np.int64]
     tasks: NDArray[np.int32]
     positions: NDArray[np.int32]
+    worker_ids: NDArray[np.object_]
+    feed_ids: NDArray[np.object_]
+    catalogue: pd.DataFrame
     maturity: int = 0
 
     def __len__(self) -> int:
@@ -58,22 +69,15 @@ class TrainingSet:
         return self.features[:, self.names.index(name)]
 
     def select(self, lists: NDArray[np.bool_]) -> "TrainingSet":
-        """Keep the lists where ``lists`` (bool, one for each list) is true, in order."""
+        """Keep the lists where ``lists`` (bool, one for each list) is true, in order.
+
+        ``worker_ids`` and ``catalogue`` stay whole, so that indices mean the same in every part of a training set.
+        """
         sizes = np.diff(self.offsets)
         rows = np.repeat(lists, sizes)
-        return TrainingSet(
-            features=self.features[rows],
-            names=self.names,
-            labels=self.labels[rows],
-            verdicts=self.verdicts[rows],
-            minutes=self.minutes[rows],
-            offsets=np.concatenate([[0], np.cumsum(sizes[lists])]).astype(np.int64),
-            workers=self.workers[lists],
-            times=self.times[lists],
-            tasks=self.tasks[rows],
-            positions=self.positions[rows],
-            maturity=self.maturity,
-        )
+        kept: dict[str, Any] = {name: getattr(self, name)[rows] for name in _OF_ROWS}
+        kept |= {name: getattr(self, name)[lists] for name in _OF_LISTS}
+        return replace(self, **kept, offsets=np.concatenate([[0], np.cumsum(sizes[lists])]).astype(np.int64))
 
     def without(self, group: str) -> "TrainingSet":
         """Drop the columns of one feature group, to see what a model loses without it.
@@ -89,3 +93,32 @@ class TrainingSet:
         dropped = {feature.name for feature in FEATURES if feature.group == group}
         kept = [place for place, name in enumerate(self.names) if name not in dropped]
         return replace(self, features=self.features[:, kept], names=tuple(self.names[place] for place in kept))
+
+
+def task_catalogue(
+    task_ids: Sequence[str], categories: Iterable[str | None], languages: Iterable[str | None]
+) -> pd.DataFrame:
+    """Return the catalogue of a training set: what tasks are sliced by, as they stood when they were first listed.
+
+    Args:
+        task_ids: id of each task.
+        categories: category of each as features compare them (in lower case, single spaces), None without one.
+        languages: primary subtag of the first language of each, None without one.
+
+    Returns:
+        One row for each task: ``task_id`` (string), ``category`` and ``language`` (categories; missing is NaN).
+    """
+    return pd.DataFrame(
+        {
+            "task_id": pd.array(task_ids, dtype="string"),
+            "category": _categorical(categories),
+            "language": _categorical(languages),
+        }
+    )
+
+
+def _categorical(values: Iterable[str | None]) -> pd.Categorical:
+    # Categories of text even where every value is missing.
+    found = list(values)
+    names = sorted({value for value in found if value is not None})
+    return pd.Categorical(found, categories=pd.Index(names, dtype="string"))

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from training.dataset import TrainingSet
+from training.dataset import TrainingSet, task_catalogue
 from training.metrics import (
     Estimate,
     bootstrap_interval,
@@ -161,6 +161,9 @@ def test_summary_names_its_metrics_and_reports_the_mean_over_lists() -> None:
         times=np.array([0, 1]),
         tasks=np.zeros(4, dtype=np.int32),
         positions=np.array([1, 2, 1, 2], dtype=np.int32),
+        worker_ids=np.array(["w1", "w2"], object),
+        feed_ids=np.array(["f1", "f2"], object),
+        catalogue=task_catalogue(["t1"], [None], [None]),
     )
     summary = summarise([2.0, 1.0, 2.0, 1.0], rows)
     assert set(summary) == {"ndcg@10", "mrr", "recall@5"}
