@@ -189,14 +189,14 @@ def task_catalogue(
     return pd.DataFrame(
         {
             "task_id": pd.Series(task_ids, dtype="str"),
-            "category": _categorical(categories),
-            "language": _categorical(languages),
+            "category": categorical(categories),
+            "language": categorical(languages),
         }
     )
 
 
-def _categorical(values: Iterable[str | None]) -> pd.Categorical:
-    # Categories of text even where every value is missing.
+def categorical(values: Iterable[str | None]) -> pd.Categorical:
+    """Return text as categories in order of the alphabet: of text also where every value is missing."""
     found = list(values)
     names = sorted({value for value in found if value is not None})
     return pd.Categorical(found, categories=pd.Index(names, dtype="str"))
