@@ -100,7 +100,7 @@ def differences(evaluation: Evaluation, rivals: Sequence[str] | None = None) -> 
     for axes, rival in zip(panels, rivals, strict=True):
         shown = found[rival].loc[names]
         _compared(axes, shown["value"], shown["low"], shown["high"], places)
-        _tidy(axes, f"{evaluation.subject} minus {rival}", grid="x")
+        _tidy(axes, f"over {rival}", grid="x")
         axes.xaxis.set_major_locator(MaxNLocator(5))
     labels = [f"{_short(name)}  ({lists:,})" for name, lists in zip(names, first["lists"], strict=True)]
     _named_rows(panels[0], labels, places, emphasised=labels[0])

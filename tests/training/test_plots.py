@@ -84,7 +84,7 @@ def test_given_an_evaluation_then_each_metric_has_a_panel_with_the_best_ranker_o
 
 def test_given_slices_then_each_of_the_strongest_rivals_has_a_forest_with_counts(evaluation: Evaluation) -> None:
     figure = drawn(plots.differences(evaluation))
-    assert [axes.get_xlabel() for axes in figure.axes] == ["model minus pay", "model minus newest"]
+    assert [axes.get_xlabel() for axes in figure.axes] == ["over pay", "over newest"]
     first = figure.axes[0]
     assert names(first)[:3] == ["all lists  (1,000)", "workers: new  (1,000)", "category: $1 to $5 jobs  (1,000)"]
     assert len(names(first)[3]) < 50
@@ -104,7 +104,7 @@ def test_given_an_interval_without_end_then_its_dot_is_drawn_and_the_axis_is_tha
 
 def test_given_names_of_rivals_then_they_are_shown_in_that_order(evaluation: Evaluation) -> None:
     figure = plots.differences(evaluation, ["random", "pay"])
-    assert [axes.get_xlabel() for axes in figure.axes] == ["model minus random", "model minus pay"]
+    assert [axes.get_xlabel() for axes in figure.axes] == ["over random", "over pay"]
 
 
 @pytest.mark.parametrize("rivals", [[], ["pay", "champion"]])
