@@ -1,7 +1,8 @@
 """Figures of an evaluation, one function each, sized for a notebook.
 
-Every function returns a `matplotlib.figure.Figure` of its own, and neither reads nor changes global state of Matplotlib
-beyond its default font. Colours are those of Okabe & Ito (2008), which the colour-blind tell apart.
+Every function returns a `matplotlib.figure.Figure` of its own and leaves the settings of Matplotlib as they are; a
+notebook shows it once it has run ``%matplotlib inline``. Colours are those of Okabe & Ito (2008), which the colour-blind
+tell apart.
 """
 
 from collections.abc import Mapping, Sequence
@@ -101,7 +102,7 @@ def differences(evaluation: Evaluation, rivals: Sequence[str] | None = None) -> 
         shown = found[rival].loc[names]
         _compared(axes, shown["value"], shown["low"], shown["high"], places)
         _tidy(axes, f"over {rival}", grid="x")
-        axes.xaxis.set_major_locator(MaxNLocator(5))
+        axes.xaxis.set_major_locator(MaxNLocator(max(2, 8 // len(rivals))))
     labels = [f"{_short(name)}  ({lists:,})" for name, lists in zip(names, first["lists"], strict=True)]
     _named_rows(panels[0], labels, places, emphasised=labels[0])
     _legend_of_signs(figure, f"{evaluation.subject} is better", f"{evaluation.subject} is worse")
