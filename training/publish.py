@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _HEADLINE = "ndcg@10"
-_Rankers = Mapping[str, Mapping[str, Estimate]]
 
 
 def publish(
@@ -36,8 +35,8 @@ def publish(
 ) -> int:
     """Log a training to MLflow and register its bundle as the newest version, the challenger; return its number.
 
-    Metrics are those of the model with their intervals, and NDCG@10 of each baseline and of each slice; all the others
-    are in the table ``tables/metrics.csv``.
+    Metrics of the run are those of the model with their intervals, and NDCG@10 of each baseline and each slice. Its
+    description has the baselines' intervals as well.
 
     Args:
         registry: where to.
@@ -54,41 +53,38 @@ def publish(
     """
     bundle = trained.bundle
     trees = trained.choice.trees
-    data = {"data_since": instant(bundle.since).isoformat(), "data_until": instant(bundle.until).isoformat()}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "bundle"
         bundle.save(path)
         run = registry.log_run(
             {
-                **asdict(parameters),
                 "trees": trees,
-                "maturity_hours": rows.maturity_hours,
                 "lists": len(rows),
                 "judged_lists": trained.judged,
                 "rows": len(rows.labels),
                 "columns": len(rows.names),
+                "maturity_hours": rows.maturity_hours,
+                **asdict(parameters),
             },
             _metrics(trained),
             path,
             name=name or f"until {_moment(bundle.until)}, {trees} trees",
             description=_description(trained, rows),
             tags={
-                **data,
+                "data_since": instant(bundle.since).isoformat(),
+                "data_until": instant(bundle.until).isoformat(),
                 "features_fingerprint": bundle.features_fingerprint,
                 "rates_fingerprint": bundle.rates_fingerprint,
                 **(tags or {}),
             },
             example=pd.DataFrame(rows.features[-1:].astype(float), columns=list(rows.names)),
             figures=figures,
-            tables={"metrics": _table(trained), **(tables or {})},
-            folds=list(_folds(trained)),
+            tables=tables,
+            # MLflow shows the newest first.
+            folds=list(_folds(trained))[::-1],
         )
-    headline = trained.metrics[_HEADLINE]
-    return registry.register(
-        run,
-        description=_summary(trained),
-        tags={**data, "trees": str(trees), "ndcg_at_10": f"{headline.value:.4f}"},
-    )
+    ndcg = trained.metrics[_HEADLINE].value
+    return registry.register(run, description=_summary(trained), tags={"ndcg_at_10": f"{ndcg:.4f}"})
 
 
 def _metrics(trained: Trained) -> dict[str, float]:
@@ -122,23 +118,6 @@ def _folds(trained: Trained) -> Iterator[FoldRun]:
         )
 
 
-def _table(trained: Trained) -> pd.DataFrame:
-    """Return all figures, one a row."""
-    parts: dict[str, _Rankers] = {"all": _rankers(trained), **trained.slices}
-    return pd.DataFrame(
-        [
-            {"lists": part, "ranker": ranker, "metric": metric, **asdict(estimate)}
-            for part, rankers in parts.items()
-            for ranker, metrics in rankers.items()
-            for metric, estimate in metrics.items()
-        ]
-    )
-
-
-def _rankers(trained: Trained) -> _Rankers:
-    return {"model": trained.metrics, **trained.baselines}
-
-
 def _summary(trained: Trained) -> str:
     """Return in a few words how good the model is and what it has learned from."""
     bundle = trained.bundle
@@ -159,7 +138,7 @@ def _description(trained: Trained, rows: TrainingSet) -> str:
             *map(_written, metrics.values()),
             *(_written(part[name][_HEADLINE]) for part in trained.slices.values()),
         ]
-        for name, metrics in _rankers(trained).items()
+        for name, metrics in {"model": trained.metrics, **trained.baselines}.items()
     ]
     table = [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *body)]
     explained = (

@@ -95,22 +95,10 @@ def test_given_a_training_then_its_run_has_the_metrics_of_the_model_and_one_of_e
     assert logged == {name.replace("@", "_at_"): value for name, value in expected.items()}
 
 
-def test_given_a_training_then_a_table_has_every_figure_of_every_ranker(
-    home: Path, trained: Trained, version: int, tmp_path: Path
-) -> None:
-    run_id = run_of(home, version).info.run_id
-    table = pd.read_csv(client(home).download_artifacts(run_id, "tables/metrics.csv", str(tmp_path)))
-    (row,) = table.query("lists == 'all' and ranker == 'past_rate' and metric == 'mrr'").to_dict("records")
-    assert (row["value"], row["low"], row["high"]) == pytest.approx(
-        tuple(vars(trained.baselines["past_rate"]["mrr"]).values())
-    )
-    assert len(table) == (1 + len(trained.slices)) * (1 + len(trained.baselines)) * len(trained.metrics)
-
-
 def test_given_figures_and_tables_then_the_run_keeps_them(home: Path, version: int) -> None:
     run_id = run_of(home, version).info.run_id
     kept = [artifact.path for part in ("figures", "tables") for artifact in client(home).list_artifacts(run_id, part)]
-    assert kept == ["figures/learning_curve.png", "tables/metrics.csv", "tables/slices.csv"]
+    assert kept == ["figures/learning_curve.png", "tables/slices.csv"]
 
 
 def test_given_a_training_then_its_run_names_its_data_and_what_it_fits(
