@@ -1,8 +1,8 @@
 """Figures of an evaluation, one function each, sized for a notebook.
 
 Every function returns a `matplotlib.figure.Figure` of its own and leaves the settings of Matplotlib as they are; a
-notebook shows it once it has run ``%matplotlib inline``. Colours are those of Okabe & Ito (2008), which the colour-blind
-tell apart.
+notebook shows it once it has run ``%matplotlib inline``. Colours are those of Okabe & Ito (2008), which people tell
+apart who do not see all colours.
 """
 
 from collections.abc import Mapping, Sequence
