@@ -47,6 +47,7 @@ class TrainingSet:
         worker_ids: str, workers; the id of each worker.
         feed_ids: str, lists; the id of each list.
         catalogue: one row for each task, see `task_catalogue`.
+        until: end of what was known, microseconds since 1970.
         maturity: how long after a list its outcomes were waited for, in microseconds.
     """
 
@@ -63,6 +64,7 @@ class TrainingSet:
     worker_ids: NDArray[np.object_]
     feed_ids: NDArray[np.object_]
     catalogue: pd.DataFrame
+    until: int
     maturity: int = 0
 
     def __len__(self) -> int:

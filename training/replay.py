@@ -81,6 +81,7 @@ def training_set(
         worker_ids=worker_ids,
         feed_ids=np.array([served.feed_id for served in lists], object),
         catalogue=task_catalogue(task_ids.tolist(), categories, languages),
+        until=until,
         maturity=window,
     )
 

@@ -199,6 +199,7 @@ def test_summary_names_its_metrics_and_reports_the_mean_over_lists() -> None:
         worker_ids=np.array(["w1", "w2"], object),
         feed_ids=np.array(["f1", "f2"], object),
         catalogue=task_catalogue(["t1"], [None], [None]),
+        until=0,
     )
     summary = summarise([2.0, 1.0, 2.0, 1.0], rows)
     assert set(summary) == {"ndcg@10", "mrr", "recall@5"}

@@ -47,6 +47,7 @@ def market(lists: int = 400, size: int = 12, seed: int = 0, *, signal: float = 1
         worker_ids=np.array([f"w{number}" for number in range(30)], object),
         feed_ids=np.array([f"f{number}" for number in range(lists)], object),
         catalogue=task_catalogue(["t1"], [None], [None]),
+        until=0,
     )
 
 

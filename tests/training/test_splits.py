@@ -26,6 +26,7 @@ def lists_at(times: list[int]) -> TrainingSet:
         worker_ids=np.array(["w1"], object),
         feed_ids=np.array([f"f{number}" for number in range(count)], object),
         catalogue=task_catalogue(["t1"], [None], [None]),
+        until=0,
     )
 
 
