@@ -17,7 +17,9 @@ def handmade(
     categories: Sequence[str | None] | None = None,
     languages: Sequence[str | None] | None = None,
 ) -> TrainingSet:
-    """Return lists with given labels, in which every row is a task of its own; what rows do not tell is as in the usual market.
+    """Return lists with given labels, in which every row is a task of its own.
+
+    What the arguments do not tell is as in the usual market.
 
     Args:
         labels: of each row of each list.
