@@ -62,7 +62,7 @@ class Settings(BaseSettings):
         default=200, ge=1, description="Lists from which a slice counts as large; newcomers are always looked at."
     )
     gate_calibration: float = Field(
-        default=0.5,
+        default=0.75,
         ge=0,
         description="Expected calibration error that a probability may have, as a share of the rate of the rarer "
         "outcome, beyond what chance alone gives.",

@@ -190,8 +190,6 @@ class Workspace:
         return publish(
             self.registry,
             trained,
-            trained.rows,
-            trained.parameters,
             name=name,
             tags=tags,
             figures={**found.figures(), "trees": plots.trees(trained.choice), **(figures or {})},

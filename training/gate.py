@@ -48,7 +48,7 @@ class Limits:
     margin: float = 0.01
     slice_margin: float = 0.03
     slice_lists: int = 200
-    calibration: float = 0.5
+    calibration: float = 0.75
     latency_ms: float = 50.0
 
 

@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from features.events import instant
-from training.dataset import TrainingSet
 from training.metrics import Estimate
-from training.ranker import RankerParameters
 from training.registry import FoldRun, Registry
 from training.train import Trained
 
@@ -25,8 +23,6 @@ _HEADLINE = "ndcg@10"
 def publish(
     registry: Registry,
     trained: Trained,
-    rows: TrainingSet,
-    parameters: RankerParameters,
     *,
     name: str | None = None,
     tags: Mapping[str, str] | None = None,
@@ -41,8 +37,6 @@ def publish(
     Args:
         registry: where to.
         trained: the result of `training.train.train`.
-        rows: what it was trained on.
-        parameters: how the ranker was fitted.
         name: of the run; if None, until when it has learned and the number of its trees.
         tags: kept with the run, to find it by.
         figures: name -> Matplotlib figure, kept as ``figures/NAME.png``.
@@ -51,7 +45,7 @@ def publish(
     Raises:
         CocokError: the registry cannot be used.
     """
-    bundle = trained.bundle
+    bundle, rows = trained.bundle, trained.rows
     trees = trained.choice.trees
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "bundle"
@@ -64,12 +58,12 @@ def publish(
                 "rows": len(rows.labels),
                 "columns": len(rows.names),
                 "maturity_hours": rows.maturity_hours,
-                **asdict(parameters),
+                **asdict(trained.parameters),
             },
             _metrics(trained),
             path,
             name=name or f"until {_moment(bundle.until)}, {trees} trees",
-            description=_description(trained, rows),
+            description=_description(trained),
             tags={
                 "data_since": instant(bundle.since).isoformat(),
                 "data_until": instant(bundle.until).isoformat(),
@@ -129,8 +123,9 @@ def _summary(trained: Trained) -> str:
     )
 
 
-def _description(trained: Trained, rows: TrainingSet) -> str:
+def _description(trained: Trained) -> str:
     """Return in Markdown what the page of the run begins with."""
+    rows = trained.rows
     head = ["ranker", *trained.metrics, *(f"{_HEADLINE}, {part} workers" for part in trained.slices)]
     body = [
         [

@@ -43,8 +43,6 @@ def version(home: Path, trained: Trained) -> int:
     return publish(
         Registry.at(home),
         trained,
-        usual()[1],
-        PARAMETERS,
         tags={"market": "small"},
         figures={"learning_curve": figure},
         tables={"slices": pd.DataFrame({"part": ["warm"], "lists": [3]})},
@@ -135,14 +133,14 @@ def test_given_a_training_then_its_run_says_when_how_good_and_what_it_lacks(
 
 def test_given_an_outcome_without_a_model_then_the_run_says_why(home: Path, trained: Trained) -> None:
     lacking = replace(trained, unfitted={"p_approve": "too few verdicts"})
-    run = run_of(home, publish(Registry.at(home), lacking, usual()[1], PARAMETERS, name="without verdicts"))
+    run = run_of(home, publish(Registry.at(home), lacking, name="without verdicts"))
     assert run.info.run_name == "without verdicts"
     assert "no model of `p_approve`: too few verdicts" in run.data.tags["mlflow.note.content"]
 
 
 def test_given_an_interval_without_bounds_then_its_ends_are_left_out(home: Path, trained: Trained) -> None:
     alone = replace(trained, metrics={**trained.metrics, "mrr": Estimate(0.5, -math.inf, math.inf)})
-    logged = run_of(home, publish(Registry.at(home), alone, usual()[1], PARAMETERS)).data.metrics
+    logged = run_of(home, publish(Registry.at(home), alone)).data.metrics
     assert [name for name in logged if name.startswith("mrr")] == ["mrr"]
 
 
@@ -167,7 +165,7 @@ def test_given_a_figure_that_does_not_exist_then_the_training_is_published_all_t
     nothing = Estimate(math.nan, math.nan, math.nan)
     metrics = {**trained.metrics, "mrr": nothing}
     blank = replace(trained, metrics=metrics, bundle=replace(trained.bundle, metrics={"mrr": vars(nothing)}))
-    later = publish(Registry.at(home), blank, usual()[1], PARAMETERS)
+    later = publish(Registry.at(home), blank)
     assert later > version
     assert Registry.at(home).resolve("challenger") == later
     assert math.isnan(run_of(home, later).data.metrics["mrr"])
