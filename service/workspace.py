@@ -164,12 +164,19 @@ class Workspace:
 
         return train(rows, self.settings.exchange.fingerprint(), parameters, progress=progress)
 
+    def study(self, trained: "Trained", progress: "Progress | None" = None) -> "dict[str, DataFrame]":
+        """Refit without each feature group and with less history; see `training.report.study`."""
+        from training.report import study
+
+        return study(trained, progress)
+
     def publish(
         self,
         trained: "Trained",
         *,
         name: str | None = None,
         tags: Mapping[str, str] | None = None,
+        study: "Mapping[str, DataFrame] | None" = None,
         figures: "Mapping[str, Figure] | None" = None,
         tables: "Mapping[str, DataFrame] | None" = None,
     ) -> int:
@@ -179,6 +186,7 @@ class Workspace:
             trained: of `train`.
             name: of the run, for people.
             tags: to find the run by.
+            study: what `study` returned, to be kept and drawn.
             figures: name -> figure, beside those that every run has.
             tables: name -> table, likewise.
         """
@@ -192,8 +200,13 @@ class Workspace:
             trained,
             name=name,
             tags=tags,
-            figures={**found.figures(), "trees": plots.trees(trained.choice), **(figures or {})},
-            tables={**found.tables(), **(tables or {})},
+            figures={
+                **found.figures(),
+                "trees": plots.trees(trained.choice),
+                **{each: getattr(plots, each)(table) for each, table in (study or {}).items()},
+                **(figures or {}),
+            },
+            tables={**found.tables(), **(study or {}), **(tables or {})},
         )
 
     def bundle(self, version: int) -> Bundle:

@@ -6,14 +6,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from matching.calibration import predict_rows
 from training.contest import CHALLENGER, Contest
 from training.evaluation import Evaluation, evaluate
-from training.importance import gain
+from training.importance import gain, permutation
 from training.lists import ACCEPTED
 from training.reliability import MinutesReliability, Reliability, minutes_reliability, reliability
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from training.train import Progress, Trained
 
 
 CALIBRATION = ("base_rate", "error", "noise", "log_loss", "constant_log_loss")
@@ -70,6 +73,30 @@ class Report:
             "calibration": self.calibration(),
             "importance": self.importance,
         }
+
+
+def study(trained: "Trained", progress: "Progress | None" = None) -> dict[str, pd.DataFrame]:
+    """Return what a ranker owes to its columns and its history: some dozen refits, so it takes that many times longer.
+
+    Args:
+        trained: the training to study.
+        progress: called as the steps go on.
+
+    Returns:
+        The tables ``permutation``, ``ablation`` and ``learning_curve``; see `training.importance.permutation` and
+        `training.sensitivity`. `training.plots` has a figure of the same name for each.
+    """
+    # It fits, as training does; a report alone does not.
+    from training.sensitivity import ablation, learning_curve
+
+    contest = trained.last
+    return {
+        "permutation": permutation(
+            lambda features: predict_rows(contest.challenger.models.ranker, features), contest.rows
+        ),
+        "ablation": ablation(trained.rows, trained.parameters, progress=progress),
+        "learning_curve": learning_curve(trained.rows, trained.parameters, progress=progress),
+    }
 
 
 def report(contest: Contest) -> Report:

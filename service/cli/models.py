@@ -16,6 +16,8 @@ from service.settings import Settings, load_settings
 from service.store import opened
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
+
     from matching.scoring import BundleRanker
     from training.dataset import TrainingSet
     from training.train import Trained
@@ -38,6 +40,13 @@ def train(
         str | None,
         typer.Option(help="How long outcomes of a list are waited for, like 36h, 90m or 7d; from the log if absent."),
     ] = None,
+    study: Annotated[
+        bool,
+        typer.Option(
+            "--study", help="Also refit without each feature group and with less history; takes some ten times longer."
+        ),
+    ] = False,
+    name: Annotated[str | None, typer.Option(help="Of the run in MLflow; what it learned from if absent.")] = None,
     as_json: Json = False,
 ) -> None:
     """Train a ranker from the log, judge it beside simple baselines, and register it as the challenger.
@@ -60,7 +69,8 @@ def train(
             progress=partial(bars, "Replaying the log"),
         )
         trained = workspace.train(rows, progress=bars)
-    version = workspace.publish(trained)
+        studied = workspace.study(trained, bars) if study else {}
+    version = workspace.publish(trained, name=name, study=studied)
     if as_json:
         print_json(
             {
@@ -74,10 +84,10 @@ def train(
             }
         )
     else:
-        _print_trained(version, trained, rows)
+        _print_trained(version, trained, rows, studied)
 
 
-def _print_trained(version: int, trained: "Trained", rows: "TrainingSet") -> None:
+def _print_trained(version: int, trained: "Trained", rows: "TrainingSet", studied: "dict[str, DataFrame]") -> None:
     console = out()
     console.print(
         f"{len(rows):,} lists, {len(rows.labels):,} rows, outcomes within {rows.maturity_hours:.1f} h; "
@@ -88,6 +98,12 @@ def _print_trained(version: int, trained: "Trained", rows: "TrainingSet") -> Non
         parts = [rankers["model" if name == "cocok" else name]["ndcg@10"] for rankers in trained.slices.values()]
         table.add_row(name, *(f"{e.value:.3f} ({e.low:.3f}-{e.high:.3f})" for e in [*metrics.values(), *parts]))
     console.print(table)
+    if studied:
+        table = Table("without", "columns", "trees", "ndcg@10", "difference", box=None)
+        for row in studied["ablation"].itertuples():
+            lost = f"{row.difference:+.4f} ({row.difference_low:+.4f} to {row.difference_high:+.4f})"
+            table.add_row(str(row.without), str(row.columns), str(row.trees), f"{row.value:.4f}", lost)
+        console.print(table)
     for name, reason in trained.unfitted.items():
         console.print(f"No model of {name}: {reason}.", soft_wrap=True)
     console.print(f"Registered as version {version}, the challenger.")
