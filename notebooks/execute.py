@@ -3,6 +3,7 @@
 Usage: ``python notebooks/execute.py NOTEBOOK...``
 """
 
+import os
 import sys
 from pathlib import Path
 
@@ -10,6 +11,9 @@ import nbformat
 from nbclient import NotebookClient
 
 SECONDS_FOR_A_CELL = 600
+
+IN_KERNELS = {"PYTHONWARNINGS": "ignore:IProgress not found"}
+"""Where tqdm is installed and ipywidgets is not, it says so on import, with the path of the machine."""
 
 
 def execute(path: Path) -> None:
@@ -33,6 +37,7 @@ def execute(path: Path) -> None:
 
 
 if __name__ == "__main__":
+    os.environ.update(IN_KERNELS)
     for name in sys.argv[1:]:
         print(f"Executing {name}", flush=True)
         execute(Path(name))

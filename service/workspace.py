@@ -1,6 +1,5 @@
 """A marketplace's log and its models in one place: what the command line and notebooks work with, without an API."""
 
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -101,9 +100,7 @@ class Workspace:
         """Remove all runs and versions of an embedded registry, to begin anew; the log stays."""
         if self.settings.mlflow_tracking_uri:
             raise CocokError("the models of a shared MLflow server are not this workspace's to remove")
-        for name in ("mlflow", "bundles"):
-            shutil.rmtree(self.settings.home / name, ignore_errors=True)
-        self.registry = Registry.at(self.settings.home)
+        self.registry.clear()
 
     def entries(self, until: int | None = None) -> Iterator[list[Stored]]:
         """Yield the log in batches of (seq, known_at, event), as known before ``until`` (microseconds since 1970)."""

@@ -11,7 +11,16 @@ import nbformat
 import pytest
 
 NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
-PACKAGES = {"features", "matching", "training", "service", "matplotlib", "numpy", "pandas"} | sys.stdlib_module_names
+PACKAGES = {
+    "features",
+    "matching",
+    "training",
+    "service",
+    "matplotlib",
+    "mlflow",
+    "numpy",
+    "pandas",
+} | sys.stdlib_module_names
 LONGEST_HELPER = 3
 LARGEST_OUTPUTS = 400_000
 ABSOLUTE = re.compile(r"(?<![\w.:/<])/(home|root|Users|tmp|var|usr|opt|work|mnt)/|[A-Z]:\\\\")

@@ -340,6 +340,16 @@ class Registry:
         self.remove_alias(PREVIOUS)
         return before[0]
 
+    def clear(self) -> None:
+        """Remove every version and every run; the next version is 1 again."""
+        with self._spoken():
+            if self._client.search_registered_models(f"name='{MODEL}'"):
+                self._client.delete_registered_model(MODEL)
+            while runs := self._client.search_runs([self._experiment()]):
+                for run in runs:
+                    self._client.delete_run(run.info.run_id)
+        shutil.rmtree(self._cache, ignore_errors=True)
+
     def remove_alias(self, alias: str) -> None:
         """Let an alias point at nothing; no error if it did not point at anything."""
         if alias in _aliases(self.versions()):

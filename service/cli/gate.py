@@ -136,9 +136,7 @@ def promote(
             _print_verdict(found.verdict)
         for reason in found.reasons:
             out().print(f"Refused: {reason}", soft_wrap=True)
-        out().print(
-            f"Version {number} serves." if found.promoted else "It does not serve; --force overrides the gate."
-        )
+        out().print(f"Version {number} serves." if found.promoted else "It does not serve; --force overrides the gate.")
     if not found.promoted:
         raise typer.Exit(REFUSED)
 

@@ -179,7 +179,6 @@ def test_given_a_column_of_ones_own_then_it_can_be_judged_and_the_gate_says_what
     ]
 
 
-@pytest.mark.xfail(strict=True, reason="MLflow keeps the database that was removed open in this process")
 def test_given_models_to_forget_then_numbers_begin_anew_and_the_log_stays(sound: Trained) -> None:
     other = Workspace.sample(workers=20, days=2)
     lists = len(other.log().lists)
