@@ -8,13 +8,14 @@ from training.simulation.config import (
     TaskConfig,
     WorkerConfig,
 )
-from training.simulation.policies import NewestFirst, Occasion, Policy, Ranking, random_order
+from training.simulation.policies import Board, NewestFirst, Occasion, Policy, Ranking, random_order
 from training.simulation.truth import Truth, read_truth
 from training.simulation.world import World
 
 __all__ = [
     "PRESETS",
     "BehaviourConfig",
+    "Board",
     "NewestFirst",
     "Occasion",
     "Policy",

@@ -1,6 +1,7 @@
 """The marketplace's books: what is open, how many slots are left, who took what, and who may see what."""
 
 from enum import IntFlag
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,7 @@ class Market:
         self.approved = np.zeros(len(workers), np.int64)
         self.rejected = np.zeros(len(workers), np.int64)
         self._dealings: dict[int, dict[int, Dealing]] = {}
+        self._suiting: dict[tuple[Any, ...], NDArray[np.bool_]] = {}
         countries = sorted({place.country for place in PLACES})
         self._country = np.array([countries.index(place.country) for place in PLACES])[workers.place]
         self._allowed = np.array([[not only or name in only for name in countries] for only in tasks.countries])
@@ -44,23 +46,31 @@ class Market:
         return bool(there and self.taken[task] < self._tasks.slots[task])
 
     def may_take(self, worker: int, task: int, now: int) -> bool:
-        """Tell whether a task can still be accepted by a worker who could see it."""
-        return self.is_open(task, now) and not self.dealing(worker, task)
+        """Tell whether a task can be accepted by a worker who could see it."""
+        there = self.is_open(task, now) and not self.dealing(worker, task)
+        return there and bool(self.qualifies(worker, np.array([task]))[0])
 
     def available(self, worker: int, device: int, now: int) -> Ints:
-        """Return the indices of all tasks that may be listed to a worker on a device, in order of posting."""
-        tasks: Ints = np.flatnonzero(self.open)
-        world = self._tasks
-        tasks = tasks[(world.expires[tasks] > now) & (self.taken[tasks] < world.slots[tasks])]
-        fits = world.devices[tasks, device] & self._qualifies(worker, tasks)
-        if self.profiled[worker]:
-            fits &= self._workers.languages[worker, world.language[tasks]]
-            fits &= self._allowed[tasks, self._country[worker]]
-        dealt = self._dealings.get(worker)
-        if dealt:
-            fits &= ~np.isin(tasks, np.fromiter(dealt, np.int64, len(dealt)))
-        available: Ints = tasks[fits]
+        """Return the indices of all tasks that a worker on a device may take, in order of posting."""
+        fits = self._there(now) & self._suits(worker, device)
+        fits[list(self._dealings.get(worker, ()))] = False
+        tasks = np.flatnonzero(fits)
+        available: Ints = tasks[self.qualifies(worker, tasks)]
         return available
+
+    def refused(self, worker: int, device: int, now: int, tasks: Ints) -> list[int]:
+        """Return which of ``tasks`` may not be listed to a worker on a device, or stand there twice.
+
+        A qualification that is missing does not keep a task from a list: the worker finds out on opening it.
+        """
+        fits, dealt = self._suits(worker, device), self._dealings.get(worker, {})
+        met: set[int] = set()
+        refused = []
+        for task in tasks.tolist():
+            if task in met or task in dealt or not fits[task] or not self.is_open(task, now):
+                refused.append(task)
+            met.add(task)
+        return refused
 
     def dealing(self, worker: int, task: int) -> Dealing:
         """Return what stands between a worker and a task."""
@@ -87,14 +97,10 @@ class Market:
 
     def open_at(self, now: int) -> int:
         """Return how many tasks are open and not full."""
-        world = self._tasks
-        return int((self.open & (world.expires > now) & (self.taken < world.slots)).sum())
+        return int(self._there(now).sum())
 
-    def _mark(self, worker: int, task: int, mark: Dealing) -> None:
-        dealings = self._dealings.setdefault(worker, {})
-        dealings[task] = dealings.get(task, Dealing(0)) | mark
-
-    def _qualifies(self, worker: int, tasks: Ints) -> NDArray[np.bool_]:
+    def qualifies(self, worker: int, tasks: Ints) -> NDArray[np.bool_]:
+        """Tell which tasks ask for nothing that the worker cannot show: a qualification, a rate of approval."""
         world = self._tasks
         which = world.qualification[tasks]
         # Without a profile the marketplace knows of no qualification.
@@ -105,3 +111,25 @@ class Market:
             rate = 100 * self.approved[worker] / verdicts
             fits &= np.isnan(world.approval_floor[tasks]) | (rate >= world.approval_floor[tasks])
         return fits
+
+    def _there(self, now: int) -> NDArray[np.bool_]:
+        world = self._tasks
+        there: NDArray[np.bool_] = self.open & (world.expires > now) & (self.taken < world.slots)
+        return there
+
+    def _suits(self, worker: int, device: int) -> NDArray[np.bool_]:
+        """Tell which of all tasks suit a worker on a device by language, country and device."""
+        country = int(self._country[worker])
+        spoken = tuple(self._workers.languages[worker].tolist())
+        key = (device, country, spoken) if self.profiled[worker] else (device,)
+        fits = self._suiting.get(key)
+        if fits is None:
+            fits = self._tasks.devices[:, device].copy()
+            if self.profiled[worker]:
+                fits &= self._allowed[:, country] & np.array(spoken)[self._tasks.language]
+            self._suiting[key] = fits
+        return fits
+
+    def _mark(self, worker: int, task: int, mark: Dealing) -> None:
+        dealings = self._dealings.setdefault(worker, {})
+        dealings[task] = dealings.get(task, Dealing(0)) | mark

@@ -4,6 +4,7 @@ import heapq
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -37,7 +38,7 @@ from training.simulation.chance import stream
 from training.simulation.choice import ChoiceModel, Memory
 from training.simulation.config import SimulationConfig
 from training.simulation.market import Market
-from training.simulation.policies import Occasion, Policy, Ranking
+from training.simulation.policies import Board, Occasion, Policy, Ranking
 from training.simulation.population import DEVICES, declare, draw_requesters, draw_workers
 from training.simulation.postings import DAY, HOUR, MINUTE, NEVER, draw_tasks
 from training.simulation.reactions import SECOND, Reaction, react
@@ -73,6 +74,7 @@ class World:
         memory: what workers have learned so far.
         choice: the choice model over that memory.
         market: the marketplace's books.
+        board: what policies may know of the tasks.
     """
 
     def __init__(self, config: SimulationConfig, end: int) -> None:
@@ -85,6 +87,9 @@ class World:
         self.memory = Memory.blank(len(self.workers), len(self.requesters))
         self.choice = ChoiceModel(config, self.workers, self.requesters, self.tasks, self.memory)
         self.market = Market(self.workers, self.tasks)
+        ids = self.tasks.ids
+        index = {task_id: task for task, task_id in enumerate(ids)}
+        self.board = Board(ids, index, self.tasks.posted, self.tasks.group, self.tasks.reward)
         self._law = config.behaviour
         self._agenda: list[tuple[int, int, Callable[..., None], tuple[Any, ...]]] = []
         self._order = count()
@@ -202,23 +207,25 @@ class World:
         worker, law = session.worker, self._law
         session.lists += 1
         minutes_left = max(1.0, round((session.ends - self._now) / MINUTE, 1))
-        tasks = self.market.available(worker, session.device, self._now)
         keys = worker, session.number, session.lists
+        device, now = session.device, self._now
         occasion = Occasion(
             worker_id=self.workers.ids[worker],
-            at=self._now,
+            worker=worker,
+            at=now,
             session_minutes=minutes_left,
-            device=DEVICES[session.device],
+            device=DEVICES[device],
             limit=law.list_length,
-            tasks=tasks,
-            task_ids=self.tasks.ids,
-            posted=self.tasks.posted[tasks],
-            groups=self.tasks.group[tasks],
-            rewards=self.tasks.reward[tasks],
-            rng=stream(self.config.seed, "policy", *keys),
+            board=self.board,
+            available=partial(self.market.available, worker, device, now),
+            draw=(self.config.seed, *keys),
         )
         ranking = self._policy(occasion)
-        shown = tasks[ranking.order[: law.list_length]]
+        shown = ranking.tasks[: law.list_length]
+        refused = self.market.refused(worker, device, now, shown)
+        if refused:
+            named = ", ".join(self.tasks.ids[task] for task in refused)
+            raise ValueError(f"policy {ranking.policy} lists to {occasion.worker_id} what may not be listed: {named}")
         feed_id = self._log_list(occasion, ranking, shown.tolist())
         rng = stream(self.config.seed, "list", *keys)
         reaction = react(law, self.choice, worker, shown, minutes_left, rng)
