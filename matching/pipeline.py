@@ -157,12 +157,12 @@ class Matcher:
         page = ranking.reordered(np.arange(min(query.limit, len(ranking.tasks))))
         listed = query.listed | {int(order) for order in _order(state, page.tasks)}
         # What earlier pages hold may have been taken or closed since, so it is not simply subtracted.
-        left = ~np.isin(_order(state, tasks[verdict.against == 0]), list(listed))
+        more = any(order not in listed for order in _order(state, tasks[verdict.against == 0]))
         return Feed(
             items=items(state, verdict, page, query, first=len(query.listed) + 1),
             removed=counts(verdict.against),
             listed=listed,
-            more=bool(left.any()),
+            more=more,
         )
 
     def ranking(
@@ -210,15 +210,16 @@ def items(
     """Return the items of a ranking, the first at position ``first``; ``names`` are those of the verdict's tasks."""
     found = []
     external = state.catalogue.tasks.external
+    outcomes = verdict.answers.outcomes(ranking.places)
     for offset, (task, place) in enumerate(zip(ranking.tasks.tolist(), ranking.places.tolist(), strict=True)):
         row = verdict.features[place]
-        p_approve, minutes = float(verdict.answers.p_approve[place]), float(verdict.answers.minutes[place])
+        p_approve, minutes = float(outcomes.p_approve[offset]), float(outcomes.minutes[offset])
         found.append(
             Item(
                 task_id=external(task) if names is None else names[place],
                 position=first + offset,
                 score=float(verdict.answers.scores[place]),
-                p_accept=known(float(verdict.answers.p_accept[place])),
+                p_accept=known(float(outcomes.p_accept[offset])),
                 p_approve=known(p_approve),
                 expected_minutes=known(minutes),
                 expected_hourly=expected_hourly(state.catalogue.postings.get(task), p_approve, minutes),
