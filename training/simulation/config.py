@@ -37,7 +37,14 @@ class WorkerConfig:
         own_skill_spread: the same between the skills of one kind.
         taste_skill: correlation of the taste for a kind of work with the skill in it.
         speed_spread: sigma of the log of speed between workers.
+        patience_spread: standard deviation, in log-odds, of how far workers scan a list and how readily they ask for
+            another.
         update_rate: profile changes a worker with a profile makes a day.
+        leave_bias: log-odds of leaving for good after a session for who earns just the reservation wage.
+        leave_weight: log-odds of leaving for each unit of the log of the reservation wage over earnings an hour, search
+            included.
+        leave_memory_hours: hours, paid or not, after which what was earned weighs 1/e.
+        leave_after_hours: nobody leaves with less experience than this.
     """
 
     present_share: float = 0.7
@@ -55,7 +62,12 @@ class WorkerConfig:
     own_skill_spread: float = 0.7
     taste_skill: float = 0.6
     speed_spread: float = 0.3
+    patience_spread: float = 0.5
     update_rate: float = 0.02
+    leave_bias: float = -3.2
+    leave_weight: float = 1.0
+    leave_memory_hours: float = 3.0
+    leave_after_hours: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -139,14 +151,19 @@ class BehaviourConfig:
 
     Attributes:
         list_length: tasks in a list, count.
-        scan_on: probability that a worker who looked at a position looks at the next.
+        scan_on_share: probability that a worker of middling patience who looked at a position looks at the next.
         glance_decay: a position k that is looked at is taken in with probability k to the minus this.
+        list_seconds: seconds until the eye is on a new list.
+        item_seconds: median seconds at a position.
+        read_seconds: median seconds of reading a task that was opened.
+        gone_seconds: seconds lost on a task that cannot be taken any more when it is opened.
         shown_share: share (0..1) of lists for which the marketplace reports how far they were seen.
         view_bias: log-odds of opening a task of neutral interest.
         accept_bias: log-odds of taking an opened task of neutral interest.
         pay_weight: for each unit of the log of pay per hour over the reservation wage.
-        overhead_minutes: unpaid minutes of searching and reading that a worker counts with each task; Hara
-            et al. (2018) find that such work lowers earnings, its length here is assumed.
+        overhead_minutes: unpaid minutes beside each task that was not abandoned (payments, messages, watching out),
+            which workers reckon with; set so that, with the search, about a third of their time is unpaid, as the 33 %
+            of Toxtli et al. (2021).
         taste_weight: for each standard deviation of taste for the kind of work.
         topic_weight: the same for the topic.
         skill_weight: for each unit of skill (0..1) above what the task needs.
@@ -163,11 +180,13 @@ class BehaviourConfig:
         work_noise: sigma of the log of minutes from one assignment to the next.
         approval_skill: log-odds of approval for each unit of skill above what is needed.
         approval_clarity: log-odds of approval for each unit of clarity above the middle.
+        save_above: an opened task is interesting if it would be taken with a higher probability than this.
         save_share: probability that an interesting task that was opened and not taken is saved.
         saved_taken: probability that the worker comes back for a saved task.
         saved_hours: median time until then, hours.
+        repellent_below: a task is repellent if it would be opened with a lower probability than this.
         hide_share: probability that a task that was taken in and found repellent is hidden.
-        again_share: probability that a worker who took nothing asks for another list.
+        again_share: probability that a worker of middling patience who took nothing asks for another list.
         lists_limit: most lists in a session, count.
         return_share: probability of giving a task back under a requester of middling clarity.
         abandon_share: probability of letting the time run out.
@@ -177,13 +196,17 @@ class BehaviourConfig:
     """
 
     list_length: int = 20
-    scan_on: float = 0.95
+    scan_on_share: float = 0.95
     glance_decay: float = 0.25
+    list_seconds: float = 2.0
+    item_seconds: float = 3.0
+    read_seconds: float = 20.0
+    gone_seconds: float = 5.0
     shown_share: float = 0.5
     view_bias: float = -2.0
     accept_bias: float = -1.5
     pay_weight: float = 1.4
-    overhead_minutes: float = 3.0
+    overhead_minutes: float = 4.0
     taste_weight: float = 0.6
     topic_weight: float = 0.45
     skill_weight: float = 3.0
@@ -200,9 +223,11 @@ class BehaviourConfig:
     work_noise: float = 0.25
     approval_skill: float = 3.5
     approval_clarity: float = 1.5
+    save_above: float = 0.2
     save_share: float = 0.7
     saved_taken: float = 0.8
     saved_hours: float = 5.0
+    repellent_below: float = 0.05
     hide_share: float = 0.05
     again_share: float = 0.3
     lists_limit: int = 8

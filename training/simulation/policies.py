@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from training.simulation.chance import stream
 from training.simulation.population import Floats, Ints
+from training.simulation.postings import Tasks
 
 HOUR = 3_600_000_000
 
@@ -30,6 +31,12 @@ class Board:
     posted: Ints
     groups: Ints
     rewards: Floats
+
+    @classmethod
+    def of(cls, tasks: Tasks) -> "Board":
+        """Return what a marketplace shows of tasks."""
+        index = {task_id: task for task, task_id in enumerate(tasks.ids)}
+        return cls(tasks.ids, index, tasks.posted, tasks.group, tasks.reward)
 
     def indices(self, task_ids: Sequence[str]) -> Ints:
         """Return the world indices of external ids; an unknown one raises `KeyError`."""

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import msgspec
 import numpy as np
+import pandas as pd
 import pytest
 
 from features.errors import CocokError
@@ -310,6 +311,21 @@ def test_competing_policies_meet_the_same_tasks_and_workers(log: list[Event]) ->
         return [(e.at, e.task_id, e.title, e.reward) for e in events if isinstance(e, TaskPosted)]
 
     assert postings(events) == postings(log)
+
+
+def test_a_forked_world_goes_on_as_its_original_and_leaves_it_alone(log: list[Event], world: World) -> None:
+    original = World(SMALL, END)
+    half = (original.start + original.end) // 2
+    events = list(original.run(NewestFirst(), until=half))
+    assert 0 < micros(events[-1].at) < half
+    twin, other = original.fork(), original.fork()
+    other_events = list(other.run(random_order))
+    tails = [list(each.run(NewestFirst())) for each in (twin, original)]
+    assert events + tails[0] == events + tails[1] == log
+    assert other_events != tails[0]
+    for name, table in world.ledger.tables().items():
+        pd.testing.assert_frame_equal(twin.ledger.tables()[name], table)
+        pd.testing.assert_frame_equal(original.ledger.tables()[name], table)
 
 
 def test_every_event_before_a_list_was_handed_out_before_the_policy_was_asked() -> None:
