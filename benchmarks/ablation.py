@@ -10,11 +10,9 @@ the difference to the full ranker on the same lists with its 95 % interval over 
 
 import argparse
 import sys
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -22,32 +20,14 @@ from rich.table import Table
 from features.errors import CocokError
 from features.events import micros
 from features.spec import GROUPS
-from matching.calibration import predict_rows
 from service.settings import load_settings
 from service.store import open_store
 from training.dataset import TrainingSet
-from training.metrics import ndcg, paired_difference
-from training.ranker import RankerParameters, choose_trees, fit
+from training.metrics import paired_difference
+from training.ranker import RankerParameters
 from training.replay import training_set
+from training.sensitivity import FULL, Judged, judge
 from training.splits import holdout
-from training.train import monotone_directions, ranking_columns
-
-FULL = "none"
-
-
-@dataclass(frozen=True)
-class Judged:
-    """A ranker on the last part.
-
-    Attributes:
-        columns: how many it was trained with.
-        trees: how many it has.
-        ndcg: float64, lists of the last part; NaN where nothing could be found.
-    """
-
-    columns: int
-    trees: int
-    ndcg: NDArray[np.float64]
 
 
 def read(until: int | None, maturity: int | None) -> TrainingSet:
@@ -64,23 +44,13 @@ def read(until: int | None, maturity: int | None) -> TrainingSet:
         store.close()
 
 
-def judge(rows: TrainingSet, parameters: RankerParameters) -> Judged:
-    before, last = holdout(rows, maturity=rows.maturity)
-    development, final = rows.select(before), rows.select(last)
-    monotone, ranks = monotone_directions(rows.names), ranking_columns(rows.names)
-    choice = choose_trees(development, parameters, monotone, ranks=ranks, maturity=rows.maturity)
-    scores = predict_rows(fit(development, parameters, choice.trees, monotone, ranks=ranks), final.features)
-    return Judged(len(rows.names), choice.trees, ndcg(scores, final.labels, final.offsets))
-
-
-def table(rows: TrainingSet, judged: dict[str, Judged]) -> Table:
+def table(final: TrainingSet, judged: dict[str, Judged]) -> Table:
     """Show each ranker beside the full one.
 
     Args:
-        rows: the training set with all columns.
+        final: the last part, on which they were judged.
         judged: group left out -> the ranker without it; ``FULL`` -> the one with all columns.
     """
-    final = rows.select(holdout(rows, maturity=rows.maturity)[1])
     warm = final.column("worker_accepts")[final.offsets[:-1]] > 0
     parts = {"all": np.ones(len(final), np.bool_), "warm": warm, "new": ~warm}
     full = judged[FULL].ndcg
@@ -116,13 +86,14 @@ def main() -> None:
     try:
         rows = read(until, None if hours is None else int(timedelta(hours=hours) / timedelta(microseconds=1)))
         parameters = RankerParameters(num_threads=given.threads)
+        before, last = holdout(rows, maturity=rows.maturity)
         sets = {FULL: rows, **{group: rows.without(group) for group in GROUPS}}
         steps = track(sets.items(), "Training", console=Console(stderr=True), transient=True)
-        judged = {group: judge(kept, parameters) for group, kept in steps}
+        judged = {group: judge(kept.select(before), kept.select(last), parameters) for group, kept in steps}
     except CocokError as error:
         sys.exit(f"error: {error}")
     print(f"{len(rows):,} lists, {len(rows.labels):,} rows, outcomes within {rows.maturity_hours:.1f} h; NDCG@10:")
-    Console(width=120).print(table(rows, judged))
+    Console(width=120).print(table(rows.select(last), judged))
 
 
 if __name__ == "__main__":

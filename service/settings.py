@@ -52,6 +52,24 @@ class Settings(BaseSettings):
     model_poll_seconds: float = Field(
         default=30.0, gt=0, description="How often a server looks whether another model has become the champion."
     )
+    gate_margin: float = Field(
+        default=0.01, ge=0, description="NDCG@10 that a version may lie below the champion over all lists."
+    )
+    gate_slice_margin: float = Field(
+        default=0.03, ge=0, description="The same for newcomers or a large slice of the lists."
+    )
+    gate_slice_lists: int = Field(
+        default=200, ge=1, description="Lists from which a slice counts as large; newcomers are always looked at."
+    )
+    gate_calibration: float = Field(
+        default=0.75,
+        ge=0,
+        description="Expected calibration error that a probability may have, as a share of the rate of the rarer "
+        "outcome, beyond what chance alone gives.",
+    )
+    gate_latency_ms: float = Field(
+        default=50.0, gt=0, description="Milliseconds that a version may take to score a list of 300 tasks."
+    )
 
     @property
     def store_url(self) -> str:

@@ -225,7 +225,7 @@ def usual() -> tuple[list[Record], TrainingSet]:
 def bundle_of(rows: TrainingSet) -> Bundle:
     """Return a small model of a training set."""
     parameters = RankerParameters(max_trees=25, folds=2, num_threads=1)
-    return train(rows, RATES.fingerprint(), parameters, until=int(rows.times[-1]) + rows.maturity + 1).bundle
+    return train(rows, RATES.fingerprint(), parameters).bundle
 
 
 def ranker_of(bundle: Bundle) -> Ranker:

@@ -1,13 +1,32 @@
 """The training set: one row for every item of a list that was served, with the label of what became of it."""
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
 
 from features.spec import FEATURES, GROUPS
 
+KEYS = (
+    "feed_id",
+    "worker_id",
+    "task_id",
+    "at",
+    "position",
+    "category",
+    "language",
+    "label",
+    "approved",
+    "work_minutes",
+)
+"""Columns of `TrainingSet.frame` before the features."""
+
 _HOUR = 3_600_000_000
+_OF_ROWS = ("features", "labels", "verdicts", "minutes", "tasks", "positions")
+_OF_LISTS = ("workers", "times", "feed_ids")
 
 
 @dataclass(frozen=True)
@@ -21,10 +40,14 @@ class TrainingSet:
         verdicts: int8, rows; 1 if work that followed was approved, 0 if it was rejected, -1 without a verdict so far.
         minutes: float32, rows; minutes of the work that followed, NaN without any.
         offsets: int64, lists + 1; the rows of list ``i`` are ``offsets[i]:offsets[i + 1]``.
-        workers: int32, lists; dense index of the worker.
+        workers: int32, lists; index of the worker in ``worker_ids``.
         times: int64, lists; instant of the list in microseconds since 1970, non-decreasing.
-        tasks: int32, rows; dense index of the task.
+        tasks: int32, rows; index of the task in ``catalogue``.
         positions: int32, rows; position in the list as served, 1-based.
+        worker_ids: str, workers; the id of each worker.
+        feed_ids: str, lists; the id of each list.
+        catalogue: one row for each task, see `task_catalogue`.
+        until: end of what was known, microseconds since 1970.
         maturity: how long after a list its outcomes were waited for, in microseconds.
     """
 
@@ -38,6 +61,10 @@ class TrainingSet:
     times: NDArray[np.int64]
     tasks: NDArray[np.int32]
     positions: NDArray[np.int32]
+    worker_ids: NDArray[np.object_]
+    feed_ids: NDArray[np.object_]
+    catalogue: pd.DataFrame
+    until: int
     maturity: int = 0
 
     def __len__(self) -> int:
@@ -58,22 +85,15 @@ class TrainingSet:
         return self.features[:, self.names.index(name)]
 
     def select(self, lists: NDArray[np.bool_]) -> "TrainingSet":
-        """Keep the lists where ``lists`` (bool, one for each list) is true, in order."""
+        """Keep the lists where ``lists`` (bool, one for each list) is true, in order.
+
+        ``worker_ids`` and ``catalogue`` stay whole, so that indices mean the same in every part of a training set.
+        """
         sizes = np.diff(self.offsets)
         rows = np.repeat(lists, sizes)
-        return TrainingSet(
-            features=self.features[rows],
-            names=self.names,
-            labels=self.labels[rows],
-            verdicts=self.verdicts[rows],
-            minutes=self.minutes[rows],
-            offsets=np.concatenate([[0], np.cumsum(sizes[lists])]).astype(np.int64),
-            workers=self.workers[lists],
-            times=self.times[lists],
-            tasks=self.tasks[rows],
-            positions=self.positions[rows],
-            maturity=self.maturity,
-        )
+        kept: dict[str, Any] = {name: getattr(self, name)[rows] for name in _OF_ROWS}
+        kept |= {name: getattr(self, name)[lists] for name in _OF_LISTS}
+        return replace(self, **kept, offsets=np.concatenate([[0], np.cumsum(sizes[lists])]).astype(np.int64))
 
     def without(self, group: str) -> "TrainingSet":
         """Drop the columns of one feature group, to see what a model loses without it.
@@ -89,3 +109,118 @@ class TrainingSet:
         dropped = {feature.name for feature in FEATURES if feature.group == group}
         kept = [place for place, name in enumerate(self.names) if name not in dropped]
         return replace(self, features=self.features[:, kept], names=tuple(self.names[place] for place in kept))
+
+    def with_columns(self, columns: Mapping[str, ArrayLike]) -> "TrainingSet":
+        """Add feature columns of one's own, or replace those of that name.
+
+        Examples:
+            >>> lengths = tasks.set_index("task_id")["title"].str.len()
+            >>> rows.with_columns({"title_length": rows.frame()["task_id"].map(lengths)})
+
+        Args:
+            columns: name -> numbers or booleans, one for each row; they become float32, and missing becomes NaN. A
+                Series belongs to the rows of `frame` by its index, as after ``frame().sort_values(...)``; everything
+                else is in order of the rows.
+
+        Raises:
+            ValueError: a column has not one number for each row, or the name of one of `KEYS`.
+        """
+        names, features = list(self.names), [self.features]
+        replaced: dict[int, NDArray[np.float32]] = {}
+        for name, values in columns.items():
+            if name in KEYS:
+                raise ValueError(f"column {name!r}: the frame has a column of that name already; choose another name")
+            numbers = _numbers(name, values, len(self.features))
+            if name in self.names:
+                replaced[self.names.index(name)] = numbers
+            else:
+                names.append(name)
+                features.append(numbers[:, None])
+        matrix = np.hstack(features)
+        for place, numbers in replaced.items():
+            matrix[:, place] = numbers
+        return replace(self, features=matrix, names=tuple(names))
+
+    def frame(self) -> pd.DataFrame:
+        """Return the training set as a table of its own, to look at and to compute columns from.
+
+        Returns:
+            One row for each item, in order of the rows and indexed 0, 1, 2, ...:
+
+            - ``feed_id``, ``worker_id``, ``task_id`` (category);
+            - ``at`` (datetime64[us, UTC]): instant of the list;
+            - ``position`` (int32): in the list as served, 1-based;
+            - ``category``, ``language`` (category): of the task, see `task_catalogue`; missing is NaN;
+            - ``label`` (int8): 0 nothing, 1 viewed or saved, 2 accepted, 3 submitted, 4 approved;
+            - ``approved`` (boolean): the verdict on the work that followed; NA without one so far;
+            - ``work_minutes`` (float32): minutes of the work that followed; NaN without any;
+            - each of ``names`` (float32): the feature; missing is NaN.
+        """
+        sizes = np.diff(self.offsets)
+        feeds, feed_ids = pd.factorize(self.feed_ids)
+        columns: tuple[Any, ...] = (
+            _named(np.repeat(feeds, sizes), feed_ids),
+            _named(np.repeat(self.workers, sizes), self.worker_ids),
+            _named(self.tasks, self.catalogue["task_id"]),
+            pd.DatetimeIndex(np.repeat(self.times, sizes).view("datetime64[us]"), tz="UTC"),
+            self.positions,
+            self.catalogue["category"].array.take(self.tasks),
+            self.catalogue["language"].array.take(self.tasks),
+            self.labels,
+            pd.array(self.verdicts == 1, dtype="boolean"),
+            self.minutes,
+        )
+        frame = pd.DataFrame(dict(zip(KEYS, columns, strict=True)))
+        frame["approved"] = frame["approved"].mask(self.verdicts < 0)
+        return pd.concat([frame, pd.DataFrame(self.features, columns=list(self.names))], axis=1)
+
+
+def task_catalogue(
+    task_ids: Sequence[str], categories: Iterable[str | None], languages: Iterable[str | None]
+) -> pd.DataFrame:
+    """Return the catalogue of a training set: what tasks are sliced by, as they stood when they were first listed.
+
+    Args:
+        task_ids: id of each task.
+        categories: category of each as features compare them (in lower case, single spaces), None without one.
+        languages: primary subtag of the first language of each, None without one.
+
+    Returns:
+        One row for each task: ``task_id`` (str), ``category`` and ``language`` (categories; missing is NaN).
+    """
+    return pd.DataFrame(
+        {
+            "task_id": pd.Series(task_ids, dtype="str"),
+            "category": categorical(categories),
+            "language": categorical(languages),
+        }
+    )
+
+
+def categorical(values: Iterable[str | None]) -> pd.Categorical:
+    """Return text as categories in order of the alphabet: of text also where every value is missing."""
+    found = list(values)
+    names = sorted({value for value in found if value is not None})
+    return pd.Categorical(found, categories=pd.Index(names, dtype="str"))
+
+
+def _named(indices: NDArray[Any], ids: Any) -> pd.Categorical:
+    named = pd.Categorical.from_codes(indices, pd.Index(ids, dtype="str"))
+    return named.remove_unused_categories()
+
+
+def _numbers(name: str, values: ArrayLike, rows: int) -> NDArray[np.float32]:
+    if np.shape(values) != (rows,):
+        raise ValueError(f"column {name!r} has shape {np.shape(values)}; give one number for each of {rows} rows")
+    column = pd.Series(values)
+    if isinstance(values, pd.Series):
+        column = column.sort_index()
+        if not column.index.equals(pd.RangeIndex(rows)):
+            raise ValueError(f"column {name!r}: its index is not that of frame(); map it to the rows, or give an array")
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        # What `Series.map` makes of ids when no two have the same number.
+        column = pd.Series(np.asarray(column))
+    column = column.convert_dtypes()
+    if not pd.api.types.is_numeric_dtype(column.dtype) or pd.api.types.is_complex_dtype(column.dtype):
+        raise ValueError(f"column {name!r}: {column.dtype} is not numeric; encode it as numbers first")
+    return np.asarray(column.to_numpy(np.float32, na_value=np.nan), np.float32)

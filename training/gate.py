@@ -1,94 +1,235 @@
-"""The gate: may a challenger take the champion's place? Judged on the same lists, which neither has learned from."""
+"""The gate: may a challenger take the champion's place? Every check says what was seen, what is allowed, why not."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import lightgbm as lgb
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+import pandas as pd
+from numpy.typing import NDArray
 
-from features.errors import CocokError
-from features.money import Rates
+from features.spec import FEATURES
 from matching.bundle import Bundle
 from matching.calibration import predict_rows
-from training.baselines import baseline_scores
+from matching.pipeline import SHORTLIST
+from matching.scoring import BundleRanker
+from training.contest import CHALLENGER, CHAMPION, Contest
+from training.dataset import TrainingSet
+from training.lists import ACCEPTED
 from training.metrics import Estimate, ndcg, paired_difference
-from training.replay import Entries, training_set
+from training.reliability import reliability
+from training.slices import slices
 
-MARGIN = 0.01
-"""NDCG@10 that a challenger may seem to lose by chance."""
+NEWCOMERS = "workers: new"
+LEAST_NEWCOMERS = 30
+"""Newcomers are looked at however few they are, but for fewer lists than this nobody can tell."""
+
+_PAY = [feature.name for feature in FEATURES if feature.monotone == 1 and feature.group == "pay"]
+_MONOTONE_ROWS = 200
+_MONOTONE_STEPS = 12
+_ROUNDING = 1e-9
+_TIMINGS = 15
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Limits:
+    """What the gate lets pass.
+
+    Attributes:
+        margin: NDCG@10 that the challenger may lie below the champion over all lists.
+        slice_margin: the same within a slice.
+        slice_lists: lists that a slice must have to be looked at; newcomers always are.
+        calibration: expected calibration error of a probability, as a share of the rate of the rarer outcome, beyond
+            what chance alone gives.
+        latency_ms: milliseconds to score a list of 300 tasks, the median of several.
+    """
+
+    margin: float = 0.01
+    slice_margin: float = 0.03
+    slice_lists: int = 200
+    calibration: float = 0.75
+    latency_ms: float = 50.0
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing the gate looked at.
+
+    Attributes:
+        name: what.
+        seen: what was measured.
+        limit: what is allowed.
+        reason: why it does not pass; None if it does.
+    """
+
+    name: str
+    seen: str
+    limit: str
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Verdict:
     """What the gate saw.
 
     Attributes:
         lists: lists judged.
-        differences: name of the rival -> NDCG@10 of the challenger minus that of the rival.
-        reasons: why the challenger is refused; empty if it passes.
+        checks: in the order in which they were made.
+        differences: name of the rival -> NDCG@10 of the challenger minus that of the rival, over all lists.
     """
 
     lists: int
+    checks: tuple[Check, ...]
     differences: dict[str, Estimate]
-    reasons: list[str] = field(default_factory=list)
+
+    @property
+    def reasons(self) -> list[str]:
+        """Why the challenger is refused; empty if it passes."""
+        return [check.reason for check in self.checks if check.reason is not None]
+
+    def table(self) -> pd.DataFrame:
+        """Return a row for each check, with the columns check, seen, limit (str) and passes (bool)."""
+        rows = [(check.name, check.seen, check.limit, check.reason is None) for check in self.checks]
+        return pd.DataFrame(rows, columns=["check", "seen", "limit", "passes"])
 
 
-def compare(
-    read: Callable[[], Iterable[Entries]],
-    rates: Rates,
-    challenger: Bundle,
-    champion: Bundle | None,
-    *,
-    margin: float = MARGIN,
-) -> Comparison:
-    """Compare a challenger with the champion, or with a random order where there is no champion.
+def examine(contest: Contest, bundle: Bundle, limits: Limits | None = None) -> Verdict:
+    """Examine the challenger of a contest.
 
-    The lists are those that the challenger's training set aside, and the challenger is stood for by the ranker that was
-    fitted without them. A champion trained later than they begin has seen some of them, which only helps the champion.
+    Order is compared with the champion over all lists and within slices, and with a random order. Probabilities are
+    held against what came about, those of the judge, since the bundle's own were calibrated on these very lists, and
+    those of the bundle too, since they would be served. Whether the score may fall as pay rises, and how long a list
+    takes, is asked of the bundle.
 
     Args:
-        read: gives the batches of the log known before ``challenger.until``, at each call.
-        rates: currency rates.
-        challenger: who wants in.
-        champion: who is in; None if nobody is.
-        margin: by how much the challenger's NDCG@10 may lie below the champion's.
-
-    Raises:
-        CocokError: the challenger has set no lists aside, or the log holds none of them any more; or it was trained
-            with a column that the spec does not have.
+        contest: the lists, and who stands for whom.
+        bundle: the challenger as it would serve.
+        limits: the defaults if None.
     """
-    judge = challenger.judge
-    if judge is None:
-        raise CocokError("the challenger has set no lists aside to be judged on: train it anew")
-    rows = training_set(read, rates, since=judge.since, until=challenger.until, maturity=judge.maturity)
+    limits = limits or Limits()
+    rows = contest.rows
+    values = {name: ndcg(scores, rows.labels, rows.offsets) for name, scores in contest.scores().items()}
+    own = values.pop(CHALLENGER)
+    rivals = {name: values[name] for name in ("random", CHAMPION) if name in values}
+    differences = {name: paired_difference(own, other, rows.workers) for name, other in rivals.items()}
+    checks = [
+        *_overall(differences, limits),
+        *(_sliced(own, values[CHAMPION], rows, limits) if CHAMPION in values else ()),
+        *_calibrated(contest, bundle, limits),
+        _monotone(bundle, contest),
+        _quick(bundle, contest, limits),
+    ]
+    return Verdict(len(rows), tuple(checks), differences)
 
-    def of(scores: ArrayLike) -> NDArray[np.float64]:
-        return ndcg(scores, rows.labels, rows.offsets)
 
-    def scores(ranker: lgb.Booster, names: tuple[str, ...]) -> NDArray[np.float64]:
-        # A model may have been trained with a part of the columns.
-        return predict_rows(ranker, rows.features[:, [rows.names.index(name) for name in names]])
-
-    unknown = sorted(set(challenger.feature_names) - set(rows.names))
-    if unknown:
-        raise CocokError(
-            f"the challenger was trained with the column {unknown[0]!r}, which is not in the feature spec: "
-            "add it to features.spec and train again"
+def _overall(differences: dict[str, Estimate], limits: Limits) -> Iterator[Check]:
+    random = differences["random"]
+    yield Check(
+        "NDCG@10 against a random order",
+        _shown(random),
+        "interval above 0",
+        None if random.low > 0 else f"it is not better than a random order: NDCG@10 differs by {_shown(random)}",
+    )
+    if CHAMPION in differences:
+        lost = differences[CHAMPION]
+        worse = f"it is worse than the champion by more than {limits.margin}: NDCG@10 differs by {_shown(lost)}"
+        yield Check(
+            "NDCG@10 against the champion",
+            _shown(lost),
+            f"at least -{limits.margin}",
+            worse if lost.value < -limits.margin else None,
         )
-    own = of(scores(judge.ranker, challenger.feature_names))
-    rivals = {"random": of(baseline_scores(rows)["random"])}
-    if champion is not None:
-        rivals["champion"] = of(scores(champion.ranker, champion.feature_names))
-    differences = {name: paired_difference(own, values, rows.workers) for name, values in rivals.items()}
-    reasons = []
-    if differences["random"].low <= 0:
-        reasons.append(f"it is not better than a random order: NDCG@10 differs by {_shown(differences['random'])}")
-    if champion is not None and differences["champion"].value < -margin:
-        reasons.append(
-            f"it is worse than the champion by more than {margin}: NDCG@10 differs by {_shown(differences['champion'])}"
+
+
+def _sliced(
+    own: NDArray[np.float64], champion: NDArray[np.float64], rows: TrainingSet, limits: Limits
+) -> Iterator[Check]:
+    """Compare within slices. Many are looked at, so a loss counts only if chance alone hardly explains it."""
+    judged = ~np.isnan(own)
+    for name, part in slices(rows).items():
+        part = part & judged
+        lists = int(part.sum())
+        if lists < (LEAST_NEWCOMERS if name == NEWCOMERS else limits.slice_lists):
+            continue
+        lost = paired_difference(own[part], champion[part], rows.workers[part])
+        worse = f'it is worse than the champion for "{name}" ({lists:,} lists): NDCG@10 differs by {_shown(lost)}'
+        yield Check(
+            f"{name} ({lists:,} lists)",
+            _shown(lost),
+            f"at least -{limits.slice_margin}, or 0 within",
+            worse if lost.value < -limits.slice_margin and lost.high < 0 else None,
         )
-    return Comparison(len(rows), differences, reasons)
+
+
+def _calibrated(contest: Contest, bundle: Bundle, limits: Limits) -> Iterator[Check]:
+    rows = contest.rows
+    features = contest.challenger.columns(rows)
+    settled = rows.verdicts >= 0
+    outcomes = {
+        "p_accept": ("accept", rows.labels >= ACCEPTED, np.ones(len(rows.labels), np.bool_)),
+        "p_approve": ("approve", rows.verdicts == 1, settled),
+    }
+    for name, (attribute, came_about, known) in outcomes.items():
+        for models, who in ((contest.challenger.models, "on lists set aside"), (bundle, "as it would serve")):
+            model = getattr(models, attribute)
+            if model is None or not known.any():
+                continue
+            found = reliability(model.predict(features[known]), came_about[known])
+            allowed = limits.calibration * min(found.base_rate, 1 - found.base_rate) + found.noise
+            seen = f"error {found.error:.4f} at a rate of {found.base_rate:.4f}"
+            yield Check(
+                f"{name} calibrated, {who}",
+                seen,
+                f"error at most {allowed:.4f}",
+                None if found.error <= allowed else f"{name} is miscalibrated {who}: {seen}, allowed {allowed:.4f}",
+            )
+
+
+def _monotone(bundle: Bundle, contest: Contest) -> Check:
+    columns = [bundle.feature_names.index(name) for name in _PAY if name in bundle.feature_names]
+    models = {"score": bundle.ranker, **({"p_accept": bundle.accept.booster} if bundle.accept else {})}
+    features = contest.challenger.columns(contest.rows)
+    drawn = np.random.default_rng(0).permutation(len(features))[:_MONOTONE_ROWS]
+    falls = {}
+    for figure, booster in models.items():
+        for place in columns:
+            fall = _largest_fall(booster, features[drawn], place, features[:, place])
+            if fall > _ROUNDING:
+                falls[figure, bundle.feature_names[place]] = fall
+    if not falls:
+        return Check("monotone in reward", "never falls as pay rises", "no fall")
+    (figure, column), fall = max(falls.items(), key=lambda found: found[1])
+    seen = f"{figure} falls by up to {fall:.4g} as {column} rises"
+    return Check("monotone in reward", seen, "no fall", f"it is not monotone in reward: its {seen}")
+
+
+def _largest_fall(booster: lgb.Booster, rows: NDArray[np.float32], column: int, values: NDArray[np.float32]) -> float:
+    """Return by how much a raw score falls, at the most, as one column rises through its values with all else equal."""
+    known = values[~np.isnan(values)]
+    if len(known) == 0:
+        return 0.0
+    steps = np.unique(np.quantile(known, np.linspace(0, 1, _MONOTONE_STEPS)).astype(np.float32))
+    varied = np.repeat(rows, len(steps), axis=0)
+    varied[:, column] = np.tile(steps, len(rows))
+    scores = predict_rows(booster, varied).reshape(len(rows), len(steps))
+    return float(-np.diff(scores, axis=1).min(initial=0.0))
+
+
+def _quick(bundle: Bundle, contest: Contest, limits: Limits) -> Check:
+    features = contest.rows.features
+    rows = features[np.arange(SHORTLIST) % len(features)]
+    ranker = BundleRanker(bundle, "")
+    taken = []
+    for _ in range(_TIMINGS):
+        begun = time.perf_counter()
+        ranker.answers(rows)
+        taken.append(1000 * (time.perf_counter() - begun))
+    median = float(np.median(taken))
+    seen = f"{median:.1f} ms for {SHORTLIST} tasks"
+    slow = f"it is too slow: {seen}, allowed {limits.latency_ms:g} ms"
+    limit = f"at most {limits.latency_ms:g} ms"
+    return Check("latency", seen, limit, slow if median > limits.latency_ms else None)
 
 
 def _shown(difference: Estimate) -> str:

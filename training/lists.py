@@ -120,11 +120,16 @@ def _minutes(event: Event) -> float:
     return float("nan")
 
 
+def prefix_of(seq: int, event: FeedServed) -> int:
+    """Return the sequence number of the last event that a list knows, given that of the list."""
+    return seq - 1 if event.log_seq is None else min(event.log_seq, seq - 1)
+
+
 def _served(seq: int, event: FeedServed) -> ServedList:
     items = sorted(event.items, key=lambda item: item.position)
     minutes = event.context.session_minutes if event.context else None
     return ServedList(
-        prefix=seq - 1 if event.log_seq is None else min(event.log_seq, seq - 1),
+        prefix=prefix_of(seq, event),
         at=micros(event.at),
         feed_id=event.feed_id,
         worker_id=event.worker_id,

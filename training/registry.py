@@ -1,8 +1,17 @@
 """Where models are kept: runs, versions and aliases in MLflow. No other module talks to it.
 
-A run holds what was trained, with the bundle as its artifact; a version of the registered model ``cocok`` points at a
-run; the aliases ``champion`` (serves) and ``challenger`` (the newest) point at versions. MLflow is imported at the
-first call, so that importing this module costs nothing.
+A run holds what was trained:
+
+```
+model/              an MLflow model (pyfunc): signature, example, requirements; see `training.batch_scoring`
+model/data/bundle   the bundle, as it was saved
+figures/            PNG
+tables/             CSV
+```
+
+A version of the registered model ``cocok`` points at the model of a run, and the aliases ``champion`` (serves) and
+``challenger`` (the newest) at versions. MLflow is imported at the first call, so that importing this module costs
+nothing.
 """
 
 import contextlib
@@ -10,23 +19,41 @@ import logging
 import os
 import re
 import shutil
+import tempfile
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from importlib.metadata import version as installed
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from features.errors import CocokError
 from matching.bundle import Bundle, BundleError, verify
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
 
 MODEL = "cocok"
 CHAMPION = "champion"
 CHALLENGER = "challenger"
 PREVIOUS = "previous"
 
-_BUNDLE = "bundle"
+_PYFUNC = "model"
+_BUNDLE = f"{_PYFUNC}/data/bundle"
+_NOTE = "mlflow.note.content"
+_ABOUT_MODEL = (
+    "Ranks open micro jobs for a worker. The alias `champion` serves, `challenger` is the newest version, `previous` "
+    "served before the champion and is what `cocok rollback` goes back to."
+)
+_ABOUT_RUNS = (
+    "One run for each training of Cocok, which ranks open micro jobs for a worker. `ndcg_at_10` is between 0 and 1 and "
+    "higher is better: 1 puts what the worker took, and took well, before all else. It is taken on the last lists, "
+    "which the model judged had not seen, with the ends of its 95 % interval beside it (`.low`, `.high`); "
+    "`baseline.*` are orders without learning on the same lists. The runs below a training are its validation windows."
+)
 _PARAMETERS_AT_ONCE = 100
 _METRICS_AT_ONCE = 1000
 _Item = TypeVar("_Item")
@@ -38,11 +65,13 @@ class FoldRun:
 
     Attributes:
         name: of the run.
+        parameters: what this window has to itself.
         metrics: name -> value.
         curves: name -> value after each tree.
     """
 
     name: str
+    parameters: Mapping[str, object] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
     curves: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
@@ -95,8 +124,12 @@ class Registry:
         metrics: Mapping[str, float],
         bundle: Path,
         *,
+        name: str | None = None,
+        description: str | None = None,
         tags: Mapping[str, str] | None = None,
-        artifacts: Sequence[Path] = (),
+        example: "pd.DataFrame | None" = None,
+        figures: "Mapping[str, Figure] | None" = None,
+        tables: "Mapping[str, pd.DataFrame] | None" = None,
         folds: Sequence[FoldRun] = (),
     ) -> str:
         """Log a training with everything it produced.
@@ -105,8 +138,12 @@ class Registry:
             parameters: how it was trained.
             metrics: how good it is; ``ndcg@10`` is logged as ``ndcg_at_10``, since MLflow takes no ``@``.
             bundle: folder of the bundle, as saved.
+            name: of the run; MLflow makes one up if None.
+            description: Markdown, at most 8,000 characters; the page of the run begins with it.
             tags: anything to find the run by.
-            artifacts: files to keep with the run, such as plots.
+            example: a few rows of features, kept to show what the model takes.
+            figures: name -> Matplotlib figure, kept as ``figures/NAME.png``.
+            tables: name -> table, kept without its index as ``tables/NAME.csv``.
             folds: runs nested in this one.
 
         Returns:
@@ -116,30 +153,84 @@ class Registry:
             BundleError: the bundle is not complete; nothing is logged.
         """
         verify(bundle)
+        told = {"cocok.version": installed("cocok"), **(tags or {})}
+        if description is not None:
+            told[_NOTE] = description
         with self._spoken():
             experiment = self._experiment()
-            with self._run(experiment, dict(tags or {})) as run_id:
-                for part in _parts(list(parameters.items()), _PARAMETERS_AT_ONCE):
-                    self._client.log_batch(run_id, params=[_param(name, value) for name, value in part])
-                self._log_metrics(run_id, {name: [value] for name, value in metrics.items()})
-                self._client.log_artifacts(run_id, str(bundle), _BUNDLE)
-                for path in artifacts:
-                    self._client.log_artifact(run_id, str(path))
+            with self._run(experiment, name, told) as run_id:
+                self._log_parameters(run_id, parameters)
+                self._log_metrics(run_id, {metric: [value] for metric, value in metrics.items()})
+                with tempfile.TemporaryDirectory() as folder:
+                    self._client.log_artifacts(run_id, str(_pyfunc(bundle, example, Path(folder))), _PYFUNC)
+                self._log_figures(run_id, "figures", figures or {})
+                self._log_tables(run_id, "tables", tables or {})
                 for fold in folds:
-                    with self._run(experiment, {"mlflow.parentRunId": run_id, "mlflow.runName": fold.name}) as nested:
-                        self._log_metrics(nested, {name: [value] for name, value in fold.metrics.items()})
+                    with self._run(experiment, fold.name, {"mlflow.parentRunId": run_id}) as nested:
+                        self._log_parameters(nested, fold.parameters)
+                        self._log_metrics(nested, {metric: [value] for metric, value in fold.metrics.items()})
                         self._log_metrics(nested, fold.curves)
             return run_id
 
-    def register(self, run_id: str) -> int:
-        """Make the bundle of a run the newest version of the model, and the challenger; return its number."""
+    def register(self, run_id: str, *, description: str | None = None, tags: Mapping[str, str] | None = None) -> int:
+        """Make the model of a run the newest version, and the challenger; return its number.
+
+        Args:
+            run_id: as `log_run` returned it.
+            description: Markdown, at most 5,000 characters; the page of the version begins with it.
+            tags: what the list of versions shall show.
+        """
         with self._spoken():
             if not any(model.name == MODEL for model in self._client.search_registered_models(f"name='{MODEL}'")):
-                self._client.create_registered_model(MODEL)
-            source = f"{self._client.get_run(run_id).info.artifact_uri}/{_BUNDLE}"
-            number = int(self._client.create_model_version(MODEL, source, run_id=run_id).version)
+                self._client.create_registered_model(MODEL, description=_ABOUT_MODEL)
+            source = f"{self._client.get_run(run_id).info.artifact_uri}/{_PYFUNC}"
+            created = self._client.create_model_version(
+                MODEL, source, run_id=run_id, tags=dict(tags or {}), description=description
+            )
+            number = int(created.version)
         self.set_alias(CHALLENGER, number)
         return number
+
+    def annotate(self, version: int, tags: Mapping[str, str], metrics: Mapping[str, float] | None = None) -> None:
+        """Write on a version what was found out about it later, such as the verdict of the gate.
+
+        Args:
+            version: its number.
+            tags: set on the version; one that is there already is overwritten.
+            metrics: logged to the run of the version, since versions have none of their own.
+
+        Raises:
+            CocokError: there is no such version.
+        """
+        named = self._named(str(version))
+        with self._spoken():
+            for key, value in tags.items():
+                self._client.set_model_version_tag(MODEL, str(named.number), key, value)
+            self._log_metrics(named.run_id, {metric: [value] for metric, value in (metrics or {}).items()})
+
+    def attach(
+        self,
+        version: int,
+        folder: str,
+        *,
+        figures: "Mapping[str, Figure] | None" = None,
+        tables: "Mapping[str, pd.DataFrame] | None" = None,
+    ) -> None:
+        """Keep figures and tables that were made later with the run of a version.
+
+        Args:
+            version: its number.
+            folder: of the run's artifacts; what is there already under the same name is overwritten.
+            figures: name -> Matplotlib figure, kept as ``FOLDER/NAME.png``.
+            tables: name -> table, kept without its index as ``FOLDER/NAME.csv``.
+
+        Raises:
+            CocokError: there is no such version.
+        """
+        run_id = self._named(str(version)).run_id
+        with self._spoken():
+            self._log_figures(run_id, folder, figures or {})
+            self._log_tables(run_id, folder, tables or {})
 
     def resolve(self, model: str) -> int:
         """Return the number of the version that an alias or a number names.
@@ -287,17 +378,22 @@ class Registry:
         found = self._client.get_experiment_by_name(MODEL)
         if found is not None:
             return str(found.experiment_id)
-        return str(self._client.create_experiment(MODEL, artifact_location=self._artifact_root))
+        tags = {_NOTE: _ABOUT_RUNS, "mlflow.experimentKind": "custom_model_development"}
+        return str(self._client.create_experiment(MODEL, artifact_location=self._artifact_root, tags=tags))
 
     @contextlib.contextmanager
-    def _run(self, experiment: str, tags: dict[str, str]) -> Iterator[str]:
-        run_id = str(self._client.create_run(experiment, tags=tags).info.run_id)
+    def _run(self, experiment: str, name: str | None, tags: Mapping[str, str]) -> Iterator[str]:
+        run_id = str(self._client.create_run(experiment, run_name=name, tags=dict(tags)).info.run_id)
         try:
             yield run_id
         except BaseException:
             self._client.set_terminated(run_id, "FAILED")
             raise
         self._client.set_terminated(run_id)
+
+    def _log_parameters(self, run_id: str, parameters: Mapping[str, object]) -> None:
+        for part in _parts(list(parameters.items()), _PARAMETERS_AT_ONCE):
+            self._client.log_batch(run_id, params=[_param(name, value) for name, value in part])
 
     def _log_metrics(self, run_id: str, curves: Mapping[str, Sequence[float]]) -> None:
         from mlflow.entities import Metric
@@ -310,6 +406,14 @@ class Registry:
         ]
         for part in _parts(points, _METRICS_AT_ONCE):
             self._client.log_batch(run_id, metrics=part)
+
+    def _log_figures(self, run_id: str, folder: str, figures: "Mapping[str, Figure]") -> None:
+        for name, figure in figures.items():
+            self._client.log_figure(run_id, figure, f"{folder}/{name}.png")
+
+    def _log_tables(self, run_id: str, folder: str, tables: "Mapping[str, pd.DataFrame]") -> None:
+        for name, table in tables.items():
+            self._client.log_text(run_id, table.to_csv(index=False), f"{folder}/{name}.csv")
 
     @contextlib.contextmanager
     def _spoken(self) -> Iterator[None]:
@@ -335,6 +439,8 @@ def _hush() -> None:
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
         "MLFLOW_LOGGING_LEVEL": "WARNING",
         "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+        # The lock file of whatever project is in the working directory says nothing about the model.
+        "MLFLOW_UV_AUTO_DETECT": "false",
         # MLflow's own patience with a server that does not answer is many minutes.
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
         "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
@@ -342,6 +448,31 @@ def _hush() -> None:
         os.environ.setdefault(name, value)
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _pyfunc(bundle: Path, example: "pd.DataFrame | None", folder: Path) -> Path:
+    """Write a bundle as an MLflow model into a folder, without pickle, and return where it is."""
+    from mlflow import pyfunc
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, Schema
+
+    from training import batch_scoring
+
+    def numbers(names: Sequence[str]) -> Schema:
+        return Schema([ColSpec(DataType.double, name) for name in names])
+
+    data, model = folder / "bundle", folder / _PYFUNC
+    shutil.copytree(bundle, data)
+    pyfunc.save_model(
+        model,
+        loader_module=batch_scoring.__name__,
+        data_path=str(data),
+        signature=ModelSignature(numbers(batch_scoring.columns_of(bundle)), numbers(batch_scoring.ANSWERS)),
+        input_example=example,
+        # LightGBM by its version: its text format is promised to no other.
+        pip_requirements=[f"{package}=={installed(package)}" for package in ("cocok", "lightgbm")],
+    )
+    return model
 
 
 def _sound(folder: Path) -> bool:

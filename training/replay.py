@@ -3,14 +3,14 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
+import pandas as pd
 
 from features.build import rows
 from features.events import Event
 from features.money import Rates
 from features.spec import NAMES
 from features.state import MarketState
-from features.vocabulary import Vocabulary
-from training.dataset import TrainingSet
+from training.dataset import TrainingSet, task_catalogue
 from training.lists import ServedList, labels, mature, maturity_of, read_history
 
 Entries = Sequence[tuple[int, int, Event]]
@@ -50,6 +50,7 @@ def training_set(
     sizes = np.array([len(served.task_ids) for served in lists])
     offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
     features = np.empty((offsets[-1], len(NAMES)), np.float32)
+    described: dict[str, tuple[str | None, str | None]] = {}
     by_prefix = sorted(range(len(lists)), key=lambda place: lists[place].prefix)
     for done, (place, state) in enumerate(replay(read(), rates, lists, by_prefix), 1):
         served = lists[place]
@@ -57,9 +58,14 @@ def training_set(
         tasks = np.array([index(task_id) for task_id in served.task_ids], np.int32)
         worker = state.catalogue.workers.get(served.worker_id)
         features[offsets[place] : offsets[place + 1]] = rows(state, worker, tasks, served.at, served.session_minutes)
+        for task_id, task in zip(served.task_ids, tasks, strict=True):
+            if task_id not in described:
+                described[task_id] = _category_and_language(state, task)
         if progress:
             progress(done, len(lists))
-    workers, tasks_seen = Vocabulary(), Vocabulary()
+    workers, worker_ids = pd.factorize(np.array([served.worker_id for served in lists], object))
+    listed, task_ids = pd.factorize(np.array([task_id for served in lists for task_id in served.task_ids], object))
+    categories, languages = zip(*(described[task_id] for task_id in task_ids), strict=True)
     found = [labels(history, served, window) for served in lists]
     return TrainingSet(
         features=features,
@@ -68,12 +74,26 @@ def training_set(
         verdicts=np.concatenate([part.verdicts for part in found]),
         minutes=np.concatenate([part.minutes for part in found]),
         offsets=offsets,
-        workers=np.array([workers.add(served.worker_id) for served in lists], np.int32),
+        workers=workers.astype(np.int32),
         times=np.array([served.at for served in lists], np.int64),
-        tasks=np.array([tasks_seen.add(task_id) for served in lists for task_id in served.task_ids], np.int32),
+        tasks=listed.astype(np.int32),
         positions=np.array([position for served in lists for position in served.positions], np.int32),
+        worker_ids=worker_ids,
+        feed_ids=np.array([served.feed_id for served in lists], object),
+        catalogue=task_catalogue(task_ids.tolist(), categories, languages),
+        until=until,
         maturity=window,
     )
+
+
+def _category_and_language(state: MarketState, task: int) -> tuple[str | None, str | None]:
+    # By the folded facts: the catalogue's postings run ahead of the list, to the end of its batch.
+    facts = state.arrays.tasks[task]["facts"]
+    category, language = (
+        state.catalogue.labels.external(label).partition(":")[2] or None
+        for label in (int(facts["category"]), int(facts["languages"][0]))
+    )
+    return category, language
 
 
 def replay(

@@ -13,6 +13,7 @@ from matching.calibration import predict_rows
 from matching.cascade import fit_first_stage
 from training import lists
 from training.baselines import baseline_scores
+from training.contest import Contender, Contest
 from training.dataset import TrainingSet
 from training.metrics import Estimate, summarise
 from training.outcomes import OutcomeParameters, Unfitted, fit_minutes, fit_probability
@@ -34,7 +35,9 @@ class Trained:
         slices: "warm" and "new" workers -> metrics of the model and each baseline; empty without the column that tells.
         choice: how the number of trees was chosen.
         unfitted: ``p_accept``, ``p_approve`` or ``minutes`` -> why it has no model.
-        judged: lists of the last part.
+        last: the last part, where the same models fitted without it are judged beside the baselines.
+        rows: what was learned from.
+        parameters: of the ranker.
     """
 
     bundle: Bundle
@@ -43,7 +46,14 @@ class Trained:
     slices: dict[str, dict[str, dict[str, Estimate]]]
     choice: TreeChoice
     unfitted: dict[str, str]
-    judged: int
+    last: Contest
+    rows: TrainingSet
+    parameters: RankerParameters
+
+    @property
+    def judged(self) -> int:
+        """Lists of the last part."""
+        return len(self.last.rows)
 
 
 _ANSWERS = {"accept": "p_accept", "approve": "p_approve", "minutes": "minutes"}
@@ -67,7 +77,6 @@ def train(
     rates_fingerprint: str,
     parameters: RankerParameters | None = None,
     *,
-    until: int,
     progress: Progress | None = None,
 ) -> Trained:
     """Choose, judge and fit.
@@ -79,7 +88,6 @@ def train(
         rows: the training set.
         rates_fingerprint: of the currency rates it was built with.
         parameters: of the ranker; the defaults if None.
-        until: end of what was known, microseconds since 1970; it is written into the bundle.
         progress: called as the steps go on.
 
     Raises:
@@ -92,11 +100,12 @@ def train(
     choice = choose_trees(
         development, parameters, **columns, maturity=rows.maturity, progress=_step(progress, "Choosing trees")
     )
-    judge = fit(development, parameters, choice.trees, **columns, progress=_step(progress, "Fitting to judge"))
-    scores = {"model": predict_rows(judge, final.features), **baseline_scores(final)}
+    ranker_without = fit(development, parameters, choice.trees, **columns, progress=_step(progress, "Fitting to judge"))
+    scores = {"model": predict_rows(ranker_without, final.features), **baseline_scores(final)}
     ranker = fit(rows, parameters, choice.trees, **columns, progress=_step(progress, "Fitting the ranker"))
     outcome_parameters = OutcomeParameters(num_threads=parameters.num_threads)
     judged, _ = _outcomes(development, columns["monotone"], outcome_parameters)
+    judge = Judge(ranker_without, since=int(final.times[0]), maturity=rows.maturity, **judged)
     fitted, unfitted = _outcomes(rows, columns["monotone"], outcome_parameters)
     metrics = summarise(scores["model"], final)
     return Trained(
@@ -107,9 +116,9 @@ def train(
             features_fingerprint=fingerprint(),
             rates_fingerprint=rates_fingerprint,
             since=int(rows.times[0]),
-            until=until,
+            until=rows.until,
             metrics={name: vars(estimate) for name, estimate in metrics.items()},
-            judge=Judge(judge, since=int(final.times[0]), maturity=rows.maturity, **judged),
+            judge=judge,
             **fitted,
         ),
         metrics=metrics,
@@ -117,7 +126,9 @@ def train(
         slices=_slices(scores, final),
         choice=choice,
         unfitted={_ANSWERS[name]: reason for name, reason in unfitted.items()},
-        judged=len(final),
+        last=Contest(final, Contender(judge, rows.names), None),
+        rows=rows,
+        parameters=parameters,
     )
 
 

@@ -1,10 +1,12 @@
 """How commands talk: tables and progress for people, JSON for programs, one line for an error."""
 
 import json
+import math
 import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, is_dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -68,3 +70,26 @@ def progress() -> Iterator[Callable[[str, float], Callable[[float], None]]]:
             return lambda amount: bars.advance(task, amount)
 
         yield start
+
+
+class Bars:
+    """One bar for each step of a long command, begun at its first report of (step, done, total)."""
+
+    def __init__(self, start: Callable[[str, float], Callable[[float], None]]) -> None:
+        self._start = start
+        self._bars: dict[str, tuple[Callable[[float], None], int]] = {}
+
+    def __call__(self, step: str, done: int, total: int) -> None:
+        """Move the bar of a step on."""
+        advance, shown = self._bars.get(step) or (self._start(step, total), 0)
+        advance(done - shown)
+        self._bars[step] = advance, done
+
+
+def plain(value: Any) -> Any:
+    """Return estimates as JSON knows them; a figure that does not exist is null."""
+    if isinstance(value, dict):
+        return {name: plain(part) for name, part in value.items()}
+    if is_dataclass(value) and not isinstance(value, type):
+        return plain(asdict(value))
+    return None if isinstance(value, float) and math.isnan(value) else value

@@ -40,8 +40,9 @@ def demo(
 
     Example: cocok demo --once
     """
+    from service.cli.gate import promote
     from service.cli.log import import_
-    from service.cli.models import promote, train
+    from service.cli.models import train
     from service.cli.simulate import simulate
 
     home = load_settings().home / "demo"

@@ -1,25 +1,23 @@
-"""The commands of models: `train` and `rank`."""
+"""The commands that make and apply models: `train` and `rank`."""
 
-import math
-from collections.abc import Callable
-from dataclasses import asdict, is_dataclass
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
 from rich.table import Table
 
 from features.errors import CocokError
-from features.events import micros
 from features.spec import fingerprint
-from service.cli.console import Json, moment, out, print_json, progress
+from service.cli.console import Bars, Json, moment, out, plain, print_json, progress
 from service.settings import Settings, load_settings
-from service.store import Store, opened
+from service.store import opened
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
+
     from matching.scoring import BundleRanker
     from training.dataset import TrainingSet
     from training.train import Trained
@@ -30,8 +28,6 @@ CHAMPION, CHALLENGER = "champion", "challenger"
 def register(app: typer.Typer) -> None:
     """Add the commands of models to the application."""
     app.command("train")(train)
-    app.command("promote")(promote)
-    app.command("rollback")(rollback)
     app.command("rank")(rank)
 
 
@@ -44,6 +40,13 @@ def train(
         str | None,
         typer.Option(help="How long outcomes of a list are waited for, like 36h, 90m or 7d; from the log if absent."),
     ] = None,
+    study: Annotated[
+        bool,
+        typer.Option(
+            "--study", help="Also refit without each feature group and with less history; takes some ten times longer."
+        ),
+    ] = False,
+    name: Annotated[str | None, typer.Option(help="Of the run in MLflow; what it learned from if absent.")] = None,
     as_json: Json = False,
 ) -> None:
     """Train a ranker from the log, judge it beside simple baselines, and register it as the challenger.
@@ -54,38 +57,25 @@ def train(
     Example: cocok train --until 2026-03-01T00:00:00Z
     """
     # What trains and ranks takes seconds to load; other commands do not wait for it.
-    from training.publish import publish
-    from training.ranker import RankerParameters
-    from training.registry import Registry
-    from training.replay import training_set
-    from training.train import train as fit
+    from service.workspace import Workspace
 
-    settings = load_settings()
-    parameters = RankerParameters()
-    with opened(settings.store_url) as store, progress() as start:
-        if store.count() == 0:
-            raise CocokError("the log is empty: bring events in with `cocok import PATH`")
-        end = _end(store) if until is None else micros(moment("--until", until))
-        begin = None if since is None else micros(moment("--since", since))
-        if begin is not None and begin >= end:
-            raise CocokError("--since must lie before --until, or before the end of the log")
-        bars = _Bars(start)
-        rows = training_set(
-            lambda: store.read(before=end),
-            settings.exchange,
-            since=begin,
-            until=end,
+    workspace = Workspace.open()
+    with progress() as start:
+        bars = Bars(start)
+        rows = workspace.training_set(
+            since=None if since is None else moment("--since", since),
+            until=None if until is None else moment("--until", until),
             maturity=None if maturity is None else _duration("--maturity", maturity),
             progress=partial(bars, "Replaying the log"),
         )
-        trained = fit(rows, settings.exchange.fingerprint(), parameters, until=end, progress=bars)
-    registry = Registry.at(settings.home, settings.mlflow_tracking_uri or None)
-    version = publish(registry, trained, rows, parameters)
+        trained = workspace.train(rows, progress=bars)
+        studied = workspace.study(trained, bars) if study else {}
+    version = workspace.publish(trained, name=name, study=studied)
     if as_json:
         print_json(
             {
                 "version": version,
-                **{name: _plain(getattr(trained, name)) for name in ("metrics", "baselines", "slices", "unfitted")},
+                **{name: plain(getattr(trained, name)) for name in ("metrics", "baselines", "slices", "unfitted")},
                 "lists": len(rows),
                 "judged_lists": trained.judged,
                 "rows": len(rows.labels),
@@ -94,19 +84,10 @@ def train(
             }
         )
     else:
-        _print_trained(version, trained, rows)
+        _print_trained(version, trained, rows, studied)
 
 
-def _plain(value: Any) -> Any:
-    """Return estimates as JSON knows them; a figure that does not exist is null."""
-    if isinstance(value, dict):
-        return {name: _plain(part) for name, part in value.items()}
-    if is_dataclass(value) and not isinstance(value, type):
-        return _plain(asdict(value))
-    return None if isinstance(value, float) and math.isnan(value) else value
-
-
-def _print_trained(version: int, trained: "Trained", rows: "TrainingSet") -> None:
+def _print_trained(version: int, trained: "Trained", rows: "TrainingSet", studied: "dict[str, DataFrame]") -> None:
     console = out()
     console.print(
         f"{len(rows):,} lists, {len(rows.labels):,} rows, outcomes within {rows.maturity_hours:.1f} h; "
@@ -117,79 +98,15 @@ def _print_trained(version: int, trained: "Trained", rows: "TrainingSet") -> Non
         parts = [rankers["model" if name == "cocok" else name]["ndcg@10"] for rankers in trained.slices.values()]
         table.add_row(name, *(f"{e.value:.3f} ({e.low:.3f}-{e.high:.3f})" for e in [*metrics.values(), *parts]))
     console.print(table)
+    if studied:
+        table = Table("without", "columns", "trees", "ndcg@10", "difference", box=None)
+        for row in studied["ablation"].itertuples():
+            lost = f"{row.difference:+.4f} ({row.difference_low:+.4f} to {row.difference_high:+.4f})"
+            table.add_row(str(row.without), str(row.columns), str(row.trees), f"{row.value:.4f}", lost)
+        console.print(table)
     for name, reason in trained.unfitted.items():
         console.print(f"No model of {name}: {reason}.", soft_wrap=True)
     console.print(f"Registered as version {version}, the challenger.")
-
-
-def promote(
-    version: Annotated[int, typer.Argument(help="Number of the version that shall serve.")],
-    force: Annotated[bool, typer.Option("--force", help="Promote even if the gate refuses.")] = False,
-    as_json: Json = False,
-) -> None:
-    """Let a version serve, if the gate finds it no worse than the champion on the same recent lists.
-
-    The lists are those that the version's training set aside; without a champion it must beat a random order.
-
-    Exit code: 0 when it was promoted, 3 when the gate refused, with the reasons.
-
-    Example: cocok promote 3
-    """
-    from matching.bundle import Bundle, BundleError
-    from training.gate import Comparison, compare
-    from training.registry import Registry
-
-    settings = load_settings()
-    registry = Registry.at(settings.home, settings.mlflow_tracking_uri or None)
-    serving = registry.champion()
-
-    def load(number: int) -> Bundle:
-        return registry.load(number, expected_features=fingerprint(), expected_rates=settings.exchange.fingerprint())
-
-    challenger = load(registry.resolve(str(version)))
-    champion = None
-    if serving is not None and serving != version:
-        try:
-            champion = load(serving)
-        except BundleError as error:
-            # Trained for other features or rates it can neither serve nor be compared; it must not bar the way.
-            typer.echo(f"the champion cannot be compared with: {error}", err=True)
-    with opened(settings.store_url) as store:
-        try:
-            seen = compare(lambda: store.read(before=challenger.until), settings.exchange, challenger, champion)
-        except CocokError as error:
-            # What cannot be judged does not pass, and is for --force to decide.
-            seen = Comparison(0, {}, [str(error)])
-    promoted = force or not seen.reasons
-    if promoted:
-        registry.promote(version)
-    if as_json:
-        print_json({"promoted": promoted, "reasons": seen.reasons, **_plain({"differences": seen.differences})})
-    else:
-        table = Table("against", f"NDCG@10 on {seen.lists:,} lists", box=None)
-        for name, difference in seen.differences.items():
-            table.add_row(name, f"{difference.value:+.4f} ({difference.low:+.4f} to {difference.high:+.4f})")
-        out().print(table)
-        for reason in seen.reasons:
-            out().print(f"Refused: {reason}", soft_wrap=True)
-        out().print(f"Version {version} serves." if promoted else "It does not serve; --force overrides the gate.")
-    if not promoted:
-        raise typer.Exit(3)
-
-
-def rollback(as_json: Json = False) -> None:
-    """Undo the last promotion: the version that served before serves again.
-
-    Example: cocok rollback
-    """
-    from training.registry import Registry
-
-    settings = load_settings()
-    version = Registry.at(settings.home, settings.mlflow_tracking_uri or None).rollback()
-    if as_json:
-        print_json({"champion": version})
-    else:
-        out().print(f"Version {version} serves again.")
 
 
 def rank(
@@ -229,7 +146,7 @@ def rank(
             ranker,
             asked,
             eligibility=not no_eligibility,
-            progress=partial(_Bars(start), "Ranking"),
+            progress=partial(Bars(start), "Ranking"),
         )
     encoder = msgspec.json.Encoder()
     try:
@@ -258,33 +175,14 @@ def _ranker(settings: Settings, model: str) -> "BundleRanker":
     return BundleRanker(registry.load(version, expected_features=fingerprint(), expected_rates=rates), str(version))
 
 
-def _end(store: Store) -> int:
-    """Return the first instant at which all of the log is known."""
-    (last,) = next(store.read(after=store.last_seq() - 1))
-    return last.known_at + 1
-
-
-class _Bars:
-    """One bar for each step of a long command, begun at its first report of (step, done, total)."""
-
-    def __init__(self, start: Callable[[str, float], Callable[[float], None]]) -> None:
-        self._start = start
-        self._bars: dict[str, tuple[Callable[[float], None], int]] = {}
-
-    def __call__(self, step: str, done: int, total: int) -> None:
-        advance, shown = self._bars.get(step) or (self._start(step, total), 0)
-        advance(done - shown)
-        self._bars[step] = advance, done
-
-
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
-def _duration(option: str, text: str) -> int:
+def _duration(option: str, text: str) -> timedelta:
     try:
         length = timedelta(**{_UNITS[text[-1:].lower()]: float(text[:-1])})
     except (KeyError, ValueError, OverflowError):
         length = timedelta(0)
     if length <= timedelta(0):
         raise CocokError(f"{option} {text} is no duration; write one like 36h, 90m or 7d")
-    return int(length / timedelta(microseconds=1))
+    return length

@@ -1,18 +1,23 @@
-"""The gate: judged on the lists set aside, on the same ones for both, with the reasons and the figures."""
+"""The gate: each fault is planted alone and refused for that reason; a sound challenger passes."""
 
-from collections.abc import Callable, Iterable
+import time
 from dataclasses import replace
 
 import lightgbm as lgb
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from features.errors import CocokError
-from matching.bundle import Bundle, Judge
-from tests.market import RATES, batches, bundle_of, entries, usual
+from matching.bundle import Bundle
+from matching.calibration import CalibratedModel, Calibration, MinutesModel
+from tests.market import RATES, batches, bundle_of, end_of, entries, usual
+from training.contest import Contest, contest
 from training.dataset import TrainingSet
-from training.gate import compare
-from training.replay import Entries, training_set
+from training.gate import Limits, Verdict, examine
+from training.train import monotone_directions
+
+LIMITS = Limits(slice_lists=60)
+"""The market of the tests is small, so smaller slices are looked at."""
 
 
 @pytest.fixture(scope="module")
@@ -20,136 +25,162 @@ def trained() -> Bundle:
     return bundle_of(usual()[1])
 
 
-def read(bundle: Bundle) -> Callable[[], Iterable[Entries]]:
-    known = [entry for entry in entries(usual()[0]) if entry[1] < bundle.until]
-    return lambda: batches(known)
+@pytest.fixture(scope="module")
+def lists(trained: Bundle) -> Contest:
+    """A contest of the trained bundle with itself, where every third worker is a newcomer."""
+    log = batches(entries(usual()[0]))
+    found = contest(lambda: log, RATES, trained, trained, until=end_of(log))
+    return replace(found, rows=with_newcomers(found.rows))
 
 
-def learned(target: np.ndarray, rows: TrainingSet) -> lgb.Booster:
-    settings = {"objective": "regression", "num_leaves": 15, "verbosity": -1, "num_threads": 1}
-    return lgb.train(settings, lgb.Dataset(rows.features, target), num_boost_round=15)
+def with_newcomers(rows: TrainingSet) -> TrainingSet:
+    features = rows.features.copy()
+    of_newcomers = np.repeat(rows.workers % 3 == 0, np.diff(rows.offsets))
+    features[of_newcomers, rows.names.index("worker_accepts")] = 0
+    return replace(rows, features=features)
 
 
-def judged_by(bundle: Bundle, ranker: lgb.Booster) -> Bundle:
-    """The bundle as if this ranker had been fitted without the lists set aside."""
+def learned(target: NDArray[np.float64], *, monotone: bool = True, trees: int = 60) -> lgb.Booster:
+    """A ranker that has learned to say ``target`` of the rows of the usual market, half of them as of newcomers."""
+    rows = usual()[1]
+    settings = {
+        "objective": "regression",
+        "num_leaves": 63,
+        "learning_rate": 0.2,
+        "verbosity": -1,
+        "num_threads": 1,
+        "monotone_constraints": monotone_directions(rows.names) if monotone else None,
+        "monotone_constraints_method": "intermediate",
+    }
+    return lgb.train(settings, lgb.Dataset(with_newcomers(rows).features, target), num_boost_round=trees)
+
+
+def examined(lists: Contest, bundle: Bundle, judge: lgb.Booster | None = None, limits: Limits = LIMITS) -> Verdict:
+    """Examine a bundle, whose ranker fitted without the lists is ``judge``, against the champion of the contest."""
     assert bundle.judge is not None
-    return replace(bundle, ranker=ranker, judge=replace(bundle.judge, ranker=ranker))
+    models = replace(bundle.judge, ranker=judge or bundle.judge.ranker)
+    return examine(replace(lists, challenger=replace(lists.challenger, models=models)), bundle, limits)
 
 
-@pytest.fixture(scope="module")
-def upside_down(trained: Bundle) -> Bundle:
-    """A ranker that says the opposite of the trained one."""
-    rows = usual()[1]
-    return judged_by(trained, learned(-trained.score(rows.features), rows))
+def test_given_the_champion_itself_then_every_check_passes(trained: Bundle, lists: Contest) -> None:
+    verdict = examined(lists, trained)
+    assert verdict.reasons == []
+    assert (verdict.differences["champion"].low, verdict.differences["champion"].high) == (0, 0)
+    names = list(verdict.table()["check"])
+    assert names[:3] == [
+        "NDCG@10 against a random order",
+        "NDCG@10 against the champion",
+        f"workers: new ({newcomers(lists):,} lists)",
+    ]
+    assert names[-2:] == ["monotone in reward", "latency"]
+    assert {"p_accept calibrated, on lists set aside", "p_accept calibrated, as it would serve"} < set(names)
+    assert verdict.table()["passes"].all()
 
 
-@pytest.fixture(scope="module")
-def guess(trained: Bundle) -> Bundle:
-    """A ranker that has learned noise."""
-    rows = usual()[1]
-    return judged_by(trained, learned(np.random.default_rng(0).normal(size=len(rows.labels)), rows))
+def newcomers(lists: Contest) -> int:
+    of = lists.rows.workers % 3 == 0
+    best = np.maximum.reduceat(lists.rows.labels, lists.rows.offsets[:-1])
+    return int((of & (best > 0)).sum())
 
 
-@pytest.fixture(scope="module")
-def oracle(trained: Bundle) -> Bundle:
-    """A ranker that knows some of the outcomes of the lists it is judged on."""
-    rows = usual()[1]
-    ranker = lgb.train(
-        {"objective": "regression", "num_leaves": 255, "min_data_in_leaf": 1, "verbosity": -1, "num_threads": 1},
-        lgb.Dataset(rows.features, rows.labels.astype(float)),
-        num_boost_round=30,
+def test_given_no_champion_then_only_what_needs_none_is_checked(trained: Bundle, lists: Contest) -> None:
+    verdict = examined(replace(lists, champion=None), trained)
+    assert verdict.reasons == []
+    assert set(verdict.differences) == {"random"}
+    assert not any("champion" in name or "workers" in name for name in verdict.table()["check"])
+
+
+def test_given_a_ranker_that_has_learned_noise_then_it_is_worse_than_the_champion_and_no_better_than_chance(
+    trained: Bundle, lists: Contest
+) -> None:
+    noise = learned(np.random.default_rng(0).normal(size=len(usual()[1].labels)), trees=10)
+    reasons = examined(lists, trained, noise, Limits(slice_lists=10**9)).reasons
+    assert [text.partition(":")[0] for text in reasons[:2]] == [
+        "it is not better than a random order",
+        "it is worse than the champion by more than 0.01",
+    ]
+
+
+def test_given_a_ranker_worse_over_all_then_it_is_refused_with_the_figures(trained: Bundle, lists: Contest) -> None:
+    noise = np.random.default_rng(0).normal(size=len(usual()[1].labels))
+    clean = trained.score(usual()[1].features)
+    worse = learned(clean + 1.5 * clean.std() * noise, trees=200)
+    alone = Limits(slice_margin=1.0)
+    (reason,) = examined(lists, trained, worse, alone).reasons
+    lost = examined(lists, trained, worse, alone).differences["champion"]
+    assert f"worse than the champion by more than 0.01: NDCG@10 differs by {lost.value:+.4f}" in reason
+    assert examined(lists, trained, worse, replace(alone, margin=0.001 - lost.value)).reasons == []
+
+
+def test_given_a_ranker_worse_for_newcomers_alone_then_it_is_refused_for_them(trained: Bundle, lists: Contest) -> None:
+    rows = with_newcomers(usual()[1])
+    scores = trained.score(usual()[1].features)
+    upside_down = learned(np.where(rows.column("worker_accepts") == 0, -scores, scores), trees=120)
+    few = Limits(margin=1.0, slice_lists=10**9)
+    (reason,) = examined(lists, trained, upside_down, few).reasons
+    assert reason.startswith('it is worse than the champion for "workers: new"')
+    mended = learned(scores, trees=120)
+    assert examined(lists, trained, mended, few).reasons == []
+
+
+def test_given_a_loss_within_a_slice_that_is_too_small_then_it_is_not_looked_at(
+    trained: Bundle, lists: Contest
+) -> None:
+    names = examined(lists, trained, limits=Limits(slice_lists=10**9)).table()["check"]
+    assert [name for name in names if name.startswith(("category", "pay", "tasks", "workers"))] == [
+        f"workers: new ({newcomers(lists):,} lists)"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fault", "who"), [("judge", "on lists set aside"), ("bundle", "as it would serve")], ids=["judge", "bundle"]
+)
+def test_given_probabilities_that_are_far_too_high_then_it_is_refused_as_miscalibrated(
+    trained: Bundle, lists: Contest, fault: str, who: str
+) -> None:
+    assert trained.judge is not None
+    if fault == "judge":
+        planted = replace(trained, judge=replace(trained.judge, accept=raised(trained.judge.accept)))
+    else:
+        planted = replace(trained, accept=raised(trained.accept))
+    (reason,) = examined(lists, planted).reasons
+    assert reason.startswith(f"p_accept is miscalibrated {who}: error ")
+    assert examined(lists, planted, limits=replace(LIMITS, calibration=10)).reasons == []
+
+
+def raised(model: CalibratedModel | None) -> CalibratedModel:
+    assert model is not None
+    return replace(model, calibration=Calibration(model.calibration.x, np.sqrt(model.calibration.y)))
+
+
+@pytest.mark.parametrize("figure", ["score", "p_accept"])
+def test_given_a_figure_that_falls_as_pay_rises_then_it_is_refused_as_not_monotone(
+    trained: Bundle, lists: Contest, figure: str
+) -> None:
+    pay = usual()[1].column("reward_z").astype(np.float64)
+    falling = learned(np.nan_to_num(-pay), monotone=False, trees=5)
+    assert trained.accept is not None
+    planted = (
+        replace(trained, ranker=falling)
+        if figure == "score"
+        else replace(trained, accept=replace(trained.accept, booster=falling))
     )
-    return judged_by(trained, ranker)
+    reasons = examined(lists, planted, limits=replace(LIMITS, calibration=10)).reasons
+    assert len(reasons) == 1
+    assert reasons[0].startswith(f"it is not monotone in reward: its {figure} falls by up to ")
 
 
-def test_given_no_champion_then_what_beats_a_random_order_passes(trained: Bundle) -> None:
-    seen = compare(read(trained), RATES, trained, None)
-    assert seen.reasons == []
-    assert set(seen.differences) == {"random"}
-    assert seen.differences["random"].low > 0
-    assert seen.differences["random"].low <= seen.differences["random"].value <= seen.differences["random"].high
+class _Slow(MinutesModel):
+    def predict(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+        time.sleep(0.2)
+        return super().predict(features)
 
 
-def test_given_a_better_challenger_then_it_passes(trained: Bundle, oracle: Bundle) -> None:
-    seen = compare(read(trained), RATES, oracle, trained)
-    assert seen.reasons == []
-    assert seen.differences["champion"].low > 0
-
-
-def test_given_a_challenger_worse_than_the_champion_then_it_is_refused_with_the_figures(
-    trained: Bundle, oracle: Bundle
-) -> None:
-    seen = compare(read(trained), RATES, trained, oracle)
-    (reason,) = seen.reasons
-    lost = seen.differences["champion"]
-    assert lost.value < -0.01
-    assert "worse than the champion by more than 0.01" in reason
-    assert f"{lost.value:+.4f} ({lost.low:+.4f} to {lost.high:+.4f})" in reason
-    assert seen.differences["random"].low > 0
-
-
-def test_given_a_wider_margin_then_the_same_loss_is_let_pass(trained: Bundle, oracle: Bundle) -> None:
-    lost = -compare(read(trained), RATES, trained, oracle).differences["champion"].value
-    assert compare(read(trained), RATES, trained, oracle, margin=lost + 0.001).reasons == []
-    assert len(compare(read(trained), RATES, trained, oracle, margin=lost - 0.001).reasons) == 1
-
-
-def test_given_a_challenger_no_better_than_chance_then_it_is_refused_with_or_without_a_champion(
-    trained: Bundle, upside_down: Bundle, guess: Bundle
-) -> None:
-    for poor in (upside_down, guess):
-        (reason,) = compare(read(trained), RATES, poor, None).reasons
-        assert "not better than a random order" in reason
-        assert "NDCG@10 differs by" in reason
-        reasons = compare(read(trained), RATES, poor, trained).reasons
-        assert ["random order" in reasons[0], "worse than the champion" in reasons[1]] == [True, True]
-
-
-def test_given_two_guesses_then_being_no_worse_than_the_champion_is_not_enough(guess: Bundle, trained: Bundle) -> None:
-    seen = compare(read(trained), RATES, guess, guess)
-    assert seen.differences["champion"].value == 0
-    assert ["random order" in reason for reason in seen.reasons] == [True]
-
-
-def test_only_the_lists_set_aside_are_judged(trained: Bundle) -> None:
-    assert trained.judge is not None
-    window = {"since": trained.judge.since, "until": trained.until, "maturity": trained.judge.maturity}
-    expected = training_set(read(trained), RATES, **window)
-    assert compare(read(trained), RATES, trained, None).lists == len(expected) < len(usual()[1])
-
-
-def test_it_is_the_judge_that_stands_for_the_challenger_and_not_the_ranker_that_has_seen_the_lists(
-    trained: Bundle, guess: Bundle, oracle: Bundle
-) -> None:
-    cheat = replace(guess, ranker=oracle.ranker)
-    assert len(compare(read(trained), RATES, cheat, None).reasons) == 1
-
-
-def test_given_what_came_after_the_training_then_the_verdict_is_the_same(trained: Bundle) -> None:
-    everything = batches(entries(usual()[0]))
-    earlier = replace(trained, until=trained.until - 2 * 86_400_000_000)
-    assert compare(lambda: everything, RATES, trained, None) == compare(read(trained), RATES, trained, None)
-    assert compare(read(earlier), RATES, earlier, None).lists < compare(read(trained), RATES, trained, None).lists
-
-
-def test_given_models_of_other_columns_then_each_is_shown_its_own(trained: Bundle) -> None:
-    part = bundle_of(usual()[1].without("requester"))
-    assert len(part.feature_names) < len(trained.feature_names)
-    one, other = (compare(read(trained), RATES, *pair) for pair in ((part, trained), (trained, part)))
-    assert set(one.differences) == set(other.differences) == {"random", "champion"}
-    assert one.differences["random"].low > 0
-
-
-def test_given_a_column_that_nobody_computes_then_it_is_named(trained: Bundle) -> None:
-    own = replace(trained, feature_names=("my_idea", *trained.feature_names[1:]))
-    with pytest.raises(CocokError, match="my_idea"):
-        compare(read(trained), RATES, own, None)
-
-
-def test_given_nothing_to_judge_on_then_it_says_so(trained: Bundle) -> None:
-    with pytest.raises(CocokError, match="train it anew"):
-        compare(read(trained), RATES, replace(trained, judge=None), None)
-    assert trained.judge is not None
-    late = replace(trained, judge=Judge(trained.judge.ranker, since=trained.until, maturity=trained.judge.maturity))
-    with pytest.raises(CocokError, match="mature"):
-        compare(read(trained), RATES, late, None)
+def test_given_a_model_that_takes_long_then_it_is_refused_as_too_slow(trained: Bundle, lists: Contest) -> None:
+    assert trained.minutes is not None
+    limits = replace(LIMITS, latency_ms=150)
+    assert examined(lists, trained, limits=limits).reasons == []
+    slow = replace(trained, minutes=_Slow(**vars(trained.minutes)))
+    (reason,) = examined(lists, slow, limits=limits).reasons
+    assert reason.startswith("it is too slow: 2")
+    assert reason.endswith("ms for 300 tasks, allowed 150 ms")

@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy import stats
 
-from training.dataset import TrainingSet
+from training.dataset import TrainingSet, task_catalogue
 from training.metrics import (
     Estimate,
-    bootstrap_interval,
+    cluster_interval,
     ndcg,
     paired_difference,
     recall,
@@ -117,27 +118,61 @@ def test_the_interval_is_wider_when_lists_belong_to_few_workers() -> None:
     random = np.random.default_rng(0)
     taste = random.random(40)
     values = np.repeat(taste, 50)
-    mean, low, high = bootstrap_interval(values, np.repeat(np.arange(40), 50))
-    _, low_apart, high_apart = bootstrap_interval(values, np.arange(2000))
+    mean, low, high = cluster_interval(values, np.repeat(np.arange(40), 50))
+    _, low_apart, high_apart = cluster_interval(values, np.arange(2000))
     assert mean == pytest.approx(taste.mean())
     assert low < mean < high
     assert high - low > 3 * (high_apart - low_apart)
 
 
-def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
+def test_with_as_many_lists_for_everyone_the_interval_is_that_of_the_workers_means() -> None:
+    values = np.random.default_rng(4).random((7, 3))
+    estimate = cluster_interval(values.ravel(), np.repeat(np.arange(7), 3), level=0.9)
+    means = values.mean(axis=1)
+    expected = stats.t.interval(0.9, df=6, loc=means.mean(), scale=stats.sem(means))
+    assert_allclose(estimate, (means.mean(), *expected))
+
+
+def test_the_interval_of_lists_that_are_unequally_shared_computed_by_hand() -> None:
+    # Shares 1/2, 1/4, 1/4: 8/3 effective workers. The mean is 1/2; without one of the workers 0, 2/3 and 2/3.
+    mean, low, high = cluster_interval([1, 1, 0, 0], [3, 3, 5, 8])
+    error = np.sqrt(2 / 3 * ((0 - 1 / 2) ** 2 + 2 * (2 / 3 - 1 / 2) ** 2))
+    reach = stats.t.ppf(0.975, 8 / 3 - 1) * error
+    assert_allclose((mean, low, high), (1 / 2, 1 / 2 - reach, 1 / 2 + reach))
+
+
+@pytest.mark.parametrize("workers", [12, 60])
+def test_the_interval_covers_the_truth_about_as_often_as_it_says(workers: int) -> None:
     random = np.random.default_rng(1)
     covered = 0
-    for seed in range(200):
-        values = (random.normal(size=(60, 1)) + random.normal(size=(60, 4))).ravel()
-        _, low, high = bootstrap_interval(values, np.repeat(np.arange(60), 4), level=0.9, draws=300, seed=seed)
+    for _ in range(400):
+        owner = np.repeat(np.arange(workers), 1 + np.floor(3 * random.pareto(1.5, workers)).astype(int) % 100)
+        values = random.normal(size=workers)[owner] * 0.5 + random.normal(size=len(owner))
+        _, low, high = cluster_interval(values, owner)
         covered += low <= 0 <= high
-    assert 0.83 <= covered / 200 <= 0.96
+    assert 0.92 <= covered / 400 <= 0.985
 
 
-def test_lists_without_a_value_are_left_out_of_the_mean() -> None:
-    mean, _, _ = bootstrap_interval([1.0, np.nan, 0.0, np.nan], [0, 0, 1, 2])
-    assert mean == 0.5
-    assert np.isnan(bootstrap_interval([np.nan], [0])).all()
+def test_one_worker_alone_says_nothing_of_others() -> None:
+    assert cluster_interval([0.25, 0.75], [7, 7]) == (0.5, -np.inf, np.inf)
+    assert paired_difference([0.25, 0.75], [0.0, 0.0], [7, 7]) == Estimate(0.5, -1.0, 1.0)
+
+
+def test_the_interval_ends_at_the_bounds_of_the_metric() -> None:
+    _, low, high = cluster_interval([0.0, 0.1, 0.5], [0, 1, 2])
+    assert low < 0
+    assert cluster_interval([0.0, 0.1, 0.5], [0, 1, 2], bounds=(0, 1))[1:] == (0, high)
+
+
+def test_lists_without_a_value_are_left_out() -> None:
+    judged = cluster_interval([1.0, np.nan, 0.0, np.nan, 0.5], [0, 0, 1, 2, 3])
+    assert judged == cluster_interval([1.0, 0.0, 0.5], [0, 1, 3])
+    assert np.isnan(cluster_interval([np.nan, np.nan], [0, 1])).all()
+
+
+def test_a_ranker_does_not_differ_from_itself() -> None:
+    values = np.array([0.3, np.nan, 0.7, 0.1])
+    assert paired_difference(values, values, [0, 0, 1, 2]) == Estimate(0.0, 0.0, 0.0)
 
 
 def test_a_paired_difference_is_sharper_than_its_parts() -> None:
@@ -161,10 +196,14 @@ def test_summary_names_its_metrics_and_reports_the_mean_over_lists() -> None:
         times=np.array([0, 1]),
         tasks=np.zeros(4, dtype=np.int32),
         positions=np.array([1, 2, 1, 2], dtype=np.int32),
+        worker_ids=np.array(["w1", "w2"], object),
+        feed_ids=np.array(["f1", "f2"], object),
+        catalogue=task_catalogue(["t1"], [None], [None]),
+        until=0,
     )
     summary = summarise([2.0, 1.0, 2.0, 1.0], rows)
     assert set(summary) == {"ndcg@10", "mrr", "recall@5"}
-    assert summary["mrr"] == Estimate(0.75, 0.5, 1.0)
+    assert summary["mrr"] == Estimate(0.75, 0.0, 1.0)  # two workers say little
 
 
 def test_a_million_rows_take_a_moment() -> None:

@@ -6,11 +6,13 @@ from datetime import datetime
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from features.events import micros
+from features.events import instant, micros
 from features.spec import fingerprint
 from matching.bundle import Bundle
 from tests.market import RATES, usual
@@ -31,12 +33,20 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def trained() -> Trained:
     rows = usual()[1]
-    return train(rows, RATES.fingerprint(), PARAMETERS, until=int(rows.times[-1]) + rows.maturity + 1)
+    return train(rows, RATES.fingerprint(), PARAMETERS)
 
 
 @pytest.fixture(scope="module")
 def version(home: Path, trained: Trained) -> int:
-    return publish(Registry.at(home), trained, usual()[1], PARAMETERS)
+    figure = Figure()
+    figure.subplots().plot(trained.choice.curve)
+    return publish(
+        Registry.at(home),
+        trained,
+        tags={"market": "small"},
+        figures={"learning_curve": figure},
+        tables={"slices": pd.DataFrame({"part": ["warm"], "lists": [3]})},
+    )
 
 
 def client(home: Path) -> MlflowClient:
@@ -69,19 +79,24 @@ def test_given_a_training_then_its_run_tells_how_it_was_done(home: Path, trained
     assert told["lists"] == str(len(usual()[1]))
 
 
-def test_given_a_training_then_its_run_has_the_metrics_of_model_and_baselines(
+def test_given_a_training_then_its_run_has_the_metrics_of_the_model_and_one_of_each_rival(
     home: Path, trained: Trained, version: int
 ) -> None:
     logged = run_of(home, version).data.metrics
-    for name, estimate in trained.metrics.items():
-        name = name.replace("@", "_at_")
-        assert (logged[name], logged[f"{name}.low"], logged[f"{name}.high"]) == (
-            estimate.value,
-            estimate.low,
-            estimate.high,
-        )
-    for name, metrics in trained.baselines.items():
-        assert logged[f"{name}.mrr"] == metrics["mrr"].value
+    expected = {
+        f"{name}{end}": number
+        for name, estimate in trained.metrics.items()
+        for end, number in (("", estimate.value), (".low", estimate.low), (".high", estimate.high))
+    }
+    expected |= {f"baseline.{name}.ndcg@10": metrics["ndcg@10"].value for name, metrics in trained.baselines.items()}
+    expected |= {f"{part}.ndcg@10": rankers["model"]["ndcg@10"].value for part, rankers in trained.slices.items()}
+    assert logged == {name.replace("@", "_at_"): value for name, value in expected.items()}
+
+
+def test_given_figures_and_tables_then_the_run_keeps_them(home: Path, version: int) -> None:
+    run_id = run_of(home, version).info.run_id
+    kept = [artifact.path for part in ("figures", "tables") for artifact in client(home).list_artifacts(run_id, part)]
+    assert kept == ["figures/learning_curve.png", "tables/slices.csv"]
 
 
 def test_given_a_training_then_its_run_names_its_data_and_what_it_fits(
@@ -91,6 +106,42 @@ def test_given_a_training_then_its_run_names_its_data_and_what_it_fits(
     assert micros(datetime.fromisoformat(tags["data_since"])) == trained.bundle.since
     assert micros(datetime.fromisoformat(tags["data_until"])) == trained.bundle.until
     assert (tags["features_fingerprint"], tags["rates_fingerprint"]) == (fingerprint(), RATES.fingerprint())
+    assert tags["market"] == "small"
+
+
+def test_given_a_training_then_its_run_says_when_how_good_and_what_it_lacks(
+    home: Path, trained: Trained, version: int
+) -> None:
+    run = run_of(home, version)
+    assert run.info.run_name == f"until {instant(trained.bundle.until):%Y-%m-%d %H:%M}, {trained.choice.trees} trees"
+    estimate = trained.metrics["ndcg@10"]
+    headline = f"NDCG@10 **{estimate.value:.3f} ({estimate.low:.3f} to {estimate.high:.3f})**"
+    told = run.data.tags["mlflow.note.content"]
+    assert told.startswith(headline)
+    table = [line.split(" | ") for line in told.splitlines() if line.startswith("|")]
+    assert [line[0] for line in table] == [
+        "| ranker",
+        "| ---",
+        "| **model**",
+        *(f"| {name}" for name in trained.baselines),
+    ]
+    assert len({len(line) for line in table}) == 1
+    registered = client(home).get_model_version("cocok", str(version))
+    assert registered.description.startswith(headline)
+    assert registered.tags["ndcg_at_10"] == f"{estimate.value:.4f}"
+
+
+def test_given_an_outcome_without_a_model_then_the_run_says_why(home: Path, trained: Trained) -> None:
+    lacking = replace(trained, unfitted={"p_approve": "too few verdicts"})
+    run = run_of(home, publish(Registry.at(home), lacking, name="without verdicts"))
+    assert run.info.run_name == "without verdicts"
+    assert "no model of `p_approve`: too few verdicts" in run.data.tags["mlflow.note.content"]
+
+
+def test_given_an_interval_without_bounds_then_its_ends_are_left_out(home: Path, trained: Trained) -> None:
+    alone = replace(trained, metrics={**trained.metrics, "mrr": Estimate(0.5, -math.inf, math.inf)})
+    logged = run_of(home, publish(Registry.at(home), alone)).data.metrics
+    assert [name for name in logged if name.startswith("mrr")] == ["mrr"]
 
 
 def test_given_folds_then_each_is_a_run_below_the_training_with_its_curve(
@@ -100,10 +151,12 @@ def test_given_folds_then_each_is_a_run_below_the_training_with_its_curve(
     runs = client(home).search_runs(
         [parent.experiment_id], f"tags.mlflow.parentRunId = '{parent.run_id}'", order_by=["tags.mlflow.runName"]
     )
-    assert [run.info.run_name for run in runs] == ["fold 1", "fold 2"]
+    assert [run.info.run_name for run in runs] == ["validation window 1 of 2", "validation window 2 of 2"]
     for run, curve in zip(runs, trained.choice.folds, strict=True):
-        history = client(home).get_metric_history(run.info.run_id, "ndcg_at_10")
+        history = client(home).get_metric_history(run.info.run_id, "by_tree.ndcg_at_10")
         assert [point.value for point in sorted(history, key=lambda point: point.step)] == curve.tolist()
+        assert run.data.metrics["at_chosen_trees.ndcg_at_10"] == curve[trained.choice.trees - 1]
+        assert run.data.params["trees_chosen"] == str(trained.choice.trees)
 
 
 def test_given_a_figure_that_does_not_exist_then_the_training_is_published_all_the_same(
@@ -112,7 +165,7 @@ def test_given_a_figure_that_does_not_exist_then_the_training_is_published_all_t
     nothing = Estimate(math.nan, math.nan, math.nan)
     metrics = {**trained.metrics, "mrr": nothing}
     blank = replace(trained, metrics=metrics, bundle=replace(trained.bundle, metrics={"mrr": vars(nothing)}))
-    later = publish(Registry.at(home), blank, usual()[1], PARAMETERS)
+    later = publish(Registry.at(home), blank)
     assert later > version
     assert Registry.at(home).resolve("challenger") == later
     assert math.isnan(run_of(home, later).data.metrics["mrr"])

@@ -3,11 +3,14 @@
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import lightgbm as lgb
 import numpy as np
+import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 from features.errors import CocokError
 from features.spec import RELATIVE
@@ -39,17 +42,27 @@ def registry(home: Path) -> Registry:
     with pytest.raises(CocokError, match="run cocok train"):
         registry.resolve("champion")
     bundle = save_bundle(home / "trained")
-    plot = home / "curve.svg"
-    plot.write_text("<svg/>")
+    figure = Figure()
+    figure.subplots().plot([0.0, 0.4])
     first = registry.register(
         registry.log_run(
             {f"parameter {i}": i for i in range(150)},
             {"ndcg@10": 0.5, "mrr": float("nan")},
             bundle,
+            name="the first",
+            description="**Good.**",
             tags={"data": "june"},
-            artifacts=[plot],
-            folds=[FoldRun("fold 1", {"ndcg@10": 0.4}, {"ndcg@10 by tree": np.linspace(0, 0.4, 1200).tolist()})],
-        )
+            example=pd.DataFrame([[0.5, np.nan]], columns=["a", "b"]),
+            figures={"curve": figure},
+            tables={"by day": pd.DataFrame({"day": ["monday"], "ndcg@10": [0.5]})},
+            folds=[
+                FoldRun(
+                    "fold 1", {"trees": 3}, {"ndcg@10": 0.4}, {"ndcg@10 by tree": np.linspace(0, 0.4, 1200).tolist()}
+                )
+            ],
+        ),
+        description="*Good.*",
+        tags={"ndcg_at_10": "0.5"},
     )
     with pytest.raises(CocokError, match=f"run cocok promote {first}"):
         registry.resolve("champion")
@@ -75,25 +88,68 @@ def test_an_unknown_name_is_an_error_that_lists_the_known_ones(registry: Registr
         registry.resolve(name)
 
 
-def test_an_unknown_version_has_neither_bundle_nor_alias(registry: Registry) -> None:
-    for call in (registry.fetch, lambda number: registry.set_alias("champion", number)):
+def test_an_unknown_version_has_neither_bundle_nor_alias_nor_tags(registry: Registry) -> None:
+    calls = (
+        registry.fetch,
+        lambda number: registry.set_alias("champion", number),
+        lambda number: registry.annotate(number, {}),
+        lambda number: registry.attach(number, "evaluation"),
+    )
+    for call in calls:
         with pytest.raises(CocokError, match="there is no model '7'"):
             call(7)
 
 
-def test_the_run_holds_parameters_tags_plots_and_its_folds(registry: Registry) -> None:
-    run_id = registry.versions()[0].run_id
-    client = registry._client
-    run = client.get_run(run_id)
-    assert run.info.status == "FINISHED"
+def test_the_run_holds_all_that_it_was_given(registry: Registry) -> None:
+    run = registry._client.get_run(registry.versions()[0].run_id)
+    assert (run.info.status, run.info.run_name) == ("FINISHED", "the first")
     assert run.data.params["parameter 149"] == "149"
-    assert run.data.tags["data"] == "june"
+    assert run.data.tags.items() >= {
+        ("data", "june"),
+        ("cocok.version", version("cocok")),
+        ("mlflow.note.content", "**Good.**"),
+    }
     assert run.data.metrics["ndcg_at_10"] == 0.5
     assert np.isnan(run.data.metrics["mrr"])
-    assert {artifact.path for artifact in client.list_artifacts(run_id)} == {"bundle", "curve.svg"}
-    (fold,) = client.search_runs([run.info.experiment_id], f"tags.`mlflow.parentRunId` = '{run_id}'")
-    assert fold.info.run_name == "fold 1"
+
+
+def test_the_run_holds_figures_and_tables(registry: Registry, tmp_path: Path) -> None:
+    client, run_id = registry._client, registry.versions()[0].run_id
+    assert {artifact.path for artifact in client.list_artifacts(run_id)} == {"model", "figures", "tables"}
+    picture = Path(client.download_artifacts(run_id, "figures/curve.png", str(tmp_path)))
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    table = Path(client.download_artifacts(run_id, "tables/by day.csv", str(tmp_path)))
+    assert table.read_text() == "day,ndcg@10\nmonday,0.5\n"
+
+
+def test_the_folds_are_runs_below_that_of_the_training(registry: Registry) -> None:
+    client, run = registry._client, registry._client.get_run(registry.versions()[0].run_id)
+    (fold,) = client.search_runs([run.info.experiment_id], f"tags.`mlflow.parentRunId` = '{run.info.run_id}'")
+    assert (fold.info.run_name, fold.data.params, fold.data.metrics["ndcg_at_10"]) == ("fold 1", {"trees": "3"}, 0.4)
     assert len(client.get_metric_history(fold.info.run_id, "ndcg_at_10 by tree")) == 1200
+
+
+def test_a_version_tells_what_it_is_and_what_was_found_out_later(registry: Registry) -> None:
+    client, run_id = registry._client, registry.versions()[0].run_id
+    registry.annotate(1, {"gate.verdict": "refused"})
+    registry.annotate(1, {"gate.verdict": "passed"}, {"gate.ndcg@10": 0.25})
+    told = client.get_model_version("cocok", "1")
+    assert told.description == "*Good.*"
+    assert told.tags == {"ndcg_at_10": "0.5", "gate.verdict": "passed"}
+    assert client.get_run(run_id).data.metrics["gate.ndcg_at_10"] == 0.25
+    assert client.get_run(run_id).info.status == "FINISHED"
+
+
+def test_what_was_made_later_is_kept_with_the_run_in_a_folder_of_its_own(registry: Registry, tmp_path: Path) -> None:
+    client, run_id = registry._client, registry.versions()[1].run_id
+    for lists in (3, 4):
+        registry.attach(2, "evaluation", figures={"f": Figure()}, tables={"t": pd.DataFrame({"lists": [lists]})})
+    assert [kept.path for kept in client.list_artifacts(run_id, "evaluation")] == [
+        "evaluation/f.png",
+        "evaluation/t.csv",
+    ]
+    table = Path(client.download_artifacts(run_id, "evaluation/t.csv", str(tmp_path)))
+    assert table.read_text() == "lists\n4\n"
 
 
 def test_a_fetched_bundle_is_whole_and_the_store_is_asked_for_it_once(registry: Registry, home: Path) -> None:
@@ -210,7 +266,7 @@ def test_a_version_is_loaded_if_it_fits_what_is_in_use(registry: Registry) -> No
 
 def test_a_training_that_cannot_be_logged_leaves_a_failed_run(registry: Registry, home: Path) -> None:
     with pytest.raises(CocokError, match="cannot be used"):
-        registry.log_run({}, {}, home / "trained", artifacts=[home / "no such plot.svg"])
+        registry.log_run({"too long a name " * 30: 1}, {}, home / "trained")
     client = registry._client
     experiment = client.get_experiment_by_name("cocok")
     (run, *_) = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time DESC"])

@@ -49,6 +49,25 @@ def test_the_same_worker_and_the_same_task_have_the_same_index() -> None:
     assert t2 == again_t2 != t1
 
 
+def test_workers_lists_and_tasks_are_known_by_their_ids() -> None:
+    found = trained_on(market())
+    assert found.worker_ids[found.workers].tolist() == ["w1", "w2", "w1"]
+    assert found.feed_ids.tolist() == ["f4", "f7", "f10"]
+    assert found.catalogue["task_id"].iloc[found.tasks].tolist() == ["t2", "t1", "t1", "t3", "t2", "t1"]
+    assert len(found.catalogue) == 3
+
+
+@pytest.mark.parametrize("places", [(), (2,), (4,), range(1, 10)])
+def test_the_catalogue_has_each_task_as_it_stood_when_first_listed(places: Iterable[int]) -> None:
+    log = Log().post("t1", category="Data  Entry", languages=["en-GB", "id"]).post("t2").serve("w1", ["t1", "t2"], 1)
+    log.add("task_updated", 2, task_id="t1", category="survey").post("t2", 3, category="audio")
+    log.post("t3", 4, languages=["ID"]).post("t4", 4, category="survey").serve("w1", ["t4", "t1", "t3"], 5)
+    catalogue = trained_on(log, places).catalogue.set_index("task_id").astype(object)
+    assert catalogue["category"].dropna().to_dict() == {"t1": "data entry", "t4": "survey"}
+    assert catalogue["language"].dropna().to_dict() == {"t1": "en", "t3": "id"}
+    assert catalogue.index.tolist() == ["t1", "t2", "t4", "t3"]
+
+
 def test_a_row_is_what_was_known_at_the_list() -> None:
     found = trained_on(market())
     assert found.column("task_taken").tolist() == [0, 0, 0, 0, 0, 1]

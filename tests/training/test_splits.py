@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from features.errors import CocokError
-from training.dataset import TrainingSet
+from training.dataset import TrainingSet, task_catalogue
 from training.splits import MINIMUM_LISTS, boundary, holdout, time_folds
 
 
@@ -23,6 +23,10 @@ def lists_at(times: list[int]) -> TrainingSet:
         times=np.array(times, dtype=np.int64),
         tasks=np.zeros(count, dtype=np.int32),
         positions=np.ones(count, dtype=np.int32),
+        worker_ids=np.array(["w1"], object),
+        feed_ids=np.array([f"f{number}" for number in range(count)], object),
+        catalogue=task_catalogue(["t1"], [None], [None]),
+        until=0,
     )
 
 

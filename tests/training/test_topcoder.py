@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.service.cli.test_model_commands import run
-from training.metrics import bootstrap_interval, ndcg
+from training.metrics import cluster_interval, ndcg
 
 GIVEN = os.environ.get("COCOK_TOPCODER", "")
 
@@ -41,7 +41,7 @@ def test_given_a_real_log_then_the_model_beats_chance_and_what_it_says_of_itself
         workers.append(truth["worker_id"])
     offsets = np.concatenate([[0], np.cumsum(sizes)])
     values = ndcg(scores, labels, offsets, gains=(0, 1, 3, 7))
-    mean, low, high = bootstrap_interval(values, np.unique(workers, return_inverse=True)[1])
+    mean, low, high = cluster_interval(values, np.unique(workers, return_inverse=True)[1])
     chance = ndcg(np.random.default_rng(0).random(len(scores)), labels, offsets, gains=(0, 1, 3, 7))
     assert low > 1.5 * float(np.nanmean(chance))
     # Later lists are judged with other gains and other workers, so only roughly as good.

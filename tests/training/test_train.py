@@ -24,7 +24,7 @@ PARAMETERS = RankerParameters(max_trees=25, folds=2, num_threads=1)
 
 
 def trained_on(rows: TrainingSet, parameters: RankerParameters = PARAMETERS) -> Trained:
-    return train(rows, RATES.fingerprint(), parameters, until=int(rows.times[-1]) + rows.maturity + 1)
+    return train(rows, RATES.fingerprint(), parameters)
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +149,7 @@ def test_given_a_listener_then_every_step_is_told_to_its_end(rows: TrainingSet) 
         assert done >= told.get(step, (0, 0))[0]
         told[step] = done, total
 
-    train(rows, RATES.fingerprint(), PARAMETERS, until=0, progress=listen)
+    train(rows, RATES.fingerprint(), PARAMETERS, progress=listen)
     assert len(told) == 3
     assert all(done == total for done, total in told.values())
 

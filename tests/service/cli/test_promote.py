@@ -102,7 +102,7 @@ def test_given_json_then_promote_says_whether_and_why(cocok: Cocok) -> None:
     assert ran.code == 3
     said = ran.json()
     assert said["promoted"] is False
-    assert len(said["reasons"]) == 2
+    assert len(said["reasons"]) >= 2
     assert all(isinstance(reason, str) for reason in said["reasons"])
     assert set(said["differences"]) == {"random", "champion"}
     for figures in said["differences"].values():

@@ -57,7 +57,7 @@ def other_bundle() -> Bundle:
     rows = usual()[1]
     parameters = RankerParameters(max_trees=6, folds=2, num_threads=1)
     with threadpool_limits(1):
-        return train(rows, RATES.fingerprint(), parameters, until=int(rows.times[-1]) + rows.maturity + 1).bundle
+        return train(rows, RATES.fingerprint(), parameters).bundle
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,163 @@
+"""The commands that judge models: `evaluate`, `promote` and `rollback`."""
+
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from service.cli.console import Bars, Json, out, plain, print_json, progress
+
+if TYPE_CHECKING:
+    from training.gate import Verdict
+    from training.report import Report
+
+REFUSED = 3
+"""Exit code of a promotion that the gate refused."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands that judge models to the application."""
+    app.command("evaluate")(evaluate)
+    app.command("promote")(promote)
+    app.command("rollback")(rollback)
+
+
+def evaluate(
+    version: Annotated[str, typer.Argument(help="Number of the version, or challenger.")] = "challenger",
+    as_json: Json = False,
+) -> None:
+    """Compare a version with the champion and simple baselines on the same recent lists, with 95 % intervals.
+
+    The lists are those that the version's training set aside and those that came since; none of the models has learned
+    from them (the fitted stand-ins without these lists are judged). Shown are metrics, differences by slice of workers
+    and tasks, whether probabilities and minutes hold, and what the order comes from. Figures go to the version's run.
+
+    Example: cocok evaluate 3
+    """
+    from service.workspace import Workspace
+
+    workspace = Workspace.open()
+    number = workspace.registry.resolve(version)
+    with progress() as start:
+        found = workspace.evaluate(number, partial(Bars(start), "Replaying the log"))
+    if as_json:
+        print_json({"version": number, "lists": found.evaluation.lists, **plain(_records(found))})
+    else:
+        _print_report(number, found)
+
+
+def _records(found: "Report") -> dict[str, object]:
+    return {name: table.to_dict("records") for name, table in found.tables().items()}
+
+
+def _print_report(version: int, found: "Report") -> None:
+    from training.report import CALIBRATION
+
+    console = out()
+    evaluation = found.evaluation
+    console.print(f"Version {version}, the challenger below, on {evaluation.lists:,} lists with something to find:")
+    metrics = evaluation.metrics
+    names = list(dict.fromkeys(metrics["metric"]))
+    table = Table("ranker", *names, box=None)
+    for ranker, rows in metrics.groupby("ranker", sort=False):
+        table.add_row(str(ranker), *(_interval(row) for row in rows.itertuples()))
+    console.print(table)
+    rivals = [name for name in ("champion", _best_baseline(found)) if name in set(evaluation.differences["rival"])]
+    shown = evaluation.differences.query("metric == 'ndcg@10' and rival in @rivals")
+    table = Table("lists of", "lists", *(f"NDCG@10 minus that of {rival}" for rival in rivals), box=None)
+    table.columns[1].justify = "right"
+    for name, rows in shown.groupby("slice", sort=False):
+        by_rival = {row.rival: row for row in rows.itertuples()}
+        table.add_row(str(name), f"{rows['lists'].iloc[0]:,}", *(_interval(by_rival[rival], "+") for rival in rivals))
+    console.print()
+    console.print(table)
+    table = Table("probability", "rows", "rate", "calibration error", "by chance", "log loss", "of the rate", box=None)
+    for name, probability in found.reliability.items():
+        figures = (getattr(probability, part) for part in CALIBRATION)
+        table.add_row(name, f"{probability.bins['rows'].sum():,}", *(f"{figure:.4f}" for figure in figures))
+    if table.row_count:
+        console.print()
+        console.print(table)
+    if found.minutes is not None and found.minutes.rows:
+        console.print(
+            f"\n{found.minutes.inside:.0%} of {found.minutes.rows:,} works lie within their predicted interval of 80 "
+            f"%; the median work takes {found.minutes.ratio:.2f} times the predicted minutes."
+        )
+
+
+def _best_baseline(found: "Report") -> str:
+    metrics = found.evaluation.metrics.query("metric == 'ndcg@10' and ranker not in ['challenger', 'champion']")
+    return str(metrics.sort_values("value")["ranker"].iloc[-1])
+
+
+def _interval(row: object, sign: str = "") -> str:
+    value, low, high = (getattr(row, name) for name in ("value", "low", "high"))
+    return f"{value:{sign}.3f} ({low:{sign}.3f} to {high:{sign}.3f})"
+
+
+def promote(
+    version: Annotated[int, typer.Argument(help="Number of the version that shall serve.")],
+    force: Annotated[bool, typer.Option("--force", help="Promote even if the gate refuses.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Let a version serve, if the gate passes it.
+
+    On recent lists that neither it nor the champion has learned from, it must not be worse than the champion over all,
+    for newcomers or within a large slice, by more than a margin; its probabilities must be calibrated; its score must
+    never fall as pay rises; and it must score a list in time. Without a champion it must beat a random order. The
+    limits are settings (COCOK_GATE_...).
+
+    Exit code: 0 when it was promoted, 3 when the gate refused, with the reasons.
+
+    Example: cocok promote 3
+    """
+    from service.workspace import Workspace
+
+    workspace = Workspace.open()
+    with progress() as start:
+        found = workspace.promote(version, force=force, progress=partial(Bars(start), "Replaying the log"))
+    if found.incomparable:
+        typer.echo(f"the champion cannot be compared with: {found.incomparable}", err=True)
+    if as_json:
+        differences = {} if found.verdict is None else found.verdict.differences
+        checks = [] if found.verdict is None else found.verdict.table().to_dict("records")
+        print_json(
+            {
+                "promoted": found.promoted,
+                "reasons": found.reasons,
+                **plain({"differences": differences}),
+                "checks": checks,
+            }
+        )
+    else:
+        if found.verdict is not None:
+            _print_verdict(found.verdict)
+        for reason in found.reasons:
+            out().print(f"Refused: {reason}", soft_wrap=True)
+        out().print(
+            f"Version {version} serves." if found.promoted else "It does not serve; --force overrides the gate."
+        )
+    if not found.promoted:
+        raise typer.Exit(REFUSED)
+
+
+def _print_verdict(verdict: "Verdict") -> None:
+    table = Table(f"on {verdict.lists:,} lists", "seen", "allowed", "", box=None)
+    for check in verdict.checks:
+        table.add_row(check.name, check.seen, check.limit, "passes" if check.reason is None else "[red]fails[/]")
+    out().print(table)
+
+
+def rollback(as_json: Json = False) -> None:
+    """Undo the last promotion: the version that served before serves again.
+
+    Example: cocok rollback
+    """
+    from service.workspace import Workspace
+
+    version = Workspace.open().rollback()
+    if as_json:
+        print_json({"champion": version})
+    else:
+        out().print(f"Version {version} serves again.")

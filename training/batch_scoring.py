@@ -1,0 +1,85 @@
+"""Scoring a table: what a registered model says of each row of a DataFrame, outside the service.
+
+This is the loader module of the MLflow model (``pyfunc``) that `training.registry` keeps, and works as well without
+MLflow: `BatchScorer` takes any bundle.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from features.errors import CocokError
+from features.spec import COLUMN, NAMES, fingerprint
+from matching.bundle import Bundle, verify
+from matching.scoring import BundleRanker
+
+ANSWERS = ("score", "p_accept", "p_approve", "minutes")
+"""Columns of what `BatchScorer.predict` returns, all float64; see `matching.scoring.Answers`."""
+
+
+class BatchScorer:
+    """Scores rows of named features with the models of a bundle, exactly as the service does.
+
+    Raises:
+        BundleError: the model was trained with a column that the spec does not have.
+    """
+
+    def __init__(self, bundle: Bundle) -> None:
+        self._ranker = BundleRanker(bundle, "batch")
+        self._names = list(bundle.feature_names)
+        self._places = [COLUMN[name] for name in self._names]
+
+    def predict(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Return score, P(accepted), P(approved) and minutes of every row, under the index of ``frame``.
+
+        Scores order the rows of one list and mean nothing across lists. No row depends on the others.
+
+        Args:
+            frame: has a column of numbers for each feature of the model, NaN where it is missing, in any order; other
+                columns are ignored.
+
+        Raises:
+            CocokError: a column is missing.
+        """
+        missing = [name for name in self._names if name not in frame.columns]
+        if missing:
+            raise CocokError(
+                f"the table lacks {len(missing)} of the model's {len(self._names)} columns, {missing[0]!r} first: "
+                "make it with TrainingSet.frame, or fill what is not known with NaN"
+            )
+        # A column that the model was not trained with is missing to the rules that stand in for absent models.
+        rows = np.full((len(frame), len(NAMES)), np.nan, dtype=np.float32)
+        rows[:, self._places] = frame[self._names].to_numpy(dtype=np.float32)
+        answers = self._ranker.answers(rows)
+        columns = (answers.scores, answers.p_accept, answers.p_approve, answers.minutes)
+        return pd.DataFrame(dict(zip(ANSWERS, columns, strict=True)), index=frame.index)
+
+
+def columns_of(folder: Path) -> tuple[str, ...]:
+    """Return the names of the features that the bundle in a folder scores, in its own order.
+
+    Raises:
+        BundleError: the bundle is damaged.
+    """
+    return tuple(_manifest(folder)["feature_names"])
+
+
+def _load_pyfunc(path: str) -> BatchScorer:
+    """Return the scorer of the bundle in a folder: what MLflow calls when it loads the model.
+
+    Raises:
+        BundleError: the bundle is damaged, or was trained with other features than those in use.
+    """
+    folder = Path(path)
+    # The rates are the bundle's own: amounts were converted when the table was made, and scoring converts none.
+    rates = _manifest(folder)["rates_fingerprint"]
+    return BatchScorer(Bundle.load(folder, expected_features=fingerprint(), expected_rates=rates))
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    verify(folder)
+    manifest: dict[str, Any] = json.loads((folder / "bundle.json").read_bytes())
+    return manifest

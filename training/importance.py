@@ -1,0 +1,115 @@
+"""What a ranker's order comes from: by its trees, and by what it loses when a column says something of another list."""
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import lightgbm as lgb
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from features.spec import FEATURES, GROUPS
+from training.dataset import TrainingSet
+from training.metrics import ndcg, paired_difference
+
+OWN = "own"
+"""The group of columns that the spec does not know."""
+
+
+def gain(booster: lgb.Booster, names: Sequence[str]) -> pd.DataFrame:
+    """Return how much of what the trees gained in fitting came from splits on each column.
+
+    It says what the trees used, not what holds on new lists: a column with many values offers more chances to split,
+    and of columns that say the same each gets a part; `permutation` judges on lists that were not learned from.
+
+    Args:
+        booster: the model.
+        names: name of each of its columns, in order.
+
+    Returns:
+        A row for each column, the largest share first. Columns: feature (str), group (str; one of
+        `features.spec.GROUPS` or ``OWN``), share (float64; of the total gain), splits (int64).
+
+    Raises:
+        ValueError: the number of names is not that of the model's columns.
+    """
+    if len(names) != booster.num_feature():
+        raise ValueError(f"{len(names)} names for a model of {booster.num_feature()} columns")
+    gains = booster.feature_importance("gain")
+    table = pd.DataFrame(
+        {
+            "feature": list(names),
+            "group": [_group(name) for name in names],
+            "share": gains / max(gains.sum(), np.finfo(np.float64).tiny),
+            "splits": booster.feature_importance("split").astype(np.int64),
+        }
+    )
+    return table.sort_values("share", ascending=False, kind="stable", ignore_index=True)
+
+
+def permutation(
+    score: Callable[[NDArray[np.float32]], NDArray[np.float64]],
+    rows: TrainingSet,
+    by: Literal["group", "feature"] = "group",
+    draws: int = 5,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Return what NDCG@10 loses when columns say something of another list instead of this one.
+
+    In every row, the columns of a group (or one column) are replaced together by those of a row drawn from all the
+    other lists: permutation importance (Breiman 2001), in which no row meets its own list. Shuffling within a list
+    would leave what all its rows share, such as the worker's history, as it is, and call it worthless.
+
+    Columns that say the same stand in for each other, so one column may cost little where its group costs much.
+
+    Args:
+        score: features (float32, rows x columns) -> score of every row.
+        rows: lists to judge on; best none that the model has learned from.
+        by: replace whole groups, or each column alone.
+        draws: replacements, whose losses are averaged list by list.
+        seed: of the draws.
+
+    Returns:
+        A row for each group or column, the largest loss first. Columns: name (str); value, low, high (float64), mean
+        loss over lists and its interval of 95 % over workers, which tells of lists and workers, not of the draws.
+
+    Raises:
+        ValueError: there are fewer than two lists.
+    """
+    if len(rows) < 2:
+        raise ValueError("a row of another list is needed, and there is none")
+    intact = ndcg(score(rows.features), rows.labels, rows.offsets)
+    random = np.random.default_rng(seed)
+    donors = [_rows_of_other_lists(rows, random) for _ in range(draws)]
+    features = rows.features.copy()
+    losses = []
+    for name, columns in _columns(rows.names, by).items():
+        left = np.zeros(len(rows))
+        for donor in donors:
+            features[:, columns] = rows.features[donor][:, columns]
+            left += ndcg(score(features), rows.labels, rows.offsets) / draws
+        features[:, columns] = rows.features[:, columns]
+        losses.append({"name": name, **vars(paired_difference(intact, left, rows.workers))})
+    table = pd.DataFrame(losses, columns=["name", "value", "low", "high"])
+    return table.sort_values("value", ascending=False, kind="stable", ignore_index=True)
+
+
+def _group(name: str) -> str:
+    return _GROUP_OF.get(name, OWN)
+
+
+_GROUP_OF = {feature.name: feature.group for feature in FEATURES}
+
+
+def _columns(names: Sequence[str], by: Literal["group", "feature"]) -> dict[str, list[int]]:
+    if by == "feature":
+        return {name: [column] for column, name in enumerate(names)}
+    groups = {group: [column for column, name in enumerate(names) if _group(name) == group] for group in (*GROUPS, OWN)}
+    return {group: columns for group, columns in groups.items() if columns}
+
+
+def _rows_of_other_lists(rows: TrainingSet, random: np.random.Generator) -> NDArray[np.int64]:
+    """Return for each row the index of one that is not of the same list, all of them being equally likely."""
+    sizes = np.diff(rows.offsets)
+    size, end = np.repeat(sizes, sizes), np.repeat(rows.offsets[1:], sizes)
+    return np.asarray((end + random.integers(0, len(size) - size)) % len(size), dtype=np.int64)

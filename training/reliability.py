@@ -1,0 +1,163 @@
+"""Whether probabilities and minutes mean what they say, on rows that no model has learned from."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from sklearn.metrics import log_loss
+
+from matching.calibration import MinutesModel, predict_rows
+
+_Z = 1.959963984540054
+"""Of the normal distribution, 95 % lies this many standard deviations around the mean."""
+
+_DRAWS = 200
+_SEED = 20_250_311
+
+
+@dataclass(frozen=True, eq=False)
+class Reliability:
+    """Predicted probabilities beside what came about.
+
+    Attributes:
+        bins: a row for each bin, the lowest predictions first. Columns (float64 but for the last): predicted, the mean
+            prediction; observed, the share of rows whose outcome came about; low, high, its interval of 95 %; rows
+            (int64).
+        percentiles: float64, 100, non-decreasing; predictions, each of which stands for one hundredth of the rows.
+        base_rate: share of all rows whose outcome came about.
+        error: expected calibration error, the mean over rows of how far the observed share of their bin is from the
+            mean prediction (Naeini, Cooper & Hauskrecht 2015).
+        noise: what chance alone makes of ``error``: were every prediction true and every row independent, the error
+            would exceed this in one case out of twenty.
+        log_loss: mean of ``-log`` of the probability given to what came about (natural logarithm).
+        constant_log_loss: the same of always predicting the base rate, known with hindsight.
+    """
+
+    bins: pd.DataFrame
+    percentiles: NDArray[np.float64]
+    base_rate: float
+    error: float
+    noise: float
+    log_loss: float
+    constant_log_loss: float
+
+
+@dataclass(frozen=True)
+class MinutesReliability:
+    """Predicted minutes of work beside the real ones.
+
+    Attributes:
+        rows: with work that was timed.
+        inside: share of the work within its predicted interval of 80 %; NaN without any.
+        ratio: median of real over predicted minutes; above 1, the work takes longer than was said. NaN without any.
+    """
+
+    rows: int
+    inside: float
+    ratio: float
+
+
+def reliability(
+    predicted: ArrayLike, observed: ArrayLike, workers: ArrayLike | None = None, bins: int = 15
+) -> Reliability:
+    """Compare probabilities with outcomes, in bins of about the same number of rows.
+
+    Equal predictions share a bin, so there are fewer bins where many are equal. Each interval is Wilson's (1927), on
+    the number of independent rows that say as much as those of the bin: rows of one worker are alike, and the variance
+    between workers tells by how much (the effective sample size of Kish 1965; Dean & Pagano 2015 compare such
+    intervals).
+
+    Args:
+        predicted: rows; probabilities.
+        observed: rows; whether the outcome came about.
+        workers: integers, rows; whose row it is. None if the rows are independent.
+        bins: how many, at most.
+
+    Raises:
+        ValueError: there is no row.
+    """
+    probabilities = np.asarray(predicted, dtype=np.float64)
+    outcomes = np.asarray(observed, dtype=np.float64)
+    if len(probabilities) == 0:
+        raise ValueError("no row to compare a probability with its outcome")
+    order = np.argsort(probabilities, kind="stable")
+    probabilities, outcomes = probabilities[order], outcomes[order]
+    begins = _begins(probabilities, bins)
+    rows = np.diff(begins, append=len(outcomes))
+    said = np.add.reduceat(probabilities, begins) / rows
+    share = np.add.reduceat(outcomes, begins) / rows
+    independent = rows.astype(np.float64)
+    if workers is not None:
+        owner = np.asarray(workers)[order]
+        places = zip(begins, begins + rows, strict=True)
+        independent = np.array([_independent_rows(outcomes[begin:end], owner[begin:end]) for begin, end in places])
+    low, high = _wilson(share, independent)
+    base_rate = float(outcomes.mean())
+    return Reliability(
+        bins=pd.DataFrame({"predicted": said, "observed": share, "low": low, "high": high, "rows": rows}),
+        percentiles=np.quantile(probabilities, (np.arange(100) + 0.5) / 100),
+        base_rate=base_rate,
+        error=float(rows @ np.abs(share - said) / len(outcomes)),
+        noise=_noise(probabilities, begins),
+        log_loss=float(log_loss(outcomes, probabilities, labels=[0, 1])),
+        constant_log_loss=float(log_loss(outcomes, np.full(len(outcomes), base_rate), labels=[0, 1])),
+    )
+
+
+def minutes_reliability(
+    model: MinutesModel, features: NDArray[np.float32], minutes: NDArray[np.float32]
+) -> MinutesReliability:
+    """Compare predicted minutes with those that the work took.
+
+    Args:
+        model: gives the median and an interval of 80 %.
+        features: rows x columns.
+        minutes: rows; NaN where no work was timed.
+    """
+    timed = minutes > 0
+    if not timed.any():
+        return MinutesReliability(0, np.nan, np.nan)
+    residuals = np.log(minutes[timed].astype(np.float64)) - predict_rows(model.booster, features[timed])
+    inside = (residuals >= model.low) & (residuals <= model.high)
+    return MinutesReliability(int(timed.sum()), float(inside.mean()), float(np.exp(np.median(residuals) - model.shift)))
+
+
+def _begins(probabilities: NDArray[np.float64], bins: int) -> NDArray[np.int64]:
+    """Return where in the sorted probabilities each bin begins: between different ones, as near as can be."""
+    wanted = np.arange(bins) * len(probabilities) // bins
+    before = np.searchsorted(probabilities, probabilities[wanted], side="left")
+    after = np.searchsorted(probabilities, probabilities[wanted], side="right")
+    begins = np.unique(np.where(wanted - before <= after - wanted, before, after))
+    return begins[begins < len(probabilities)]
+
+
+def _independent_rows(outcomes: NDArray[np.float64], workers: NDArray[np.generic]) -> float:
+    """Return how many independent rows would tell their mean as well as these do."""
+    rows, share = len(outcomes), outcomes.mean()
+    _, cluster = np.unique(workers, return_inverse=True)
+    count = cluster.max() + 1
+    if share in (0, 1) or count < 2:
+        return float(rows)
+    residuals = np.bincount(cluster, weights=outcomes - share)
+    variance = (residuals @ residuals) * count / (count - 1)
+    # Less variance than independent rows have is taken for luck.
+    return float(rows * min(1.0, rows * share * (1 - share) / variance))
+
+
+def _wilson(share: NDArray[np.float64], rows: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    shrunk = 1 / (1 + _Z**2 / rows)
+    middle = shrunk * (share + _Z**2 / (2 * rows))
+    reach = shrunk * _Z * np.sqrt(share * (1 - share) / rows + _Z**2 / (4 * rows**2))
+    # Rounding may leave an end a hair outside of where the share is 0 or 1.
+    return np.minimum(np.clip(middle - reach, 0, 1), share), np.maximum(np.clip(middle + reach, 0, 1), share)
+
+
+def _noise(probabilities: NDArray[np.float64], begins: NDArray[np.int64]) -> float:
+    random = np.random.default_rng(_SEED)
+    expected = np.add.reduceat(probabilities, begins)
+    errors = np.empty(_DRAWS)
+    for draw in range(_DRAWS):
+        drawn = random.random(len(probabilities)) < probabilities
+        errors[draw] = np.abs(np.add.reduceat(drawn.astype(np.int64), begins) - expected).sum() / len(probabilities)
+    return float(np.quantile(errors, 0.95))
