@@ -59,6 +59,10 @@ class Encoder:
             self._encoders[event_type] = self._deed(kind)
         self._clear()
 
+    def __reduce__(self) -> tuple[type["Encoder"], tuple[Catalogue, Rates]]:
+        # A copy must give indices from its own catalogue; the functions above would keep the old one.
+        return Encoder, (self._catalogue, self._rates)
+
     def _clear(self) -> None:
         self._item_tasks: list[int] = []
         self._facts: list[tuple[Any, ...]] = []

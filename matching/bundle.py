@@ -21,6 +21,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Protocol
@@ -30,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.errors import CocokError
-from matching.calibration import CalibratedModel, Calibration, MinutesModel, predict_rows
+from matching.calibration import CalibratedModel, Calibration, MinutesModel, Scorer, scorer
 from matching.cascade import FirstStage
 
 FORMAT = 3
@@ -132,7 +133,11 @@ class Bundle:
         Raises:
             ValueError: another number of columns than the model has.
         """
-        return predict_rows(self.ranker, features)
+        return self._score(features)
+
+    @cached_property
+    def _score(self) -> Scorer:
+        return scorer(self.ranker)
 
     def p_accept(self, features: NDArray[np.float32]) -> NDArray[np.float64] | None:
         """Return P(accepted | listed) of each row, or None if the bundle has no such model."""

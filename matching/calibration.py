@@ -1,10 +1,17 @@
 """From the margin of a model to a probability that means what it says."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property, partial
 
 import lightgbm as lgb
 import numpy as np
 from numpy.typing import NDArray
+
+from matching.forest import Forest, ForestError
+
+Scorer = Callable[[NDArray[np.float32]], NDArray[np.float64]]
+"""Gives the raw score of each row."""
 
 _ROWS_PER_THREAD = 5_000
 
@@ -44,7 +51,11 @@ class MinutesModel:
 
     def predict(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return minutes for each row of ``features`` (rows x columns)."""
-        return np.exp(predict_rows(self.booster, features) + self.shift)
+        return np.exp(self._score(features) + self.shift)
+
+    @cached_property
+    def _score(self) -> Scorer:
+        return scorer(self.booster)
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +72,22 @@ class CalibratedModel:
 
     def predict(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return a probability for each row of ``features`` (rows x columns)."""
-        return self.calibration.apply(predict_rows(self.booster, features))
+        return self.calibration.apply(self._score(features))
+
+    @cached_property
+    def _score(self) -> Scorer:
+        return scorer(self.booster)
+
+
+def scorer(booster: lgb.Booster) -> Scorer:
+    """Return what scores rows as `predict_rows` does: the model's forest, or LightGBM where it cannot be held as one.
+
+    It is made once for a model, and for lists: it is several times as fast with a few hundred rows, on one core.
+    """
+    try:
+        return Forest.of(booster).score
+    except ForestError:
+        return partial(predict_rows, booster)
 
 
 def predict_rows(booster: lgb.Booster, features: NDArray[np.float32]) -> NDArray[np.float64]:

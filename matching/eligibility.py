@@ -36,7 +36,8 @@ CODES = (
 _BIT = {code: np.uint32(1 << place) for place, code in enumerate(CODES)}
 _UNKNOWN, _CLOSED, _EXPIRED = int(_BIT["unknown_task"]), int(_BIT["closed"]), int(_BIT["expired"])
 _FULL, _TAKEN, _HIDDEN = int(_BIT["full"]), int(_BIT["already_taken"]), int(_BIT["hidden"])
-_MIN_REWARD = int(_BIT["min_reward"])
+_MIN_REWARD, _DEVICE = int(_BIT["min_reward"]), int(_BIT["device"])
+_LANGUAGE, _COUNTRY = int(_BIT["language"]), int(_BIT["country"])
 
 
 @dataclass(frozen=True)
@@ -78,24 +79,25 @@ def reasons_against(
     if np.isnan(minimum):
         minimum = state.arrays.workers[worker]["min_reward"]
     _from_state(state.arrays, worker, tasks, now, minimum, found)
-    facts = state.arrays.tasks["facts"][tasks]
-    posted = state.arrays.tasks["posted"][tasks] != NEVER
+    posted = found != _UNKNOWN
+    # A field is taken before the tasks are: the other way round, whole records are copied.
+    facts = state.arrays.tasks["facts"]
     profile = catalogue.profiles.get(worker)
-    signatures, place = np.unique(facts["signature"], return_inverse=True)
     if len(catalogue.signatures):
-        by_signature = np.array(
-            [_against_signature(catalogue.signatures[index], profile, wishes) for index in signatures], np.uint32
-        )
-        found |= np.where(posted, by_signature[place], np.uint32(0))
+        signatures = facts["signature"][tasks]
+        by_signature = np.zeros(len(catalogue.signatures), np.uint32)
+        present = np.flatnonzero(np.bincount(signatures))
+        by_signature[present] = _against_signatures([catalogue.signatures[index] for index in present], profile, wishes)
+        found |= np.where(posted, by_signature[signatures], np.uint32(0))
     if wishes.categories:
-        wanted = _labels(state, "category", wishes.categories)
+        wanted, categories = _labels(state, "category", wishes.categories), facts["category"][tasks]
         # A name never seen has index 0, and so has a task without a category: neither is the other's.
-        found[posted & ((facts["category"] == 0) | ~np.isin(facts["category"], wanted))] |= _BIT["category"]
+        found[posted & ((categories == 0) | ~np.isin(categories, wanted))] |= _BIT["category"]
     if wishes.excluded:
         excluded = [catalogue.tasks.get(external) for external in wishes.excluded]
         found[posted & np.isin(tasks, excluded)] |= _BIT["excluded"]
     if profile is not None:
-        _block(state, profile, tasks, found)
+        _block(state, profile, tasks, posted, found)
     return found
 
 
@@ -134,30 +136,40 @@ def _from_state(
         out[i] = bits
 
 
-def _against_signature(signature: Signature, profile: WorkerUpdated | None, wishes: Wishes) -> int:
-    bits = 0
-    devices = (wishes.device,) if wishes.device else profile.devices if profile else None
-    if signature.devices and (devices or profile):
-        bits |= 0 if {device.casefold() for device in devices or ()} & signature.devices else int(_BIT["device"])
+def _against_signatures(signatures: list[Signature], profile: WorkerUpdated | None, wishes: Wishes) -> list[int]:
+    given = (wishes.device,) if wishes.device else profile.devices if profile else None
+    devices = frozenset(device.casefold() for device in given or ())
+    found = [
+        _DEVICE if signature.devices and (given or profile) and devices.isdisjoint(signature.devices) else 0
+        for signature in signatures
+    ]
     if profile is None:
-        return bits
-    languages = {primary_language(tag) for tag in profile.languages or ()}
-    if signature.languages and not languages & signature.languages:
-        bits |= int(_BIT["language"])
-    if signature.countries and (profile.country or "").upper() not in signature.countries:
-        bits |= int(_BIT["country"])
-    return bits
+        return found
+    languages = frozenset(primary_language(tag) for tag in profile.languages or ())
+    country = (profile.country or "").upper()
+    for place, signature in enumerate(signatures):
+        if signature.languages and languages.isdisjoint(signature.languages):
+            found[place] |= _LANGUAGE
+        if signature.countries and country not in signature.countries:
+            found[place] |= _COUNTRY
+    return found
 
 
-def _block(state: MarketState, profile: WorkerUpdated, tasks: NDArray[np.int32], found: NDArray[np.uint32]) -> None:
-    facts = state.arrays.tasks["facts"][tasks]
-    posted = state.arrays.tasks["posted"][tasks] != NEVER
+def _block(
+    state: MarketState,
+    profile: WorkerUpdated,
+    tasks: NDArray[np.int32],
+    posted: NDArray[np.bool_],
+    found: NDArray[np.uint32],
+) -> None:
+    facts = state.arrays.tasks["facts"]
     if profile.blocked_requesters:
         blocked = [state.catalogue.requesters.get(external) for external in profile.blocked_requesters]
-        found[posted & np.isin(facts["requester"], blocked)] |= _BIT["blocked_requester"]
+        found[posted & np.isin(facts["requester"][tasks], blocked)] |= _BIT["blocked_requester"]
     if profile.blocked_categories:
         blocked = _labels(state, "category", profile.blocked_categories)
-        found[posted & (facts["category"] != 0) & np.isin(facts["category"], blocked)] |= _BIT["blocked_category"]
+        categories = facts["category"][tasks]
+        found[posted & (categories != 0) & np.isin(categories, blocked)] |= _BIT["blocked_category"]
     if profile.blocked_keywords:
         # Whole words: "art" must not block a party. A keyword without a word would be found in every text.
         blocked_words = [phrase for keyword in profile.blocked_keywords if (phrase := _phrase(keyword)).strip()]

@@ -192,9 +192,10 @@ def _rank_workers(state: MarketState, ranker: Ranker, request: Request, eligibil
     features = np.concatenate(
         [rows(state, workers[place], task, now) for place in kept] or [rows(state, UNKNOWN, task[:0], now)]
     )
-    found = ranker.answers(features)
+    answers = ranker.answers(features)
+    found = answers.outcomes()
     # A list-wise score does not compare across workers; the probability of the wanted end does.
-    chances = found.scores if np.isnan(found.p_accept).all() else found.p_accept * found.p_approve
+    chances = answers.scores if np.isnan(found.p_accept).all() else found.p_accept * found.p_approve
     posting = catalogue.postings.get(int(task[0]))
     items = []
     for place in best_first(chances, np.arange(len(kept), dtype=np.uint32))[: _limit(request, request.workers)]:

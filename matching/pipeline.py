@@ -157,12 +157,12 @@ class Matcher:
         page = ranking.reordered(np.arange(min(query.limit, len(ranking.tasks))))
         listed = query.listed | {int(order) for order in _order(state, page.tasks)}
         # What earlier pages hold may have been taken or closed since, so it is not simply subtracted.
-        left = ~np.isin(_order(state, tasks[verdict.against == 0]), list(listed))
+        more = any(order not in listed for order in _order(state, tasks[verdict.against == 0]))
         return Feed(
             items=items(state, verdict, page, query, first=len(query.listed) + 1),
             removed=counts(verdict.against),
             listed=listed,
-            more=bool(left.any()),
+            more=more,
         )
 
     def ranking(
@@ -190,7 +190,7 @@ def open_at(state: MarketState, now: int) -> NDArray[np.int32]:
 
 def counts(against: NDArray[np.uint32]) -> dict[str, int]:
     """Return reason -> number of tasks, for reasons that occur."""
-    bits, times = np.unique(against, return_counts=True)
+    bits, times = np.unique(against[against != 0], return_counts=True)
     found: Counter[str] = Counter()
     for value, count in zip(bits, times, strict=True):
         for code in codes_of(int(value)):
@@ -210,20 +210,30 @@ def items(
     """Return the items of a ranking, the first at position ``first``; ``names`` are those of the verdict's tasks."""
     found = []
     external = state.catalogue.tasks.external
-    for offset, (task, place) in enumerate(zip(ranking.tasks.tolist(), ranking.places.tolist(), strict=True)):
+    outcomes = verdict.answers.outcomes(ranking.places)
+    columns = (
+        ranking.tasks,
+        ranking.places,
+        verdict.answers.scores[ranking.places],
+        outcomes.p_accept,
+        outcomes.p_approve,
+        outcomes.minutes,
+        ranking.propensities,
+    )
+    figures = zip(*(column.tolist() for column in columns), strict=True)
+    for position, (task, place, score, p_accept, p_approve, minutes, propensity) in enumerate(figures, first):
         row = verdict.features[place]
-        p_approve, minutes = float(verdict.answers.p_approve[place]), float(verdict.answers.minutes[place])
         found.append(
             Item(
                 task_id=external(task) if names is None else names[place],
-                position=first + offset,
-                score=float(verdict.answers.scores[place]),
-                p_accept=known(float(verdict.answers.p_accept[place])),
+                position=position,
+                score=score,
+                p_accept=known(p_accept),
                 p_approve=known(p_approve),
                 expected_minutes=known(minutes),
                 expected_hourly=expected_hourly(state.catalogue.postings.get(task), p_approve, minutes),
                 reasons=reasons(row, p_approve, minutes, query.locale) if query.explain else (),
-                propensity=float(ranking.propensities[offset]),
+                propensity=propensity,
                 row=row,
             )
         )

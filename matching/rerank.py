@@ -1,14 +1,12 @@
 """Re-ranking: small steps that reorder a scored list for reasons that no score of a single row knows."""
 
-from collections import Counter, defaultdict, deque
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from heapq import heappop, heappush
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from features.jit import kernel
 from features.layout import UNLIMITED
 from features.spec import COLUMN
 from features.state import MarketState
@@ -65,9 +63,9 @@ class SlotBalance:
 
     def __call__(self, ranking: Ranking, state: MarketState, features: NDArray[np.float32]) -> Ranking:
         """Return the ranking with crowded tasks lower."""
-        tasks = state.arrays.tasks[ranking.tasks]
-        slots = tasks["facts"]["slots"]
-        left = np.maximum(slots - tasks["occupied"], 0)
+        tasks = state.arrays.tasks
+        slots = tasks["facts"]["slots"][ranking.tasks]
+        left = np.maximum(slots - tasks["occupied"][ranking.tasks], 0)
         shown = np.expm1(features[ranking.places, COLUMN["task_served_fast"]].astype(np.float64))
         crowding = np.log(np.maximum(1.0, shown / (self.lists_per_slot * np.maximum(left, 1))))
         crowding[slots == UNLIMITED] = 0.0
@@ -92,36 +90,48 @@ class GroupSpread:
 
     def __call__(self, ranking: Ranking, state: MarketState, features: NDArray[np.float32]) -> Ranking:
         """Return the ranking where a further task of a crowded group waits for its turn."""
-        facts = state.arrays.tasks["facts"][ranking.tasks]
-        grouped = facts["group_token"] >= 0
-        keys = np.where(grouped, facts["group_token"].astype(np.int64), -1 - facts["requester"].astype(np.int64))
-        return ranking.reordered(np.array(self._spread(keys.tolist()), np.intp))
+        facts = state.arrays.tasks["facts"]
+        groups, requesters = facts["group_token"][ranking.tasks], facts["requester"][ranking.tasks]
+        keys = np.where(groups >= 0, groups.astype(np.int64), -1 - requesters.astype(np.int64))
+        return ranking.reordered(_spread(keys, self.most, self.window))
 
-    def _spread(self, keys: Sequence[int]) -> list[int]:
-        """Return the places in an order where the first one waiting whose group has room in the window comes next."""
-        queues: defaultdict[int, deque[int]] = defaultdict(deque)
-        for place, key in enumerate(keys):
-            queues[key].append(place)
-        free = [(queue[0], key) for key, queue in queues.items()]
-        crowded: set[int] = set()
-        recent: Counter[int] = Counter()
-        order: list[int] = []
-        while len(order) < len(keys):
-            if len(order) >= self.window:
-                leaving = keys[order[-self.window]]
-                recent[leaving] -= 1
-                if leaving in crowded and recent[leaving] < self.most:
-                    crowded.remove(leaving)
-                    heappush(free, (queues[leaving][0], leaving))
-            key = heappop(free)[1] if free else min(crowded, key=lambda each: queues[each][0])
-            crowded.discard(key)
-            order.append(queues[key].popleft())
-            recent[key] += 1
-            if queues[key] and recent[key] < self.most:
-                heappush(free, (queues[key][0], key))
-            elif queues[key]:
-                crowded.add(key)
-        return order
+
+@kernel
+def _contains(keys: NDArray[np.int64], key: int) -> bool:
+    found = False
+    for other in keys:
+        found |= other == key
+    return found
+
+
+@kernel
+def _spread(keys: NDArray[np.int64], most: int, window: int) -> NDArray[np.intp]:
+    """Return the places in an order where the first one waiting whose key has room in the window comes next."""
+    order = np.empty(keys.size, np.intp)
+    placed = np.zeros(keys.size, np.bool_)
+    crowded = np.empty(window, np.int64)
+    first = 0
+    for position in range(keys.size):
+        recent = order[max(0, position - window + 1) : position]
+        n_crowded = 0
+        for j in range(recent.size):
+            times = 0
+            for i in range(j + 1):
+                times += keys[recent[i]] == keys[recent[j]]
+            if times == most:
+                crowded[n_crowded] = keys[recent[j]]
+                n_crowded += 1
+        while placed[first]:
+            first += 1
+        # Where every group that is left is crowded, the best one waiting comes all the same.
+        chosen = first
+        for place in range(first, keys.size):
+            if not placed[place] and not _contains(crowded[:n_crowded], keys[place]):
+                chosen = place
+                break
+        order[position] = chosen
+        placed[chosen] = True
+    return order
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """What the models say of rows: an order, and for each task what it takes and pays. Nothing is dropped or reordered."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Protocol
@@ -17,20 +17,37 @@ from matching.cascade import FirstStage
 
 
 @dataclass(frozen=True)
-class Answers:
-    """What is known of each row; float64, rows.
+class Outcomes:
+    """What is expected of each row; float64, rows.
 
     Attributes:
-        scores: higher is better, within a list.
         p_accept: P(accepted within the maturity | listed); NaN without such a model.
         p_approve: P(approved | submitted); the smoothed share of the worker in such tasks without a model.
         minutes: minutes expected for this worker; NaN where nothing tells.
     """
 
-    scores: NDArray[np.float64]
     p_accept: NDArray[np.float64]
     p_approve: NDArray[np.float64]
     minutes: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a ranker says of rows: scores at once, and what to expect of those that are asked for, as a page is few.
+
+    Attributes:
+        scores: float64, rows; higher is better, within a list.
+        features: float32, the rows.
+        expect: answers rows of features one by one.
+    """
+
+    scores: NDArray[np.float64]
+    features: NDArray[np.float32]
+    expect: Callable[[NDArray[np.float32]], Outcomes]
+
+    def outcomes(self, places: NDArray[np.intp] | None = None) -> Outcomes:
+        """Return what is expected of the rows at ``places``, in this order; of all rows if None."""
+        return self.expect(self.features if places is None else self.features[places])
 
 
 class Ranker(Protocol):
@@ -63,13 +80,19 @@ class BundleRanker:
         self.first_stage = bundle.first_stage
         self._bundle = bundle
         self._places = None if bundle.feature_names == NAMES else _places(bundle.feature_names)
+        # Models read their trees when they are first asked: the first list must not wait for it.
+        self.answers(np.empty((0, len(NAMES)), np.float32)).outcomes()
 
     def answers(self, features: NDArray[np.float32]) -> Answers:
         """Score rows of features (float32, rows x columns of the spec)."""
-        seen = features if self._places is None else features[:, self._places]
-        bundle = self._bundle
-        return Answers(
-            scores=bundle.score(seen),
+        return Answers(self._bundle.score(self._seen(features)), features, self._expect)
+
+    def _seen(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        return features if self._places is None else features[:, self._places]
+
+    def _expect(self, features: NDArray[np.float32]) -> Outcomes:
+        bundle, seen = self._bundle, self._seen(features)
+        return Outcomes(
             p_accept=np.full(len(seen), np.nan) if bundle.accept is None else bundle.accept.predict(seen),
             p_approve=smoothed_approval(features) if bundle.approve is None else bundle.approve.predict(seen),
             minutes=usual_minutes(features) if bundle.minutes is None else bundle.minutes.predict(seen),

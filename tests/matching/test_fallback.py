@@ -39,12 +39,12 @@ def test_tasks_like_those_taken_before_stand_higher_and_without_a_history_nothin
 
 def test_it_answers_to_its_own_name_and_claims_no_chance_of_acceptance() -> None:
     ranker = FallbackRanker()
-    found = ranker.answers(row(market_approval=0.9, kind_approval=-0.1, minutes=math.log(12)))
+    found = ranker.answers(row(market_approval=0.9, kind_approval=-0.1, minutes=math.log(12))).outcomes()
     assert ranker.version == "fallback"
     assert np.isnan(found.p_accept).all()
     assert found.p_approve[0] == pytest.approx(0.8)
     assert found.minutes[0] == pytest.approx(12)
-    assert np.isnan(ranker.answers(row()).minutes).all()
+    assert np.isnan(ranker.answers(row()).outcomes().minutes).all()
 
 
 def test_given_a_profile_then_known_work_leads_and_among_it_the_better_paid() -> None:

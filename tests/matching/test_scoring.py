@@ -31,23 +31,36 @@ def answered(bundle: Bundle, features: np.ndarray) -> Answers:
 def test_given_rows_then_each_is_scored_for_itself_and_none_is_dropped(bundle: Bundle, features: np.ndarray) -> None:
     together = answered(bundle, features)
     alone = [answered(bundle, features[place : place + 1]) for place in range(len(features))]
-    for name in ("scores", "p_accept", "p_approve", "minutes"):
-        np.testing.assert_array_equal(getattr(together, name), [getattr(each, name)[0] for each in alone])
+    np.testing.assert_array_equal(together.scores, [each.scores[0] for each in alone])
+    for name, values in vars(together.outcomes()).items():
+        np.testing.assert_array_equal(values, [getattr(each.outcomes(), name)[0] for each in alone])
     backwards = answered(bundle, np.ascontiguousarray(features[::-1]))
     np.testing.assert_array_equal(backwards.scores[::-1], together.scores)
 
 
 def test_given_no_rows_then_there_are_no_answers(bundle: Bundle, features: np.ndarray) -> None:
-    assert [len(part) for part in vars(answered(bundle, features[:0])).values()] == [0, 0, 0, 0]
+    found = answered(bundle, features[:0])
+    assert [len(part) for part in (found.scores, *vars(found.outcomes()).values())] == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("columns", ["all", "some"])
+def test_given_the_rows_of_a_page_then_their_outcomes_are_those_among_all_rows(columns: str) -> None:
+    rows = usual()[1] if columns == "all" else usual()[1].without("pay")
+    found = answered(bundle_of(rows), usual()[1].features[:200])
+    page = np.array([150, 3, 3, 199, 0])
+    for name, values in vars(found.outcomes(page)).items():
+        np.testing.assert_array_equal(values, getattr(found.outcomes(), name)[page])
+    assert not np.isnan(found.outcomes(page).p_accept).any()
 
 
 def test_given_no_outcome_models_then_acceptance_is_unknown_and_approval_is_what_was_counted(
     bundle: Bundle, features: np.ndarray
 ) -> None:
-    found = answered(replace(bundle, accept=None, approve=None), features)
+    answers = answered(replace(bundle, accept=None, approve=None), features)
+    found = answers.outcomes()
     assert np.isnan(found.p_accept).all()
     assert ((found.p_approve > 0) & (found.p_approve < 1)).all()
-    np.testing.assert_array_equal(found.scores, answered(bundle, features).scores)
+    np.testing.assert_array_equal(answers.scores, answered(bundle, features).scores)
 
 
 def test_given_a_model_of_some_columns_then_it_sees_only_these(features: np.ndarray) -> None:

@@ -3,10 +3,16 @@
 Figures that the literature gives, and that the defaults are held to, are named with their source; every other default
 is assumed: chosen so that the market is plausible and so that skill, history and pay all matter.
 
-- Hara et al. (2018), "A Data-Driven Analysis of Workers' Earnings on Amazon Mechanical Turk", CHI: the median worker
-  earns about 2 USD an hour.
-- Difallah et al. (2015), "The Dynamics of Micro-Task Crowdsourcing: The Case of Amazon MTurk", WWW: sizes of batches
-  are heavy-tailed; few large batches hold much of the work.
+- Hara et al. (2018), "A Data-Driven Analysis of Workers' Earnings on Amazon Mechanical Turk", CHI: workers earn a
+  median of about 2 USD an hour, and 4 % earn more than 7.25 USD; unpaid are the search for tasks, work that is rejected
+  and work that is not submitted.
+- Toxtli, Suri & Savage (2021), "Quantifying the Invisible Labor in Crowd Work", arXiv:2110.00169: workers spend 33 % of
+  their time on unpaid invisible labour, most of it on managing payments and on watching out for work; the median hourly
+  wage falls from 3.76 to 2.83 USD by it.
+- Difallah et al. (2015), "The Dynamics of Micro-Task Crowdsourcing: The Case of Amazon MTurk", WWW: how recent a batch
+  is and how many tasks are left in it are key features in predicting how fast it is worked on.
+- Difallah, Filatova & Ipeirotis (2018), "Demographics and Dynamics of Mechanical Turk Workers", WSDM: arrivals of
+  workers balance departures, and the half-life of a worker is 12 to 18 months.
 """
 
 import math
@@ -19,10 +25,12 @@ from features.errors import CocokError
 
 @dataclass(frozen=True)
 class WorkerConfig:
-    """Workers; everything here is assumed.
+    """Workers; assumed, but for the balance of arrivals and departures.
 
     Attributes:
         present_share: share of workers (0..1) already there when the log begins; the others join evenly over its days.
+            In the standard market under newest first about as many join as leave, as in Difallah et al. (2018); both
+            are much quicker here than there, so that an experiment of weeks shows what keeps workers.
         unprofiled_share: share (0..1) that never declares a profile.
         declared_share: probability that a good skill is declared.
         false_share: probability that a poor skill is declared all the same.
@@ -37,10 +45,17 @@ class WorkerConfig:
         own_skill_spread: the same between the skills of one kind.
         taste_skill: correlation of the taste for a kind of work with the skill in it.
         speed_spread: sigma of the log of speed between workers.
+        patience_spread: standard deviation, in log-odds, of how far workers scan a list and how readily they ask for
+            another.
         update_rate: profile changes a worker with a profile makes a day.
+        leave_bias: log-odds of leaving for good after a session for who earns just the reservation wage.
+        leave_weight: log-odds of leaving for each unit of the log of the reservation wage over earnings an hour, search
+            included.
+        leave_memory_hours: hours, paid or not, after which what was earned weighs 1/e.
+        leave_after_sessions: nobody leaves after fewer sessions than this.
     """
 
-    present_share: float = 0.7
+    present_share: float = 0.8
     unprofiled_share: float = 0.12
     declared_share: float = 0.75
     false_share: float = 0.06
@@ -55,7 +70,12 @@ class WorkerConfig:
     own_skill_spread: float = 0.7
     taste_skill: float = 0.6
     speed_spread: float = 0.3
+    patience_spread: float = 0.5
     update_rate: float = 0.02
+    leave_bias: float = -3.2
+    leave_weight: float = 1.0
+    leave_memory_hours: float = 3.0
+    leave_after_sessions: int = 3
 
 
 @dataclass(frozen=True)
@@ -92,10 +112,10 @@ class RequesterConfig:
 
 @dataclass(frozen=True)
 class TaskConfig:
-    """Tasks; assumed, but for the heavy tails of batches.
+    """Tasks; everything here is assumed.
 
     Attributes:
-        batch_tail: exponent of the Pareto law of tasks in a batch; heavy-tailed as in Difallah et al. (2015).
+        batch_tail: exponent of the Pareto law of tasks in a batch; small = heavy-tailed.
         batch_limit: most tasks in a batch, count.
         slots_tail: exponent of the Pareto law of slots of a task.
         slots_limit: most slots, count.
@@ -135,18 +155,25 @@ class TaskConfig:
 
 @dataclass(frozen=True)
 class BehaviourConfig:
-    """How a worker chooses and works; everything here is assumed. Weights are log-odds for each unit of their cause.
+    """How a worker chooses and works; assumed, but for the share of unpaid time.
+
+    Weights are log-odds for each unit of their cause.
 
     Attributes:
         list_length: tasks in a list, count.
-        scan_on: probability that a worker who looked at a position looks at the next.
+        scan_on_share: probability that a worker of middling patience who looked at a position looks at the next.
         glance_decay: a position k that is looked at is taken in with probability k to the minus this.
+        list_seconds: seconds until the eye is on a new list.
+        item_seconds: median seconds at a position.
+        read_seconds: median seconds of reading a task that was opened.
+        gone_seconds: seconds lost on a task that cannot be taken any more when it is opened.
         shown_share: share (0..1) of lists for which the marketplace reports how far they were seen.
         view_bias: log-odds of opening a task of neutral interest.
         accept_bias: log-odds of taking an opened task of neutral interest.
         pay_weight: for each unit of the log of pay per hour over the reservation wage.
-        overhead_minutes: unpaid minutes of searching and reading that a worker counts with each task; Hara
-            et al. (2018) find that such work lowers earnings, its length here is assumed.
+        overhead_minutes: unpaid minutes beside each task that was not abandoned (payments, messages, watching out),
+            which workers reckon with; set so that, with the search, about a third of their time is unpaid, as the 33 %
+            of Toxtli et al. (2021).
         taste_weight: for each standard deviation of taste for the kind of work.
         topic_weight: the same for the topic.
         skill_weight: for each unit of skill (0..1) above what the task needs.
@@ -163,11 +190,13 @@ class BehaviourConfig:
         work_noise: sigma of the log of minutes from one assignment to the next.
         approval_skill: log-odds of approval for each unit of skill above what is needed.
         approval_clarity: log-odds of approval for each unit of clarity above the middle.
+        save_above: an opened task is interesting if it would be taken with a higher probability than this.
         save_share: probability that an interesting task that was opened and not taken is saved.
         saved_taken: probability that the worker comes back for a saved task.
         saved_hours: median time until then, hours.
+        repellent_below: a task is repellent if it would be opened with a lower probability than this.
         hide_share: probability that a task that was taken in and found repellent is hidden.
-        again_share: probability that a worker who took nothing asks for another list.
+        again_share: probability that a worker of middling patience who took nothing asks for another list.
         lists_limit: most lists in a session, count.
         return_share: probability of giving a task back under a requester of middling clarity.
         abandon_share: probability of letting the time run out.
@@ -177,13 +206,17 @@ class BehaviourConfig:
     """
 
     list_length: int = 20
-    scan_on: float = 0.95
+    scan_on_share: float = 0.95
     glance_decay: float = 0.25
+    list_seconds: float = 2.0
+    item_seconds: float = 3.0
+    read_seconds: float = 20.0
+    gone_seconds: float = 5.0
     shown_share: float = 0.5
     view_bias: float = -2.0
     accept_bias: float = -1.5
     pay_weight: float = 1.4
-    overhead_minutes: float = 3.0
+    overhead_minutes: float = 4.0
     taste_weight: float = 0.6
     topic_weight: float = 0.45
     skill_weight: float = 3.0
@@ -200,9 +233,11 @@ class BehaviourConfig:
     work_noise: float = 0.25
     approval_skill: float = 3.5
     approval_clarity: float = 1.5
+    save_above: float = 0.2
     save_share: float = 0.7
     saved_taken: float = 0.8
     saved_hours: float = 5.0
+    repellent_below: float = 0.05
     hide_share: float = 0.05
     again_share: float = 0.3
     lists_limit: int = 8
@@ -218,7 +253,7 @@ class SimulationConfig:
     """The simulated marketplace.
 
     Attributes:
-        workers: workers who are there at the end of the log, count.
+        workers: workers who ever join, count.
         tasks_per_day: tasks posted a day, count.
         days: length of the log, days.
         seed: of all randomness.
@@ -262,5 +297,14 @@ class SimulationConfig:
         return max(5, round(self.workers / self.requester.workers_each))
 
 
-PRESETS: Mapping[str, SimulationConfig] = MappingProxyType({"standard": SimulationConfig()})
-"""Name -> configuration: what `cocok simulate --preset` offers."""
+PRESETS: Mapping[str, SimulationConfig] = MappingProxyType(
+    {
+        "standard": SimulationConfig(),
+        "scarce": SimulationConfig(tasks_per_day=80, task=TaskConfig(slots_limit=1)),
+    }
+)
+"""Name -> configuration: what `cocok simulate --preset` offers.
+
+Were slots unlimited, workers of ``scarce`` would take some three times the slots posted (`demand`); see
+``docs/simulator.md`` for what was measured. Scale workers and tasks together to keep that.
+"""

@@ -1,10 +1,13 @@
 """The marketplace's books: what is open, how many slots are left, who took what, and who may see what."""
 
+from copy import copy
 from enum import IntFlag
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from training.simulation.memory import Memory
 from training.simulation.population import PLACES, Ints, Workers
 from training.simulation.postings import Tasks
 
@@ -23,20 +26,27 @@ class Market:
         open: tasks, whether it is posted and not closed; an expired task may still be open here.
         taken: tasks, slots in use.
         profiled: workers, whether a profile has been declared: then languages, country and device must match.
-        approved, rejected: workers, verdicts so far.
     """
 
-    def __init__(self, workers: Workers, tasks: Tasks) -> None:
-        self._workers, self._tasks = workers, tasks
+    def __init__(self, workers: Workers, tasks: Tasks, memory: Memory) -> None:
+        self._workers, self._tasks, self._memory = workers, tasks, memory
         self.open = np.zeros(len(tasks), np.bool_)
         self.taken = np.zeros(len(tasks), np.int64)
         self.profiled = np.zeros(len(workers), np.bool_)
-        self.approved = np.zeros(len(workers), np.int64)
-        self.rejected = np.zeros(len(workers), np.int64)
+        self._asks_nothing = (tasks.qualification < 0) & np.isnan(tasks.approval_floor)
         self._dealings: dict[int, dict[int, Dealing]] = {}
+        self._suiting: dict[tuple[Any, ...], NDArray[np.bool_]] = {}
         countries = sorted({place.country for place in PLACES})
         self._country = np.array([countries.index(place.country) for place in PLACES])[workers.place]
         self._allowed = np.array([[not only or name in only for name in countries] for only in tasks.countries])
+
+    def copy(self, tasks: Tasks, memory: Memory) -> "Market":
+        """Return books that go on independently."""
+        twin = copy(self)
+        twin._tasks, twin._memory = tasks, memory
+        twin.open, twin.taken, twin.profiled = self.open.copy(), self.taken.copy(), self.profiled.copy()
+        twin._dealings = {worker: dealt.copy() for worker, dealt in self._dealings.items()}
+        return twin
 
     def is_open(self, task: int, now: int) -> bool:
         """Tell whether a task is posted, not closed, not expired and not full."""
@@ -44,23 +54,31 @@ class Market:
         return bool(there and self.taken[task] < self._tasks.slots[task])
 
     def may_take(self, worker: int, task: int, now: int) -> bool:
-        """Tell whether a task can still be accepted by a worker who could see it."""
-        return self.is_open(task, now) and not self.dealing(worker, task)
+        """Tell whether a task can be accepted by a worker who could see it."""
+        there = self.is_open(task, now) and not self.dealing(worker, task)
+        return there and bool(self._asks_nothing[task] or self.qualifies(worker, np.array([task]))[0])
 
     def available(self, worker: int, device: int, now: int) -> Ints:
-        """Return the indices of all tasks that may be listed to a worker on a device, in order of posting."""
-        tasks: Ints = np.flatnonzero(self.open)
-        world = self._tasks
-        tasks = tasks[(world.expires[tasks] > now) & (self.taken[tasks] < world.slots[tasks])]
-        fits = world.devices[tasks, device] & self._qualifies(worker, tasks)
-        if self.profiled[worker]:
-            fits &= self._workers.languages[worker, world.language[tasks]]
-            fits &= self._allowed[tasks, self._country[worker]]
-        dealt = self._dealings.get(worker)
-        if dealt:
-            fits &= ~np.isin(tasks, np.fromiter(dealt, np.int64, len(dealt)))
-        available: Ints = tasks[fits]
+        """Return the indices of all tasks that a worker on a device may take, in order of posting."""
+        fits = self._there(now) & self._suits(worker, device)
+        fits[list(self._dealings.get(worker, ()))] = False
+        tasks = np.flatnonzero(fits)
+        available: Ints = tasks[self.qualifies(worker, tasks)]
         return available
+
+    def refused(self, worker: int, device: int, now: int, tasks: Ints) -> list[int]:
+        """Return which of ``tasks`` may not be listed to a worker on a device, or stand there twice.
+
+        A qualification that is missing does not keep a task from a list: the worker finds out on opening it.
+        """
+        fits, dealt = self._suits(worker, device), self._dealings.get(worker, {})
+        met: set[int] = set()
+        refused = []
+        for task in tasks.tolist():
+            if task in met or task in dealt or not fits[task] or not self.is_open(task, now):
+                refused.append(task)
+            met.add(task)
+        return refused
 
     def dealing(self, worker: int, task: int) -> Dealing:
         """Return what stands between a worker and a task."""
@@ -87,21 +105,39 @@ class Market:
 
     def open_at(self, now: int) -> int:
         """Return how many tasks are open and not full."""
-        world = self._tasks
-        return int((self.open & (world.expires > now) & (self.taken < world.slots)).sum())
+        return int(self._there(now).sum())
 
-    def _mark(self, worker: int, task: int, mark: Dealing) -> None:
-        dealings = self._dealings.setdefault(worker, {})
-        dealings[task] = dealings.get(task, Dealing(0)) | mark
-
-    def _qualifies(self, worker: int, tasks: Ints) -> NDArray[np.bool_]:
+    def qualifies(self, worker: int, tasks: Ints, at: int | None = None) -> NDArray[np.bool_]:
+        """Tell which tasks ask for nothing that the worker cannot show now, or could not at an earlier instant."""
         world = self._tasks
         which = world.qualification[tasks]
         # Without a profile the marketplace knows of no qualification.
         scores = self._workers.qualifications[worker][np.maximum(which, 0)]
         fits: NDArray[np.bool_] = (which < 0) | (self.profiled[worker] & (scores >= world.qualification_floor[tasks]))
-        verdicts = self.approved[worker] + self.rejected[worker]
-        if verdicts:
-            rate = 100 * self.approved[worker] / verdicts
-            fits &= np.isnan(world.approval_floor[tasks]) | (rate >= world.approval_floor[tasks])
+        mind = self._memory.mind(worker, at)
+        if verdicts := mind.approved + mind.rejected:
+            floor = world.approval_floor[tasks]
+            fits &= np.isnan(floor) | (100 * mind.approved / verdicts >= floor)
         return fits
+
+    def _there(self, now: int) -> NDArray[np.bool_]:
+        world = self._tasks
+        there: NDArray[np.bool_] = self.open & (world.expires > now) & (self.taken < world.slots)
+        return there
+
+    def _suits(self, worker: int, device: int) -> NDArray[np.bool_]:
+        """Tell which of all tasks suit a worker on a device by language, country and device."""
+        country = int(self._country[worker])
+        spoken = tuple(self._workers.languages[worker].tolist())
+        key = (device, country, spoken) if self.profiled[worker] else (device,)
+        fits = self._suiting.get(key)
+        if fits is None:
+            fits = self._tasks.devices[:, device].copy()
+            if self.profiled[worker]:
+                fits &= self._allowed[:, country] & np.array(spoken)[self._tasks.language]
+            self._suiting[key] = fits
+        return fits
+
+    def _mark(self, worker: int, task: int, mark: Dealing) -> None:
+        dealings = self._dealings.setdefault(worker, {})
+        dealings[task] = dealings.get(task, Dealing(0)) | mark

@@ -1,14 +1,46 @@
 """Policies: who decides the order of a list. A policy sees what the marketplace sees, never the truth."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from training.simulation.chance import stream
 from training.simulation.population import Floats, Ints
+from training.simulation.postings import Tasks
 
 HOUR = 3_600_000_000
+
+
+@dataclass(frozen=True)
+class Board:
+    """What hangs out in the marketplace, one entry for each task of the world, posted or yet to come; nothing hidden.
+
+    Attributes:
+        task_ids: external ids; the place of a task is its *world index*.
+        index: external id -> world index.
+        posted: microseconds since 1970.
+        groups: batches.
+        rewards: USD; follows raises of the reward.
+    """
+
+    task_ids: list[str]
+    index: dict[str, int]
+    posted: Ints
+    groups: Ints
+    rewards: Floats
+
+    @classmethod
+    def of(cls, tasks: Tasks) -> "Board":
+        """Return what a marketplace shows of tasks."""
+        index = {task_id: task for task, task_id in enumerate(tasks.ids)}
+        return cls(tasks.ids, index, tasks.posted, tasks.group, tasks.reward)
+
+    def indices(self, task_ids: Sequence[str]) -> Ints:
+        """Return the world indices of external ids; an unknown one raises `KeyError`."""
+        return np.fromiter(map(self.index.__getitem__, task_ids), np.int64, len(task_ids))
 
 
 @dataclass(frozen=True)
@@ -17,29 +49,32 @@ class Occasion:
 
     Attributes:
         worker_id: for whom.
+        worker: the worker's world index, which only an oracle has a use for.
         at: now, microseconds since 1970.
         session_minutes: what the worker has left.
         device: the device in hand.
         limit: most tasks that will be shown.
-        tasks: int64, indices of the open tasks that the worker may take; the order means nothing.
-        task_ids: external ids of *all* tasks by index.
-        posted: when each of ``tasks`` was posted, microseconds since 1970.
-        groups: batch of each of ``tasks``.
-        rewards: of each of ``tasks``, USD.
-        rng: randomness for the policy; the same for every policy in the same situation.
+        board: what hangs out in the marketplace.
+        available: finds the world indices of the tasks that the worker may take now, in order of posting. It is called
+            while the list is made, by policies that do not find out by themselves.
+        draw: names the randomness of this list.
     """
 
     worker_id: str
+    worker: int
     at: int
     session_minutes: float
     device: str
     limit: int
-    tasks: Ints
-    task_ids: list[str]
-    posted: Ints
-    groups: Ints
-    rewards: Floats
-    rng: np.random.Generator
+    board: Board
+    available: Callable[[], Ints]
+    draw: tuple[int, ...]
+
+    @cached_property
+    def rng(self) -> np.random.Generator:
+        """Randomness for the policy; the same for every policy in the same situation."""
+        seed, *keys = self.draw
+        return stream(seed, "policy", *keys)
 
 
 @dataclass(frozen=True)
@@ -47,15 +82,16 @@ class Ranking:
     """What a policy answers.
 
     Attributes:
-        order: places in `Occasion.tasks`, best first, at most ``limit`` are shown.
+        tasks: world indices, best first; at most ``limit`` are shown. All of these must be ones that the marketplace
+            lists to this worker.
         policy: name of the policy.
-        scores: of each of ``order``; None if there are none.
+        scores: of each of ``tasks``; None if there are none.
         propensities: probability with which each stood at its position, in (0, 1]; None if unknown.
         model_version: of the model behind it.
         feed_id: id of the list, if whoever ranked it gave it one.
     """
 
-    order: Ints
+    tasks: Ints
     policy: str
     scores: Floats | None = None
     propensities: Floats | None = None
@@ -64,12 +100,12 @@ class Ranking:
 
 
 Policy = Callable[[Occasion], Ranking]
-"""Orders the tasks of an occasion. It is called after all earlier events of the log have been yielded."""
+"""Makes a list. It is called after all earlier events of the log have been yielded."""
 
 
 def random_order(occasion: Occasion) -> Ranking:
     """Show tasks in random order."""
-    return Ranking(occasion.rng.permutation(len(occasion.tasks)), "random")
+    return Ranking(occasion.rng.permutation(occasion.available()), "random")
 
 
 @dataclass(frozen=True)
@@ -88,9 +124,10 @@ class NewestFirst:
 
     def __call__(self, occasion: Occasion) -> Ranking:
         """Return the order."""
-        age = np.log((occasion.at - occasion.posted) / HOUR + 1.0)
-        order = np.argsort(age - self.noise * occasion.rng.gumbel(size=len(age)), kind="stable")
-        return Ranking(order[few_of_each(occasion.groups[order], self.per_group)][: occasion.limit], "newest")
+        tasks, board = occasion.available(), occasion.board
+        age = np.log((occasion.at - board.posted[tasks]) / HOUR + 1.0)
+        tasks = tasks[np.argsort(age - self.noise * occasion.rng.gumbel(size=len(age)), kind="stable")]
+        return Ranking(tasks[few_of_each(board.groups[tasks], self.per_group)][: occasion.limit], "newest")
 
 
 def few_of_each(groups: Ints, most: int) -> NDArray[np.bool_]:

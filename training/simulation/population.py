@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from features.events import WorkerUpdated
 from features.money import Money
-from training.simulation.chance import logistic, stream
+from training.simulation.chance import logistic, stream, tilted
 from training.simulation.config import SimulationConfig
 from training.simulation.kinds import KINDS, SKILLS, SKILLS_EACH, TOPICS, brand
 
@@ -85,6 +85,8 @@ class Workers:
         sessions_per_day: mean.
         peak_hour: middle of the daily rhythm, local hour.
         session_minutes: median length of a session.
+        scan_on: probability that the worker goes from one position of a list to the next.
+        ask_again: probability that the worker asks for another list after one where nothing was taken.
         joined: microseconds since 1970.
         profiles: first declared profile of each worker, None for no profile. ``event_id`` and ``at`` are blank.
     """
@@ -102,6 +104,8 @@ class Workers:
     sessions_per_day: Floats
     peak_hour: Floats
     session_minutes: Floats
+    scan_on: Floats
+    ask_again: Floats
     joined: Ints
     profiles: list[WorkerUpdated | None]
 
@@ -179,10 +183,17 @@ def draw_workers(config: SimulationConfig, start: int, end: int) -> Workers:
         * np.exp(rng.normal(0.0, law.session_spread, count) - law.session_spread**2 / 2),
         peak_hour=rng.choice([8.0, 12.5, 20.0, 22.0], count, p=[0.15, 0.25, 0.4, 0.2]) + rng.normal(0, 1, count),
         session_minutes=law.session_minutes * np.exp(rng.normal(0.0, 0.4, count)),
+        scan_on=np.empty(0),
+        ask_again=np.empty(0),
         joined=joined // 1000 * 1000,
         profiles=[],
     )
     with_profile = rng.random(count) >= law.unprofiled_share
+    patience = rng.normal(0.0, law.patience_spread, count)
+    behaviour = config.behaviour
+    workers.scan_on, workers.ask_again = (
+        tilted(share, patience) for share in (behaviour.scan_on_share, behaviour.again_share)
+    )
     workers.profiles = [declare(config, workers, index) if with_profile[index] else None for index in range(count)]
     return workers
 
@@ -230,6 +241,11 @@ def money(usd: float, in_rupiah: bool, idr_per_usd: float) -> Money:
     if in_rupiah:
         return Money(Decimal(max(1, round(usd * idr_per_usd / 100)) * 100), "IDR")
     return Money(Decimal(max(1, round(usd * 100))) / 100, "USD")
+
+
+def usd(amount: Money, idr_per_usd: float) -> float:
+    """Return what an amount is in USD."""
+    return float(amount.amount) / (idr_per_usd if amount.currency == "IDR" else 1.0)
 
 
 def draw_requesters(config: SimulationConfig) -> Requesters:

@@ -4,7 +4,7 @@ Postings do not depend on what is listed to whom, so that competing policies mee
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,17 @@ from features.requirements_shape import AllOf, Clause, Requirements
 from training.simulation.chance import stream
 from training.simulation.config import SimulationConfig
 from training.simulation.kinds import KINDS, SKILLS, SKILLS_EACH, TOPICS, part, write
-from training.simulation.population import BLANK, DEVICES, LANGUAGES, QUALIFICATIONS, Floats, Ints, Requesters, money
+from training.simulation.population import (
+    BLANK,
+    DEVICES,
+    LANGUAGES,
+    QUALIFICATIONS,
+    Floats,
+    Ints,
+    Requesters,
+    money,
+    usd,
+)
 
 DAY, HOUR, MINUTE = 86_400_000_000, 3_600_000_000, 60_000_000
 NEVER = np.iinfo(np.int64).max
@@ -34,6 +44,8 @@ class Tasks:
         minutes: typical duration of the work.
         stated: minutes stated, NaN if not.
         reward: USD; follows raises of the reward.
+        first_reward: USD, as posted.
+        raised_at: when the reward was raised, microseconds since 1970, ``NEVER`` for not (yet).
         slots: how many workers may take it.
         group: index of the batch.
         posted: microseconds since 1970.
@@ -59,6 +71,8 @@ class Tasks:
     minutes: Floats
     stated: Floats
     reward: Floats
+    first_reward: Floats
+    raised_at: Ints
     slots: Ints
     group: Ints
     posted: Ints
@@ -76,6 +90,16 @@ class Tasks:
     def __len__(self) -> int:
         """Return the number of tasks."""
         return len(self.ids)
+
+    def copy(self) -> "Tasks":
+        """Return tasks whose rewards may be raised independently; all else is shared."""
+        return replace(self, reward=self.reward.copy(), raised_at=self.raised_at.copy())
+
+    def reward_at(self, tasks: Ints, at: int | None) -> Floats:
+        """Return the rewards of tasks now, or at an earlier instant (microseconds since 1970), USD."""
+        if at is None:
+            return self.reward[tasks]
+        return np.where(self.raised_at[tasks] <= at, self.reward[tasks], self.first_reward[tasks])
 
 
 @dataclass
@@ -139,7 +163,7 @@ def draw_tasks(config: SimulationConfig, requesters: Requesters, start: int, end
         money(pay * length / 60, bool(requesters.in_rupiah[requester]), config.idr_per_usd)
         for pay, length, requester in zip(hourly, minutes, batches.requester, strict=True)
     ]
-    usd = np.array([float(r.amount) / (config.idr_per_usd if r.currency == "IDR" else 1.0) for r in rewards])
+    paid = np.array([usd(reward, config.idr_per_usd) for reward in rewards])
     order = np.argsort(posted, kind="stable")
     order = order[posted[order] < end]
     of, number, posted, raised = of[order], number[order], posted[order], raised[order]
@@ -153,7 +177,9 @@ def draw_tasks(config: SimulationConfig, requesters: Requesters, start: int, end
         difficulty=difficulty[of],
         minutes=minutes[of],
         stated=stated[of],
-        reward=usd[of],
+        reward=paid[of],
+        first_reward=paid[of],
+        raised_at=np.full(len(of), NEVER),
         slots=slots[of],
         group=of,
         posted=posted,

@@ -11,12 +11,13 @@ import pandas as pd
 
 from features.errors import CocokError
 from training.simulation.kinds import KINDS, SKILLS, TOPICS
-from training.simulation.population import PLACES
+from training.simulation.population import PLACES, Floats, Ints
+from training.simulation.reactions import glance
 from training.simulation.world import World
 
 
 class Truth:
-    """Answers that only the simulated world knows, as its workers stand now.
+    """Answers that only the simulated world knows, and that only an evaluator or an oracle may ask for.
 
     Raises:
         KeyError: an id is unknown.
@@ -27,30 +28,59 @@ class Truth:
         self._worker = {external: index for index, external in enumerate(world.workers.ids)}
         self._task = {external: index for index, external in enumerate(world.tasks.ids)}
 
-    def ask(self, worker_id: str, task_ids: Sequence[str], minutes_left: float = 60.0) -> pd.DataFrame:
+    def ask(
+        self,
+        worker_id: str,
+        task_ids: Sequence[str],
+        minutes_left: float = 60.0,
+        *,
+        at: int | None = None,
+        position: int = 1,
+    ) -> pd.DataFrame:
         """Return what is true of a worker and tasks.
 
         Args:
             worker_id: who.
             task_ids: which tasks, open or not.
             minutes_left: in the worker's session.
+            at: an earlier instant, microseconds since 1970, to ask with the worker's memory and the rewards as they
+                stood then; None for now.
+            position: in a list, 1 for the first.
 
         Returns:
-            One row a task, with ``task_id``, ``p_view`` (opened once taken in), ``p_accept`` (taken once opened),
-            ``p_approve`` (approved once submitted), ``minutes`` (median) and ``hourly`` (USD, expected).
+            One row a task, with ``task_id``, ``p_view`` (opened once taken in), ``p_accept`` (taken once opened; 0
+            where a qualification is missing), ``p_take`` (taken from a list where it stands at ``position``, if nothing
+            above it is taken), ``p_finish`` (handed in once taken), ``p_approve`` (approved once submitted),
+            ``minutes`` (median) and ``hourly`` (USD, expected, of what is handed in).
         """
-        worker, choice = self._worker[worker_id], self._world.choice
+        worker = self._worker[worker_id]
         tasks = np.array([self._task[task_id] for task_id in task_ids], np.int64)
         return pd.DataFrame(
-            {
-                "task_id": list(task_ids),
-                "p_view": choice.view(worker, tasks, minutes_left),
-                "p_accept": choice.accept(worker, tasks, minutes_left),
-                "p_approve": choice.approval(worker, tasks),
-                "minutes": choice.minutes(worker, tasks),
-                "hourly": choice.hourly(worker, tasks),
-            }
+            {"task_id": list(task_ids), **self.of(worker, tasks, minutes_left, at=at, position=position)}
         )
+
+    def of(
+        self, worker: int, tasks: Ints, minutes_left: float = 60.0, *, at: int | None = None, position: int = 1
+    ) -> dict[str, Floats]:
+        """Return the columns of `ask` for world indices, quickly."""
+        world = self._world
+        outlook = world.choice.outlook(worker, tasks, minutes_left, at)
+        accept = outlook.accept * world.market.qualifies(worker, tasks, at)
+        return {
+            "p_view": outlook.view,
+            "p_accept": accept,
+            "p_take": self.attention(worker, position)[-1] * outlook.view * accept,
+            "p_finish": outlook.finish,
+            "p_approve": outlook.approve,
+            "minutes": outlook.minutes,
+            "hourly": outlook.hourly,
+        }
+
+    def attention(self, worker: int, length: int) -> Floats:
+        """Return the probability that a worker takes in each position of a list, if nothing above it is taken."""
+        world = self._world
+        reached: Floats = world.workers.scan_on[worker] ** np.arange(length)
+        return reached * glance(world.config.behaviour, length)
 
     def tables(self) -> dict[str, pd.DataFrame]:
         """Return the hidden parameters as ``workers``, ``requesters`` and ``tasks``, one row each."""
@@ -64,6 +94,8 @@ class Truth:
             "sessions_per_day": people.sessions_per_day,
             "peak_hour": people.peak_hour,
             "session_minutes": people.session_minutes,
+            "scan_on": people.scan_on,
+            "ask_again": people.ask_again,
             "has_profile": [profile is not None for profile in people.profiles],
             **{f"skill:{name}": people.skill[:, place] for place, name in enumerate(SKILLS)},
             **{f"taste:{kind.name}": people.taste[:, place] for place, kind in enumerate(KINDS)},

@@ -2,10 +2,11 @@
 
 import heapq
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import replace
 from decimal import Decimal
-from itertools import count
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -33,34 +34,62 @@ from features.events import (
 )
 from features.money import Money
 from training.simulation.arrivals import Arrival, draw_arrivals
-from training.simulation.chance import stream
-from training.simulation.choice import ChoiceModel, Memory
+from training.simulation.attrition import Attrition
+from training.simulation.chance import Dice, stream
+from training.simulation.choice import ChoiceModel, Outlook
 from training.simulation.config import SimulationConfig
+from training.simulation.ledger import Ledger, Outcome
 from training.simulation.market import Market
-from training.simulation.policies import Occasion, Policy, Ranking
+from training.simulation.memory import Memory
+from training.simulation.policies import Board, Occasion, Policy, Ranking
 from training.simulation.population import DEVICES, declare, draw_requesters, draw_workers
 from training.simulation.postings import DAY, HOUR, MINUTE, NEVER, draw_tasks
-from training.simulation.reactions import SECOND, Reaction, react
+from training.simulation.reactions import SECOND, Plan, Step, plan
 from training.simulation.work import Work, draw_work
 
+_NOTHING = np.empty(0, np.int64)
 
-@dataclass
-class Session:
+
+class Session(NamedTuple):
     """A worker's visit.
 
     Attributes:
         worker: index.
         device: index into ``DEVICES``.
+        began: microseconds since 1970.
         ends: when the worker means to leave, microseconds since 1970.
-        number: how many sessions of this worker came before.
         lists: lists asked for so far.
     """
 
     worker: int
     device: int
+    began: int
     ends: int
-    number: int
     lists: int = 0
+
+
+class Visit(NamedTuple):
+    """A worker's way through a list, or back to a saved task.
+
+    Attributes:
+        session: of which it is a part.
+        outlook: what the tasks hold for the worker.
+        plan: what the worker means to do.
+        number: of the list in the ledger.
+        feed_id: of the list in the log, None for a saved task.
+        began: microseconds since 1970.
+        reports: whether the marketplace reports how far the list was seen.
+        asks_again: whether the worker asks for another list if nothing is taken.
+    """
+
+    session: Session
+    outlook: Outlook
+    plan: Plan
+    number: int
+    feed_id: str | None
+    began: int
+    reports: bool
+    asks_again: bool
 
 
 class World:
@@ -73,6 +102,9 @@ class World:
         memory: what workers have learned so far.
         choice: the choice model over that memory.
         market: the marketplace's books.
+        board: what policies may know of the tasks.
+        attrition: who has left, and who is about to.
+        ledger: the evaluator's books.
     """
 
     def __init__(self, config: SimulationConfig, end: int) -> None:
@@ -82,52 +114,77 @@ class World:
         self.workers = draw_workers(config, self.start, self.end)
         self.requesters = draw_requesters(config)
         self.tasks = draw_tasks(config, self.requesters, self.start, self.end)
-        self.memory = Memory.blank(len(self.workers), len(self.requesters))
+        self.memory = Memory(len(self.workers), len(self.requesters))
         self.choice = ChoiceModel(config, self.workers, self.requesters, self.tasks, self.memory)
-        self.market = Market(self.workers, self.tasks)
+        self.market = Market(self.workers, self.tasks, self.memory)
+        self.board = Board.of(self.tasks)
+        self._dice = Dice(config.seed)
+        self.attrition = Attrition(config.worker, self.workers.reservation, self._dice)
+        self.ledger = Ledger(self.workers, self.tasks)
         self._law = config.behaviour
+        # An agenda of functions and immutable arguments, never of methods of this world, is copied in no time.
         self._agenda: list[tuple[int, int, Callable[..., None], tuple[Any, ...]]] = []
-        self._order = count()
+        self._order = 0
         self._events: list[Event] = []
         self._event_count = 0
         self._feed_count = 0
         self._now = self.start
-        self._busy_until = np.zeros(len(self.workers), np.int64)
-        self._sessions = np.zeros(len(self.workers), np.int64)
+        self._visiting = np.zeros(len(self.workers), np.bool_)
         self._attempts: dict[tuple[int, int], int] = {}
         # Two logs in one store must not claim the same ids for different events.
         self._mark = f"{stream(config.seed, 'mark', self.end).integers(16**6):06x}"
         self._plan()
 
-    def run(self, policy: Policy) -> Iterator[Event]:
-        """Yield the events of the log in order of time, all before ``end``. A world runs once.
+    def run(self, policy: Policy, until: int | None = None) -> Iterator[Event]:
+        """Yield the events of the log in order of time, from where the last run stopped to ``until`` at most.
 
         Before the policy is asked, every earlier event has been yielded, so that it can learn from them.
+
+        Args:
+            policy: makes the lists.
+            until: microseconds since 1970, exclusive; ``end`` if absent or later.
         """
         self._policy = policy
-        while self._agenda and self._agenda[0][0] < self.end:
+        until = self.end if until is None else min(until, self.end)
+        while self._agenda and self._agenda[0][0] < until:
             self._now, _, act, arguments = heapq.heappop(self._agenda)
-            act(*arguments)
-            yield from self._events
-            self._events.clear()
+            act(self, *arguments)
+            events, self._events = self._events, []
+            yield from events
+
+    def fork(self) -> "World":
+        """Return a world that goes on from here independently and, under the same policy, identically.
+
+        What never changes is shared. A run must have come to its end (``until``) before.
+        """
+        twin = copy(self)
+        twin.tasks, twin.memory = self.tasks.copy(), self.memory.copy()
+        twin.choice = ChoiceModel(self.config, self.workers, self.requesters, twin.tasks, twin.memory)
+        twin.market = self.market.copy(twin.tasks, twin.memory)
+        twin.board = replace(self.board, rewards=twin.tasks.reward)
+        twin.attrition, twin.ledger = self.attrition.copy(), self.ledger.copy()
+        twin._agenda, twin._events = self._agenda.copy(), []
+        twin._visiting, twin._attempts = self._visiting.copy(), self._attempts.copy()
+        return twin
 
     def _plan(self) -> None:
         # At one instant tasks come before workers, who come before their sessions.
         for task, posted in enumerate(self.tasks.posted.tolist()):
-            self._at(posted, self._post, task)
+            self._at(posted, World._post, task)
         revisions = stream(self.config.seed, "revisions")
         for worker, profile in enumerate(self.workers.profiles):
             if profile is not None:
                 joined = int(self.workers.joined[worker])
-                self._at(joined, self._declare, worker, 0)
+                self._at(joined, World._declare, worker, 0)
                 days = (self.end - joined) / DAY
                 for revision in range(1, 1 + revisions.poisson(self.config.worker.update_rate * days)):
-                    self._at(joined + int(revisions.uniform(0, days) * DAY), self._declare, worker, revision)
+                    self._at(joined + int(revisions.uniform(0, days) * DAY), World._declare, worker, revision)
         for arrival in draw_arrivals(self.config, self.workers, self.start, self.end):
-            self._at(arrival.at, self._arrive, arrival)
+            self._at(arrival.at, World._arrive, arrival)
 
     def _at(self, at: int, act: Callable[..., None], *arguments: object) -> None:
-        heapq.heappush(self._agenda, (-(-at // 1000) * 1000, next(self._order), act, arguments))
+        self._order += 1
+        heapq.heappush(self._agenda, (-(-at // 1000) * 1000, self._order, act, arguments))
 
     def _after(self, wait: float, act: Callable[..., None], *arguments: object) -> None:
         self._at(self._now + max(1000, int(wait)), act, *arguments)
@@ -149,9 +206,9 @@ class World:
         self.market.open[task] = True
         self._events.append(msgspec.structs.replace(self.tasks.postings[task], **self._stamp()))
         if self.tasks.closes[task] != NEVER:
-            self._at(int(self.tasks.closes[task]), self._close, task)
+            self._at(int(self.tasks.closes[task]), World._close, task)
         if self.tasks.raised_to[task] > 1:
-            self._after(self.config.task.raise_after_hours * HOUR, self._raise, task)
+            self._after(self.config.task.raise_after_hours * HOUR, World._raise, task)
 
     def _close(self, task: int) -> None:
         self.market.open[task] = False
@@ -170,11 +227,14 @@ class World:
         steps = max(1, round(float(money.amount / step) * tasks.raised_to[task]))
         raised = Money(step * steps, money.currency)
         tasks.reward[task] *= float(raised.amount / money.amount)
+        tasks.raised_at[task] = self._now
         self._log(TaskUpdated, task_id=tasks.ids[task], reward=raised)
 
     # Workers and their lists
 
     def _declare(self, worker: int, revision: int) -> None:
+        if self._has_left(worker):
+            return
         profile = (
             self.workers.profiles[worker] if revision == 0 else declare(self.config, self.workers, worker, revision)
         )
@@ -182,55 +242,72 @@ class World:
             self.market.profiled[worker] = True
             self._events.append(msgspec.structs.replace(profile, **self._stamp()))
 
+    def _has_left(self, worker: int) -> bool:
+        return bool(self.attrition.left[worker] != NEVER)
+
     def _arrive(self, arrival: Arrival, task: int | None = None) -> None:
         """Begin a session, for a task that was saved or to look at lists."""
-        worker = arrival.worker
-        gone = task is not None and not self.market.may_take(worker, task, self._now)
-        if gone or self._busy_until[worker] > self._now:
+        worker, now = arrival.worker, self._now
+        if self._visiting[worker] or self._has_left(worker):
             return
-        ends = self._now + int(arrival.minutes * MINUTE)
-        session = Session(worker, arrival.device, ends, int(self._sessions[worker]))
-        self._sessions[worker] += 1
+        if task is not None and not self.market.may_take(worker, task, now):
+            return
+        self._visiting[worker] = True
+        session = Session(worker, arrival.device, now, now + int(arrival.minutes * MINUTE))
         if task is None:
             self._serve(session)
             return
-        self._busy(worker, self._now + MINUTE)
-        self._log(TaskViewed, **self._deal(worker, task))
-        self._after(20 * SECOND, self._accept, session, task, None)
+        plan = Plan([Step(0, task, 0, "take", int(self._law.read_seconds * SECOND))], 0, SECOND)
+        outlook = self.choice.outlook(worker, np.array([task]), arrival.minutes)
+        self._look(Visit(session, outlook, plan, self.ledger.serve(_NOTHING), None, now, False, True), 0)
 
     def _serve(self, session: Session) -> None:
-        worker, law = session.worker, self._law
-        session.lists += 1
-        minutes_left = max(1.0, round((session.ends - self._now) / MINUTE, 1))
-        tasks = self.market.available(worker, session.device, self._now)
-        keys = worker, session.number, session.lists
+        worker, device, law, now = session.worker, session.device, self._law, self._now
+        session = session._replace(lists=session.lists + 1)
+        minutes_left = max(1.0, round((session.ends - now) / MINUTE, 1))
+        keys = worker, session.began // 1000, session.lists
         occasion = Occasion(
             worker_id=self.workers.ids[worker],
-            at=self._now,
+            worker=worker,
+            at=now,
             session_minutes=minutes_left,
-            device=DEVICES[session.device],
+            device=DEVICES[device],
             limit=law.list_length,
-            tasks=tasks,
-            task_ids=self.tasks.ids,
-            posted=self.tasks.posted[tasks],
-            groups=self.tasks.group[tasks],
-            rewards=self.tasks.reward[tasks],
-            rng=stream(self.config.seed, "policy", *keys),
+            board=self.board,
+            available=partial(self.market.available, worker, device, now),
+            draw=(self.config.seed, *keys),
         )
         ranking = self._policy(occasion)
-        shown = tasks[ranking.order[: law.list_length]]
+        shown = ranking.tasks[: law.list_length]
+        if refused := self.market.refused(worker, device, now, shown):
+            named = ", ".join(self.tasks.ids[task] for task in refused)
+            raise ValueError(f"policy {ranking.policy} lists to {occasion.worker_id} what may not be listed: {named}")
         feed_id = self._log_list(occasion, ranking, shown.tolist())
-        rng = stream(self.config.seed, "list", *keys)
-        reaction = react(law, self.choice, worker, shown, minutes_left, rng)
-        self._follow(session, feed_id, reaction, rng.random(2).tolist())
+        outlook = self.choice.outlook(worker, shown, minutes_left)
+        rng = self._dice.named("list", *keys)
+        chosen = plan(law, shown, outlook, float(self.workers.scan_on[worker]), rng)
+        reported, again = rng.random(2).tolist()
+        visit = Visit(
+            session=session,
+            outlook=outlook,
+            plan=chosen,
+            number=self.ledger.serve(shown),
+            feed_id=feed_id,
+            began=now,
+            reports=reported < law.shown_share,
+            asks_again=again < self.workers.ask_again[worker],
+        )
+        self._go_on_looking(visit, 0)
 
     def _log_list(self, occasion: Occasion, ranking: Ranking, shown: list[int]) -> str:
         self._feed_count += 1
         feed_id = ranking.feed_id or f"f{self._mark}-{self._feed_count:06d}"
         scores = [None] * len(shown) if ranking.scores is None else ranking.scores.tolist()
         chances = [None] * len(shown) if ranking.propensities is None else ranking.propensities.tolist()
+        ids = self.tasks.ids
         items = tuple(
-            FeedItem(self.tasks.ids[task], place + 1, scores[place], chances[place]) for place, task in enumerate(shown)
+            FeedItem(ids[task], position, score, chance)
+            for position, (task, score, chance) in enumerate(zip(shown, scores, chances, strict=False), 1)
         )
         self._log(
             FeedServed,
@@ -243,100 +320,139 @@ class World:
         )
         return feed_id
 
-    def _follow(self, session: Session, feed_id: str, reaction: Reaction, luck: list[float]) -> None:
-        worker, law = session.worker, self._law
-        acts = {"view": self._view, "hide": self._hide}
-        for after, act, task in reaction.steps:
-            if act == "accept":
-                self._after(after, self._accept, session, task, feed_id)
-            elif act == "save":
-                self._after(after, self._save, session, task, feed_id)
-            else:
-                self._after(after, acts[act], worker, task, feed_id)
-        self._busy(worker, self._now + reaction.lasts + 2 * SECOND)
-        if luck[0] < law.shown_share:
-            self._after(reaction.lasts, self._show, feed_id, reaction.depth)
-        if not reaction.accepts and luck[1] < law.again_share:
-            self._after(reaction.lasts + SECOND, self._go_on, session)
+    def _go_on_looking(self, visit: Visit, turn: int, wait: int = 0) -> None:
+        steps = visit.plan.steps
+        if turn < len(steps):
+            self._after(wait + steps[turn].after, World._look, visit, turn)
+        else:
+            self._after(wait + visit.plan.rest, World._finish, visit)
+
+    def _look(self, visit: Visit, turn: int) -> None:
+        """Come to a task of a list: open it or put it away."""
+        worker, step = visit.session.worker, visit.plan.steps[turn]
+        deal = self._deal(worker, step.task, visit.feed_id)
+        if step.act == "hide":
+            self.market.hide(worker, step.task)
+            self._log(TaskHidden, **deal)
+            self._go_on_looking(visit, turn + 1)
+            return
+        self._log(TaskViewed, **deal)
+        if self.market.may_take(worker, step.task, self._now):
+            self._after(step.reads, World._decide, visit, turn)
+        else:
+            self.ledger.click(visit.number, self._now, worker, step.task, step.place + 1, "gone")
+            self._go_on_looking(visit, turn + 1, int(self._law.gone_seconds * SECOND))
+
+    def _decide(self, visit: Visit, turn: int) -> None:
+        """Take the task that was read, or leave it."""
+        worker, step, now = visit.session.worker, visit.plan.steps[turn], self._now
+        outcome: Outcome = "declined"
+        if step.act == "take":
+            outcome = "taken" if self.market.may_take(worker, step.task, now) else "lost"
+        self.ledger.click(visit.number, now, worker, step.task, step.place + 1, outcome)
+        if outcome == "taken":
+            self._leave_list(visit, step.place + 1, step.task)
+            self._accept(visit, step)
+            return
+        if step.act == "save":
+            self._save(visit.session, step.task, visit.feed_id)
+        self._go_on_looking(visit, turn + 1)
+
+    def _finish(self, visit: Visit) -> None:
+        """Come to the end of a list with empty hands."""
+        self._leave_list(visit, visit.plan.depth, -1)
+        if visit.asks_again:
+            self._after(SECOND, World._go_on, visit.session)
+        else:
+            self._go(visit.session)
+
+    def _leave_list(self, visit: Visit, depth: int, taken: int) -> None:
+        worker = visit.session.worker
+        self.ledger.leave_list(visit.number, worker, visit.began, self._now, depth, taken, visit.feed_id is None)
+        if visit.reports:
+            self._after(SECOND, World._show, visit.feed_id, depth)
 
     def _show(self, feed_id: str, depth: int) -> None:
         self._log(FeedShown, feed_id=feed_id, up_to_position=depth)
 
     def _go_on(self, session: Session) -> None:
+        """Ask for another list if there is time, or go."""
         if self._now < session.ends and session.lists < self._law.lists_limit:
             self._serve(session)
+        else:
+            self._go(session)
 
-    def _busy(self, worker: int, until: int) -> None:
-        self._busy_until[worker] = max(self._busy_until[worker], until)
+    def _go(self, session: Session) -> None:
+        """End a session, perhaps for good."""
+        worker, now = session.worker, self._now
+        self._visiting[worker] = False
+        self.ledger.session(worker, session.began, now)
+        if self.attrition.session(worker, (now - session.began) / HOUR, now):
+            self.ledger.leave(worker, now)
 
-    def _view(self, worker: int, task: int, feed_id: str) -> None:
-        self._log(TaskViewed, **self._deal(worker, task, feed_id))
-
-    def _save(self, session: Session, task: int, feed_id: str) -> None:
+    def _save(self, session: Session, task: int, feed_id: str | None) -> None:
         worker, law = session.worker, self._law
         self._log(TaskSaved, **self._deal(worker, task, feed_id))
-        rng = stream(self.config.seed, "return", worker, task, session.number)
+        rng = self._dice.named("return", worker, task, session.began // 1000)
         if rng.random() < law.saved_taken:
             at = self._now + int(law.saved_hours * HOUR * rng.lognormal(0.0, 0.7))
             minutes = round(float(max(3.0, self.workers.session_minutes[worker] * rng.lognormal(0.0, 0.5))), 1)
-            self._at(at, self._arrive, Arrival(at, worker, session.device, minutes), task)
-
-    def _hide(self, worker: int, task: int, feed_id: str) -> None:
-        self.market.hide(worker, task)
-        self._log(TaskHidden, **self._deal(worker, task, feed_id))
+            self._at(at, World._arrive, Arrival(at, worker, session.device, minutes), task)
 
     # Assignments
 
-    def _accept(self, session: Session, task: int, feed_id: str | None) -> None:
+    def _accept(self, visit: Visit, step: Step) -> None:
+        session, task, now = visit.session, step.task, self._now
         worker = session.worker
-        if not self.market.may_take(worker, task, self._now):
-            # Somebody was faster.
-            self._go_on(session)
-            return
         self.market.take(worker, task)
-        self.memory.groups.add((worker, int(self.tasks.group[task])))
-        self._log(AssignmentAccepted, **self._deal(worker, task, feed_id))
+        self.memory.took(worker, int(self.tasks.group[task]), now)
+        full = bool(self.market.taken[task] >= self.tasks.slots[task])
+        number = self.ledger.accept(visit.number, worker, task, now, full=full)
+        self._log(AssignmentAccepted, **self._deal(worker, task, visit.feed_id))
         attempt = self._attempts[worker, task] = self._attempts.get((worker, task), 0) + 1
-        rng = stream(self.config.seed, "work", worker, task, attempt)
-        work = draw_work(self.config, self.choice, self.requesters, self.tasks, worker, task, rng)
+        rng = self._dice.named("work", worker, task, attempt)
+        reservation = float(self.workers.reservation[worker])
+        work = draw_work(self.config, self.requesters, self.tasks, task, visit.outlook, step.place, reservation, rng)
         if work.end == "abandoned":
             # The worker walks away; the marketplace notices when the time is over.
-            self._after(self.tasks.time_limit[task] * MINUTE, self._abandon, worker, task, feed_id)
+            self._after(self.tasks.time_limit[task] * MINUTE, World._abandon, worker, task, visit.feed_id)
+        self._after(work.seconds * SECOND, World._stop, session, task, visit.feed_id, work, number)
+
+    def _stop(self, session: Session, task: int, feed_id: str | None, work: Work, number: int) -> None:
+        """Come to the end of the worker's part."""
+        worker = session.worker
+        overhead = 0.0 if work.end == "abandoned" else 60 * self._law.overhead_minutes
+        self.ledger.end(number, self._now, work.end, work.seconds, overhead)
+        if work.end == "abandoned":
+            self._go(session)
+            return
+        if work.end == "returned":
+            self.market.give_back(worker, task, again=True)
+            self._log(AssignmentReturned, **self._deal(worker, task, feed_id))
         else:
-            ending = self._submit if work.end == "submitted" else self._give_back
-            self._after(work.seconds * SECOND, ending, session, task, feed_id, work)
-            self._busy(worker, self._now + int(work.seconds * SECOND) + 5 * SECOND)
+            self.memory.submitted(worker, int(self.tasks.kind[task]), self._now)
+            self._log(AssignmentSubmitted, **self._deal(worker, task, feed_id), work_seconds=round(work.seconds, 1))
+            self._after(work.verdict_after * SECOND, World._judge, worker, task, work, number)
+        self._after(overhead * SECOND, World._go_on, session)
 
     def _abandon(self, worker: int, task: int, feed_id: str | None) -> None:
         self.market.give_back(worker, task, again=False)
         self._log(AssignmentAbandoned, **self._deal(worker, task, feed_id))
 
-    def _give_back(self, session: Session, task: int, feed_id: str | None, _: Work) -> None:
-        self.market.give_back(session.worker, task, again=True)
-        self._log(AssignmentReturned, **self._deal(session.worker, task, feed_id))
-        self._after(5 * SECOND, self._go_on, session)
-
-    def _submit(self, session: Session, task: int, feed_id: str | None, work: Work) -> None:
-        worker = session.worker
-        self.memory.done[worker, self.tasks.kind[task]] += 1
-        self._log(AssignmentSubmitted, **self._deal(worker, task, feed_id), work_seconds=round(work.seconds, 1))
-        self._after(work.verdict_after * SECOND, self._judge, worker, task, work)
-        self._after(5 * SECOND, self._go_on, session)
-
-    def _judge(self, worker: int, task: int, work: Work) -> None:
+    def _judge(self, worker: int, task: int, work: Work, number: int) -> None:
         requester = int(self.tasks.requester[task])
-        self.memory.trust[worker, requester] += 0.25 if work.approved else -1.0
+        self.memory.judged(worker, requester, self._now, approved=work.approved)
+        self.attrition.paid(worker, work.pays)
+        self.ledger.judge(number, self._now, approved=work.approved, earned_usd=work.pays)
         if work.approved:
-            self.market.approved[worker] += 1
             self._log(AssignmentApproved, **self._deal(worker, task), bonus=work.bonus)
         else:
-            self.market.rejected[worker] += 1
             self._log(AssignmentRejected, **self._deal(worker, task), reason=work.reason)
         about = {**self._deal(worker, task), "requester_id": self.requesters.ids[requester]}
         if work.worker_rating:
             self._log(WorkerRated, **about, rating=float(work.worker_rating))
         if work.requester_rating:
-            self._after(work.rated_after * SECOND, self._rate, {**about, "rating": float(work.requester_rating)})
+            self._after(work.rated_after * SECOND, World._rate, {**about, "rating": float(work.requester_rating)})
 
     def _rate(self, rating: dict[str, Any]) -> None:
         self._log(RequesterRated, **rating)

@@ -8,6 +8,7 @@ import pytest
 from features.errors import CocokError
 from tests.training.simulation.conftest import END, SMALL
 from training.simulation import Truth, World, read_truth
+from training.simulation.choice import Outlook
 from training.simulation.policies import few_of_each
 
 
@@ -20,54 +21,88 @@ def fresh() -> World:
 ALL = np.arange(200)
 
 
+def outlook(world: World) -> Outlook:
+    return world.choice.outlook(0, ALL, 60.0)
+
+
 def test_better_pay_raises_opening_and_acceptance(fresh: World) -> None:
-    view, accept = fresh.choice.chances(0, ALL, 60.0)
+    before = outlook(fresh)
     fresh.tasks.reward *= 1.5
-    dearer_view, dearer_accept = fresh.choice.chances(0, ALL, 60.0)
-    assert (dearer_view > view).all()
-    assert (dearer_accept > accept).all()
+    assert (outlook(fresh).view > before.view).all()
+    assert (outlook(fresh).accept > before.accept).all()
+
+
+def test_pay_counts_against_the_reservation_wage_alone(fresh: World) -> None:
+    before = outlook(fresh)
+    fresh.tasks.reward *= 2
+    fresh.workers.reservation *= 2
+    assert np.array_equal(outlook(fresh).view, before.view)
+    assert np.array_equal(outlook(fresh).accept, before.accept)
 
 
 def test_more_skill_raises_acceptance_and_approval_and_saves_time(fresh: World) -> None:
-    before = fresh.choice.accept(0, ALL, 60.0), fresh.choice.approval(0, ALL), fresh.choice.minutes(0, ALL)
+    before = outlook(fresh)
     fresh.workers.skill[0] = np.minimum(1.0, fresh.workers.skill[0] + 0.2)
-    after = fresh.choice.accept(0, ALL, 60.0), fresh.choice.approval(0, ALL), fresh.choice.minutes(0, ALL)
-    assert (after[0] >= before[0]).all()
-    assert (after[1] >= before[1]).all()
-    assert (after[2] <= before[2]).all()
-    assert after[1].mean() > before[1].mean() + 0.02
+    after = outlook(fresh)
+    assert (after.accept >= before.accept).all()
+    assert (after.approve >= before.approve).all()
+    assert (after.minutes <= before.minutes).all()
+    assert after.approve.mean() > before.approve.mean() + 0.02
 
 
 def test_doing_a_kind_of_work_makes_the_worker_quicker_and_keener_in_it_alone(fresh: World) -> None:
-    before_minutes, before_accept = fresh.choice.minutes(0, ALL), fresh.choice.accept(0, ALL, 60.0)
-    fresh.memory.done[0, 1] = 10
-    same = fresh.tasks.kind[ALL] == 1
-    assert (fresh.choice.minutes(0, ALL)[same] < before_minutes[same]).all()
-    assert (fresh.choice.accept(0, ALL, 60.0)[same] > before_accept[same]).all()
-    assert np.array_equal(fresh.choice.minutes(0, ALL)[~same], before_minutes[~same])
+    before = outlook(fresh)
+    for _ in range(10):
+        fresh.memory.submitted(0, 1, fresh.start)
+    after, same = outlook(fresh), fresh.tasks.kind[ALL] == 1
+    assert (after.minutes[same] < before.minutes[same]).all()
+    assert (after.accept[same] > before.accept[same]).all()
+    assert np.array_equal(after.minutes[~same], before.minutes[~same])
 
 
 def test_a_rejection_keeps_the_worker_from_the_requester(fresh: World) -> None:
-    before = fresh.choice.accept(0, ALL, 60.0)
-    fresh.memory.trust[0, fresh.tasks.requester[0]] = -1.0
+    before = outlook(fresh)
+    fresh.memory.judged(0, int(fresh.tasks.requester[0]), fresh.start, approved=False)
     theirs = fresh.tasks.requester[ALL] == fresh.tasks.requester[0]
-    assert (fresh.choice.accept(0, ALL, 60.0)[theirs] < before[theirs]).all()
+    assert (outlook(fresh).accept[theirs] < before.accept[theirs]).all()
 
 
 def test_a_foreign_language_keeps_the_worker_away(fresh: World) -> None:
     fresh.workers.languages[0] = True
-    before = fresh.choice.view(0, ALL, 60.0)
+    before = outlook(fresh)
     fresh.workers.languages[0, 1] = False
     foreign = fresh.tasks.language[ALL] == 1
-    assert (fresh.choice.view(0, ALL, 60.0)[foreign] < before[foreign]).all()
+    assert (outlook(fresh).view[foreign] < before.view[foreign]).all()
+
+
+def test_given_an_earlier_instant_then_the_memory_and_the_rewards_are_those_of_then(fresh: World) -> None:
+    then, group = fresh.start + 5, int(fresh.tasks.group[0])
+    fresh.memory.took(0, group, then)
+    fresh.memory.submitted(0, 1, then)
+    before = outlook(fresh)
+    fresh.memory.took(0, group, then + 1)
+    fresh.memory.took(0, int(fresh.tasks.group[-1]), then + 1)
+    fresh.memory.submitted(0, 1, then + 1)
+    fresh.memory.judged(0, int(fresh.tasks.requester[0]), then + 2, approved=True)
+    fresh.memory.judged(0, int(fresh.tasks.requester[0]), then + 3, approved=False)
+    fresh.tasks.reward[0] *= 2
+    fresh.tasks.raised_at[0] = then + 4
+    assert (outlook(fresh).accept != before.accept).any()
+    again = fresh.choice.outlook(0, ALL, 60.0, then)
+    assert all(np.allclose(now, old, rtol=1e-12) for now, old in zip(again, before, strict=True))
+    assert fresh.memory.mind(0, then)[3:] == (0, 0)
+    assert fresh.memory.mind(0)[3:] == (1, 1)
 
 
 def test_the_truth_answers_for_a_worker_and_tasks(world: World) -> None:
     truth = Truth(world)
     asked = truth.ask("w00001", ["t000003", "t000001"])
     assert asked["task_id"].tolist() == ["t000003", "t000001"]
-    assert asked[["p_view", "p_accept", "p_approve"]].apply(lambda column: column.between(0, 1)).all(axis=None)
+    shares = asked[["p_view", "p_accept", "p_take", "p_finish", "p_approve"]]
+    assert shares.apply(lambda column: column.between(0, 1)).all(axis=None)
     assert (asked["minutes"] > 0).all()
+    lower = truth.ask("w00001", ["t000003", "t000001"], position=9)
+    assert (lower["p_take"] < asked["p_take"]).all()
     with pytest.raises(KeyError):
         truth.ask("nobody", ["t000001"])
 

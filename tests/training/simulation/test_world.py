@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import msgspec
 import numpy as np
+import pandas as pd
 import pytest
 
 from features.errors import CocokError
@@ -33,16 +34,19 @@ from features.money import Rates
 from features.requirements_shape import Requirements
 from features.state import MarketState
 from matching.eligibility import Wishes, reasons_against
+from matching.pipeline import open_at
 from tests.training.simulation.conftest import END, SMALL
 from training.simulation import (
     PRESETS,
     BehaviourConfig,
+    Board,
     NewestFirst,
     Occasion,
     Ranking,
     TaskConfig,
     Truth,
     World,
+    demand,
     random_order,
 )
 from training.simulation.kinds import KINDS
@@ -239,8 +243,9 @@ def test_the_policy_decides_the_order_and_sees_only_what_a_marketplace_sees() ->
 
     def dearest(occasion: Occasion) -> Ranking:
         asked.append(occasion)
-        scores = -np.sort(-occasion.rewards)
-        return Ranking(np.argsort(-occasion.rewards), "dearest", scores=scores, propensities=np.ones(len(scores)))
+        tasks, rewards = occasion.available(), occasion.board.rewards
+        tasks = tasks[np.argsort(-rewards[tasks])]
+        return Ranking(tasks, "dearest", scores=rewards[tasks], propensities=np.ones(len(tasks)))
 
     rewards: dict[str, float] = {}
     lists = 0
@@ -259,19 +264,44 @@ def test_the_policy_decides_the_order_and_sees_only_what_a_marketplace_sees() ->
             assert event.policy == "dearest"
             assert [item.score for item in event.items] == pytest.approx(paid)
     assert lists == len(asked) > 50
-    assert set(Occasion.__dataclass_fields__) == {
-        "worker_id",
-        "at",
-        "session_minutes",
-        "device",
-        "limit",
-        "tasks",
-        "task_ids",
-        "posted",
-        "groups",
-        "rewards",
-        "rng",
-    }
+    assert set(Board.__dataclass_fields__) == {"task_ids", "index", "posted", "groups", "rewards"}
+    board = asked[0].board
+    assert board.indices(board.task_ids[3:5]).tolist() == [3, 4]
+
+
+def test_given_a_policy_that_lists_what_may_not_be_listed_then_it_is_told_which() -> None:
+    def everything(occasion: Occasion) -> Ranking:
+        return Ranking(np.arange(len(occasion.board.task_ids))[::-1], "everything")
+
+    with pytest.raises(ValueError, match=r"policy everything lists to w\d+ what may not be listed: t\d+"):
+        list(World(SMALL, END).run(everything))
+
+
+def test_given_a_policy_that_lists_a_task_twice_then_it_is_refused() -> None:
+    with pytest.raises(ValueError, match="may not be listed"):
+        list(World(SMALL, END).run(lambda occasion: Ranking(np.repeat(occasion.available(), 2), "twice")))
+
+
+def test_what_the_product_finds_eligible_the_marketplace_lists() -> None:
+    state, pending = MarketState(Rates.shipped()), list[Event]()
+    seen = 0
+
+    def eligible(occasion: Occasion) -> Ranking:
+        nonlocal seen
+        batch = state.encode([(seen + place, micros(event.at), event) for place, event in enumerate(pending, 1)])
+        state.fold(batch, 0, len(pending))
+        seen += len(pending)
+        pending.clear()
+        dense = open_at(state, occasion.at)
+        worker = state.catalogue.workers.get(occasion.worker_id)
+        kept = dense[reasons_against(state, worker, dense, occasion.at, Wishes(device=occasion.device)) == 0]
+        tasks = occasion.board.indices([state.catalogue.tasks.external(int(task)) for task in kept])
+        assert np.isin(occasion.available(), tasks).all()
+        return Ranking(occasion.rng.permutation(tasks), "eligible")
+
+    for event in World(SMALL, END).run(eligible):
+        pending.append(event)  # the policy folds the list while it grows
+    assert seen > 1000
 
 
 def test_competing_policies_meet_the_same_tasks_and_workers(log: list[Event]) -> None:
@@ -284,13 +314,28 @@ def test_competing_policies_meet_the_same_tasks_and_workers(log: list[Event]) ->
     assert postings(events) == postings(log)
 
 
+def test_a_forked_world_goes_on_as_its_original_and_leaves_it_alone(log: list[Event], world: World) -> None:
+    original = World(SMALL, END)
+    half = (original.start + original.end) // 2
+    events = list(original.run(NewestFirst(), until=half))
+    assert 0 < micros(events[-1].at) < half
+    twin, other = original.fork(), original.fork()
+    other_events = list(other.run(random_order))
+    tails = [list(each.run(NewestFirst())) for each in (twin, original)]
+    assert events + tails[0] == events + tails[1] == log
+    assert other_events != tails[0]
+    for name, table in world.ledger.tables().items():
+        pd.testing.assert_frame_equal(twin.ledger.tables()[name], table)
+        pd.testing.assert_frame_equal(original.ledger.tables()[name], table)
+
+
 def test_every_event_before_a_list_was_handed_out_before_the_policy_was_asked() -> None:
     world = World(SMALL, END)
     seen: list[Event] = []
 
     def watching(occasion: Occasion) -> Ranking:
         posted = {event.task_id for event in seen if isinstance(event, TaskPosted)}
-        assert {occasion.task_ids[task] for task in occasion.tasks} <= posted
+        assert {occasion.board.task_ids[task] for task in occasion.available()} <= posted
         return random_order(occasion)
 
     for event in world.run(watching):
@@ -312,5 +357,6 @@ def test_given_a_number_out_of_range_then_it_is_named(wrong: object) -> None:
         wrong()
 
 
-def test_the_standard_preset_is_there() -> None:
-    assert PRESETS["standard"].workers == 400
+def test_in_the_scarce_market_three_times_the_slots_are_wanted() -> None:
+    assert demand(replace(PRESETS["scarce"], days=7), END) == pytest.approx(3.0, abs=0.5)
+    assert PRESETS["standard"].workers == PRESETS["scarce"].workers == 400

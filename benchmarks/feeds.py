@@ -1,0 +1,191 @@
+"""Where the time of a feed goes: CPU time by stage, in process, over a simulated market of a given number of tasks.
+
+    python -m benchmarks.feeds [--open-tasks 1000 10000] [--feeds 400] [--explain]
+
+The market is simulated and folded, the model is trained on a small log of its own. Stages are timed by wrapping what
+the matcher calls, each without what it calls itself; feeds a second come from a run without any wrapping.
+"""
+
+import argparse
+import statistics
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from features.events import Event, micros
+from features.money import Rates
+from features.state import MarketState
+from matching import pipeline
+from matching.bundle import Bundle
+from matching.calibration import CalibratedModel, MinutesModel
+from matching.pipeline import Matcher, Query
+from matching.rerank import Step
+from matching.scoring import BundleRanker
+from training.ranker import RankerParameters
+from training.replay import training_set
+from training.simulation import NewestFirst, SimulationConfig, World
+from training.train import train
+
+END = 1_772_323_200_000_000
+SECOND = 1_000_000
+DAYS_OPEN = 3.4
+"""Tasks open at the end of a simulated log, in days of posting, as a rule of thumb."""
+
+Entries = list[tuple[int, int, Event]]
+
+
+def simulated(config: SimulationConfig) -> Entries:
+    """Return a log of a marketplace that shows the newest first."""
+    return [(seq, micros(event.at), event) for seq, event in enumerate(World(config, END).run(NewestFirst()), 1)]
+
+
+def trained(rates: Rates, trees: int) -> Bundle:
+    """Return a bundle trained on a small log."""
+    log = simulated(SimulationConfig(workers=400, tasks_per_day=120, days=14))
+    rows = training_set(lambda: [log], rates, until=END)
+    parameters = RankerParameters(num_threads=1, max_trees=trees, min_trees=trees, folds=1)
+    return train(rows, rates.fingerprint(), parameters).bundle
+
+
+def market(rates: Rates, open_tasks: int) -> tuple[MarketState, list[str]]:
+    """Return a market with about so many open tasks, and the workers to ask for: all of it, and one who is new."""
+    config = SimulationConfig(workers=max(400, open_tasks // 4), tasks_per_day=round(open_tasks / DAYS_OPEN), days=5)
+    state = MarketState(rates)
+    state.apply(simulated(config))
+    workers = [state.catalogue.workers.external(index) for index in range(1, len(state.catalogue.workers))]
+    chosen = np.random.default_rng(0).permutation(len(workers))
+    return state, [*(workers[place] for place in chosen), "newcomer"]
+
+
+class Clock:
+    """CPU seconds by stage; what a stage calls under a name of its own is not counted in it."""
+
+    def __init__(self) -> None:
+        self.feeds: list[dict[str, float]] = []
+        self._inner = [0.0]
+
+    @contextmanager
+    def feed(self) -> Iterator[None]:
+        self.feeds.append(defaultdict(float))
+        with self.stage("the rest"):
+            yield
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        self._inner.append(0.0)
+        begun = time.process_time()
+        yield
+        spent = time.process_time() - begun
+        self.feeds[-1][name] += spent - self._inner.pop()
+        self._inner[-1] += spent
+
+    def wrapped(self, name: str | Callable[..., str], function: Callable[..., Any]) -> Callable[..., Any]:
+        def timed(*args: Any, **options: Any) -> Any:
+            with self.stage(name if isinstance(name, str) else name(*args)):
+                return function(*args, **options)
+
+        return timed
+
+
+def by_stage(state: MarketState, matcher: Matcher, bundle: Bundle, queries: Sequence[Query]) -> dict[str, float]:
+    """Return the median CPU milliseconds of each stage of a feed."""
+    clock = Clock()
+    outcomes = {id(bundle.accept): "p_accept", id(bundle.approve): "p_approve", id(bundle.minutes): "minutes"}
+    steps: list[Step] = [clock.wrapped("re-ranking", step) for step in matcher.steps]
+    ranker = BundleRanker(bundle, "1")
+    with ExitStack() as patches:
+        for name, stage in {
+            "open_at": "open and eligible",
+            "reasons_against": "open and eligible",
+            "shortlist": "first stage",
+            "rows": "feature rows",
+            "items": "items",
+            "reasons": "reasons",
+        }.items():
+            patches.enter_context(patch.object(pipeline, name, clock.wrapped(stage, getattr(pipeline, name))))
+        patches.enter_context(patch.object(Bundle, "score", clock.wrapped("ranker", Bundle.score)))
+        for model in (CalibratedModel, MinutesModel):
+            timed = clock.wrapped(lambda model, *_: outcomes[id(model)], model.predict)
+            patches.enter_context(patch.object(model, "predict", timed))
+        timed_matcher = Matcher(steps, matcher.shortlist)
+        for query in queries:
+            with clock.feed():
+                timed_matcher.feed(state, ranker, query)
+    names = dict.fromkeys(name for feed in clock.feeds for name in feed)
+    return {name: 1e3 * statistics.median(feed[name] for feed in clock.feeds) for name in names}
+
+
+def feeds_a_second(state: MarketState, matcher: Matcher, bundle: Bundle, queries: Sequence[Query]) -> float:
+    """Return feeds a second of CPU time: the median of runs of twenty."""
+    ranker = BundleRanker(bundle, "1")
+    speeds = []
+    for start in range(0, len(queries), 20):
+        run = queries[start : start + 20]
+        begun = time.process_time()
+        for query in run:
+            matcher.feed(state, ranker, query)
+        speeds.append(len(run) / (time.process_time() - begun))
+    return statistics.median(speeds)
+
+
+def event_by_event(rates: Rates, sizes: Sequence[int]) -> dict[int, float]:
+    """Return the CPU microseconds of folding an event, by how many are folded at a time."""
+    log = simulated(SimulationConfig(days=7))
+    half = len(log) // 2
+    found = {}
+    for size in sizes:
+        state = MarketState(rates)
+        state.apply(log[:half])
+        begun = time.process_time()
+        for start in range(half, len(log), size):
+            state.apply(log[start : start + size])
+        found[size] = 1e6 * (time.process_time() - begun) / (len(log) - half)
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--open-tasks", type=int, nargs="+", default=[1_000, 10_000], metavar="N")
+    parser.add_argument("--feeds", type=int, default=400)
+    parser.add_argument("--limit", type=int, default=20)
+    parser.add_argument("--trees", type=int, default=150, help="of the ranker")
+    parser.add_argument("--explain", action="store_true", help="with reasons")
+    given = parser.parse_args()
+    rates, matcher, console = Rates.shipped(), Matcher(), Console(width=110)
+    bundle = trained(rates, given.trees)
+    columns: dict[str, dict[str, float]] = {}
+    for size in given.open_tasks:
+        state, workers = market(rates, size)
+        queries = [
+            Query(workers[number % len(workers)], END + number * SECOND, given.limit, explain=given.explain)
+            for number in range(given.feeds)
+        ]
+        for query in queries[:5]:
+            matcher.feed(state, BundleRanker(bundle, "1"), query)  # compiles
+        stages = by_stage(state, matcher, bundle, queries)
+        columns[f"{len(state.open_tasks):,} open"] = {
+            **stages,
+            "all stages": sum(stages.values()),
+            "feeds/s": feeds_a_second(state, matcher, bundle, queries),
+        }
+    table = Table("CPU ms a feed, median", *columns, box=None)
+    for name in dict.fromkeys(name for column in columns.values() for name in column):
+        digits = 0 if name == "feeds/s" else 3
+        table.add_row(name, *(f"{column.get(name, 0.0):,.{digits}f}" for column in columns.values()))
+    console.print(f"Ranker of {bundle.ranker.num_trees()} trees, pages of {given.limit}")
+    console.print(table)
+    table = Table("events folded at a time", "CPU µs an event", box=None)
+    for size, cost in event_by_event(rates, (1, 5, 20, 1_000)).items():
+        table.add_row(f"{size:,}", f"{cost:,.1f}")
+    console.print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,228 @@
+"""Trees of a LightGBM model as flat arrays, and a kernel that scores a list of rows by them.
+
+`lightgbm.Booster.predict` walks down one tree for one row at a time, and each step waits for the one before. Here no
+row walks (after Lucchese et al. 2015, QuickScorer): a set of bits stands for the leaves of a tree, from left to right;
+each split takes away the leaves on its left from the rows that it sends to the right, in any order, many rows with one
+instruction. The first leaf that is left is where the row ends. Scores are those of LightGBM, bit for bit.
+"""
+
+from dataclasses import dataclass
+from typing import TypeVar
+
+import lightgbm as lgb
+import numpy as np
+from numpy.typing import NDArray
+
+from features.jit import kernel
+
+Number = TypeVar("Number", bound=np.generic)
+
+LEAVES = 32
+"""Leaves that a tree has at the most: as many as a set has bits."""
+
+_BLOCK = 64
+"""Rows scored at once: few enough that their columns stay in the nearest cache. It is a constant for the compiler."""
+
+_DE_BRUIJN = 0x077CB531
+"""Multiplied by a single bit, the five highest bits tell which one it is (Leiserson et al. 1998)."""
+
+_ALL = np.uint32(0xFFFFFFFF)
+_ZERO = np.float32(1e-35)
+"""What LightGBM takes for 0."""
+
+_CATEGORICAL, _DEFAULT_LEFT = 1, 2
+_MISSING_NONE, _MISSING_ZERO = 0, 1
+"""Bits of the ``decision_type`` of a split, and the type of missing values that is in its upper bits."""
+
+
+class ForestError(ValueError):
+    """A model whose trees this module cannot hold; LightGBM itself can score with it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Forest:
+    """The trees of a model.
+
+    Attributes:
+        width: columns of a row.
+        used: int64, the columns that occur in a split.
+        starts: int64, trees + 1; the splits of tree ``i`` are ``starts[i] : starts[i + 1]``.
+        columns: int64, splits; place in ``used``.
+        thresholds: float32, splits; what is above goes to the right.
+        nan_left: bool, splits; where NaN goes.
+        kept: uint32, splits; leaves that are left to a row that goes to the right.
+        leaves: float64, trees x ``LEAVES``; value of each leaf, at the place that its bit hashes to.
+    """
+
+    width: int
+    used: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    columns: NDArray[np.int64]
+    thresholds: NDArray[np.float32]
+    nan_left: NDArray[np.bool_]
+    kept: NDArray[np.uint32]
+    leaves: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, booster: lgb.Booster) -> "Forest":
+        """Read the trees of a model.
+
+        Raises:
+            ForestError: a tree has more than ``LEAVES`` leaves, or the model is of a kind that is not trained here:
+                several classes, averaged trees, linear leaves, categorical splits, or zeros that count as missing.
+        """
+        text = booster.model_to_string()
+        head, *trees = text.split("\nTree=")
+        header = _fields(head)
+        if header["num_tree_per_iteration"] != "1" or "average_output" in head.splitlines():
+            raise ForestError("only models that sum trees for a single score can be held as a forest")
+        parsed = [_Tree.parse(tree) for tree in trees]
+        columns = _joined([tree.columns for tree in parsed], np.int64)
+        used, places = np.unique(columns, return_inverse=True)
+        return cls(
+            width=booster.num_feature(),
+            used=used,
+            starts=np.cumsum([0, *(len(tree.columns) for tree in parsed)], dtype=np.int64),
+            columns=places.astype(np.int64),
+            thresholds=_joined([tree.thresholds for tree in parsed], np.float32),
+            nan_left=_joined([tree.nan_left for tree in parsed], np.bool_),
+            kept=_joined([tree.kept for tree in parsed], np.uint32),
+            leaves=np.array([tree.leaves for tree in parsed], np.float64).reshape(-1, LEAVES),
+        )
+
+    def score(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return the raw score of each row (float64, rows) of ``features`` (float32, rows x columns).
+
+        Raises:
+            ValueError: the number of columns is not that of the model.
+        """
+        if features.ndim != 2 or features.shape[1] != self.width:
+            raise ValueError(f"features of shape {features.shape} for a model of {self.width} columns")
+        scores = np.empty(len(features))
+        _score(
+            features,
+            self.used,
+            self.starts,
+            self.columns,
+            self.thresholds,
+            self.nan_left,
+            self.kept,
+            self.leaves,
+            scores,
+        )
+        return scores
+
+
+@dataclass(frozen=True, eq=False)
+class _Tree:
+    columns: NDArray[np.int64]
+    thresholds: NDArray[np.float32]
+    nan_left: NDArray[np.bool_]
+    kept: NDArray[np.uint32]
+    leaves: NDArray[np.float64]
+
+    @classmethod
+    def parse(cls, text: str) -> "_Tree":
+        fields = _fields(text.split("\n\n", 1)[0])
+        decisions = _numbers(fields["decision_type"], np.int64)
+        thresholds = _numbers(fields["threshold"], np.float64)
+        values = _numbers(fields["leaf_value"], np.float64)
+        if len(values) > LEAVES:
+            raise ForestError(f"a tree has {len(values)} leaves, and a forest holds trees of at most {LEAVES}")
+        missing = decisions >> 2
+        if (decisions & _CATEGORICAL).any() or (missing == _MISSING_ZERO).any() or fields["is_linear"] != "0":
+            raise ForestError("a forest holds no linear trees, categorical splits or zeros that count as missing")
+        left, right = (_numbers(fields[f"{side}_child"], np.int64).tolist() for side in ("left", "right"))
+        kept, order = _from_left_to_right(left, right)
+        leaves = np.zeros(LEAVES)
+        leaves[_hashed(np.arange(len(values)))] = values[order]
+        return cls(
+            columns=_numbers(fields["split_feature"], np.int64),
+            thresholds=_down(thresholds),
+            # Where LightGBM has met no missing value in training, it takes one for 0.
+            nan_left=np.where(missing == _MISSING_NONE, thresholds >= 0.0, (decisions & _DEFAULT_LEFT) != 0),
+            kept=np.array(kept, np.uint32),
+            leaves=leaves,
+        )
+
+
+def _from_left_to_right(left: list[int], right: list[int]) -> tuple[list[int], list[int]]:
+    """Return the leaves that each split keeps for a row that goes to the right, and the leaves in order of place.
+
+    Children are numbers of splits, or of leaves as ``-1 - leaf``.
+    """
+    kept, order = [0] * len(left), []
+
+    def visit(node: int) -> int:
+        """Return the bits of the leaves below."""
+        if node < 0:
+            order.append(-1 - node)
+            return 1 << len(order) - 1
+        on_left, on_right = visit(left[node]), visit(right[node])
+        kept[node] = int(_ALL) & ~on_left
+        return on_left | on_right
+
+    visit(0 if left else -1)
+    return kept, order
+
+
+def _hashed(places: NDArray[np.int64]) -> NDArray[np.int64]:
+    return ((_DE_BRUIJN << places) & int(_ALL)) >> 27
+
+
+def _down(values: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Return the largest 32-bit numbers that are not above: a 32-bit feature is above the one if above the other."""
+    with np.errstate(over="ignore"):
+        rounded = values.astype(np.float32)
+    return np.asarray(np.where(rounded > values, np.nextafter(rounded, np.float32(-np.inf)), rounded), np.float32)
+
+
+def _fields(text: str) -> dict[str, str]:
+    return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+
+
+def _numbers(text: str, dtype: type[Number]) -> NDArray[Number]:
+    return np.array(text.split(), dtype)
+
+
+def _joined(parts: list[NDArray[Number]], dtype: type[Number]) -> NDArray[Number]:
+    return np.concatenate([np.empty(0, dtype), *parts])
+
+
+@kernel
+def _score(
+    features: NDArray[np.float32],
+    used: NDArray[np.int64],
+    starts: NDArray[np.int64],
+    columns: NDArray[np.int64],
+    thresholds: NDArray[np.float32],
+    nan_left: NDArray[np.bool_],
+    kept: NDArray[np.uint32],
+    leaves: NDArray[np.float64],
+    scores: NDArray[np.float64],
+) -> None:
+    """Fill the scores of the rows. They are summed tree by tree as LightGBM does, since sums round."""
+    values = np.zeros((used.size, _BLOCK), np.float32)
+    left, sums = np.empty(_BLOCK, np.uint32), np.empty(_BLOCK)
+    for first in range(0, len(features), _BLOCK):
+        count = min(_BLOCK, len(features) - first)
+        for i in range(count):
+            for k in range(used.size):
+                value = features[first + i, used[k]]
+                values[k, i] = np.float32(0.0) if abs(value) <= _ZERO else value
+        sums[:] = 0.0
+        for tree in range(len(leaves)):
+            left[:] = _ALL
+            for split in range(starts[tree], starts[tree + 1]):
+                column, threshold, keeps = values[columns[split]], thresholds[split], kept[split]
+                # A comparison with NaN is false, so the way it is asked decides where NaN goes.
+                if nan_left[split]:
+                    for i in range(_BLOCK):
+                        left[i] &= keeps if column[i] > threshold else _ALL
+                else:
+                    for i in range(_BLOCK):
+                        left[i] &= _ALL if column[i] <= threshold else keeps
+            for i in range(_BLOCK):
+                lowest = np.uint32(left[i] & -left[i])
+                sums[i] += leaves[tree, np.uint32(lowest * np.uint32(_DE_BRUIJN)) >> np.uint32(27)]
+        scores[first : first + count] = sums[:count]
