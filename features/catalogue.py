@@ -1,9 +1,13 @@
 """What is known of workers and tasks by name: external ids, declared profiles, postings as their requesters wrote."""
 
+from typing import NamedTuple
+
 import msgspec
 
 from features.events import TaskPosted, WorkerUpdated
+from features.requirements import Compiler
 from features.requirements_shape import Requirements
+from features.text import normalise, primary_language
 from features.vocabulary import UNKNOWN, Vocabulary
 
 
@@ -19,6 +23,14 @@ class Signature(msgspec.Struct, frozen=True):
     requirements: Requirements | None
 
 
+class Text(NamedTuple):
+    """What a task says in words: the same for every task of a batch, so that it is searched once."""
+
+    title: str
+    description: str
+    keywords: tuple[str, ...]
+
+
 class Catalogue:
     """Names, and the part of profiles and postings that is not numbers.
 
@@ -27,6 +39,8 @@ class Catalogue:
         profiles: worker index -> the profile in force.
         postings: task index -> the posting in force, updates applied.
         signatures: every distinct signature, in order of appearance.
+        compiled: the same, ready to be evaluated.
+        texts: every distinct text of a task, in order of appearance.
     """
 
     def __init__(self) -> None:
@@ -37,20 +51,38 @@ class Catalogue:
         self.profiles: dict[int, WorkerUpdated] = {}
         self.postings: dict[int, TaskPosted] = {}
         self.signatures: list[Signature] = []
+        self.compiled = Compiler()
+        self.texts: list[Text] = []
         self._signature_index: dict[Signature, int] = {}
+        self._text_index: dict[Text, int] = {}
 
     def signature_of(self, posting: TaskPosted) -> int:
         """Return the index of the signature of a posting, adding it if it is new."""
         signature = Signature(
             frozenset(primary_language(tag) for tag in posting.languages or ()),
             frozenset(country.upper() for country in posting.countries or ()),
-            frozenset(device.casefold() for device in posting.devices or ()),
+            frozenset(normalise(device) for device in posting.devices or ()),
             posting.requirements,
         )
         index = self._signature_index.get(signature)
         if index is None:
             index = self._signature_index[signature] = len(self.signatures)
             self.signatures.append(signature)
+            self.compiled.add(
+                signature.requirements,
+                languages=signature.languages,
+                countries=signature.countries,
+                devices=signature.devices,
+            )
+        return index
+
+    def text_of(self, posting: TaskPosted) -> int:
+        """Return the index of the text of a posting, adding it if it is new."""
+        text = Text(posting.title or "", posting.description or "", posting.keywords or ())
+        index = self._text_index.get(text)
+        if index is None:
+            index = self._text_index[text] = len(self.texts)
+            self.texts.append(text)
         return index
 
     def erase_worker(self, external: str) -> int:
@@ -59,8 +91,3 @@ class Catalogue:
         if index != UNKNOWN:
             self.profiles.pop(index, None)
         return index
-
-
-def primary_language(tag: str) -> str:
-    """Return the primary subtag of a BCP 47 tag: a task in ``en`` suits a speaker of ``en-GB``."""
-    return tag.split("-", 1)[0].lower()

@@ -1,0 +1,372 @@
+"""What `requirements` mean: compiled once for each distinct signature, evaluated for a worker over all that are met.
+
+Every distinct clause is kept once, whatever trees it stands in, and a worker's answer to it is found once. A tree is a
+run of nodes in which a node comes before what is below it, so that one pass backwards brings answers up to the root
+and one pass forwards finds what is to blame. Nothing is kept of a worker: age and history move by themselves, and an
+evaluation is cheaper than finding out whether an earlier one still holds.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.estimates import DAY
+from features.events import WorkerUpdated
+from features.jit import kernel
+from features.layout import NEVER, Record
+from features.requirements_shape import AllOf, Clause, Comparator, Guard, Node, Requirements
+from features.text import normalise, primary_language
+from features.vocabulary import Vocabulary
+
+COMPARATORS: tuple[str, ...] = get_args(Comparator)
+LEVELS: tuple[str, ...] = get_args(Guard)
+"""From what is open to most to what is open to fewest."""
+
+_LT, _LE, _GT, _GE, _EQ, _NE, _IN, _NOT_IN, _EXISTS, _NOT_EXISTS = range(len(COMPARATORS))
+_CLAUSE, _ALL, _ANY = range(3)
+_NOT_HELD, _BARE, _VALUED = range(3)
+NONE = -1
+"""In the place of a clause or a node: there is none."""
+_UNASKED = -1
+
+CLAUSE = np.dtype(
+    [
+        ("attribute", "i4"),
+        ("comparator", "i4"),
+        ("number", "f8"),
+        ("start", "i4"),
+        ("stop", "i4"),
+        ("absent", "i4"),
+    ],
+    align=True,
+)
+"""A distinct clause: ``number`` is what it is compared with by size, ``start:stop`` its operands in rising order,
+``absent`` the answer for a worker without a value."""
+
+NODE = np.dtype([("kind", "i4"), ("parent", "i4"), ("clause", "i4"), ("guards", "i4"), ("name", "i4")], align=True)
+"""A node of a tree; ``parent`` is the node above, ``name`` the attribute as it was written."""
+
+SIGNATURE = np.dtype([("start", "i4"), ("stop", "i4"), ("language", "i4"), ("country", "i4"), ("device", "i4")])
+"""The nodes ``start:stop`` of a signature's requirements, the root first, and the clauses that its sets come to."""
+
+
+class Program(NamedTuple):
+    """All that was compiled, as kernels take it; the arrays may have room behind what is used."""
+
+    clauses: NDArray[np.void]
+    operands: NDArray[np.int32]
+    nodes: NDArray[np.void]
+    signatures: NDArray[np.void]
+
+
+class Facts(NamedTuple):
+    """What is known of a worker, by attribute.
+
+    ``held`` tells whether it is held at all, without a value, or with one; ``number`` is the value where it is a
+    number, else NaN; ``start:stop`` are the places in ``values`` of those that any clause names.
+    """
+
+    held: NDArray[np.int8]
+    number: NDArray[np.float64]
+    start: NDArray[np.int32]
+    stop: NDArray[np.int32]
+    values: NDArray[np.int32]
+
+
+class Sheet(NamedTuple):
+    """The answers of one worker at one level: of each clause (1, 0, or -1 where nobody asked yet) and of each node."""
+
+    clauses: NDArray[np.int8]
+    nodes: NDArray[np.int8]
+
+
+Value = str | int | float
+_Key = tuple[int, int, float, tuple[int, ...], bool]
+
+
+class Compiler:
+    """Compiles signatures as they appear; nothing is ever taken back.
+
+    Attributes:
+        attributes: what clauses ask for, in the form in which it is compared.
+        names: the same as requesters wrote it.
+        clauses: a sample of each distinct clause, by its place in ``Program.clauses``.
+    """
+
+    def __init__(self) -> None:
+        self.attributes = Vocabulary()
+        self.names = Vocabulary()
+        self.clauses: list[Clause] = []
+        self._places: dict[_Key, int] = {}
+        self._values: dict[Value, int] = {}
+        self._clauses, self._nodes, self._signatures = _Rows(CLAUSE), _Rows(NODE), _Rows(SIGNATURE)
+        self._operands = _Rows(np.dtype(np.int32))
+
+    def __len__(self) -> int:
+        """Return the number of signatures."""
+        return self._signatures.used
+
+    @property
+    def program(self) -> Program:
+        """What has been compiled so far."""
+        return Program(self._clauses.rows, self._operands.rows, self._nodes.rows, self._signatures.rows)
+
+    def add(
+        self,
+        requirements: Requirements | None,
+        *,
+        languages: Iterable[str] = (),
+        countries: Iterable[str] = (),
+        devices: Iterable[str] = (),
+    ) -> int:
+        """Compile a signature; return its index. An empty set allows everybody."""
+        start = self._nodes.used
+        if requirements is not None:
+            self._nodes.extend(self._tree(requirements.root, start))
+        sets = (("language", languages), ("country", countries), ("device", devices))
+        places = [self._allowed(attribute, tuple(values)) for attribute, values in sets]
+        self._signatures.extend([(start, self._nodes.used, *places)])
+        return self._signatures.used - 1
+
+    def facts(
+        self, profile: WorkerUpdated | None, record: Record, now: int, devices: Sequence[str] | None = None
+    ) -> Facts:
+        """Return what is known of a worker.
+
+        Args:
+            profile: the profile in force; None for one that was never given.
+            record: of ``Arrays.workers``.
+            now: microseconds since 1970.
+            devices: those in hand, in place of the profile's.
+        """
+        size = len(self.attributes)
+        held, number = np.zeros(size, np.int8), np.full(size, np.nan)
+        start, stop = np.zeros(size, np.int32), np.zeros(size, np.int32)
+        values: list[int] = []
+        for name, given in _known(profile, record, now, devices):
+            place = self.attributes.get(name)
+            held[place] = _VALUED if given else _BARE
+            start[place] = len(values)
+            for value in given:
+                if not isinstance(value, str):
+                    number[place] = value
+                if (operand := self._values.get(value)) is not None:
+                    values.append(operand)
+            stop[place] = len(values)
+        return Facts(held, number, start, stop, np.array(values, np.int32))
+
+    def sheet(self) -> Sheet:
+        """Return a sheet without answers."""
+        return Sheet(np.full(self._clauses.used, _UNASKED, np.int8), np.zeros(self._nodes.used, np.int8))
+
+    def failed(self, sheet: Sheet, signature: int) -> list[str]:
+        """Return the attributes, as they were written, to which a signature that does not hold owes it.
+
+        Everything that fails in a part that fails is named, each attribute once: of an ``or`` all branches, of an
+        ``and`` the branches that do not hold.
+        """
+        marks = np.zeros(self._nodes.used, np.bool_)
+        blame(self.program, sheet, signature, marks)
+        nodes = self._nodes.rows[np.flatnonzero(marks)]
+        return [self.names.external(int(name)) for name in dict.fromkeys(nodes["name"].tolist())]
+
+    def failures(self, sheet: Sheet, tasks: NDArray[np.int64]) -> dict[str, int]:
+        """Return attribute -> tasks that it keeps from the worker.
+
+        Args:
+            sheet: with the answers to every signature that counts.
+            tasks: int64, signatures; how many tasks bear each, 0 for what holds or does not matter.
+        """
+        counts = np.zeros(len(self.names), np.int64)
+        _count_failures(self.program, sheet, tasks, counts)
+        return {self.names.external(place): int(counts[place]) for place in np.flatnonzero(counts).tolist()}
+
+    def _tree(self, root: Node, first: int) -> list[tuple[int, int, int, int, int]]:
+        found: list[tuple[int, int, int, int, int]] = []
+        stack: list[tuple[Node, int]] = [(root, NONE)]
+        while stack:
+            node, parent = stack.pop()
+            place = first + len(found)
+            if isinstance(node, Clause):
+                guards = LEVELS.index(node.guards)
+                found.append((_CLAUSE, parent, self._clause(node), guards, self.names.add(node.attribute)))
+            else:
+                found.append((_ALL if isinstance(node, AllOf) else _ANY, parent, NONE, 0, 0))
+                stack.extend((child, place) for child in reversed(node.nodes))
+        return found
+
+    def _allowed(self, attribute: str, values: tuple[str, ...]) -> int:
+        return self._clause(Clause(attribute=attribute, comparator="in", values=values)) if values else NONE
+
+    def _clause(self, clause: Clause) -> int:
+        comparator = COMPARATORS.index(clause.comparator)
+        given = clause.values or (() if clause.value is None else (clause.value,))
+        number = float(given[0]) if comparator <= _GE and not isinstance(given[0], str) else 0.0
+        operands: tuple[int, ...] = ()
+        if _EQ <= comparator <= _NOT_IN:
+            values = (compared(clause.attribute, value) for value in given)
+            operands = tuple(sorted({self._values.setdefault(value, len(self._values)) for value in values}))
+        absent = clause.absent if clause.absent is not None else comparator in (_NE, _NOT_IN, _NOT_EXISTS)
+        key = (self.attributes.add(attribute_of(clause.attribute)), comparator, number, operands, absent)
+        place = self._places.get(key)
+        if place is None:
+            place = self._places[key] = len(self.clauses)
+            self.clauses.append(clause)
+            start = self._operands.used
+            self._operands.extend(operands)
+            self._clauses.extend([(key[0], comparator, number, start, self._operands.used, absent)])
+        return place
+
+
+class _Rows:
+    """An array that grows: in use are the first ``used`` rows."""
+
+    def __init__(self, dtype: np.dtype[Any]) -> None:
+        self.rows = np.zeros(16, dtype)
+        self.used = 0
+
+    def extend(self, values: Sequence[Any]) -> None:
+        need = self.used + len(values)
+        if need > len(self.rows):
+            # A new array each time, and never one that is resized: a reader may hold the old one.
+            grown = np.zeros(max(need, 2 * len(self.rows)), self.rows.dtype)
+            grown[: self.used] = self.rows[: self.used]
+            self.rows = grown
+        if values:
+            self.rows[self.used : need] = values
+        self.used = need
+
+
+def attribute_of(written: str) -> str:
+    """Return the form in which an attribute's name is compared: skills as everywhere, ids of qualifications exactly."""
+    return f"skill:{normalise(written[6:])}" if written.startswith("skill:") else written
+
+
+def compared(attribute: str, value: Value) -> Value:
+    """Return the form in which a value of an attribute is compared."""
+    if isinstance(value, str):
+        if attribute == "language":
+            return primary_language(value)
+        if attribute == "country":
+            return value.upper()
+        if attribute in ("region", "device"):
+            return normalise(value)
+    return value
+
+
+def _known(
+    profile: WorkerUpdated | None, record: Record, now: int, devices: Sequence[str] | None
+) -> Iterator[tuple[str, Sequence[Value]]]:
+    """Yield attribute and values of what is known of a worker; no values where it is held without one."""
+    approved, rejected = float(record["approved"]), float(record["rejected"])
+    yield "approved_count", (approved,)
+    if approved + rejected > 0.0:
+        yield "approval_rate", (100.0 * approved / (approved + rejected),)
+    if record["first_seen"] != NEVER:
+        yield "age_days", ((now - int(record["first_seen"])) / DAY,)
+    texts: dict[str, Sequence[str] | None] = {"device": devices}
+    if profile is not None:
+        texts |= {
+            "language": profile.languages,
+            "country": profile.country and (profile.country,),
+            "region": profile.region and (profile.region,),
+            "device": devices or profile.devices,
+        }
+        for identity, value in (profile.qualifications or {}).items():
+            yield f"qualification:{identity}", () if value is None else (value,)
+        skills = profile.skills or ()
+        levels = skills.items() if isinstance(skills, Mapping) else ((name, 1.0) for name in skills)
+        for name, level in levels:
+            yield f"skill:{normalise(name)}", (level,)
+    for attribute, values in texts.items():
+        if values:
+            yield attribute, [compared(attribute, value) for value in values]
+
+
+@kernel
+def holds(program: Program, facts: Facts, sheet: Sheet, place: int) -> bool:
+    """Tell whether a clause holds for a worker, and note it on the sheet."""
+    if sheet.clauses[place] != _UNASKED:
+        return bool(sheet.clauses[place])
+    clause = program.clauses[place]
+    held = facts.held[clause.attribute]
+    comparator = clause.comparator
+    if held == _NOT_HELD or (held == _BARE and comparator < _EXISTS):
+        answer = clause.absent != 0
+    elif comparator >= _EXISTS:
+        answer = comparator == _EXISTS
+    elif comparator <= _GE:
+        # A text compares with no number: every order is false then.
+        number = facts.number[clause.attribute]
+        if comparator == _LT:
+            answer = number < clause.number
+        elif comparator == _LE:
+            answer = number <= clause.number
+        elif comparator == _GT:
+            answer = number > clause.number
+        else:
+            answer = number >= clause.number
+    else:
+        met = False
+        for k in range(facts.start[clause.attribute], facts.stop[clause.attribute]):
+            low, high = clause.start, clause.stop
+            while low < high:
+                middle = (low + high) // 2
+                if program.operands[middle] < facts.values[k]:
+                    low = middle + 1
+                else:
+                    high = middle
+            if low < clause.stop and program.operands[low] == facts.values[k]:
+                met = True
+        answer = met == (comparator in (_EQ, _IN))
+    sheet.clauses[place] = answer
+    return bool(answer)
+
+
+@kernel
+def satisfied(program: Program, facts: Facts, sheet: Sheet, signature: int, level: int) -> bool:
+    """Tell whether the requirements of a signature hold at a level, and note the answer of every node on the sheet."""
+    start, stop = program.signatures[signature].start, program.signatures[signature].stop
+    if start == stop:
+        return True
+    for k in range(start, stop):
+        sheet.nodes[k] = program.nodes[k].kind != _ANY
+    for k in range(stop - 1, start - 1, -1):
+        node = program.nodes[k]
+        if node.kind == _CLAUSE:
+            sheet.nodes[k] = node.guards > level or holds(program, facts, sheet, node.clause)
+        if node.parent >= 0:
+            if program.nodes[node.parent].kind == _ALL:
+                sheet.nodes[node.parent] &= sheet.nodes[k]
+            else:
+                sheet.nodes[node.parent] |= sheet.nodes[k]
+    return bool(sheet.nodes[start])
+
+
+@kernel
+def blame(program: Program, sheet: Sheet, signature: int, marks: NDArray[np.bool_]) -> None:
+    """Mark the clauses that a signature fails for; the sheet has its answers."""
+    start, stop = program.signatures[signature].start, program.signatures[signature].stop
+    for k in range(start, stop):
+        node = program.nodes[k]
+        marks[k] = sheet.nodes[k] == 0 and (node.parent < 0 or marks[node.parent])
+    for k in range(start, stop):
+        marks[k] = marks[k] and program.nodes[k].kind == _CLAUSE
+
+
+@kernel
+def _count_failures(program: Program, sheet: Sheet, tasks: NDArray[np.int64], counts: NDArray[np.int64]) -> None:
+    marks = np.zeros(sheet.nodes.size, np.bool_)
+    counted = np.full(counts.size, -1, np.int64)
+    for signature in range(tasks.size):
+        if tasks[signature] == 0:
+            continue
+        blame(program, sheet, signature, marks)
+        for k in range(program.signatures[signature].start, program.signatures[signature].stop):
+            name = program.nodes[k].name
+            # An attribute that fails in two clauses keeps a task away once.
+            if marks[k] and counted[name] != signature:
+                counted[name] = signature
+                counts[name] += tasks[signature]
