@@ -125,17 +125,39 @@ def column(name: str, view: View, path: str) -> Get:
         inner = column(rest, View(joined.scope), path)
 
         def from_join(row: Row) -> Any:
-            rows = joined.of(row)
-            if len(rows) > 1:
-                raise RefusalError(
-                    f"{len(rows)} rows of `{head}` belong to it, such as rows {rows[0].number} and"
-                    f" {rows[1].number} of {rows[0].file.name}; one may"
-                )
-            return inner(rows[0]) if rows else None
+            other = _only(head, joined, row)
+            return None if other is None else inner(other)
 
         return from_join
     view.scope.used.setdefault(name, path)
     return _path_in_cells(name)
+
+
+def joined_rows(name: str, scope: Scope) -> tuple[Callable[[Row], Sequence[Row]], Scope] | None:
+    """Return what gives the rows of a join, or of a join of a joined row, and their scope; ``None`` if it is none."""
+    head, _, rest = name.partition(".")
+    joined = scope.joins.get(head)
+    if joined is None or not rest:
+        return None if joined is None else (joined.of, joined.scope)
+    found = joined_rows(rest, joined.scope)
+    if found is None:
+        return None
+    inner, last = found
+
+    def through(row: Row) -> Sequence[Row]:
+        other = _only(head, joined, row)
+        return () if other is None else inner(other)
+
+    return through, last
+
+
+def _only(name: str, joined: Joined, row: Row) -> Row | None:
+    rows = joined.of(row)
+    if len(rows) > 1:
+        one, two = rows[:2]
+        where = f"rows {one.number} and {two.number} of {two.file.name}"
+        raise RefusalError(f"{len(rows)} rows of `{name}` belong to it, such as {where}; only one may")
+    return rows[0] if rows else None
 
 
 def _of_item(head: str, rest: str, view: View, path: str) -> Get:

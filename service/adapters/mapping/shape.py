@@ -116,9 +116,10 @@ class Block(_Table, frozen=True, kw_only=True):
 
 
 class SampledLists(_Table, frozen=True, kw_only=True):
-    """Lists for training where the log holds no impressions: a taken task among others that were open.
+    """Lists for training where the log holds no impressions: a chosen task among others that were open.
 
     Attributes:
+        on: events that are a choice; the first of a worker on a task gives a list.
         size: most tasks in a list, the taken one included.
         moment: when the list is dated: ``taken`` = ``lead`` before the task was taken, ``open`` = at an instant drawn
             from the time between its posting and its taking.
@@ -126,6 +127,7 @@ class SampledLists(_Table, frozen=True, kw_only=True):
         apart: least time between two lists of a worker; what was taken sooner gives no list.
     """
 
+    on: frozenset[Literal["task_viewed", "task_saved", "assignment_accepted"]] = frozenset({"assignment_accepted"})
     size: Annotated[int, Meta(ge=2, le=1000)] = 30
     moment: Literal["taken", "open"] = "taken"
     lead: Duration = "1min"
@@ -152,9 +154,9 @@ class Leaf(_Table, frozen=True, kw_only=True):
     """A value: a text from columns, and what becomes of it, in this order.
 
     Attributes:
-        text: template.
+        text: template; of several the first that has a value.
         split: what separates the items of a list.
-        map: text -> what stands for it.
+        map: text -> what stands for it; or ``countries`` or ``languages``, the codes of English names.
         unmapped: what to do with a text that ``map`` lacks.
         number: how 1234.5 is written, as in ``1,234.5``; signs of currency beside it are skipped.
         unit: of a duration.
@@ -164,9 +166,9 @@ class Leaf(_Table, frozen=True, kw_only=True):
         default: constant for an absent value.
     """
 
-    text: str
+    text: str | Annotated[tuple[str, ...], Meta(min_length=1)]
     split: Text | None = None
-    map: dict[str, Any] | None = None
+    map: dict[str, Any] | Literal["countries", "languages"] | None = None
     unmapped: Literal["refuse", "keep", "drop"] = "refuse"
     number: Style | None = None
     unit: Unit | None = None

@@ -1,14 +1,18 @@
 """Values: what a mapping says of a field becomes a function from a row to what the field wants."""
 
 import re
+import tomllib
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from service.adapters.mapping.columns import GROUP, Get, RefusalError, Row, View, as_text, column, template
+from service.adapters.mapping.columns import GROUP, Get, RefusalError, Row, View, as_text, column, joined_rows, template
 from service.adapters.mapping.shape import Collected, Condition, Leaf, MappingError, Since, part
 from service.adapters.mapping.targets import ANY, Target
 
@@ -25,6 +29,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _COUNTS = {"unix": Since(since=_EPOCH, unit="s"), "unix_ms": Since(since=_EPOCH, unit="ms")}
 _SCALARS = str | int | float | datetime
 _DURATION = re.compile(r"(?P<count>[\d.]+) ?(?P<unit>[a-z]+)")
+_NO_ROW = Row(Path(), 0, {})
 _WHOLE = re.compile(r"-?(0|[1-9]\d*)")
 
 
@@ -164,9 +169,9 @@ def _members(source: str, view: View, path: str) -> tuple[Callable[[Row], Sequen
     """Return what gives the members of a list in a row, and how they are seen."""
     if source == GROUP:
         return (lambda row: row.group), View(view.scope, inside=True, items=view.scope)
-    if source in view.scope.joins:
-        joined = view.scope.joins[source]
-        return joined.of, View(view.scope, inside=True, items=joined.scope)
+    if (found := joined_rows(source, view.scope)) is not None:
+        of, scope = found
+        return of, View(view.scope, inside=True, items=scope)
     return items_of(column(source, view, f"{path}.from")), View(view.scope, inside=True)
 
 
@@ -206,7 +211,7 @@ def _sortable(value: Any) -> tuple[int, Decimal, str]:
 
 
 def _leaf(given: Leaf, target: Target, view: View, path: str) -> tuple[Get, bool]:
-    get, constant = template(given.text, view, path if given == Leaf(text=given.text) else f"{path}.text")
+    get, constant = _text(given, view, path if given == Leaf(text=given.text) else f"{path}.text")
     if given.split is not None and target.kind != "any":
         if target.as_("list").kind != "list":
             raise MappingError(f"{path}.split", _wanted(target))
@@ -247,22 +252,39 @@ def _leaf(given: Leaf, target: Target, view: View, path: str) -> tuple[Get, bool
     if constant and plus is None:
         # Wrong constants are the mapping's fault, not a row's.
         make = many if target.kind == "list" or given.split is not None else one
-        fixed = _checked(make, given.text, path)
+        fixed = _checked(make, get(_NO_ROW), path)
         return (lambda _: fixed), True
     return evaluate, constant
+
+
+def _text(given: Leaf, view: View, path: str) -> tuple[Get, bool]:
+    if isinstance(given.text, str):
+        return template(given.text, view, path)
+    gets = [template(text, view, f"{path}[{place}]")[0] for place, text in enumerate(given.text)]
+    return lambda row: next((value for get in gets if (value := get(row)) is not None), None), False
+
+
+@cache
+def _names() -> dict[str, dict[str, str]]:
+    return tomllib.loads(files(__package__).joinpath("names.toml").read_text(encoding="utf-8"))
 
 
 def _hashable(value: Any) -> Any:
     return value if isinstance(value, _SCALARS) else repr(value)
 
 
-def _looked_up(table: dict[str, Any], unmapped: str) -> Callable[[Any], Any]:
+def _looked_up(given: dict[str, Any] | str, unmapped: str) -> Callable[[Any], Any]:
+    table: Mapping[str, Any] = _names()[given] if isinstance(given, str) else given
+    title = f"the table of {given}" if isinstance(given, str) else "`map`"
+
     def look_up(value: Any) -> Any:
         text = as_text(value)
         if text in table:
             return table[text]
         if unmapped == "refuse":
-            raise RefusalError(f'found "{text}", which `map` lacks; add it, or write unmapped = "keep" or "drop"')
+            raise RefusalError(
+                f'found "{text}", which {title} lacks; add it to a map, or write unmapped = "keep" or "drop"'
+            )
         return value if unmapped == "keep" else None
 
     return look_up
@@ -390,12 +412,9 @@ def _plain(value: Any) -> Any:
 
 def _time(given: Leaf, path: str) -> Callable[[Any], datetime]:
     zone = _zone(given.zone, f"{path}.zone")
-    style = given.time or "iso"
-    since = style if isinstance(style, Since) else _COUNTS.get(style)
-    if isinstance(since, Since):
-        if since.since.tzinfo is None:
-            raise MappingError(f"{path}.time.since", "has no time zone; write one like 2015-01-01T00:00:00Z")
-        return _counted(since)
+    style = "iso" if given.time is None else given.time
+    if not isinstance(style, str) or style in _COUNTS:
+        return _counted(_COUNTS[style] if isinstance(style, str) else style, f"{path}.time.since")
     if style != "iso" and "%" not in style:
         raise MappingError(
             f"{path}.time", 'write "iso", "unix", "unix_ms", a format like "%d/%m/%Y %H:%M", or since and unit'
@@ -412,7 +431,9 @@ def _time(given: Leaf, path: str) -> Callable[[Any], datetime]:
     return read
 
 
-def _counted(given: Since) -> Callable[[Any], datetime]:
+def _counted(given: Since, path: str) -> Callable[[Any], datetime]:
+    if given.since.tzinfo is None:
+        raise MappingError(path, "has no time zone; write one like 2015-01-01T00:00:00Z")
     number = _decimal("1234.5")
 
     def read(value: Any) -> datetime:
