@@ -51,11 +51,11 @@ def trained(rates: Rates, trees: int) -> Bundle:
     log = simulated(SimulationConfig(workers=400, tasks_per_day=120, days=14))
     rows = training_set(lambda: [log], rates, until=END)
     parameters = RankerParameters(num_threads=1, max_trees=trees, min_trees=trees, folds=1)
-    return train(rows, rates.fingerprint(), parameters, until=END).bundle
+    return train(rows, rates.fingerprint(), parameters).bundle
 
 
 def market(rates: Rates, open_tasks: int) -> tuple[MarketState, list[str]]:
-    """Return a market with about so many open tasks, and workers to ask for: in it, and one who is new."""
+    """Return a market with about so many open tasks, and the workers to ask for: all of it, and one who is new."""
     config = SimulationConfig(workers=max(400, open_tasks // 4), tasks_per_day=round(open_tasks / DAYS_OPEN), days=5)
     state = MarketState(rates)
     state.apply(simulated(config))

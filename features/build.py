@@ -1,20 +1,24 @@
 """The builder: rows of features for a worker and tasks at an instant. Compiled; it reads the state and never writes."""
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from features.compared import (
+    BLOCK,
     HOURLY,
     KIND_APPROVAL,
     MINUTES,
     REQUESTER_APPROVAL,
     REWARD,
     SHARE_PRIOR,
+    Readings,
     View,
     against,
     fill_compared,
+    no_readings,
     token_affinity,
     took,
     view_of,
@@ -22,7 +26,7 @@ from features.compared import (
 from features.counts import half_of, hour_bin
 from features.estimates import DAY, FAST, HOUR, SECOND, decay, seconds, smoothed
 from features.jit import kernel
-from features.layout import HOUR_BINS, LANGUAGES, NEVER, UNLIMITED, Arrays
+from features.layout import FOREVER, HOUR_BINS, LANGUAGES, NEVER, UNLIMITED, Arrays
 from features.pairs import find, pair_key
 from features.spec import COLUMN, NAMES, RELATIVE
 from features.state import MarketState
@@ -87,119 +91,212 @@ def _above(positive: float, negative: float, usual: float) -> float:
 
 
 @kernel
-def _task_columns(s: Arrays, view: View, index: int, session_minutes: float, out: NDArray[np.float64]) -> None:
-    task = s.tasks[index]
-    worker = s.workers[view.worker]
-    facts = task.facts
-    requester = s.requesters[facts.requester]
-    if facts.category_token >= 0:
-        out[AFFINITY_CATEGORY] = token_affinity(s, view, facts.category_token)
-    out[AFFINITY_REQUESTER] = token_affinity(s, view, facts.requester_token)
-    if facts.group_token >= 0:
-        out[GROUP_TAKEN] = math.log1p(took(s, view, facts.group_token))
-    if worker.languages[0] != 0 and facts.languages[0] != 0:
-        out[LANGUAGE_KNOWN] = 0.0
-        for k in range(LANGUAGES):
-            for j in range(LANGUAGES):
-                if facts.languages[k] != 0 and facts.languages[k] == worker.languages[j]:
-                    out[LANGUAGE_KNOWN] = 1.0
-    out[HOURLY_STATED] = out[REWARD] - math.log(facts.stated_minutes) + math.log(60.0)
-    out[AGAINST_DECLARED] = out[HOURLY] - math.log(max(worker.expected_hourly, 1e-4))
-    if math.isnan(worker.expected_hourly):
-        out[AGAINST_DECLARED] = math.nan
-    if worker.timed_slow > 0.0:
-        out[AGAINST_REVEALED] = against(out[HOURLY], worker.hourly_slow / worker.timed_slow + math.log(60.0))
-    if worker.paid_slow > 0.0:
-        out[AGAINST_TAKEN] = against(out[REWARD], worker.reward_slow / worker.paid_slow)
-    out[LIMIT_MINUTES] = math.log(facts.limit_minutes)
-    out[SESSION_FIT] = math.log(session_minutes) - out[MINUTES]
-    hours = max(0, view.now - task.posted) / HOUR
-    if facts.expires != np.iinfo(np.int64).max:
-        out[TASK_HOURS_LEFT] = math.log1p(max(0, facts.expires - view.now) / HOUR)
-    if facts.slots != UNLIMITED:
-        out[SLOTS_LEFT] = math.log1p(max(0, facts.slots - task.occupied))
-        out[FILL_SHARE] = task.occupied / facts.slots if facts.slots > 0 else 1.0
-    out[TASK_ACCEPTS] = math.log1p(task.accepted)
-    out[TASK_UPTAKE] = math.log1p(task.accepted / (hours + 1.0))
-    out[VIEWS_PER_ACCEPT] = math.log((task.viewed + 1.0) / (task.accepted + 1.0))
-    out[TASK_SERVED_FAST] = math.log1p(task.served_fast * decay(task.at, view.now, FAST))
-    market = s.market[0]
-    if market.served > 0.0 and market.accepted > 0.0:
-        usual = market.accepted / market.served
-        out[TAKE_RATE] = math.log((task.accepted / usual + TAKE_PRIOR) / (task.served + TAKE_PRIOR))
-    out[TASK_GIVE_UP] = _above(task.given_up, task.accepted - task.given_up, view.market_give_up)
-    if requester.approvals_timed > 0.0:
-        out[REQUESTER_HOURS] = requester.approval_hours / requester.approvals_timed
-    if requester.ratings > 0.0:
-        out[REQUESTER_RATING] = requester.rating / requester.ratings
-    out[REQUESTER_GIVE_UP] = _above(requester.given_up, requester.accepted - requester.given_up, view.market_give_up)
-    out[REQUESTER_POSTED] = math.log(max(1.0, requester.posted) / max(1.0, s.market[0].documents))
+def _task_columns(
+    s: Arrays,
+    view: View,
+    readings: Readings,
+    tasks: NDArray[np.int32],
+    session_minutes: float,
+    out: NDArray[np.float64],
+) -> None:
+    worker, market = s.workers[view.worker], s.market[0]
+    records, requesters, tastes, place, read = s.tasks, s.requesters, s.tastes, readings.place, readings.tokens
+    for i in range(tasks.size):
+        task = records[tasks[i]]
+        if task.posted == NEVER:
+            continue
+        facts = task.facts
+        requester = requesters[facts.requester]
+        if facts.category_token >= 0:
+            out[i, AFFINITY_CATEGORY] = token_affinity(view, tastes, read[place[facts.category_token]])
+        out[i, AFFINITY_REQUESTER] = token_affinity(view, tastes, read[place[facts.requester_token]])
+        if facts.group_token >= 0:
+            out[i, GROUP_TAKEN] = math.log1p(took(tastes, read[place[facts.group_token]]))
+        if worker.languages[0] != 0 and facts.languages[0] != 0:
+            out[i, LANGUAGE_KNOWN] = 0.0
+            for k in range(LANGUAGES):
+                for j in range(LANGUAGES):
+                    if facts.languages[k] != 0 and facts.languages[k] == worker.languages[j]:
+                        out[i, LANGUAGE_KNOWN] = 1.0
+        out[i, HOURLY_STATED] = out[i, REWARD] - math.log(facts.stated_minutes) + math.log(60.0)
+        if not math.isnan(worker.expected_hourly):
+            out[i, AGAINST_DECLARED] = out[i, HOURLY] - math.log(max(worker.expected_hourly, 1e-4))
+        if worker.timed_slow > 0.0:
+            out[i, AGAINST_REVEALED] = against(out[i, HOURLY], worker.hourly_slow / worker.timed_slow + math.log(60.0))
+        if worker.paid_slow > 0.0:
+            out[i, AGAINST_TAKEN] = against(out[i, REWARD], worker.reward_slow / worker.paid_slow)
+        out[i, LIMIT_MINUTES] = math.log(facts.limit_minutes)
+        out[i, SESSION_FIT] = math.log(session_minutes) - out[i, MINUTES]
+        hours = max(0, view.now - task.posted) / HOUR
+        if facts.expires != FOREVER:
+            out[i, TASK_HOURS_LEFT] = math.log1p(max(0, facts.expires - view.now) / HOUR)
+        if facts.slots != UNLIMITED:
+            out[i, SLOTS_LEFT] = math.log1p(max(0, facts.slots - task.occupied))
+            out[i, FILL_SHARE] = task.occupied / facts.slots if facts.slots > 0 else 1.0
+        out[i, TASK_ACCEPTS] = math.log1p(task.accepted)
+        out[i, TASK_UPTAKE] = math.log1p(task.accepted / (hours + 1.0))
+        out[i, VIEWS_PER_ACCEPT] = math.log((task.viewed + 1.0) / (task.accepted + 1.0))
+        out[i, TASK_SERVED_FAST] = math.log1p(task.served_fast * decay(task.at, view.now, FAST))
+        if market.served > 0.0 and market.accepted > 0.0:
+            usual = market.accepted / market.served
+            out[i, TAKE_RATE] = math.log((task.accepted / usual + TAKE_PRIOR) / (task.served + TAKE_PRIOR))
+        out[i, TASK_GIVE_UP] = _above(task.given_up, task.accepted - task.given_up, view.market_give_up)
+        if requester.approvals_timed > 0.0:
+            out[i, REQUESTER_HOURS] = requester.approval_hours / requester.approvals_timed
+        if requester.ratings > 0.0:
+            out[i, REQUESTER_RATING] = requester.rating / requester.ratings
+        out[i, REQUESTER_GIVE_UP] = _above(
+            requester.given_up, requester.accepted - requester.given_up, view.market_give_up
+        )
+        out[i, REQUESTER_POSTED] = math.log(max(1.0, requester.posted) / max(1.0, market.documents))
 
 
 @kernel
-def _worker_columns(s: Arrays, view: View, index: int, out: NDArray[np.float64]) -> None:
+def _worker_columns(s: Arrays, view: View, tasks: NDArray[np.int32], out: NDArray[np.float64]) -> None:
     worker = s.workers[view.worker]
-    out[WORKER_ACCEPTS] = math.log1p(worker.accepted)
-    out[WORKER_ACCEPTS_SLOW] = math.log1p(view.accepted_slow)
-    out[WORKER_ACCEPTS_FAST] = math.log1p(view.accepted_fast)
-    out[MARKET_APPROVAL] = view.market_approval
-    out[WORKER_APPROVAL] = view.worker_approval - view.market_approval
-    out[KIND_APPROVAL] -= view.market_approval
-    out[REQUESTER_APPROVAL] -= view.market_approval
-    out[WORKER_GIVE_UP] = _above(worker.given_up, worker.accepted - worker.given_up, view.market_give_up)
-    out[WORKER_SPEED] = view.speed
+    rating, idle_hours, hour_fit, age_days = math.nan, math.nan, math.nan, math.nan
     if worker.ratings > 0.0:
-        out[WORKER_RATING] = worker.rating / worker.ratings
+        rating = worker.rating / worker.ratings
     if worker.last_accept != NEVER:
-        out[WORKER_IDLE_HOURS] = math.log1p(max(0, view.now - worker.last_accept) / HOUR)
+        idle_hours = math.log1p(max(0, view.now - worker.last_accept) / HOUR)
         total = 0.0
         for k in range(HOUR_BINS):
             total += worker.hours_slow[k]
-        out[HOUR_FIT] = HOUR_BINS * smoothed(
+        hour_fit = HOUR_BINS * smoothed(
             worker.hours_slow[hour_bin(view.now)], total - worker.hours_slow[hour_bin(view.now)], 1.0 / HOUR_BINS, 2.0
         )
     if worker.first_seen != NEVER:
-        out[WORKER_AGE_DAYS] = math.log1p(max(0, view.now - worker.first_seen) / DAY)
-    out[OPEN_TASKS] = math.log1p(s.market[0].n_open)
-    out[TASK_TAKEN] = 0.0
-    out[TASK_SERVED_BEFORE] = 0.0
-    out[TASK_VIEWED] = 0.0
-    out[TASK_SAVED] = 0.0
-    place = find(s.dealing_keys, pair_key(view.worker, index))
-    if place >= 0:
-        dealing = s.dealings[place]
-        out[TASK_TAKEN] = dealing.accepted
-        out[TASK_SERVED_BEFORE] = math.log1p(dealing.served)
-        out[TASK_VIEWED] = dealing.viewed
-        out[TASK_SAVED] = dealing.saved
-        if dealing.served > 0:
-            out[TASK_SERVED_HOURS] = math.log1p(max(0, seconds(view.now) - dealing.served_at) / (HOUR // SECOND))
+        age_days = math.log1p(max(0, view.now - worker.first_seen) / DAY)
+    out[:, WORKER_ACCEPTS] = math.log1p(worker.accepted)
+    out[:, WORKER_ACCEPTS_SLOW] = math.log1p(view.accepted_slow)
+    out[:, WORKER_ACCEPTS_FAST] = math.log1p(view.accepted_fast)
+    out[:, MARKET_APPROVAL] = view.market_approval
+    out[:, WORKER_APPROVAL] = view.worker_approval - view.market_approval
+    out[:, WORKER_GIVE_UP] = _above(worker.given_up, worker.accepted - worker.given_up, view.market_give_up)
+    out[:, WORKER_SPEED] = view.speed
+    out[:, WORKER_RATING] = rating
+    out[:, WORKER_IDLE_HOURS] = idle_hours
+    out[:, HOUR_FIT] = hour_fit
+    out[:, WORKER_AGE_DAYS] = age_days
+    out[:, OPEN_TASKS] = math.log1p(s.market[0].n_open)
+    for i in range(tasks.size):
+        out[i, KIND_APPROVAL] -= view.market_approval
+        out[i, REQUESTER_APPROVAL] -= view.market_approval
 
 
 @kernel
-def _reference_columns(s: Arrays, view: View, scratch: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the compared columns of the reference tasks open at the instant, compared columns x tasks."""
-    columns = np.empty((len(COMPARED), s.market[0].n_reference))
+def _dealing_columns(s: Arrays, view: View, tasks: NDArray[np.int32], out: NDArray[np.float64]) -> None:
+    keys, dealings = s.dealing_keys, s.dealings
+    for i in range(tasks.size):
+        out[i, TASK_TAKEN] = 0.0
+        out[i, TASK_SERVED_BEFORE] = 0.0
+        out[i, TASK_VIEWED] = 0.0
+        out[i, TASK_SAVED] = 0.0
+        place = find(keys, pair_key(view.worker, tasks[i]))
+        if place >= 0:
+            dealing = dealings[place]
+            out[i, TASK_TAKEN] = dealing.accepted
+            out[i, TASK_SERVED_BEFORE] = math.log1p(dealing.served)
+            out[i, TASK_VIEWED] = dealing.viewed
+            out[i, TASK_SAVED] = dealing.saved
+            if dealing.served > 0:
+                out[i, TASK_SERVED_HOURS] = math.log1p(max(0, seconds(view.now) - dealing.served_at) / (HOUR // SECOND))
+
+
+@kernel
+def _fill_only_compared(
+    s: Arrays,
+    view: View,
+    readings: Readings,
+    tasks: NDArray[np.int32],
+    block: NDArray[np.float64],
+    out: NDArray[np.float64],
+) -> None:
+    """Fill ``out`` (float64, tasks x compared columns); ``block`` is working memory for ``BLOCK`` rows."""
+    for start in range(0, tasks.size, BLOCK):
+        part = tasks[start : start + BLOCK]
+        fill_compared(s, view, readings, part, block[: part.size])
+        for i in range(part.size):
+            for c in range(len(COMPARED)):
+                out[start + i, c] = block[i, COMPARED[c]]
+
+
+@kernel
+def _open_reference(s: Arrays, now: int) -> NDArray[np.int32]:
+    """Return the reference tasks open at the instant."""
+    tasks, records, reference = np.empty(s.market[0].n_reference, np.int32), s.tasks, s.reference
     count = 0
-    for k in range(s.market[0].n_reference):
-        index = s.reference[k]
-        if s.tasks[index].facts.expires <= view.now:
-            continue
-        fill_compared(s, view, index, scratch)
-        for c in range(len(COMPARED)):
-            columns[c, count] = scratch[COMPARED[c]]
-        count += 1
-    return columns[:, :count]
+    for k in range(tasks.size):
+        if records[reference[k]].facts.expires > now:
+            tasks[count] = reference[k]
+            count += 1
+    return tasks[:count]
 
 
 @kernel
 def _compare(s: Arrays, worker: int, tasks: NDArray[np.int32], now: int, out: NDArray[np.float64]) -> None:
-    view = view_of(s, worker, now)
-    row = np.empty(len(NAMES))
+    block = np.empty((BLOCK, len(NAMES)))
+    _fill_only_compared(s, view_of(s, worker, now), no_readings(s), tasks, block, out)
+
+
+class Reference(NamedTuple):
+    """The compared columns of the reference tasks, to stand against: values in order, how many exist, and moments."""
+
+    ordered: NDArray[np.float64]
+    counts: NDArray[np.int64]
+    means: NDArray[np.float64]
+    deviations: NDArray[np.float64]
+
+
+@kernel
+def _reference_of(s: Arrays, view: View, readings: Readings, block: NDArray[np.float64]) -> Reference:
+    tasks = _open_reference(s, view.now)
+    columns = np.empty((tasks.size, len(COMPARED)))
+    _fill_only_compared(s, view, readings, tasks, block, columns)
+    means, deviations = np.empty(len(COMPARED)), np.empty(len(COMPARED))
+    counts = np.empty(len(COMPARED), np.int64)
+    ordered = np.empty((len(COMPARED), tasks.size))
+    for c in range(len(COMPARED)):
+        # NaN sorts last, so the first `count` are the values that exist.
+        values = np.sort(columns[:, c])
+        ordered[c] = values
+        count = 0
+        total = 0.0
+        while count < values.size and not math.isnan(values[count]):
+            total += values[count]
+            count += 1
+        counts[c] = count
+        means[c] = total / count if count > 0 else math.nan
+        squares = 0.0
+        for k in range(count):
+            squares += (values[k] - means[c]) ** 2
+        deviations[c] = math.sqrt(squares / count) if count > 0 else math.nan
+    return Reference(ordered, counts, means, deviations)
+
+
+@kernel
+def _relative_columns(
+    s: Arrays, view: View, reference: Reference, tasks: NDArray[np.int32], out: NDArray[np.float64]
+) -> None:
+    records = s.tasks
+    for c in range(len(COMPARED)):
+        count, mean, spread = reference.counts[c], reference.means[c], reference.deviations[c]
+        if count == 0:
+            continue
+        ordered = reference.ordered[c, :count]
+        for i in range(tasks.size):
+            value = out[i, COMPARED[c]]
+            if math.isnan(value):
+                continue
+            out[i, STANDARD_SCORES[c]] = (value - mean) / spread if spread > 1e-12 else 0.0
+            below = np.searchsorted(ordered, value)
+            upto = np.searchsorted(ordered, value, side="right")
+            out[i, RANKS[c]] = 0.5 * (below + upto) / count
     for i in range(tasks.size):
-        fill_compared(s, view, tasks[i], row)
-        for c in range(len(COMPARED)):
-            out[i, c] = row[COMPARED[c]]
+        # Where pay has not drawn anyone lately it says nothing; a negative pull must not turn it round.
+        other = 1 - half_of(records[tasks[i]])
+        out[i, REWARD_PULL] = max(0.0, view.market_pull[other]) * out[i, REWARD_Z]
+        out[i, REWARD_PULL_WORKER] = max(0.0, view.worker_pull[other]) * out[i, REWARD_Z]
 
 
 @kernel
@@ -211,48 +308,20 @@ def build(
     ``tasks`` and ``worker`` are dense indices; index 0 stands for what is not known. ``session_minutes`` is what the
     worker has now, NaN for what the profile says.
     """
-    view = view_of(s, worker, now)
+    view, readings = view_of(s, worker, now), no_readings(s)
     if math.isnan(session_minutes):
         session_minutes = s.workers[worker].session_minutes
-    row = np.empty(len(NAMES))
-    reference = _reference_columns(s, view, row)
-    means, deviations = np.empty(len(COMPARED)), np.empty(len(COMPARED))
-    counts = np.empty(len(COMPARED), np.int64)
-    ordered = np.empty_like(reference)
-    for c in range(len(COMPARED)):
-        # NaN sorts last, so the first `count` are the values that exist.
-        ordered[c] = np.sort(reference[c])
-        count = 0
-        total = 0.0
-        while count < len(ordered[c]) and not math.isnan(ordered[c, count]):
-            total += ordered[c, count]
-            count += 1
-        counts[c] = count
-        means[c] = total / count if count > 0 else math.nan
-        squares = 0.0
-        for k in range(count):
-            squares += (ordered[c, k] - means[c]) ** 2
-        deviations[c] = math.sqrt(squares / count) if count > 0 else math.nan
-    for i in range(tasks.size):
-        fill_compared(s, view, tasks[i], row)
-        if s.tasks[tasks[i]].posted != NEVER:
-            _task_columns(s, view, tasks[i], session_minutes, row)
-        _worker_columns(s, view, tasks[i], row)
-        for c in range(len(COMPARED)):
-            value = row[COMPARED[c]]
-            if math.isnan(value) or counts[c] == 0:
-                continue
-            spread = deviations[c]
-            row[STANDARD_SCORES[c]] = (value - means[c]) / spread if spread > 1e-12 else 0.0
-            below = np.searchsorted(ordered[c, : counts[c]], value)
-            upto = np.searchsorted(ordered[c, : counts[c]], value, side="right")
-            row[RANKS[c]] = 0.5 * (below + upto) / counts[c]
-        # Where pay has not drawn anyone lately it says nothing; a negative pull must not turn it round.
-        other = 1 - half_of(s.tasks[tasks[i]])
-        row[REWARD_PULL] = max(0.0, view.market_pull[other]) * row[REWARD_Z]
-        row[REWARD_PULL_WORKER] = max(0.0, view.worker_pull[other]) * row[REWARD_Z]
-        for column in range(row.size):
-            out[i, column] = row[column]
+    block = np.empty((BLOCK, len(NAMES)))
+    reference = _reference_of(s, view, readings, block)
+    for start in range(0, tasks.size, BLOCK):
+        part = tasks[start : start + BLOCK]
+        filled = block[: part.size]
+        fill_compared(s, view, readings, part, filled)
+        _task_columns(s, view, readings, part, session_minutes, filled)
+        _worker_columns(s, view, part, filled)
+        _dealing_columns(s, view, part, filled)
+        _relative_columns(s, view, reference, part, filled)
+        out[start : start + BLOCK] = filled
 
 
 def rows(

@@ -1,4 +1,8 @@
-"""The columns that are also given relative to the open tasks: affinity, popularity, skills, pay and age of a task."""
+"""The columns that are also given relative to the open tasks: affinity, popularity, skills, pay and age of a task.
+
+Each kernel goes through a block of tasks. Called task by task, it would take longer to count the references to the
+arrays it is given than to compute.
+"""
 
 import math
 from typing import NamedTuple
@@ -19,7 +23,7 @@ from features.estimates import (
     usual_log_minutes,
 )
 from features.jit import kernel
-from features.layout import NEVER, Arrays, Record
+from features.layout import NEVER, SKILLS, TOKENS, Arrays, Record
 from features.pairs import find, pair_key
 from features.spec import COLUMN
 from features.text import SKILL, WORD
@@ -34,6 +38,28 @@ KIND_PRIOR = 3.0
 SHARE_PRIOR = 5.0
 PULL_PRIOR = 20.0
 """Observations that the prior of a share is worth."""
+
+BLOCK = 128
+"""Tasks that a kernel goes through at a time."""
+
+MOST_READINGS = 8_192
+"""Tokens that are kept at the instant of a list; more than those of a block."""
+
+READING = np.dtype(
+    [
+        ("slow", "f8"),
+        ("fast", "f8"),
+        ("expected_slow", "f8"),
+        ("expected_fast", "f8"),
+        ("expected_newcomer", "f8"),
+        ("taste", "i8"),
+        ("own_slow", "f8"),
+        ("own_fast", "f8"),
+    ],
+    align=True,
+)
+"""A token at the instant of a list: what is left of its decayed sums, what random choice would have taken of it, where
+the worker's taste for it is (-1 if there is none), and what is left of that."""
 
 # Numba takes module globals as constants, so a column's place costs nothing at run time.
 AFFINITY = COLUMN["affinity"]
@@ -73,6 +99,68 @@ class View(NamedTuple):
     chances_newcomer: float
     market_pull: tuple[float, float]
     worker_pull: tuple[float, float]
+
+
+class Readings(NamedTuple):
+    """Tokens at the instant of a list, each brought there when it is first met, as tasks share most of theirs.
+
+    ``place`` says where in ``tokens`` a row of the token table is, 0 if it is not there; ``size`` is their number, in
+    an array of one.
+    """
+
+    place: NDArray[np.uint16]
+    tokens: NDArray[np.void]
+    size: NDArray[np.int64]
+
+
+@kernel
+def no_readings(s: Arrays) -> Readings:
+    """Return memory for the tokens of a list."""
+    return Readings(np.zeros(s.tokens.size, np.uint16), np.empty(MOST_READINGS + 1, READING), np.zeros(1, np.int64))
+
+
+@kernel
+def _read(s: Arrays, view: View, readings: Readings, token: int) -> None:
+    readings.size[0] += 1
+    readings.place[token] = readings.size[0]
+    reading, record = readings.tokens[readings.size[0]], s.tokens[token]
+    slow, fast = decay(record.at, view.now, SLOW), decay(record.at, view.now, FAST)
+    reading.slow, reading.fast = slow, fast
+    reading.expected_slow = expected(
+        record.expected_slow, record.available, record.chances_slow, view.chances_slow, slow
+    )
+    reading.expected_fast = expected(
+        record.expected_fast, record.available, record.chances_fast, view.chances_fast, fast
+    )
+    reading.expected_newcomer = expected(
+        record.expected_newcomer, record.available, record.chances_newcomer, view.chances_newcomer, slow
+    )
+    reading.taste = find(s.taste_keys, pair_key(view.worker, token))
+    if reading.taste >= 0:
+        at, now = s.tastes[reading.taste].at, seconds(view.now)
+        reading.own_slow, reading.own_fast = decay_seconds(at, now, SLOW), decay_seconds(at, now, FAST)
+
+
+@kernel
+def _read_tokens(s: Arrays, view: View, readings: Readings, tasks: NDArray[np.int32]) -> None:
+    """Bring all tokens of a block of tasks to the instant of the list."""
+    records, place = s.tasks, readings.place
+    if readings.size[0] + tasks.size * (TOKENS + SKILLS + 3) > MOST_READINGS:
+        place[:] = 0
+        readings.size[0] = 0
+    for i in range(tasks.size):
+        task = records[tasks[i]]
+        if task.posted == NEVER:
+            continue
+        for k in range(task.n_tokens):
+            if place[task.tokens[k]] == 0:
+                _read(s, view, readings, task.tokens[k])
+        for k in range(task.facts.n_skills):
+            if place[task.facts.skills[k]] == 0:
+                _read(s, view, readings, task.facts.skills[k])
+        for token in (task.facts.category_token, task.facts.requester_token, task.facts.group_token):
+            if token >= 0 and place[token] == 0:
+                _read(s, view, readings, token)
 
 
 @kernel
@@ -120,148 +208,145 @@ def against(pay: float, mean: float) -> float:
 
 
 @kernel
-def _taste(s: Arrays, view: View, token: int) -> int:
-    return find(s.taste_keys, pair_key(view.worker, token))
-
-
-@kernel
 def _lift(taken: float, by_chance: float) -> float:
     return math.log((taken + POPULARITY_PRIOR) / (by_chance + POPULARITY_PRIOR))
 
 
 @kernel
-def _content(s: Arrays, view: View, task: Record, out: NDArray[np.float64]) -> None:
+def _content(s: Arrays, view: View, readings: Readings, tasks: NDArray[np.int32], out: NDArray[np.float64]) -> None:
     """Fill affinities and popularity by content, and what else the same tokens tell."""
-    now, now_seconds = view.now, seconds(view.now)
-    took_slow, took_fast = 0.0, 0.0
-    took_skill, chance_skill, took_text, chance_text = 0.0, 0.0, 0.0, 0.0
-    taken, taken_fast, taken_newcomer = 0.0, 0.0, 0.0
-    chance, chance_fast, chance_newcomer = 0.0, 0.0, 0.0
-    paid, reward, approved, rejected = 0.0, 0.0, 0.0, 0.0
-    skills, text = False, False
-    for k in range(task.n_tokens):
-        weight = task.weights[k]
-        record = s.tokens[task.tokens[k]]
-        slow, fast = decay(record.at, now, SLOW), decay(record.at, now, FAST)
-        here = weight * expected(record.expected_slow, record.available, record.chances_slow, view.chances_slow, slow)
-        chance += here
-        chance_fast += weight * expected(
-            record.expected_fast, record.available, record.chances_fast, view.chances_fast, fast
-        )
-        chance_newcomer += weight * expected(
-            record.expected_newcomer, record.available, record.chances_newcomer, view.chances_newcomer, slow
-        )
-        taken += weight * record.taken_slow * slow
-        taken_fast += weight * record.taken_fast * fast
-        taken_newcomer += weight * record.taken_newcomer * slow
-        paid += weight * record.paid_slow * slow
-        reward += weight * record.reward_slow * slow
-        took = 0.0
-        place = _taste(s, view, task.tokens[k])
-        if place >= 0:
-            taste = s.tastes[place]
-            took = weight * taste.took_slow * decay_seconds(taste.at, now_seconds, SLOW)
-            took_fast += weight * taste.took_fast * decay_seconds(taste.at, now_seconds, FAST)
-            approved += weight * taste.approved
-            rejected += weight * taste.rejected
-        took_slow += took
-        if task.kinds[k] == SKILL:
-            skills = True
-            took_skill += took
-            chance_skill += here
-        elif task.kinds[k] == WORD:
-            text = True
-            took_text += took
-            chance_text += here
-    out[KIND_APPROVAL] = smoothed(approved, rejected, view.worker_approval, KIND_PRIOR)
-    if task.n_tokens == 0:
-        return
-    out[POPULARITY] = _lift(taken, chance)
-    out[POPULARITY_FAST] = _lift(taken_fast, chance_fast)
-    out[POPULARITY_NEWCOMERS] = _lift(taken_newcomer, chance_newcomer)
-    prior = CONTENT_PRIOR * math.exp(out[POPULARITY])
+    records, tokens, tastes, place, read = s.tasks, s.tokens, s.tastes, readings.place, readings.tokens
     # What the worker would have taken at random: the market's mix, as often as the worker took anything.
     share = view.accepted_slow / view.taken if view.taken > 0.0 else 0.0
     share_fast = view.accepted_fast / view.taken if view.taken > 0.0 else 0.0
-    out[AFFINITY] = math.log((took_slow + prior) / (share * chance + CONTENT_PRIOR))
-    out[AFFINITY_FAST] = math.log((took_fast + prior) / (share_fast * chance + CONTENT_PRIOR))
-    if skills:
-        out[AFFINITY_SKILL] = math.log((took_skill + prior) / (share * chance_skill + CONTENT_PRIOR))
-    if text:
-        out[AFFINITY_TEXT] = math.log((took_text + prior) / (share * chance_text + CONTENT_PRIOR))
-    if paid > 0.0:
-        out[AGAINST_KIND] = against(task.log_reward, reward / paid)
-
-
-@kernel
-def token_affinity(s: Arrays, view: View, token: int) -> float:
-    """Return the affinity to one token: the worker's share of acceptances with it against its share of postings."""
-    record = s.tokens[token]
-    chance = expected(
-        record.expected_slow,
-        record.available,
-        record.chances_slow,
-        view.chances_slow,
-        decay(record.at, view.now, SLOW),
-    )
-    share = view.accepted_slow / view.taken if view.taken > 0.0 else 0.0
-    return math.log((took(s, view, token) + CONTENT_PRIOR) / (share * chance + CONTENT_PRIOR))
-
-
-@kernel
-def took(s: Arrays, view: View, token: int) -> float:
-    """Return how much the worker took of a token, decayed to the instant of the view."""
-    place = _taste(s, view, token)
-    if place < 0:
-        return 0.0
-    return s.tastes[place].took_slow * decay_seconds(s.tastes[place].at, seconds(view.now), SLOW)
-
-
-@kernel
-def _skills(s: Arrays, view: View, task: Record, out: NDArray[np.float64]) -> None:
-    worker = s.workers[view.worker]
-    out[SKILL_COUNT] = task.facts.n_skills
-    if task.facts.n_skills == 0:
-        return
-    level, known, experience = 0.0, 0.0, 0.0
-    for k in range(task.facts.n_skills):
-        place = _taste(s, view, task.facts.skills[k])
-        if place < 0:
+    for i in range(tasks.size):
+        task = records[tasks[i]]
+        if task.posted == NEVER:
             continue
-        taste = s.tastes[place]
-        declared = taste.profile == worker.profile and taste.profile > 0 and taste.level > 0.0
-        if declared:
-            level += taste.level
-        took = taste.took_slow * decay_seconds(taste.at, seconds(view.now), SLOW)
-        experience += math.log1p(took)
-        if declared or taste.took_slow > 0.0:
-            known += 1.0
-    if worker.n_skills > 0:
-        out[SKILL_COVERAGE] = level / task.facts.n_skills
-    out[SKILL_OVERLAP] = known / task.facts.n_skills
-    out[SKILL_EXPERIENCE] = experience / task.facts.n_skills
+        took_slow, took_fast = 0.0, 0.0
+        took_skill, chance_skill, took_text, chance_text = 0.0, 0.0, 0.0, 0.0
+        taken, taken_fast, taken_newcomer = 0.0, 0.0, 0.0
+        chance, chance_fast, chance_newcomer = 0.0, 0.0, 0.0
+        paid, reward, approved, rejected = 0.0, 0.0, 0.0, 0.0
+        skills, text = False, False
+        for k in range(task.n_tokens):
+            weight = task.weights[k]
+            record, reading = tokens[task.tokens[k]], read[place[task.tokens[k]]]
+            here = weight * reading.expected_slow
+            chance += here
+            chance_fast += weight * reading.expected_fast
+            chance_newcomer += weight * reading.expected_newcomer
+            taken += weight * record.taken_slow * reading.slow
+            taken_fast += weight * record.taken_fast * reading.fast
+            taken_newcomer += weight * record.taken_newcomer * reading.slow
+            paid += weight * record.paid_slow * reading.slow
+            reward += weight * record.reward_slow * reading.slow
+            took = 0.0
+            if reading.taste >= 0:
+                taste = tastes[reading.taste]
+                took = weight * taste.took_slow * reading.own_slow
+                took_fast += weight * taste.took_fast * reading.own_fast
+                approved += weight * taste.approved
+                rejected += weight * taste.rejected
+            took_slow += took
+            if task.kinds[k] == SKILL:
+                skills = True
+                took_skill += took
+                chance_skill += here
+            elif task.kinds[k] == WORD:
+                text = True
+                took_text += took
+                chance_text += here
+        out[i, KIND_APPROVAL] = smoothed(approved, rejected, view.worker_approval, KIND_PRIOR)
+        if task.n_tokens == 0:
+            continue
+        out[i, POPULARITY] = _lift(taken, chance)
+        out[i, POPULARITY_FAST] = _lift(taken_fast, chance_fast)
+        out[i, POPULARITY_NEWCOMERS] = _lift(taken_newcomer, chance_newcomer)
+        prior = CONTENT_PRIOR * math.exp(out[i, POPULARITY])
+        out[i, AFFINITY] = math.log((took_slow + prior) / (share * chance + CONTENT_PRIOR))
+        out[i, AFFINITY_FAST] = math.log((took_fast + prior) / (share_fast * chance + CONTENT_PRIOR))
+        if skills:
+            out[i, AFFINITY_SKILL] = math.log((took_skill + prior) / (share * chance_skill + CONTENT_PRIOR))
+        if text:
+            out[i, AFFINITY_TEXT] = math.log((took_text + prior) / (share * chance_text + CONTENT_PRIOR))
+        if paid > 0.0:
+            out[i, AGAINST_KIND] = against(task.log_reward, reward / paid)
 
 
 @kernel
-def _pay(s: Arrays, view: View, task: Record, out: NDArray[np.float64]) -> None:
-    requester = s.requesters[task.facts.requester]
-    approval = smoothed(requester.approved, requester.rejected, view.market_approval, SHARE_PRIOR)
-    out[REQUESTER_APPROVAL] = approval
-    out[MINUTES] = usual_log_minutes(s, task) + view.speed
-    out[REWARD] = task.log_reward
-    chance = min(1.0, max(0.01, out[KIND_APPROVAL] * approval / view.market_approval))
-    out[HOURLY] = out[REWARD] + math.log(chance) - out[MINUTES] + math.log(60.0)
+def token_affinity(view: View, tastes: NDArray[np.void], reading: Record) -> float:
+    """Return the affinity to one token: the worker's share of acceptances with it against its share of postings."""
+    share = view.accepted_slow / view.taken if view.taken > 0.0 else 0.0
+    return math.log((took(tastes, reading) + CONTENT_PRIOR) / (share * reading.expected_slow + CONTENT_PRIOR))
 
 
 @kernel
-def fill_compared(s: Arrays, view: View, index: int, out: NDArray[np.float64]) -> None:
-    """Fill the columns that are also given relative to the open tasks, and what they rest on."""
-    task = s.tasks[index]
+def took(tastes: NDArray[np.void], reading: Record) -> float:
+    """Return how much the worker took of a token, decayed to the instant of the list."""
+    if reading.taste < 0:
+        return 0.0
+    return tastes[reading.taste].took_slow * reading.own_slow
+
+
+@kernel
+def _skills(s: Arrays, view: View, readings: Readings, tasks: NDArray[np.int32], out: NDArray[np.float64]) -> None:
+    worker = s.workers[view.worker]
+    records, tastes, place, read = s.tasks, s.tastes, readings.place, readings.tokens
+    for i in range(tasks.size):
+        task = records[tasks[i]]
+        if task.posted == NEVER:
+            continue
+        out[i, SKILL_COUNT] = task.facts.n_skills
+        if task.facts.n_skills == 0:
+            continue
+        level, known, experience = 0.0, 0.0, 0.0
+        for k in range(task.facts.n_skills):
+            reading = read[place[task.facts.skills[k]]]
+            if reading.taste < 0:
+                continue
+            taste = tastes[reading.taste]
+            declared = taste.profile == worker.profile and taste.profile > 0 and taste.level > 0.0
+            if declared:
+                level += taste.level
+            experience += math.log1p(taste.took_slow * reading.own_slow)
+            if declared or taste.took_slow > 0.0:
+                known += 1.0
+        if worker.n_skills > 0:
+            out[i, SKILL_COVERAGE] = level / task.facts.n_skills
+        out[i, SKILL_OVERLAP] = known / task.facts.n_skills
+        out[i, SKILL_EXPERIENCE] = experience / task.facts.n_skills
+
+
+@kernel
+def _pay_and_age(s: Arrays, view: View, tasks: NDArray[np.int32], out: NDArray[np.float64]) -> None:
+    market, records, requesters, tokens = s.market[0], s.tasks, s.requesters, s.tokens
+    for i in range(tasks.size):
+        task = records[tasks[i]]
+        if task.posted == NEVER:
+            continue
+        requester = requesters[task.facts.requester]
+        approval = smoothed(requester.approved, requester.rejected, view.market_approval, SHARE_PRIOR)
+        out[i, REQUESTER_APPROVAL] = approval
+        out[i, MINUTES] = usual_log_minutes(market, tokens, task) + view.speed
+        out[i, REWARD] = task.log_reward
+        chance = min(1.0, max(0.01, out[i, KIND_APPROVAL] * approval / view.market_approval))
+        out[i, HOURLY] = out[i, REWARD] + math.log(chance) - out[i, MINUTES] + math.log(60.0)
+        out[i, TASK_AGE_HOURS] = math.log1p(max(0, view.now - task.posted) / HOUR)
+
+
+@kernel
+def fill_compared(
+    s: Arrays, view: View, readings: Readings, tasks: NDArray[np.int32], out: NDArray[np.float64]
+) -> None:
+    """Fill the columns that are also given relative to the open tasks, and what they rest on; all others with NaN.
+
+    ``tasks`` are at most ``BLOCK``; ``out`` is float64, tasks x columns of the spec. The tokens of these tasks are in
+    ``readings`` when it returns.
+    """
     out[:] = math.nan
-    out[KIND_APPROVAL] = view.worker_approval
-    if task.posted == NEVER:
-        return
-    _content(s, view, task, out)
-    _skills(s, view, task, out)
-    _pay(s, view, task, out)
-    out[TASK_AGE_HOURS] = math.log1p(max(0, view.now - task.posted) / HOUR)
+    out[:, KIND_APPROVAL] = view.worker_approval
+    _read_tokens(s, view, readings, tasks)
+    _content(s, view, readings, tasks, out)
+    _skills(s, view, readings, tasks, out)
+    _pay_and_age(s, view, tasks, out)

@@ -110,7 +110,7 @@ def accept(s: Arrays, index: int, task_index: int) -> None:
             market.compared_fast[half] += 1.0
             market.pull_slow[half] += pull
             market.pull_fast[half] += pull
-        hourly = task.log_reward - usual_log_minutes(s, task)
+        hourly = task.log_reward - usual_log_minutes(s.market[0], s.tokens, task)
         if not math.isnan(hourly):
             worker.timed_slow += 1.0
             worker.hourly_slow += hourly
@@ -192,7 +192,7 @@ def submit(s: Arrays, index: int, task_index: int, minutes: float) -> None:
     if not minutes > 0.0:
         return
     log_minutes = math.log(minutes)
-    surprise = log_minutes - usual_log_minutes(s, task)
+    surprise = log_minutes - usual_log_minutes(s.market[0], s.tokens, task)
     if not math.isnan(surprise):
         # One forgotten tab must not make a worker slow for ever.
         worker.speed += min(2.0, max(-2.0, surprise))

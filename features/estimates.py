@@ -5,6 +5,9 @@ They are counts with a prior, never a learned model: the same numbers when train
 
 import math
 
+import numpy as np
+from numpy.typing import NDArray
+
 from features.jit import kernel
 from features.layout import NEVER, Arrays, Record
 
@@ -65,12 +68,11 @@ def market_approval(s: Arrays) -> float:
 
 
 @kernel
-def usual_log_minutes(s: Arrays, task: Record) -> float:
+def usual_log_minutes(market: Record, tokens: NDArray[np.void], task: Record) -> float:
     """Return the log of the minutes a task takes workers in general, or NaN where nothing tells.
 
     Experience with the task itself outweighs what its requester states, and that outweighs tasks of the same content.
     """
-    market = s.market[0]
     expected = math.log(task.facts.stated_minutes)
     if math.isnan(expected):
         if market.minutes_count == 0.0:
@@ -78,7 +80,7 @@ def usual_log_minutes(s: Arrays, task: Record) -> float:
         expected = market.minutes / market.minutes_count
         total, count = 3.0 * expected, 3.0
         for k in range(task.n_tokens):
-            record = s.tokens[task.tokens[k]]
+            record = tokens[task.tokens[k]]
             total += task.weights[k] * record.minutes
             count += task.weights[k] * record.minutes_count
         expected = total / count

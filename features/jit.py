@@ -1,7 +1,8 @@
 """How kernels are compiled: once a machine, and never stale.
 
 Numba caches a compiled function under the modification time of *its own* file. A kernel that calls a kernel of another
-file would keep running the old callee after an upgrade, so the cache folder is named after the text of all kernels.
+file would keep running the old callee after an upgrade, so the cache folder is named after the text of all kernels of
+this package. A kernel of another package may call these, and those of its own file.
 """
 
 import hashlib

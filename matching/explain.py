@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from features.spec import COLUMN
 
-Row = NDArray[np.float64]
+Row = Sequence[float]
 """The columns of the spec, as scored; ``minutes``, ``hourly`` and what rests on them are replaced by the answer's."""
 
 LOCALES = ("en", "id")
@@ -41,7 +41,7 @@ class _Rule:
 
 
 def _value(row: Row, name: str) -> float:
-    return float(row[COLUMN[name]])
+    return row[COLUMN[name]]
 
 
 def _above(name: str, threshold: float, worth: float = 1.0) -> Callable[[Row], float]:
@@ -156,7 +156,7 @@ _OPEN = Reason("open", "It is open to you now"), Reason("open", "Terbuka untuk A
 
 def _with_answers(row: NDArray[np.float32], p_approve: float, minutes: float) -> Row:
     """Return the row with the answer's figures in place of the counted ones, so that no reason contradicts them."""
-    answered = row.astype(np.float64)
+    answered: list[float] = row.tolist()
     log_minutes = math.log(minutes) if minutes > 0 else math.nan
     log_chance = math.log(p_approve) if p_approve > 0 else -math.inf
     hourly = _value(answered, "reward") + log_chance - log_minutes + math.log(60.0)

@@ -98,7 +98,7 @@ class Forest:
         """
         if features.ndim != 2 or features.shape[1] != self.width:
             raise ValueError(f"features of shape {features.shape} for a model of {self.width} columns")
-        scores = np.zeros(len(features))
+        scores = np.empty(len(features))
         _score(
             features,
             self.used,
@@ -201,15 +201,16 @@ def _score(
     leaves: NDArray[np.float64],
     scores: NDArray[np.float64],
 ) -> None:
-    """Add every tree's value to the scores of the rows, tree by tree as LightGBM does, since sums round."""
+    """Fill the scores of the rows. They are summed tree by tree as LightGBM does, since sums round."""
     values = np.zeros((used.size, _BLOCK), np.float32)
-    left = np.empty(_BLOCK, np.uint32)
+    left, sums = np.empty(_BLOCK, np.uint32), np.empty(_BLOCK)
     for first in range(0, len(features), _BLOCK):
         count = min(_BLOCK, len(features) - first)
         for i in range(count):
             for k in range(used.size):
                 value = features[first + i, used[k]]
                 values[k, i] = np.float32(0.0) if abs(value) <= _ZERO else value
+        sums[:] = 0.0
         for tree in range(len(leaves)):
             left[:] = _ALL
             for split in range(starts[tree], starts[tree + 1]):
@@ -221,6 +222,7 @@ def _score(
                 else:
                     for i in range(_BLOCK):
                         left[i] &= _ALL if column[i] <= threshold else keeps
-            for i in range(count):
+            for i in range(_BLOCK):
                 lowest = np.uint32(left[i] & -left[i])
-                scores[first + i] += leaves[tree, np.uint32(lowest * np.uint32(_DE_BRUIJN)) >> np.uint32(27)]
+                sums[i] += leaves[tree, np.uint32(lowest * np.uint32(_DE_BRUIJN)) >> np.uint32(27)]
+        scores[first : first + count] = sums[:count]

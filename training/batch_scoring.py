@@ -54,7 +54,8 @@ class BatchScorer:
         rows = np.full((len(frame), len(NAMES)), np.nan, dtype=np.float32)
         rows[:, self._places] = frame[self._names].to_numpy(dtype=np.float32)
         answers = self._ranker.answers(rows)
-        columns = (answers.scores, answers.p_accept, answers.p_approve, answers.minutes)
+        expected = answers.outcomes()
+        columns = (answers.scores, expected.p_accept, expected.p_approve, expected.minutes)
         return pd.DataFrame(dict(zip(ANSWERS, columns, strict=True)), index=frame.index)
 
 

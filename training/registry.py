@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MODEL = "cocok"
+EXPERIMENTS = "cocok-experiments"
 CHAMPION = "champion"
 CHALLENGER = "challenger"
 PREVIOUS = "previous"
@@ -53,6 +54,10 @@ _ABOUT_RUNS = (
     "higher is better: 1 puts what the worker took, and took well, before all else. It is taken on the last lists, "
     "which the model judged had not seen, with the ends of its 95 % interval beside it (`.low`, `.high`); "
     "`baseline.*` are orders without learning on the same lists. The runs below a training are its validation windows."
+)
+_ABOUT_EXPERIMENTS = (
+    "One run for each `cocok experiment`: policies compared in a simulated marketplace that reacts to what is listed. "
+    "Metrics are `POLICY.MEASURE`, means over seeds; `report.html` has them all with intervals and figures."
 )
 _PARAMETERS_AT_ONCE = 100
 _METRICS_AT_ONCE = 1000
@@ -157,7 +162,7 @@ class Registry:
         if description is not None:
             told[_NOTE] = description
         with self._spoken():
-            experiment = self._experiment()
+            experiment = self._experiment(MODEL, _ABOUT_RUNS)
             with self._run(experiment, name, told) as run_id:
                 self._log_parameters(run_id, parameters)
                 self._log_metrics(run_id, {metric: [value] for metric, value in metrics.items()})
@@ -170,6 +175,37 @@ class Registry:
                         self._log_parameters(nested, fold.parameters)
                         self._log_metrics(nested, {metric: [value] for metric, value in fold.metrics.items()})
                         self._log_metrics(nested, fold.curves)
+            return run_id
+
+    def log_experiment(
+        self,
+        parameters: Mapping[str, object],
+        metrics: Mapping[str, float],
+        *,
+        name: str | None = None,
+        figures: "Mapping[str, Figure] | None" = None,
+        tables: "Mapping[str, pd.DataFrame] | None" = None,
+        pages: Mapping[str, str] | None = None,
+    ) -> str:
+        """Log a comparison of policies, which trains nothing that could be registered; return the id of the run.
+
+        Args:
+            parameters: what was compared.
+            metrics: name -> value.
+            name: of the run; MLflow makes one up if None.
+            figures: name -> Matplotlib figure, kept as ``figures/NAME.png``.
+            tables: name -> table, kept without its index as ``tables/NAME.csv``.
+            pages: name of a file -> its text.
+        """
+        with self._spoken():
+            experiment = self._experiment(EXPERIMENTS, _ABOUT_EXPERIMENTS)
+            with self._run(experiment, name, {"cocok.version": installed("cocok")}) as run_id:
+                self._log_parameters(run_id, parameters)
+                self._log_metrics(run_id, {metric: [value] for metric, value in metrics.items()})
+                self._log_figures(run_id, "figures", figures or {})
+                self._log_tables(run_id, "tables", tables or {})
+                for file, text in (pages or {}).items():
+                    self._client.log_text(run_id, text, file)
             return run_id
 
     def register(self, run_id: str, *, description: str | None = None, tags: Mapping[str, str] | None = None) -> int:
@@ -374,12 +410,12 @@ class Registry:
             page = self._client.search_model_versions(f"name='{MODEL}'", page_token=page.token)
             yield from page
 
-    def _experiment(self) -> str:
-        found = self._client.get_experiment_by_name(MODEL)
+    def _experiment(self, name: str, about: str) -> str:
+        found = self._client.get_experiment_by_name(name)
         if found is not None:
             return str(found.experiment_id)
-        tags = {_NOTE: _ABOUT_RUNS, "mlflow.experimentKind": "custom_model_development"}
-        return str(self._client.create_experiment(MODEL, artifact_location=self._artifact_root, tags=tags))
+        tags = {_NOTE: about, "mlflow.experimentKind": "custom_model_development"}
+        return str(self._client.create_experiment(name, artifact_location=self._artifact_root, tags=tags))
 
     @contextlib.contextmanager
     def _run(self, experiment: str, name: str | None, tags: Mapping[str, str]) -> Iterator[str]:

@@ -25,7 +25,12 @@ def register(app: typer.Typer) -> None:
 
 def simulate(
     out_dir: Annotated[Path, typer.Option("--out", metavar="DIR", help="A new or empty folder for log and truth.")],
-    preset: Annotated[str, typer.Option(help="The marketplace to begin with.")] = "standard",
+    preset: Annotated[
+        str,
+        typer.Option(
+            help="The marketplace to begin with: standard, or scarce with three times the demand there are slots for."
+        ),
+    ] = "standard",
     workers: Annotated[int | None, typer.Option(help="Workers, instead of the preset's.")] = None,
     tasks_per_day: Annotated[int | None, typer.Option(help="Tasks posted a day, instead of the preset's.")] = None,
     days: Annotated[int | None, typer.Option(help="Days of the log, instead of the preset's.")] = None,

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from features.build import rows
+from features.build import compared, rows
+from features.compared import BLOCK, MOST_READINGS
 from features.spec import COLUMN, FEATURES, NAMES, RELATIVE
 from features.state import MarketState
 from tests.log import Drawn, Entry, Log, built, drawn, folded, hour, logs, usd, written_at
@@ -351,3 +352,28 @@ def test_without_an_open_task_there_is_nothing_to_compare_with() -> None:
     log = Log().post("t1", reward=usd(2), skills=["python"]).add("task_closed", task_id="t1")
     assert {f"{name}_{ending}" for name in RELATIVE for ending in ("z", "rank")} <= missing(row(log))
     assert row(log)["reward"] == pytest.approx(math.log(2), rel=1e-6)
+
+
+# Many tasks at once
+
+
+def test_given_more_tasks_and_tokens_than_fit_at_a_time_then_each_has_the_row_it_has_alone() -> None:
+    log = Log().add("worker_updated", worker_id="w1", skills=["skill1"])
+    count = 5 * BLOCK + 3
+    for number in range(count):
+        # A title of fifteen words that no other task has.
+        title = " ".join(f"word{15 * number + k}" for k in range(15))
+        log.post(f"t{number}", requester_id=f"r{number}", title=title, reward=usd(1 + number % 7))
+    for number in range(0, count, 50):
+        log.take("w1" if number % 100 else "w2", f"t{number}", 1.0)
+    state = log.state()
+    tasks = np.array([state.catalogue.tasks.get(f"t{number}") for number in range(count)], np.int32)
+    used = [state.arrays.tasks["tokens"][task][: state.arrays.tasks["n_tokens"][task]] for task in tasks]
+    assert len(np.unique(np.concatenate(used))) > MOST_READINGS
+    worker = state.catalogue.workers.get("w1")
+    together, few = rows(state, worker, tasks, hour(NOW)), compared(state, worker, tasks, hour(NOW))
+    assert not np.isnan(together[:, COLUMN["affinity"]]).any()
+    for place in range(0, count, 20):
+        alone = tasks[place : place + 1]
+        assert rows(state, worker, alone, hour(NOW)).tobytes() == together[place].tobytes()
+        assert compared(state, worker, alone, hour(NOW)).tobytes() == few[place].tobytes()

@@ -8,6 +8,8 @@ from training.simulation.config import (
     TaskConfig,
     WorkerConfig,
 )
+from training.simulation.demand import demand
+from training.simulation.ledger import Ledger
 from training.simulation.policies import Board, NewestFirst, Occasion, Policy, Ranking, random_order
 from training.simulation.truth import Truth, read_truth
 from training.simulation.world import World
@@ -16,6 +18,7 @@ __all__ = [
     "PRESETS",
     "BehaviourConfig",
     "Board",
+    "Ledger",
     "NewestFirst",
     "Occasion",
     "Policy",
@@ -26,6 +29,7 @@ __all__ = [
     "Truth",
     "WorkerConfig",
     "World",
+    "demand",
     "random_order",
     "read_truth",
 ]

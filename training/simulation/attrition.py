@@ -1,6 +1,7 @@
 """Who leaves: workers who earn too little for their time go sooner. Good lists keep workers in the market."""
 
 import math
+from copy import copy
 
 import numpy as np
 
@@ -13,10 +14,11 @@ _LEAST, _MOST = 0.1, 10.0
 
 
 class Attrition:
-    """Earnings for each hour, search included, against the reservation wage; and who has left because of it.
+    """Earnings for each hour, unpaid time included, against the reservation wage; and who has left because of it.
 
-    Hours and pay are forgotten alike as hours pass, so that satisfaction is a smoothed ratio. After a session the
-    worker leaves for good with a probability that is logistic in the log of that ratio.
+    A worker begins with one hour at just the reservation wage, as a hope. Hours and pay are forgotten alike as hours
+    pass, so that satisfaction is a smoothed ratio. After a session the worker leaves for good with a probability that
+    is logistic in the log of that ratio.
 
     Args:
         law: of workers.
@@ -29,31 +31,31 @@ class Attrition:
 
     def __init__(self, law: WorkerConfig, reservation: Floats, dice: Dice) -> None:
         self._law, self._reservation, self._dice = law, reservation, dice
-        self._hours = np.zeros(len(reservation))
-        self._paid = np.zeros(len(reservation))
-        self._experience = np.zeros(len(reservation))
+        self._hours = np.ones(len(reservation))
+        # Pay counts in hours at the reservation wage.
+        self._worth = np.ones(len(reservation))
+        self._sessions = np.zeros(len(reservation), np.int64)
         self.left = np.full(len(reservation), NEVER)
 
     def copy(self) -> "Attrition":
         """Return the same, going on independently."""
-        twin = Attrition(self._law, self._reservation, self._dice)
-        twin._hours, twin._paid = self._hours.copy(), self._paid.copy()
-        twin._experience, twin.left = self._experience.copy(), self.left.copy()
+        twin = copy(self)
+        twin._hours, twin._worth = self._hours.copy(), self._worth.copy()
+        twin._sessions, twin.left = self._sessions.copy(), self.left.copy()
         return twin
 
     def paid(self, worker: int, usd: float) -> None:
         """Count what a worker was paid."""
-        self._paid[worker] += usd
+        self._worth[worker] += usd / self._reservation[worker]
 
     def satisfaction(self, worker: int) -> float:
         """Return smoothed earnings an hour over the reservation wage, within 0.1..10."""
-        wanted = self._hours[worker] * self._reservation[worker]
-        return float(np.clip(self._paid[worker] / max(wanted, 1e-9), _LEAST, _MOST))
+        return min(_MOST, max(_LEAST, float(self._worth[worker] / self._hours[worker])))
 
     def hazard(self, worker: int) -> float:
         """Return the probability that a worker leaves after a session; 0 for who has hardly begun."""
         law = self._law
-        if self._experience[worker] < law.leave_after_hours:
+        if self._sessions[worker] < law.leave_after_sessions:
             return 0.0
         return 1 / (1 + math.exp(law.leave_weight * math.log(self.satisfaction(worker)) - law.leave_bias))
 
@@ -61,9 +63,9 @@ class Attrition:
         """Count a session of so many hours, paid and unpaid, and tell whether the worker leaves after it."""
         kept = math.exp(-hours / self._law.leave_memory_hours)
         self._hours[worker] = self._hours[worker] * kept + hours
-        self._paid[worker] *= kept
-        self._experience[worker] += hours
-        leaves = self._dice.named("leave", worker, now // DAY).random() < self.hazard(worker)
+        self._worth[worker] *= kept
+        self._sessions[worker] += 1
+        leaves = bool(self._dice.named("leave", worker, now // DAY).random() < self.hazard(worker))
         if leaves:
             self.left[worker] = now
         return leaves

@@ -3,10 +3,16 @@
 Figures that the literature gives, and that the defaults are held to, are named with their source; every other default
 is assumed: chosen so that the market is plausible and so that skill, history and pay all matter.
 
-- Hara et al. (2018), "A Data-Driven Analysis of Workers' Earnings on Amazon Mechanical Turk", CHI: the median worker
-  earns about 2 USD an hour.
-- Difallah et al. (2015), "The Dynamics of Micro-Task Crowdsourcing: The Case of Amazon MTurk", WWW: sizes of batches
-  are heavy-tailed; few large batches hold much of the work.
+- Hara et al. (2018), "A Data-Driven Analysis of Workers' Earnings on Amazon Mechanical Turk", CHI: workers earn a
+  median of about 2 USD an hour, and 4 % earn more than 7.25 USD; unpaid are the search for tasks, work that is rejected
+  and work that is not submitted.
+- Toxtli, Suri & Savage (2021), "Quantifying the Invisible Labor in Crowd Work", arXiv:2110.00169: workers spend 33 % of
+  their time on unpaid invisible labour, most of it on managing payments and on watching out for work; the median hourly
+  wage falls from 3.76 to 2.83 USD by it.
+- Difallah et al. (2015), "The Dynamics of Micro-Task Crowdsourcing: The Case of Amazon MTurk", WWW: how recent a batch
+  is and how many tasks are left in it are key features in predicting how fast it is worked on.
+- Difallah, Filatova & Ipeirotis (2018), "Demographics and Dynamics of Mechanical Turk Workers", WSDM: arrivals of
+  workers balance departures, and the half-life of a worker is 12 to 18 months.
 """
 
 import math
@@ -19,10 +25,12 @@ from features.errors import CocokError
 
 @dataclass(frozen=True)
 class WorkerConfig:
-    """Workers; everything here is assumed.
+    """Workers; assumed, but for the balance of arrivals and departures.
 
     Attributes:
         present_share: share of workers (0..1) already there when the log begins; the others join evenly over its days.
+            In the standard market under newest first about as many join as leave, as in Difallah et al. (2018); both
+            are much quicker here than there, so that an experiment of weeks shows what keeps workers.
         unprofiled_share: share (0..1) that never declares a profile.
         declared_share: probability that a good skill is declared.
         false_share: probability that a poor skill is declared all the same.
@@ -44,10 +52,10 @@ class WorkerConfig:
         leave_weight: log-odds of leaving for each unit of the log of the reservation wage over earnings an hour, search
             included.
         leave_memory_hours: hours, paid or not, after which what was earned weighs 1/e.
-        leave_after_hours: nobody leaves with less experience than this.
+        leave_after_sessions: nobody leaves after fewer sessions than this.
     """
 
-    present_share: float = 0.7
+    present_share: float = 0.8
     unprofiled_share: float = 0.12
     declared_share: float = 0.75
     false_share: float = 0.06
@@ -67,7 +75,7 @@ class WorkerConfig:
     leave_bias: float = -3.2
     leave_weight: float = 1.0
     leave_memory_hours: float = 3.0
-    leave_after_hours: float = 1.0
+    leave_after_sessions: int = 3
 
 
 @dataclass(frozen=True)
@@ -104,10 +112,10 @@ class RequesterConfig:
 
 @dataclass(frozen=True)
 class TaskConfig:
-    """Tasks; assumed, but for the heavy tails of batches.
+    """Tasks; everything here is assumed.
 
     Attributes:
-        batch_tail: exponent of the Pareto law of tasks in a batch; heavy-tailed as in Difallah et al. (2015).
+        batch_tail: exponent of the Pareto law of tasks in a batch; small = heavy-tailed.
         batch_limit: most tasks in a batch, count.
         slots_tail: exponent of the Pareto law of slots of a task.
         slots_limit: most slots, count.
@@ -147,7 +155,9 @@ class TaskConfig:
 
 @dataclass(frozen=True)
 class BehaviourConfig:
-    """How a worker chooses and works; everything here is assumed. Weights are log-odds for each unit of their cause.
+    """How a worker chooses and works; assumed, but for the share of unpaid time.
+
+    Weights are log-odds for each unit of their cause.
 
     Attributes:
         list_length: tasks in a list, count.
@@ -243,7 +253,7 @@ class SimulationConfig:
     """The simulated marketplace.
 
     Attributes:
-        workers: workers who are there at the end of the log, count.
+        workers: workers who ever join, count.
         tasks_per_day: tasks posted a day, count.
         days: length of the log, days.
         seed: of all randomness.
@@ -287,5 +297,14 @@ class SimulationConfig:
         return max(5, round(self.workers / self.requester.workers_each))
 
 
-PRESETS: Mapping[str, SimulationConfig] = MappingProxyType({"standard": SimulationConfig()})
-"""Name -> configuration: what `cocok simulate --preset` offers."""
+PRESETS: Mapping[str, SimulationConfig] = MappingProxyType(
+    {
+        "standard": SimulationConfig(),
+        "scarce": SimulationConfig(tasks_per_day=80, task=TaskConfig(slots_limit=1)),
+    }
+)
+"""Name -> configuration: what `cocok simulate --preset` offers.
+
+Were slots unlimited, workers of ``scarce`` would take some three times the slots posted (`demand`); see
+``docs/simulator.md`` for what was measured. Scale workers and tasks together to keep that.
+"""

@@ -46,6 +46,7 @@ from training.simulation import (
     TaskConfig,
     Truth,
     World,
+    demand,
     random_order,
 )
 from training.simulation.kinds import KINDS
@@ -356,5 +357,6 @@ def test_given_a_number_out_of_range_then_it_is_named(wrong: object) -> None:
         wrong()
 
 
-def test_the_standard_preset_is_there() -> None:
-    assert PRESETS["standard"].workers == 400
+def test_in_the_scarce_market_three_times_the_slots_are_wanted() -> None:
+    assert demand(replace(PRESETS["scarce"], days=7), END) == pytest.approx(3.0, abs=0.5)
+    assert PRESETS["standard"].workers == PRESETS["scarce"].workers == 400

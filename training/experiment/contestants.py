@@ -1,0 +1,110 @@
+"""Who competes: every policy makes its lists by the matcher, as it serves, eligibility included."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from matching.bundle import Bundle
+from matching.eligibility import Wishes
+from matching.pipeline import Matcher, Query
+from matching.scoring import BundleRanker, Ranker
+from training.experiment.live import Entry, Live
+from training.experiment.oracle import Oracle
+from training.experiment.orders import ORDERS
+from training.experiment.recording import Nightly, Recorder
+from training.simulation import Occasion, Policy, Ranking
+
+CHAMPION, NIGHTLY, ORACLE, REFERENCE = "champion", "nightly", "oracle", "newest"
+
+POLICIES = (*ORDERS, CHAMPION, NIGHTLY, ORACLE)
+"""Names of all policies; see ``docs/experiments.md``."""
+
+EVERYTHING = 1_000_000
+"""Tasks to score where no first stage may choose."""
+
+PLAIN = Matcher(steps=(), shortlist=EVERYTHING)
+"""What marketplaces do: the whole order as it is."""
+
+PRODUCT = Matcher()
+"""What Cocok does: a first stage, and steps that spread what is listed."""
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """A policy in a run.
+
+    Attributes:
+        policy: makes the lists.
+        learn: called every night with the instant, microseconds since 1970; None for a policy that does not learn.
+        follow: called with every event of the log; None for a policy that keeps none.
+    """
+
+    policy: Policy
+    learn: Callable[[int], None] | None = None
+    follow: Callable[[Entry], None] | None = None
+
+
+@dataclass(frozen=True)
+class Matched:
+    """A policy that asks the matcher for its lists.
+
+    Attributes:
+        name: of the policy.
+        live: the marketplace.
+        matcher: makes a list.
+        ranker: scores its tasks.
+        told: whether the log tells the scores and the version of the model.
+    """
+
+    name: str
+    live: Live
+    matcher: Callable[[Occasion], Matcher]
+    ranker: Callable[[Occasion], Ranker]
+    told: bool = False
+
+    def __call__(self, occasion: Occasion) -> Ranking:
+        """Make a list."""
+        ranker = self.ranker(occasion)
+        query = Query(
+            occasion.worker_id,
+            occasion.at,
+            occasion.limit,
+            Wishes(device=occasion.device),
+            occasion.session_minutes,
+            explain=False,
+        )
+        items = self.matcher(occasion).feed(self.live.state, ranker, query).items
+        return Ranking(
+            occasion.board.indices([item.task_id for item in items]),
+            self.name,
+            scores=np.array([item.score for item in items]) if self.told else None,
+            model_version=ranker.version if self.told else None,
+        )
+
+
+def contestant(name: str, live: Live, bundle: Bundle | None, recorder: Recorder | None) -> Contestant:
+    """Return a policy by its name.
+
+    Args:
+        name: one of ``POLICIES``.
+        live: the marketplace, after its warm-up.
+        bundle: the champion; only for the policies that learn.
+        recorder: has watched the warm-up; only for the one that learns every night.
+    """
+    if name in ORDERS:
+        return Contestant(Matched(name, live, lambda _: PLAIN, ORDERS[name]))
+    if name == ORACLE:
+        oracle = Oracle(live.world)
+        # It reorders everything, so what the order was before does not matter.
+        return Contestant(
+            Matched(name, live, lambda occasion: Matcher([oracle.step(occasion)], EVERYTHING), ORDERS["random"])
+        )
+    if name == CHAMPION and bundle is not None:
+        champion = BundleRanker(bundle, CHAMPION)
+        return Contestant(Matched(name, live, lambda _: PRODUCT, lambda _: champion, told=True))
+    if name == NIGHTLY and bundle is not None and recorder is not None:
+        nightly = Nightly(bundle, recorder)
+        recorder.policy = Matched(name, live, lambda _: PRODUCT, lambda _: nightly.ranker, told=True)
+        return Contestant(recorder, nightly.learn, recorder.follow)
+    raise ValueError(f"no policy {name!r} without a model")
