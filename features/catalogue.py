@@ -1,13 +1,12 @@
 """What is known of workers and tasks by name: external ids, declared profiles, postings as their requesters wrote."""
 
-from typing import NamedTuple
-
 import msgspec
 
 from features.events import TaskPosted, WorkerUpdated
 from features.requirements import Compiler
 from features.requirements_shape import Requirements
 from features.text import normalise, primary_language
+from features.texts import Texts
 from features.vocabulary import UNKNOWN, Vocabulary
 
 
@@ -23,14 +22,6 @@ class Signature(msgspec.Struct, frozen=True):
     requirements: Requirements | None
 
 
-class Text(NamedTuple):
-    """What a task says in words: the same for every task of a batch, so that it is searched once."""
-
-    title: str
-    description: str
-    keywords: tuple[str, ...]
-
-
 class Catalogue:
     """Names, and the part of profiles and postings that is not numbers.
 
@@ -40,7 +31,7 @@ class Catalogue:
         postings: task index -> the posting in force, updates applied.
         signatures: every distinct signature, in order of appearance.
         compiled: the same, ready to be evaluated.
-        texts: every distinct text of a task, in order of appearance.
+        texts: every distinct text of a task.
     """
 
     def __init__(self) -> None:
@@ -52,9 +43,8 @@ class Catalogue:
         self.postings: dict[int, TaskPosted] = {}
         self.signatures: list[Signature] = []
         self.compiled = Compiler()
-        self.texts: list[Text] = []
+        self.texts = Texts()
         self._signature_index: dict[Signature, int] = {}
-        self._text_index: dict[Text, int] = {}
 
     def signature_of(self, posting: TaskPosted) -> int:
         """Return the index of the signature of a posting, adding it if it is new."""
@@ -74,15 +64,6 @@ class Catalogue:
                 countries=signature.countries,
                 devices=signature.devices,
             )
-        return index
-
-    def text_of(self, posting: TaskPosted) -> int:
-        """Return the index of the text of a posting, adding it if it is new."""
-        text = Text(posting.title or "", posting.description or "", posting.keywords or ())
-        index = self._text_index.get(text)
-        if index is None:
-            index = self._text_index[text] = len(self.texts)
-            self.texts.append(text)
         return index
 
     def erase_worker(self, external: str) -> int:

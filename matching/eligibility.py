@@ -11,7 +11,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from features.catalogue import Text
 from features.events import WorkerUpdated
 from features.jit import kernel
 from features.layout import NEVER, OFFER, Arrays, blank
@@ -20,7 +19,7 @@ from features.pairs import find, pair_key
 from features.requirements import LEVELS, Compiler, Facts, Program, Sheet, holds, satisfied
 from features.requirements_shape import Guard
 from features.state import MarketState
-from features.text import normalise, words
+from features.text import normalise
 
 REQUIREMENT = "requirement"
 
@@ -263,25 +262,13 @@ def _categories(state: MarketState, profile: WorkerUpdated | None, wishes: Wishe
 
 def _texts(state: MarketState, profile: WorkerUpdated | None) -> NDArray[np.uint32]:
     """Return the bits by text; an empty table where no text is blocked."""
-    # Whole words: "art" must not block a party. A keyword without a word would be found in every text.
-    blocked = (
-        [phrase for keyword in profile.blocked_keywords or () if (phrase := _phrase(keyword)).strip()]
-        if profile
-        else []
-    )
-    if not blocked:
+    if profile is None or not profile.blocked_keywords:
         return np.zeros(0, np.uint32)
-
-    def hit(text: Text) -> bool:
-        whole = _phrase(" ".join([text.title, text.description, *text.keywords]))
-        return any(phrase in whole for phrase in blocked)
-
-    return np.array([BIT["blocked_keyword"] if hit(text) else 0 for text in state.catalogue.texts], np.uint32)
-
-
-def _phrase(text: str) -> str:
-    """Return the words of a text, each with a blank before and after, so that a phrase is found as a substring."""
-    return f" {' '.join(words(text))} "
+    texts = state.catalogue.texts
+    table = np.zeros(len(texts), np.uint32)
+    for pattern in profile.blocked_keywords:
+        table[texts.found_in(pattern)] = BIT["blocked_keyword"]
+    return table
 
 
 @kernel

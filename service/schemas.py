@@ -44,6 +44,12 @@ class Asked(_Request):
     )
     device: Name | None = Field(None, description="The device in hand; by default any of the profile.")
     min_reward: MoneyField | None = Field(None, description="Least reward; by default that of the profile.")
+    min_hourly: MoneyField | None = Field(
+        None, description="Least expected pay per hour; a task of which it is not known is left out."
+    )
+    min_requester_rating: float | None = Field(
+        None, ge=1, le=5, description="Least mean rating of the requester; one whom nobody rated is left out."
+    )
     categories: list[Name] | None = Field(None, max_length=1_000, description="Only tasks of these categories.")
     exclude_task_ids: list[Id] | None = Field(None, max_length=10_000, description="Not these tasks.")
     explain: bool = Field(True, description="Whether the items carry reasons.")
