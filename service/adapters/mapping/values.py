@@ -27,7 +27,6 @@ MICROSECONDS = {
 DURATION = Target("duration", unit="s")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _COUNTS = {"unix": Since(since=_EPOCH, unit="s"), "unix_ms": Since(since=_EPOCH, unit="ms")}
-_SCALARS = str | int | float | datetime
 _DURATION = re.compile(r"(?P<count>[\d.]+) ?(?P<unit>[a-z]+)")
 _NO_ROW = Row(Path(), 0, {})
 _WHOLE = re.compile(r"-?(0|[1-9]\d*)")
@@ -153,7 +152,7 @@ def _collected(given: Collected, target: Target, view: View, path: str) -> Get:
             rows = [row.within(inner.item, place) for place, inner in enumerate(rows, start=1)]
         made = [(key(inner) if key else None, _at(place, each, inner)) for place, inner in enumerate(rows)]
         if key is None:
-            return [value for _, value in made if value is not None] or None
+            return _listed(target.item or ANY, [value for _, value in made if value is not None])
         found: dict[str, Any] = {}
         for name, value in made:
             if name is None or value is None:
@@ -234,9 +233,7 @@ def _leaf(given: Leaf, target: Target, view: View, path: str) -> tuple[Get, bool
     def many(value: Any) -> list[Any] | None:
         parts = [item.strip() for item in as_text(value).split(given.split)] if given.split is not None else value
         parts = parts if isinstance(parts, list) else [parts]
-        # A list of names is a set of them to all who read it; repeated ones would only be counted twice.
-        made = {_hashable(item): item for part in parts if part != "" and (item := one(part)) is not None}
-        return list(made.values()) or None
+        return _listed(wanted, [item for part in parts if part != "" and (item := one(part)) is not None])
 
     def evaluate(row: Row) -> Any:
         value = get(row)
@@ -269,8 +266,9 @@ def _names() -> dict[str, dict[str, str]]:
     return tomllib.loads(files(__package__).joinpath("names.toml").read_text(encoding="utf-8"))
 
 
-def _hashable(value: Any) -> Any:
-    return value if isinstance(value, _SCALARS) else repr(value)
+def _listed(item: Target, values: list[Any]) -> list[Any] | None:
+    # Lists of names are sets to all who read them; a repeated name would only count twice.
+    return (list(dict.fromkeys(values)) if item.kind == "text" else values) or None
 
 
 def _looked_up(given: dict[str, Any] | str, unmapped: str) -> Callable[[Any], Any]:
@@ -365,7 +363,7 @@ def _decimal(style: str) -> Callable[[Any], Decimal]:
     point = style[-2] if style.endswith("5") else ""
     fraction = rf"(?:{re.escape(point)}(?P<fraction>\d*))?" if point else "(?P<fraction>)"
     whole = rf"\d{{1,3}}(?:{re.escape(group)}\d{{3}})+|\d*" if group else r"\d*"
-    letters = r"[^\W\d_]{0,3}\.?"
+    letters = r"(?:[^\W\d_]{1,3}\.?)?"
     shape = re.compile(rf"(?P<sign>[-+]?){letters}(?P<whole>{whole}){fraction}(?P<exponent>[eE][-+]?\d+)?{letters}")
 
     def read(value: Any) -> Decimal:
