@@ -95,6 +95,10 @@ class Profiles:
         """From ``at`` on, the entry ``key`` is no more."""
         self.hold(worker, at, field, key, _UNSET, record)
 
+    def since(self, worker: str) -> datetime | None:
+        """Return the first instant at which something is known of a worker."""
+        return min((change[0] for change in self._changes.get(worker, ())), default=None)
+
     def events(self) -> Iterator[Found]:
         """Yield `worker_updated` for every instant at which something about a worker changed."""
         for worker, changes in self._changes.items():
