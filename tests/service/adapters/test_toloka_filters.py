@@ -1,4 +1,4 @@
-"""Whom Toloka's pools ask for and what they pay, as requirements of the contract; the rows of docs/formats/toloka.md."""
+"""Whom Toloka's pools ask for and what they pay, as requirements; the rows of docs/formats/toloka.md."""
 
 import json
 from typing import Any
@@ -191,7 +191,7 @@ def test_a_filter_deeper_than_the_log_allows_is_refused() -> None:
     for place in range(10):
         condition = {"or" if place % 2 else "and": [condition, ask("skill", str(place), "GT", 1)]}
 
-    with pytest.raises(EventError, match="`filter`: .*nested deeper than 8"):
+    with pytest.raises(EventError, match=r"`filter`: .*nested deeper than 8"):
         asked(condition)
 
 
