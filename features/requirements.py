@@ -29,7 +29,7 @@ _CLAUSE, _ALL, _ANY = range(3)
 _NOT_HELD, _BARE, _VALUED = range(3)
 NONE = -1
 """In the place of a clause or a node: there is none."""
-_UNASKED = -1
+_UNASKED, _ASKED = -1, -2
 
 CLAUSE = np.dtype(
     [
@@ -76,10 +76,11 @@ class Facts(NamedTuple):
 
 
 class Sheet(NamedTuple):
-    """The answers of one worker at one level: of each clause (1, 0, or -1 where nobody asked yet) and of each node."""
+    """A worker's answers at one level: 1 where a clause, a node or a signature holds, 0 where not, -1 if not asked."""
 
     clauses: NDArray[np.int8]
     nodes: NDArray[np.int8]
+    signatures: NDArray[np.int8]
 
 
 Value = str | int | float
@@ -159,7 +160,8 @@ class Compiler:
 
     def sheet(self) -> Sheet:
         """Return a sheet without answers."""
-        return Sheet(np.full(self._clauses.used, _UNASKED, np.int8), np.zeros(self._nodes.used, np.int8))
+        clauses, nodes = np.full(self._clauses.used, _UNASKED, np.int8), np.zeros(self._nodes.used, np.int8)
+        return Sheet(clauses, nodes, np.full(self._signatures.used, _UNASKED, np.int8))
 
     def failed(self, sheet: Sheet, signature: int) -> list[str]:
         """Return the attributes, as they were written, to which a signature that does not hold owes it.
@@ -167,10 +169,12 @@ class Compiler:
         Everything that fails in a part that fails is named, each attribute once: of an ``or`` all branches, of an
         ``and`` the branches that do not hold.
         """
-        marks = np.zeros(self._nodes.used, np.bool_)
-        blame(self.program, sheet, signature, marks)
+        tasks = np.zeros(signature + 1, np.int64)
+        tasks[signature] = 1
+        marks, _ = self._blame(sheet, tasks)
         nodes = self._nodes.rows[np.flatnonzero(marks)]
-        return [self.names.external(int(name)) for name in dict.fromkeys(nodes["name"].tolist())]
+        names = nodes["name"][nodes["kind"] == _CLAUSE].tolist()
+        return [self.names.external(name) for name in dict.fromkeys(names)]
 
     def failures(self, sheet: Sheet, tasks: NDArray[np.int64]) -> dict[str, int]:
         """Return attribute -> tasks that it keeps from the worker.
@@ -179,9 +183,14 @@ class Compiler:
             sheet: with the answers to every signature that counts.
             tasks: int64, signatures; how many tasks bear each, 0 for what holds or does not matter.
         """
-        counts = np.zeros(len(self.names), np.int64)
-        _count_failures(self.program, sheet, tasks, counts)
-        return {self.names.external(place): int(counts[place]) for place in np.flatnonzero(counts).tolist()}
+        _, counts = self._blame(sheet, tasks)
+        places = np.flatnonzero(counts)
+        return dict(zip(map(self.names.external, places.tolist()), counts[places].tolist(), strict=True))
+
+    def _blame(self, sheet: Sheet, tasks: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+        marks, counts = np.zeros(len(sheet.nodes), np.bool_), np.zeros(len(self.names), np.int64)
+        _count_failures(self.program, sheet, tasks, marks, counts)
+        return marks, counts
 
     def _tree(self, root: Node, first: int) -> list[tuple[int, int, int, int, int]]:
         found: list[tuple[int, int, int, int, int]] = []
@@ -286,87 +295,88 @@ def _known(
 
 
 @kernel
-def holds(program: Program, facts: Facts, sheet: Sheet, place: int) -> bool:
-    """Tell whether a clause holds for a worker, and note it on the sheet."""
-    if sheet.clauses[place] != _UNASKED:
-        return bool(sheet.clauses[place])
-    clause = program.clauses[place]
-    held = facts.held[clause.attribute]
-    comparator = clause.comparator
-    if held == _NOT_HELD or (held == _BARE and comparator < _EXISTS):
+def evaluate(program: Program, facts: Facts, sheet: Sheet, signatures: NDArray[np.int32], level: int) -> None:
+    """Find a worker's answers to signatures (int32), and to all clauses and nodes that they are made of.
+
+    Args:
+        program: what was compiled.
+        facts: of the worker.
+        sheet: what is written; it is new, or was written for the same worker at the same level.
+        signatures: int32, which ones.
+        level: the place of the level in ``LEVELS``.
+    """
+    clauses, operands, nodes, answers = program.clauses, program.operands, program.nodes, sheet.clauses
+    # Clauses are asked one after the other, not as the trees come upon them: most stand in many trees.
+    for i in range(signatures.size):
+        signature = program.signatures[signatures[i]]
+        for k in range(signature.start, signature.stop):
+            sheet.nodes[k] = nodes[k].kind != _ANY
+            if nodes[k].kind == _CLAUSE:
+                answers[nodes[k].clause] = _ASKED
+        for place in (signature.language, signature.country, signature.device):
+            if place >= 0:
+                answers[place] = _ASKED
+    for place in range(answers.size):
+        if answers[place] != _ASKED:
+            continue
+        clause = clauses[place]
+        attribute, comparator = clause.attribute, clause.comparator
+        held, number = facts.held[attribute], facts.number[attribute]
         answer = clause.absent != 0
-    elif comparator >= _EXISTS:
-        answer = comparator == _EXISTS
-    elif comparator <= _GE:
-        # A text compares with no number: every order is false then.
-        number = facts.number[clause.attribute]
-        if comparator == _LT:
+        if held == _NOT_HELD or (held == _BARE and comparator < _EXISTS):
+            pass
+        elif comparator >= _EXISTS:
+            answer = comparator == _EXISTS
+        elif comparator == _LT:
+            # A text is NaN here, so that no number comes before or after it.
             answer = number < clause.number
         elif comparator == _LE:
             answer = number <= clause.number
         elif comparator == _GT:
             answer = number > clause.number
-        else:
+        elif comparator == _GE:
             answer = number >= clause.number
-    else:
-        met = False
-        for k in range(facts.start[clause.attribute], facts.stop[clause.attribute]):
-            low, high = clause.start, clause.stop
-            while low < high:
-                middle = (low + high) // 2
-                if program.operands[middle] < facts.values[k]:
-                    low = middle + 1
+        else:
+            met = False
+            for k in range(facts.start[attribute], facts.stop[attribute]):
+                low, high = clause.start, clause.stop
+                while low < high:
+                    middle = (low + high) // 2
+                    if operands[middle] < facts.values[k]:
+                        low = middle + 1
+                    else:
+                        high = middle
+                met |= low < clause.stop and operands[low] == facts.values[k]
+            answer = met == (comparator in (_EQ, _IN))
+        answers[place] = answer
+    for i in range(signatures.size):
+        start, stop = program.signatures[signatures[i]].start, program.signatures[signatures[i]].stop
+        for k in range(stop - 1, start - 1, -1):
+            node = nodes[k]
+            if node.kind == _CLAUSE:
+                sheet.nodes[k] = node.guards > level or answers[node.clause] == 1
+            if node.parent >= 0:
+                if nodes[node.parent].kind == _ALL:
+                    sheet.nodes[node.parent] &= sheet.nodes[k]
                 else:
-                    high = middle
-            if low < clause.stop and program.operands[low] == facts.values[k]:
-                met = True
-        answer = met == (comparator in (_EQ, _IN))
-    sheet.clauses[place] = answer
-    return bool(answer)
+                    sheet.nodes[node.parent] |= sheet.nodes[k]
+        sheet.signatures[signatures[i]] = start == stop or sheet.nodes[start] == 1
 
 
 @kernel
-def satisfied(program: Program, facts: Facts, sheet: Sheet, signature: int, level: int) -> bool:
-    """Tell whether the requirements of a signature hold at a level, and note the answer of every node on the sheet."""
-    start, stop = program.signatures[signature].start, program.signatures[signature].stop
-    if start == stop:
-        return True
-    for k in range(start, stop):
-        sheet.nodes[k] = program.nodes[k].kind != _ANY
-    for k in range(stop - 1, start - 1, -1):
-        node = program.nodes[k]
-        if node.kind == _CLAUSE:
-            sheet.nodes[k] = node.guards > level or holds(program, facts, sheet, node.clause)
-        if node.parent >= 0:
-            if program.nodes[node.parent].kind == _ALL:
-                sheet.nodes[node.parent] &= sheet.nodes[k]
-            else:
-                sheet.nodes[node.parent] |= sheet.nodes[k]
-    return bool(sheet.nodes[start])
-
-
-@kernel
-def blame(program: Program, sheet: Sheet, signature: int, marks: NDArray[np.bool_]) -> None:
-    """Mark the clauses that a signature fails for; the sheet has its answers."""
-    start, stop = program.signatures[signature].start, program.signatures[signature].stop
-    for k in range(start, stop):
-        node = program.nodes[k]
-        marks[k] = sheet.nodes[k] == 0 and (node.parent < 0 or marks[node.parent])
-    for k in range(start, stop):
-        marks[k] = marks[k] and program.nodes[k].kind == _CLAUSE
-
-
-@kernel
-def _count_failures(program: Program, sheet: Sheet, tasks: NDArray[np.int64], counts: NDArray[np.int64]) -> None:
-    marks = np.zeros(sheet.nodes.size, np.bool_)
+def _count_failures(
+    program: Program, sheet: Sheet, tasks: NDArray[np.int64], marks: NDArray[np.bool_], counts: NDArray[np.int64]
+) -> None:
+    """Add tasks to the attributes that signatures fail for, and leave marks at the nodes that are to blame."""
+    nodes = program.nodes
     counted = np.full(counts.size, -1, np.int64)
     for signature in range(tasks.size):
         if tasks[signature] == 0:
             continue
-        blame(program, sheet, signature, marks)
         for k in range(program.signatures[signature].start, program.signatures[signature].stop):
-            name = program.nodes[k].name
+            node = nodes[k]
+            marks[k] = sheet.nodes[k] == 0 and (node.parent < 0 or marks[node.parent])
             # An attribute that fails in two clauses keeps a task away once.
-            if marks[k] and counted[name] != signature:
-                counted[name] = signature
-                counts[name] += tasks[signature]
+            if marks[k] and node.kind == _CLAUSE and counted[node.name] != signature:
+                counted[node.name] = signature
+                counts[node.name] += tasks[signature]

@@ -16,7 +16,7 @@ from features.jit import kernel
 from features.layout import NEVER, OFFER, Arrays, blank
 from features.open_tasks import describe_offer
 from features.pairs import find, pair_key
-from features.requirements import LEVELS, Compiler, Facts, Program, Sheet, holds, satisfied
+from features.requirements import LEVELS, Compiler, Program, Sheet, evaluate
 from features.requirements_shape import Guard
 from features.state import MarketState
 from features.text import normalise
@@ -51,7 +51,6 @@ _FULL, _TAKEN, _HIDDEN = int(BIT["full"]), int(BIT["already_taken"]), int(BIT["h
 _MIN_REWARD, _DEVICE = int(BIT["min_reward"]), int(BIT["device"])
 _LANGUAGE, _COUNTRY = int(BIT["language"]), int(BIT["country"])
 _REQUIREMENT = int(BIT[REQUIREMENT])
-_UNJUDGED = 1 << 31
 
 
 @dataclass(frozen=True)
@@ -120,7 +119,7 @@ class Judgement:
         by_code = np.zeros(len(CODES), np.int64)
         by_signature = np.zeros(len(self.compiled), np.int64)
         _count(self.bits, self.signatures, by_code, by_signature)
-        found = {code: int(count) for code, count in zip(CODES, by_code, strict=True) if count and code != REQUIREMENT}
+        found = {code: count for code, count in zip(CODES[:-1], by_code[:-1].tolist(), strict=True) if count}
         failures = self.compiled.failures(self.sheet, by_signature)
         return found | {f"{REQUIREMENT}:{attribute}": count for attribute, count in failures.items()}
 
@@ -154,7 +153,9 @@ def judge(
     if wishes.excluded:
         excluded = [state.catalogue.tasks.get(external) for external in wishes.excluded]
         bits[(bits != _UNKNOWN) & np.isin(tasks, excluded)] |= BIT["excluded"]
-    sheet = _judge(state, worker, offers, now, wishes, level, bits)
+    # Those of unknown tasks are 0, which harms nothing but is no signature of an empty market.
+    met = np.unique(offers["signature"]) if len(state.catalogue.compiled) else np.zeros(0, np.int32)
+    sheet, _ = _judge(state, worker, offers, met, now, wishes, level, bits)
     return Judgement(tasks, bits, offers["signature"], sheet, state.catalogue.compiled)
 
 
@@ -173,12 +174,13 @@ def judge_open(
     if wishes.excluded:
         places = [arrays.tasks["open_at"][state.catalogue.tasks.get(external)] for external in wishes.excluded]
         bits[[place for place in places if place >= 0]] |= BIT["excluded"]
-    sheet = _judge(state, worker, offers, now, wishes, level, bits)
+    every = np.arange(len(state.catalogue.compiled), dtype=np.int32)
+    sheet, expired = _judge(state, worker, offers, every, now, wishes, level, bits)
     tasks, signatures = arrays.open_tasks[:size], offers["signature"]
     # Open by the clock of the log may be no longer open now.
-    gone = (bits & _EXPIRED) != 0
-    if gone.any():
-        tasks, bits, signatures = tasks[~gone], bits[~gone], signatures[~gone]
+    if expired:
+        left = (bits & _EXPIRED) == 0
+        tasks, bits, signatures = tasks[left], bits[left], signatures[left]
     return Judgement(tasks, bits, signatures, sheet, state.catalogue.compiled)
 
 
@@ -195,38 +197,43 @@ def codes_of(bits: int) -> list[str]:
 
 
 class _Tables(NamedTuple):
-    """Bits of reasons by what tasks share; of signatures, those not met yet are ``_UNJUDGED``."""
+    """Bits of reasons by what tasks share; that of texts is empty where none is blocked."""
 
+    signatures: NDArray[np.uint32]
     requesters: NDArray[np.uint32]
     categories: NDArray[np.uint32]
     texts: NDArray[np.uint32]
-    signatures: NDArray[np.uint32]
 
 
 def _judge(
     state: MarketState,
     worker: int,
     offers: NDArray[np.void],
+    signatures: NDArray[np.int32],
     now: int,
     wishes: Wishes,
     level: Guard,
     bits: NDArray[np.uint32],
-) -> Sheet:
-    """Add to bits what stands against each offer; return the worker's answers to the clauses of their signatures."""
+) -> tuple[Sheet, int]:
+    """Add to bits what stands against each offer; return the worker's answers to signatures, and how many expired.
+
+    The signatures are at least those of the offers.
+    """
     compiled, record = state.catalogue.compiled, state.arrays.workers[worker]
     profile = state.catalogue.profiles.get(worker)
     facts = compiled.facts(profile, record, now, (wishes.device,) if wishes.device else None)
     asked = _LANGUAGE | _COUNTRY | _DEVICE if profile else _DEVICE if wishes.device else 0
     minimum = float(record["min_reward"] if np.isnan(wishes.min_reward) else wishes.min_reward)
-    sheet = compiled.sheet()
+    sheet, program = compiled.sheet(), compiled.program
+    evaluate(program, facts, sheet, signatures, LEVELS.index(level))
     tables = _Tables(
+        signatures=np.zeros(len(compiled), np.uint32),
         requesters=_requesters(state, profile, wishes),
         categories=_categories(state, profile, wishes),
         texts=_texts(state, profile),
-        signatures=np.full(len(compiled), _UNJUDGED, np.uint32),
     )
-    _scan(offers, now, minimum, tables, compiled.program, facts, sheet, LEVELS.index(level), asked, bits)
-    return sheet
+    _of_signatures(program, sheet, signatures, asked, tables.signatures)
+    return sheet, _scan(offers, now, minimum, tables, bits)
 
 
 def _requesters(state: MarketState, profile: WorkerUpdated | None, wishes: Wishes) -> NDArray[np.uint32]:
@@ -315,33 +322,27 @@ def _bar(s: Arrays, worker: int, bits: NDArray[np.uint32]) -> None:
 
 
 @kernel
-def _of_signature(program: Program, facts: Facts, sheet: Sheet, signature: int, level: int, asked: int) -> int:
-    record = program.signatures[signature]
-    bits = 0
-    if not satisfied(program, facts, sheet, signature, level):
-        bits |= _REQUIREMENT
-    if asked & _LANGUAGE and record.language >= 0 and not holds(program, facts, sheet, record.language):
-        bits |= _LANGUAGE
-    if asked & _COUNTRY and record.country >= 0 and not holds(program, facts, sheet, record.country):
-        bits |= _COUNTRY
-    if asked & _DEVICE and record.device >= 0 and not holds(program, facts, sheet, record.device):
-        bits |= _DEVICE
-    return bits
+def _of_signatures(
+    program: Program, sheet: Sheet, signatures: NDArray[np.int32], asked: int, table: NDArray[np.uint32]
+) -> None:
+    for i in range(signatures.size):
+        record = program.signatures[signatures[i]]
+        found = 0
+        if sheet.signatures[signatures[i]] == 0:
+            found |= _REQUIREMENT
+        if record.language >= 0 and sheet.clauses[record.language] == 0:
+            found |= asked & _LANGUAGE
+        if record.country >= 0 and sheet.clauses[record.country] == 0:
+            found |= asked & _COUNTRY
+        if record.device >= 0 and sheet.clauses[record.device] == 0:
+            found |= asked & _DEVICE
+        table[signatures[i]] = found
 
 
 @kernel
-def _scan(
-    offers: NDArray[np.void],
-    now: int,
-    min_reward: float,
-    tables: _Tables,
-    program: Program,
-    facts: Facts,
-    sheet: Sheet,
-    level: int,
-    asked: int,
-    bits: NDArray[np.uint32],
-) -> None:
+def _scan(offers: NDArray[np.void], now: int, min_reward: float, tables: _Tables, bits: NDArray[np.uint32]) -> int:
+    """Add to bits what stands against each offer; return how many have expired."""
+    expired = 0
     for i in range(offers.size):
         found = bits[i]
         if found == _UNKNOWN:
@@ -349,18 +350,18 @@ def _scan(
         offer = offers[i]
         if offer.expires <= now and not found & _CLOSED:
             found |= _EXPIRED
+            expired += 1
         if offer.full != 0:
             found |= _FULL
         # Without a reward nothing says that the minimum is reached.
         if min_reward > 0.0 and not offer.reward >= min_reward:
             found |= _MIN_REWARD
-        if tables.signatures[offer.signature] == _UNJUDGED:
-            tables.signatures[offer.signature] = _of_signature(program, facts, sheet, offer.signature, level, asked)
         found |= tables.signatures[offer.signature]
         found |= tables.requesters[offer.requester] | tables.categories[offer.category]
         if tables.texts.size:
             found |= tables.texts[offer.text]
         bits[i] = found
+    return expired
 
 
 @kernel
@@ -368,9 +369,14 @@ def _count(
     bits: NDArray[np.uint32], signatures: NDArray[np.int32], codes: NDArray[np.int64], by_signature: NDArray[np.int64]
 ) -> None:
     """Count tasks by code, and those that fail their requirements by signature."""
+    present = np.uint32(0)
     for i in range(bits.size):
-        if bits[i]:
-            for code in range(codes.size):
-                codes[code] += (bits[i] >> code) & 1
+        present |= bits[i]
+    for code in range(codes.size):
+        if present >> code & 1:
+            for i in range(bits.size):
+                codes[code] += bits[i] >> code & 1
+    if present & _REQUIREMENT:
+        for i in range(bits.size):
             if bits[i] & _REQUIREMENT:
                 by_signature[signatures[i]] += 1

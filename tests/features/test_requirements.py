@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from features.estimates import DAY
 from features.events import WorkerUpdated, decode_event
 from features.layout import NEVER, WORKER, Record, blank
-from features.requirements import LEVELS, Compiler, satisfied
+from features.requirements import LEVELS, Compiler, evaluate
 from features.requirements_shape import parse
 
 NOW = 60 * DAY
@@ -177,13 +177,9 @@ def outcome(compiler: Compiler, worker: Json, signatures: list[int], level: str 
     devices = (worker["device"],) if worker["device"] else None
     facts = compiler.facts(profile_of(worker), record_of(worker), NOW, devices)
     sheet = compiler.sheet()
-    found = []
-    for signature in signatures:
-        if satisfied(compiler.program, facts, sheet, signature, LEVELS.index(level)):
-            found.append([])
-        else:
-            found.append(compiler.failed(sheet, signature))
-            assert found[-1], "what fails must say why"
+    evaluate(compiler.program, facts, sheet, np.array(signatures, np.int32), LEVELS.index(level))
+    found = [compiler.failed(sheet, signature) for signature in signatures]
+    assert [not failed for failed in found] == [sheet.signatures[signature] == 1 for signature in signatures]
     return found
 
 
@@ -365,7 +361,6 @@ def test_given_many_signatures_then_failures_are_counted_by_attribute() -> None:
     )
     signatures = [compiler.add(parse(each)) for each in shapes]
     facts, sheet = compiler.facts(None, blank(WORKER, 1)[0], NOW), compiler.sheet()
-    for signature in signatures:
-        satisfied(compiler.program, facts, sheet, signature, LEVELS.index("accept"))
+    evaluate(compiler.program, facts, sheet, np.array(signatures, np.int32), LEVELS.index("accept"))
     counts = compiler.failures(sheet, np.array([5, 7, 11, 0]))
     assert counts == {"country": 12, "qualification:q": 18}
