@@ -36,11 +36,12 @@ def test_it_gives_the_tasks_outcomes_and_lists_of_the_script(tmp_path: Path) -> 
     # Both draw the instant of a list within the life of a task that was taken, so only their kind can agree.
     lists, drawn = ([event for event in events if event["type"] == "feed_served"] for events in (ours, theirs))
     assert len(lists) == pytest.approx(len(drawn), rel=0.02)
-    hours = {event["task_id"]: at(event) for event in ours if event["type"] == "task_posted"}
+    posted = [event["task_id"] for event in ours if event["type"] == "task_posted"]  # one an hour
     taken = {(event["worker_id"], event["task_id"]) for event in ours if event["type"] == "assignment_accepted"}
     for event in lists:
         tasks = {item["task_id"] for item in event["items"]}
-        assert tasks == {task for task, posted in hours.items() if posted <= at(event) < posted + 31}
+        hour = int(at(event))
+        assert tasks == set(posted[max(0, hour - 30) : hour + 1])
         assert any((event["worker_id"], task) in taken for task in tasks)
 
 
