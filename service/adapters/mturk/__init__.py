@@ -51,9 +51,9 @@ class _Reading:
         profiles = Profiles("mturk")
         yield from _each(records.qualifications, partial(_qualify, profiles))
         yield from profiles.events()
-        described = {record.fields.text("HITId") for record in records.hits}
+        described = {record.fields.need("HITId") for record in records.hits}
         yield from _each(records.hits, self._offer)
-        yield from _each([row for row in records.rows if row.fields.text("HITId") not in described], self._offer)
+        yield from _each([row for row in records.rows if row.fields.need("HITId") not in described], self._offer)
         yield from _each([*records.assignments, *records.rows], self._work)
         yield from _each(records.notices, self._notice)
         for task, course in self._courses.items():
@@ -87,8 +87,8 @@ class _Reading:
             self._courses[record.fields.need("HITId")].append((notices.moment(record), record))
 
     def _close(self, record: Record) -> Iterator[Event]:
-        task = record.fields.text("HITId")
-        if task is None or task not in self._facts:
+        task = record.fields.need("HITId")
+        if task not in self._facts:
             return  # refused when it was offered
         if not any(notices.type_of(notice) in notices.ENDS for _, notice in self._courses[task]):
             for event in hits.closing(record, self._last[task]):

@@ -45,6 +45,8 @@ class Records:
 
     def add(self, kind: Kind, record: Record) -> None:
         """Keep a record of an API response or a message; ``kind`` is the attribute's name."""
+        if kind == "hits":
+            record.fields.need("HITId")
         if kind == "types":
             self.types[record.fields.need("HITTypeId")] = record
         else:
@@ -60,7 +62,9 @@ def collect(files: Sequence[Path], advance: Advance, into: Records) -> Iterator[
                 if isinstance(found, EventError):
                     raise found
                 if rows:
-                    into.rows.append(Record(file, line, Fields(found)))
+                    row = Fields(found)
+                    row.need("HITId")
+                    into.rows.append(Record(file, line, row))
                 else:
                     _take(found, "", file, line, into)
             except EventError as error:

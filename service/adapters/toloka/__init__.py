@@ -41,7 +41,7 @@ class _Reading:
         offers = Offers(records, self._bans)
         for pool in records.pools:
             yield from offers.of(pool)
-        pools = {pool.fields.text("id") for pool in records.pools}
+        pools = {pool.fields.need("id") for pool in records.pools}
         yield from _each([*records.suites, *records.tasks], lambda unit: self._keep(unit, pools))
         told = list(_each(records.assignments, lambda record: self._work(record, offers)))
         yield from _each(records.workers, self._describe)
@@ -57,7 +57,7 @@ class _Reading:
         self._bans.add(ban_of(record))
         return iter(())
 
-    def _keep(self, unit: Record, pools: set[str | None]) -> Iterator[Event]:
+    def _keep(self, unit: Record, pools: set[str]) -> Iterator[Event]:
         pool = unit.fields.need("pool_id")
         if pool not in pools:
             reason = "the pool is in none of these files, and nothing else says what it pays and asks"

@@ -36,6 +36,7 @@ def deeds(assignment: Record, tasks: list[str]) -> Iterator[Event]:
     """
     fields = assignment.fields
     identity, worker = fields.need("id"), fields.need("user_id")
+    fields.need("status")
     status = fields.choice("status", tuple(STATUSES)) or ""
     times = {name: at for name in _KINDS if (at := fields.instant(name, instant)) is not None}
     for name in ("created", STATUSES[status]):

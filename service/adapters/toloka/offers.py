@@ -62,7 +62,7 @@ class Offers:
     """
 
     def __init__(self, records: Records, banned: Iterable[str]) -> None:
-        self._projects = {record.fields.text("id"): record.fields for record in records.projects}
+        self._projects = {record.fields.need("id"): record.fields for record in records.projects}
         self._banned = frozenset(banned)
         self._suites = _by_pool(records.suites)
         self._tasks = _by_pool([task for task in records.tasks if not task.fields.body.get("known_solutions")])
@@ -92,7 +92,7 @@ class Offers:
         if pool in self._suites:
             units = [assignment.need("task_suite_id")]
         elif pool in self._tasks:
-            known = {task.fields.text("id") for task in self._tasks[pool]}
+            known = {task.fields.need("id") for task in self._tasks[pool]}
             units = [task.need("id") for task in assignment.objects("tasks") if task.text("id") in known]
             if not units:
                 raise assignment.error("tasks", "none of them is among the tasks of the pool in these files")
@@ -134,7 +134,7 @@ class Offers:
     def _share(self, unit: Record, pool: Record) -> dict[str, Any]:
         if unit is not pool:
             return {"slots": _overlap(unit.fields, pool.fields)}
-        project = self._projects.get(pool.fields.text("project_id"))
+        project = self._projects.get(pool.fields.need("project_id"))
         most = project.integer("max_active_assignments_count", 1, _MAX_SLOTS) if project is not None else None
         return {"per_worker_limit": most}
 
@@ -210,5 +210,5 @@ def _overlap(unit: Fields, pool: Fields) -> int | None:
 def _by_pool(records: Iterable[Record]) -> dict[str, list[Record]]:
     found: defaultdict[str, list[Record]] = defaultdict(list)
     for record in records:
-        found[record.fields.text("pool_id") or ""].append(record)
+        found[record.fields.need("pool_id")].append(record)
     return dict(found)

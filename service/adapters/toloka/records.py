@@ -41,6 +41,13 @@ _SIGNS: tuple[tuple[Kind, tuple[str, ...]], ...] = (
     ("workers", ("id", "attributes")),
     ("projects", ("id", "public_name")),
 )
+# By these, objects refer to each other.
+_KEYS: dict[Kind, tuple[str, ...]] = {
+    "projects": ("id",),
+    "pools": ("id", "project_id"),
+    "suites": ("id", "pool_id"),
+    "tasks": ("id", "pool_id"),
+}
 # Unpaid training, and the definitions of skills, of which the log knows the ids.
 _LEFT_OUT = (("project_id", "training_tasks_in_task_suite_count"), ("id", "name", "hidden"))
 _KNOWN = ("project", "pool", "task suite", "task", "assignment", "user skill", "user restriction", "user metadata")
@@ -96,6 +103,8 @@ def _take(body: object, path: str, file: Path, line: int, into: Records) -> None
         return
     for kind, names in _SIGNS:
         if all(name in fields for name in names):
+            for key in _KEYS.get(kind, ()):
+                fields.need(key)
             getattr(into, kind).append(Record(file, line, fields))
             return
     raise EventError(f"no object of the API that is understood; known: {', '.join(_KNOWN)}", path or "$")
