@@ -149,7 +149,7 @@ class Matcher:
         while True:
             tasks = kept[shortlist(state, ranker.first_stage, worker, kept, query.now, size)]
             verdict, paying_less = self.score(state, ranker, query, tasks)
-            if not len(paying_less) or len(verdict.tasks) > query.limit or len(tasks) == len(kept):
+            if np.isnan(query.wishes.min_hourly) or len(verdict.tasks) > query.limit or len(tasks) == len(kept):
                 break
             size *= 4
         judgement.remove(paying_less, "min_hourly")
