@@ -45,8 +45,11 @@ CLAUSE = np.dtype(
 """A distinct clause: ``number`` is what it is compared with by size, ``start:stop`` its operands in rising order,
 ``absent`` the answer for a worker without a value."""
 
-NODE = np.dtype([("kind", "i4"), ("parent", "i4"), ("clause", "i4"), ("guards", "i4"), ("name", "i4")], align=True)
-"""A node of a tree; ``parent`` is the node above, ``name`` the attribute as it was written."""
+NODE = np.dtype(
+    [("kind", "i1"), ("holds", "i1"), ("guards", "i1"), ("parent", "i4"), ("clause", "i4"), ("name", "i4")], align=True
+)
+"""A node of a tree; ``holds`` is its answer before anything is asked, ``parent`` the node above, ``name`` the attribute
+as it was written."""
 
 SIGNATURE = np.dtype([("start", "i4"), ("stop", "i4"), ("language", "i4"), ("country", "i4"), ("device", "i4")])
 """The nodes ``start:stop`` of a signature's requirements, the root first, and the clauses that its sets come to."""
@@ -160,8 +163,12 @@ class Compiler:
 
     def sheet(self) -> Sheet:
         """Return a sheet without answers."""
-        clauses, nodes = np.full(self._clauses.used, _UNASKED, np.int8), np.zeros(self._nodes.used, np.int8)
-        return Sheet(clauses, nodes, np.full(self._signatures.used, _UNASKED, np.int8))
+        return Sheet(
+            np.full(self._clauses.used, _UNASKED, np.int8),
+            # Before anything below it is asked, an `and` holds and an `or` does not.
+            self._nodes.rows["holds"][: self._nodes.used].astype(np.int8),
+            np.full(self._signatures.used, _UNASKED, np.int8),
+        )
 
     def failed(self, sheet: Sheet, signature: int) -> list[str]:
         """Return the attributes, as they were written, to which a signature that does not hold owes it.
@@ -192,17 +199,18 @@ class Compiler:
         _count_failures(self.program, sheet, tasks, marks, counts)
         return marks, counts
 
-    def _tree(self, root: Node, first: int) -> list[tuple[int, int, int, int, int]]:
-        found: list[tuple[int, int, int, int, int]] = []
+    def _tree(self, root: Node, first: int) -> list[tuple[int, int, int, int, int, int]]:
+        found: list[tuple[int, int, int, int, int, int]] = []
         stack: list[tuple[Node, int]] = [(root, NONE)]
         while stack:
             node, parent = stack.pop()
             place = first + len(found)
             if isinstance(node, Clause):
                 guards = LEVELS.index(node.guards)
-                found.append((_CLAUSE, parent, self._clause(node), guards, self.names.add(node.attribute)))
+                found.append((_CLAUSE, 0, guards, parent, self._clause(node), self.names.add(node.attribute)))
             else:
-                found.append((_ALL if isinstance(node, AllOf) else _ANY, parent, NONE, 0, 0))
+                every = isinstance(node, AllOf)
+                found.append((_ALL if every else _ANY, every, 0, parent, NONE, 0))
                 stack.extend((child, place) for child in reversed(node.nodes))
         return found
 
@@ -275,20 +283,26 @@ def _known(
         yield "approval_rate", (100.0 * approved / (approved + rejected),)
     if record["first_seen"] != NEVER:
         yield "age_days", ((now - int(record["first_seen"])) / DAY,)
-    texts: dict[str, Sequence[str] | None] = {"device": devices}
     if profile is not None:
-        texts |= {
-            "language": profile.languages,
-            "country": profile.country and (profile.country,),
-            "region": profile.region and (profile.region,),
-            "device": devices or profile.devices,
-        }
-        for identity, value in (profile.qualifications or {}).items():
-            yield f"qualification:{identity}", () if value is None else (value,)
-        skills = profile.skills or ()
-        levels = skills.items() if isinstance(skills, Mapping) else ((name, 1.0) for name in skills)
-        for name, level in levels:
-            yield f"skill:{normalise(name)}", (level,)
+        yield from declared(profile, devices or profile.devices)
+    elif devices:
+        yield "device", [compared("device", device) for device in devices]
+
+
+def declared(profile: WorkerUpdated, devices: Sequence[str] | None) -> Iterator[tuple[str, Sequence[Value]]]:
+    """Yield attribute and values, as they are compared, of what a profile declares; no values where it gives none."""
+    for identity, value in (profile.qualifications or {}).items():
+        yield f"qualification:{identity}", () if value is None else (value,)
+    skills = profile.skills or ()
+    levels = skills.items() if isinstance(skills, Mapping) else ((name, 1.0) for name in skills)
+    for name, level in levels:
+        yield f"skill:{normalise(name)}", (level,)
+    texts: dict[str, Sequence[str] | None] = {
+        "language": profile.languages,
+        "country": profile.country and (profile.country,),
+        "region": profile.region and (profile.region,),
+        "device": devices,
+    }
     for attribute, values in texts.items():
         if values:
             yield attribute, [compared(attribute, value) for value in values]
@@ -307,15 +321,17 @@ def evaluate(program: Program, facts: Facts, sheet: Sheet, signatures: NDArray[n
     """
     clauses, operands, nodes, answers = program.clauses, program.operands, program.nodes, sheet.clauses
     # Clauses are asked one after the other, not as the trees come upon them: most stand in many trees.
-    for i in range(signatures.size):
-        signature = program.signatures[signatures[i]]
-        for k in range(signature.start, signature.stop):
-            sheet.nodes[k] = nodes[k].kind != _ANY
-            if nodes[k].kind == _CLAUSE:
-                answers[nodes[k].clause] = _ASKED
-        for place in (signature.language, signature.country, signature.device):
-            if place >= 0:
-                answers[place] = _ASKED
+    if signatures.size == sheet.signatures.size:
+        answers[:] = _ASKED
+    else:
+        for i in range(signatures.size):
+            signature = program.signatures[signatures[i]]
+            for k in range(signature.start, signature.stop):
+                if nodes[k].kind == _CLAUSE:
+                    answers[nodes[k].clause] = _ASKED
+            for place in (signature.language, signature.country, signature.device):
+                if place >= 0:
+                    answers[place] = _ASKED
     for place in range(answers.size):
         if answers[place] != _ASKED:
             continue
