@@ -19,7 +19,7 @@ from rich.table import Table
 from features.events import decode_event, encode_event
 from features.money import Rates
 from features.state import MarketState
-from service.log_files import find_files
+from service.adapters import events
 from service.log_import import Watch, import_files
 from service.store import Store, opened
 from training.replay import training_set
@@ -52,7 +52,7 @@ def decode(path: Path) -> int:
 
 def import_anew(path: Path, rates: Rates) -> int:
     with tempfile.TemporaryDirectory() as home, opened(f"sqlite:///{home}/log.db") as store:
-        done = import_files(store, find_files([path]), rates, on_error="stop", workspace=Path(home), watch=Watch())
+        done = import_files(store, events.read, [path], rates, on_error="stop", workspace=Path(home), watch=Watch())
     return done.accepted
 
 
@@ -76,7 +76,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = given.events or simulated(Path(folder))
         with opened(f"sqlite:///{folder}/log.db") as store:
-            import_files(store, find_files([path]), rates, on_error="stop", workspace=Path(folder), watch=Watch())
+            import_files(store, events.read, [path], rates, on_error="stop", workspace=Path(folder), watch=Watch())
             (last,) = next(store.read(after=store.last_seq() - 1))
             until = last.known_at + 1
 

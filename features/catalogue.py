@@ -3,7 +3,10 @@
 import msgspec
 
 from features.events import TaskPosted, WorkerUpdated
+from features.requirements import Compiler
 from features.requirements_shape import Requirements
+from features.text import normalise, primary_language
+from features.texts import Texts
 from features.vocabulary import UNKNOWN, Vocabulary
 
 
@@ -27,6 +30,8 @@ class Catalogue:
         profiles: worker index -> the profile in force.
         postings: task index -> the posting in force, updates applied.
         signatures: every distinct signature, in order of appearance.
+        compiled: the same, ready to be evaluated.
+        texts: every distinct text of a task.
     """
 
     def __init__(self) -> None:
@@ -37,6 +42,8 @@ class Catalogue:
         self.profiles: dict[int, WorkerUpdated] = {}
         self.postings: dict[int, TaskPosted] = {}
         self.signatures: list[Signature] = []
+        self.compiled = Compiler()
+        self.texts = Texts()
         self._signature_index: dict[Signature, int] = {}
 
     def signature_of(self, posting: TaskPosted) -> int:
@@ -44,13 +51,19 @@ class Catalogue:
         signature = Signature(
             frozenset(primary_language(tag) for tag in posting.languages or ()),
             frozenset(country.upper() for country in posting.countries or ()),
-            frozenset(device.casefold() for device in posting.devices or ()),
+            frozenset(normalise(device) for device in posting.devices or ()),
             posting.requirements,
         )
         index = self._signature_index.get(signature)
         if index is None:
             index = self._signature_index[signature] = len(self.signatures)
             self.signatures.append(signature)
+            self.compiled.add(
+                signature.requirements,
+                languages=signature.languages,
+                countries=signature.countries,
+                devices=signature.devices,
+            )
         return index
 
     def erase_worker(self, external: str) -> int:
@@ -59,8 +72,3 @@ class Catalogue:
         if index != UNKNOWN:
             self.profiles.pop(index, None)
         return index
-
-
-def primary_language(tag: str) -> str:
-    """Return the primary subtag of a BCP 47 tag: a task in ``en`` suits a speaker of ``en-GB``."""
-    return tag.split("-", 1)[0].lower()

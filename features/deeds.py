@@ -42,6 +42,18 @@ def taste_of(s: Arrays, worker: int, token: int) -> int:
 
 
 @kernel
+def bar(s: Arrays, worker: int, task: int) -> int:
+    """Return the place of a dealing in which a worker takes or hides a task, chained to the others of the worker."""
+    place = dealing_of(s, worker, task)
+    dealing = s.dealings[place]
+    if dealing.barred == 0:
+        dealing.barred = 1
+        dealing.barred_before = s.workers[worker].barred
+        s.workers[worker].barred = task
+    return place
+
+
+@kernel
 def serve(s: Arrays, worker: int, index: int) -> None:
     """A task was shown to a worker."""
     now = s.market[0].clock
@@ -66,7 +78,7 @@ def accept(s: Arrays, index: int, task_index: int) -> None:
     now = market.clock
     worker = s.workers[index]
     task = s.tasks[task_index]
-    s.dealings[dealing_of(s, index, task_index)].accepted += 1
+    s.dealings[bar(s, index, task_index)].accepted += 1
     task.accepted += 1
     task.occupied += 1
     s.requesters[task.facts.requester].accepted += 1.0

@@ -11,10 +11,11 @@ from sklearn.utils import murmurhash3_32
 from features import batch as kinds
 from features import events as ev
 from features.batch import EVENT, PROFILES, Batch
-from features.catalogue import Catalogue, primary_language
+from features.catalogue import Catalogue
 from features.layout import FACTS, FOREVER, LANGUAGES, SKILLS, UNLIMITED
 from features.money import Money, Rates
-from features.text import content_tokens, normalise, token
+from features.text import content_tokens, normalise, primary_language, token
+from features.texts import Text
 
 LEAST_MINUTES = 1e-3
 """Minutes that a posting states count as no less: the log of what 32 bits take for 0 would be minus infinity."""
@@ -189,6 +190,7 @@ class Encoder:
                 catalogue.requesters.add(posting.requester_id),
                 label(f"category:{normalise(posting.category)}") if posting.category else 0,
                 catalogue.signature_of(posting),
+                catalogue.texts.add(Text(posting.title or "", posting.description or "", posting.keywords or ())),
                 token("category", posting.category) if posting.category else -1,
                 token("requester", posting.requester_id),
                 token("group", posting.group_id) if posting.group_id else -1,

@@ -25,7 +25,7 @@ from features.batch import (
     Batch,
 )
 from features.counts import TOKEN_ROWS, expire, set_available, settle_counts, token_of, touch_market, touch_token
-from features.deeds import accept, dealing_of, give_up, judge, serve, submit, taste_of
+from features.deeds import accept, bar, dealing_of, give_up, judge, serve, submit, taste_of
 from features.jit import kernel
 from features.layout import FOREVER, NEVER, TOKENS, Arrays, Record
 from features.open_tasks import is_full, is_open, watch_expiry
@@ -70,7 +70,7 @@ def fold(s: Arrays, batch: Batch, start: int, stop: int) -> None:
         elif kind == SAVED:
             s.dealings[dealing_of(s, event.worker, event.task)].saved = 1
         elif kind == HIDDEN:
-            s.dealings[dealing_of(s, event.worker, event.task)].hidden = 1
+            s.dealings[bar(s, event.worker, event.task)].hidden = 1
         elif kind == REQUESTER_RATED:
             s.requesters[event.requester].rating += event.value
             s.requesters[event.requester].ratings += 1.0

@@ -46,6 +46,7 @@ FACTS = np.dtype(
         ("requester", "i4"),
         ("category", "i4"),
         ("signature", "i4"),
+        ("text", "i4"),
         ("category_token", "i4"),
         ("requester_token", "i4"),
         ("group_token", "i4"),
@@ -98,6 +99,7 @@ WORKER = np.dtype(
     [
         ("first_seen", "i8"),
         ("profile", "i4"),
+        ("barred", "i4"),
         ("n_skills", "i4"),
         ("languages", "i4", (LANGUAGES,)),
         ("country", "i4"),
@@ -129,6 +131,7 @@ WORKER = np.dtype(
     align=True,
 )
 """A worker. ``profile`` numbers the declared profile in force: a declared skill of another number no longer counts.
+``barred`` is the last task that the worker took or hid for the first time, 0 for none; see ``DEALING``.
 Of what was taken, ``reward_slow / paid_slow`` is the mean log reward, ``hourly_slow / timed_slow`` the mean log of
 stated pay per hour, ``pull_slow / compared_slow`` the mean standard score of the log reward among the tasks of the
 same half that could have been taken instead. ``speed`` is the sum of log(minutes taken / minutes usual)."""
@@ -240,14 +243,35 @@ DEALING = np.dtype(
         ("viewed", "u1"),
         ("saved", "u1"),
         ("hidden", "u1"),
+        ("barred", "u1"),
+        ("barred_before", "i4"),
     ],
     align=True,
 )
-"""A worker and a task; the two instants are in seconds. Counts are of assignments."""
+"""A worker and a task; the two instants are in seconds. Counts are of assignments. ``barred``
+tells that the worker took or hid the task; ``barred_before`` chains these tasks: the one before this, 0 at the end."""
+
+OFFER = np.dtype(
+    [
+        ("task", "i4"),
+        ("signature", "i4"),
+        ("requester", "i4"),
+        ("category", "i4"),
+        ("text", "i4"),
+        ("full", "i4"),
+        ("reward", "f8"),
+        ("expires", "i8"),
+    ],
+    align=True,
+)
+"""An open task, as far as it decides who may take it: so little that all of them are read for every worker."""
 
 
 class Arrays(NamedTuple):
-    """The whole state, as the kernels take it. Each array is of the record type of its name, but the plain ones."""
+    """The whole state, as the kernels take it. Each array is of the record type of its name, but the plain ones.
+
+    ``offers`` has a record for each of ``open_tasks``, in the same places.
+    """
 
     market: NDArray[np.void]
     workers: NDArray[np.void]
@@ -259,6 +283,7 @@ class Arrays(NamedTuple):
     dealing_keys: NDArray[np.uint64]
     dealings: NDArray[np.void]
     open_tasks: NDArray[np.int32]
+    offers: NDArray[np.void]
     reference: NDArray[np.int32]
     expiring: NDArray[np.int64]
     expiring_tasks: NDArray[np.int32]
@@ -281,6 +306,7 @@ BLANK: dict[np.dtype[np.void], dict[str, float]] = {
         "min_reward": np.nan,
         "session_minutes": np.nan,
     },
+    OFFER: {},
     TOKEN: {"at": NEVER},
     REQUESTER: {},
     MARKET: {"clock": NEVER, "at": NEVER},

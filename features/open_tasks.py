@@ -21,6 +21,19 @@ def is_full(task: Record) -> bool:
 
 
 @kernel
+def describe_offer(offer: Record, index: int, task: Record) -> None:
+    """Write down what decides who may take a task."""
+    offer.task = index
+    offer.signature = task.facts.signature
+    offer.requester = task.facts.requester
+    offer.category = task.facts.category
+    offer.text = task.facts.text
+    offer.full = is_full(task)
+    offer.reward = task.facts.reward
+    offer.expires = task.facts.expires
+
+
+@kernel
 def settle(s: Arrays, index: int) -> None:
     """Bring the index up to date with a task that changed."""
     task = s.tasks[index]
@@ -34,8 +47,11 @@ def settle(s: Arrays, index: int) -> None:
         market.n_open -= 1
         last = s.open_tasks[market.n_open]
         s.open_tasks[task.open_at] = last
+        s.offers[task.open_at] = s.offers[market.n_open]
         s.tasks[last].open_at = task.open_at
         task.open_at = -1
+    if opened:
+        describe_offer(s.offers[task.open_at], index, task)
     place = _reference_place(s, index)
     present = place < market.n_reference and s.reference[place] == index
     wanted = opened and not is_full(task)

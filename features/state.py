@@ -16,6 +16,7 @@ from features.layout import (
     DEALING,
     MARKET,
     NEVER,
+    OFFER,
     REFERENCE,
     REQUESTER,
     TASK,
@@ -54,6 +55,7 @@ class MarketState:
             dealing_keys=np.zeros(SMALLEST, np.uint64),
             dealings=np.zeros(SMALLEST, DEALING),
             open_tasks=np.zeros(_FIRST_ROWS, np.int32),
+            offers=blank(OFFER, _FIRST_ROWS),
             reference=np.zeros(REFERENCE, np.int32),
             expiring=np.zeros(_FIRST_ROWS, np.int64),
             expiring_tasks=np.zeros(_FIRST_ROWS, np.int32),
@@ -107,9 +109,10 @@ class MarketState:
             "tasks": len(catalogue.tasks),
             "requesters": len(catalogue.requesters),
             "open_tasks": market["n_open"],
+            "offers": market["n_open"],
             "reference": market["n_reference"],
         }
-        for name in ("market", "workers", "tasks", "requesters", "tokens", "open_tasks", "reference"):
+        for name in ("market", "workers", "tasks", "requesters", "tokens", "open_tasks", "offers", "reference"):
             rows = getattr(arrays, name)
             digest.update(_fields(rows[: sizes.get(name, len(rows))]))
         for keys, values in ((arrays.taste_keys, arrays.tastes), (arrays.dealing_keys, arrays.dealings)):
@@ -131,6 +134,7 @@ class MarketState:
             tasks=_longer(a.tasks, len(catalogue.tasks)),
             requesters=_longer(a.requesters, len(catalogue.requesters)),
             open_tasks=_longer(a.open_tasks, len(catalogue.tasks)),
+            offers=_longer(a.offers, len(catalogue.tasks)),
             expiring=_longer(a.expiring, expiring),
             expiring_tasks=_longer(a.expiring_tasks, expiring),
             taste_keys=taste_keys,

@@ -31,6 +31,11 @@ def normalise(name: str) -> str:
     return " ".join(name.split()).casefold()
 
 
+def primary_language(tag: str) -> str:
+    """Return the primary subtag of a BCP 47 tag: a task in ``en`` suits a speaker of ``en-GB``."""
+    return tag.split("-", 1)[0].lower()
+
+
 def words(text: str) -> Iterator[str]:
     """Yield the words of a text in lower case; ``C++``, ``C#`` and ``node.js`` are words."""
     for match in _WORD.finditer(text.casefold()):

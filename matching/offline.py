@@ -15,7 +15,7 @@ from features.events import Event, Id, micros
 from features.money import Money, Rates
 from features.state import MarketState
 from features.vocabulary import UNKNOWN
-from matching.eligibility import codes_of, reasons_against
+from matching.eligibility import judge
 from matching.pipeline import Matcher, Query, open_at
 from matching.scoring import Ranker, best_first, expected_hourly, known
 
@@ -187,8 +187,8 @@ def _rank_workers(state: MarketState, ranker: Ranker, request: Request, eligibil
     else:
         names = list(request.workers)
     workers = [catalogue.workers.get(name) for name in names]
-    against = [int(reasons_against(state, worker, task, now)[0]) if eligibility else 0 for worker in workers]
-    kept = [place for place, bits in enumerate(against) if bits == 0]
+    against = [judge(state, worker, task, now).codes(0) if eligibility else [] for worker in workers]
+    kept = [place for place, codes in enumerate(against) if not codes]
     features = np.concatenate(
         [rows(state, workers[place], task, now) for place in kept] or [rows(state, UNKNOWN, task[:0], now)]
     )
@@ -210,7 +210,7 @@ def _rank_workers(state: MarketState, ranker: Ranker, request: Request, eligibil
                 p_approve=known(p_approve),
             )
         )
-    removed = [(name, codes_of(bits)) for name, bits in zip(names, against, strict=True) if bits]
+    removed = [(name, codes) for name, codes in zip(names, against, strict=True) if codes]
     return _answer(request, items, "worker_id", removed, counted=request.workers is None)
 
 

@@ -3,9 +3,8 @@
 eligibility -> first stage -> features -> model -> re-ranking -> page -> reasons
 """
 
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +13,9 @@ from features.build import rows
 from features.money import Money
 from features.state import MarketState
 from matching.cascade import shortlist
-from matching.eligibility import Wishes, codes_of, reasons_against
+from matching.eligibility import Wishes, judge, judge_open
 from matching.explain import Reason, reasons
+from matching.near_misses import NearMiss, near_misses
 from matching.rerank import Explore, GroupSpread, Ranking, SlotBalance, Step
 from matching.scoring import Answers, Ranker, best_first, expected_hourly, known
 
@@ -75,12 +75,14 @@ class Feed:
         removed: reason -> how many open tasks it removed; a task with two reasons counts for both.
         listed: hashes of the ids of this and the earlier pages.
         more: whether a further page would hold anything.
+        near_misses: what would open the most; of a first page with reasons alone.
     """
 
     items: Sequence[Item]
     removed: dict[str, int]
     listed: frozenset[int]
     more: bool
+    near_misses: Sequence[NearMiss] = ()
 
 
 @dataclass(frozen=True)
@@ -88,16 +90,14 @@ class Verdict:
     """Scored tasks, nothing reordered yet.
 
     Attributes:
-        tasks: int32, the eligible tasks that were scored.
+        tasks: int32, the tasks that were scored and may be offered.
         features: float32, their rows.
         answers: what the model says of each row.
-        against: uint32, bits of reasons of every candidate.
     """
 
     tasks: NDArray[np.int32]
     features: NDArray[np.float32]
     answers: Answers
-    against: NDArray[np.uint32]
 
     def best(self, state: MarketState) -> Ranking:
         """Return the tasks by falling score, equal ones by the hash of their id."""
@@ -117,52 +117,54 @@ class Matcher:
     steps: Sequence[Step] = (SlotBalance(), GroupSpread())
     shortlist: int = SHORTLIST
 
-    def judge(
-        self,
-        state: MarketState,
-        ranker: Ranker,
-        query: Query,
-        candidates: NDArray[np.int32],
-        *,
-        eligibility: bool = True,
-        shorten: bool = False,
-    ) -> Verdict:
-        """Filter and score candidates (int32, dense indices, 0 for an unknown task) for the worker of a query."""
+    def score(
+        self, state: MarketState, ranker: Ranker, query: Query, tasks: NDArray[np.int32]
+    ) -> tuple[Verdict, NDArray[np.int32]]:
+        """Score tasks for the worker of a query; return those that pay enough an hour, and the tasks that do not."""
         worker = state.catalogue.workers.get(query.worker_id)
-        if eligibility:
-            against = reasons_against(state, worker, candidates, query.now, query.wishes)
-        else:
-            against = np.zeros(len(candidates), np.uint32)
-        kept = candidates[against == 0]
-        if shorten:
-            if query.listed:
-                kept = kept[~np.isin(_order(state, kept), list(query.listed))]
-            size = max(self.shortlist, query.limit)
-            kept = kept[shortlist(state, ranker.first_stage, worker, kept, query.now, size)]
-        features = rows(state, worker, kept, query.now, query.session_minutes)
-        return Verdict(kept, features, ranker.answers(features), against)
+        features = rows(state, worker, tasks, query.now, query.session_minutes)
+        answers = ranker.answers(features)
+        if np.isnan(query.wishes.min_hourly):
+            return Verdict(tasks, features, answers), tasks[:0]
+        outcomes = answers.outcomes()
+        # Pay that is not known is not known to be enough.
+        hours = np.where(outcomes.minutes > 0.0, outcomes.minutes, np.nan) / 60.0
+        hourly = state.arrays.tasks["facts"]["reward"][tasks] * outcomes.p_approve / hours
+        enough = hourly >= query.wishes.min_hourly
+        kept = replace(answers, scores=answers.scores[enough], features=features[enough])
+        return Verdict(tasks[enough], kept.features, kept), tasks[~enough]
 
     def feed(self, state: MarketState, ranker: Ranker, query: Query) -> Feed:
         """Return the next page of the open tasks for a worker.
 
-        Filtering comes before paging: ``limit`` items come back whenever so many can be served.
+        Filtering comes before paging: ``limit`` items come back whenever so many can be served. Pay per hour is known
+        of scored tasks alone, so where the shortlist holds too few that pay enough, a longer one is scored.
         """
-        tasks = open_at(state, query.now)
-        verdict = self.judge(state, ranker, query, tasks, shorten=True)
+        worker = state.catalogue.workers.get(query.worker_id)
+        judgement = judge_open(state, worker, query.now, query.wishes)
+        kept = judgement.kept
+        if query.listed:
+            kept = kept[~np.isin(_order(state, kept), list(query.listed))]
+        size = max(self.shortlist, query.limit)
+        while True:
+            tasks = kept[shortlist(state, ranker.first_stage, worker, kept, query.now, size)]
+            verdict, paying_less = self.score(state, ranker, query, tasks)
+            if np.isnan(query.wishes.min_hourly) or len(verdict.tasks) > query.limit or len(tasks) == len(kept):
+                break
+            size *= 4
+        judgement.remove(paying_less, "min_hourly")
         ranking = verdict.best(state)
         for step in self.steps:
             ranking = step(ranking, state, verdict.features)
         if query.explore is not None:
             ranking = Explore(query.explore)(ranking, state, verdict.features)
         page = ranking.reordered(np.arange(min(query.limit, len(ranking.tasks))))
-        listed = query.listed | {int(order) for order in _order(state, page.tasks)}
-        # What earlier pages hold may have been taken or closed since, so it is not simply subtracted.
-        more = any(order not in listed for order in _order(state, tasks[verdict.against == 0]))
         return Feed(
             items=items(state, verdict, page, query, first=len(query.listed) + 1),
-            removed=counts(verdict.against),
-            listed=listed,
-            more=more,
+            removed=judgement.counts(),
+            listed=query.listed | {int(order) for order in _order(state, page.tasks)},
+            more=len(verdict.tasks) > len(page.tasks) or len(tasks) < len(kept),
+            near_misses=near_misses(state, ranker, query, judgement) if query.explain and not query.listed else (),
         )
 
     def ranking(
@@ -175,10 +177,17 @@ class Matcher:
         eligibility: bool = True,
     ) -> tuple[Sequence[Item], list[tuple[str, list[str]]]]:
         """Rank the caller's own candidates: all that may be taken, and every other one with its reasons."""
+        worker = state.catalogue.workers.get(query.worker_id)
         indices = np.array([state.catalogue.tasks.get(task_id) for task_id in candidates], np.int32)
-        verdict = self.judge(state, ranker, query, indices, eligibility=eligibility)
-        names = [name for name, bits in zip(candidates, verdict.against, strict=True) if not bits]
-        removed = [(name, codes_of(int(bits))) for name, bits in zip(candidates, verdict.against, strict=True) if bits]
+        if not eligibility:
+            query = replace(query, wishes=Wishes())
+            verdict, _ = self.score(state, ranker, query, indices)
+            return items(state, verdict, verdict.best(state), query, names=candidates), []
+        judgement = judge(state, worker, indices, query.now, query.wishes)
+        verdict, paying_less = self.score(state, ranker, query, judgement.kept)
+        judgement.remove(paying_less, "min_hourly")
+        names = [name for name, bits in zip(candidates, judgement.bits, strict=True) if not bits]
+        removed = [(candidates[place], judgement.codes(place)) for place in np.flatnonzero(judgement.bits).tolist()]
         return items(state, verdict, verdict.best(state), query, names=names), removed
 
 
@@ -186,16 +195,6 @@ def open_at(state: MarketState, now: int) -> NDArray[np.int32]:
     """Return the tasks open at an instant, which may be later than the last event (int32, by index)."""
     tasks = state.open_tasks
     return tasks[state.arrays.tasks["facts"]["expires"][tasks] > now]
-
-
-def counts(against: NDArray[np.uint32]) -> dict[str, int]:
-    """Return reason -> number of tasks, for reasons that occur."""
-    bits, times = np.unique(against[against != 0], return_counts=True)
-    found: Counter[str] = Counter()
-    for value, count in zip(bits, times, strict=True):
-        for code in codes_of(int(value)):
-            found[code] += int(count)
-    return dict(found)
 
 
 def items(

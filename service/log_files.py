@@ -3,7 +3,8 @@
 import gzip
 import math
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
@@ -25,23 +26,32 @@ Line = tuple[int, bytes | EventError]
 Advance = Callable[[int], None]
 
 
-def find_files(paths: Iterable[Path]) -> list[Path]:
-    """Return the log files at ``paths``: files as they are given, folders replaced by their log files in order of name.
+def find_files(paths: Iterable[Path], patterns: Sequence[str]) -> list[Path]:
+    """Return the files at ``paths``: files as they are given, folders replaced by the fitting files in order of name.
+
+    Args:
+        paths: files and folders.
+        patterns: what the names of the files look like, as in ``*.ndjson``.
 
     Raises:
-        CocokError: a path is missing, is no log file, or is a folder without one.
+        CocokError: a path is missing, its name does not fit, or it is a folder without a file that fits.
     """
+
+    def fits(file: Path) -> bool:
+        return any(fnmatchcase(file.name, pattern) for pattern in patterns)
+
+    wanted = f"the names of this format are {', '.join(patterns)}"
     files: list[Path] = []
     for path in paths:
         if path.is_dir():
-            inside = sorted(file for file in path.rglob("*") if file.is_file() and file.name.endswith(SUFFIXES))
+            inside = sorted(file for file in path.rglob("*") if file.is_file() and fits(file))
             if not inside:
-                raise CocokError(f"{path}: no log file in this folder; {_WHAT_ELSE}")
+                raise CocokError(f"{path}: no file of this format in this folder; {wanted}")
             files += inside
         elif not path.exists():
             raise CocokError(f"{path}: no such file or folder")
-        elif not path.name.endswith(SUFFIXES):
-            raise CocokError(f"{path}: not a log file; {_WHAT_ELSE}")
+        elif not fits(path):
+            raise CocokError(f"{path}: not a file of this format; {wanted}")
         else:
             files.append(path)
     return files

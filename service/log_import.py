@@ -1,7 +1,7 @@
-"""From log files to the store: one command merges its files by instant, file and line, and appends them."""
+"""X."""
 
 from array import array
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.errors import CocokError, EventError
-from features.events import Event, decode_event, moneys
+from features.events import Event, moneys
 from features.money import Rates
-from service.log_files import Advance, read_lines
+from service.adapters import Advance, Found, Read
 from service.store.base import ConflictError, Packed, Store, pack
 
 OnError = Literal["stop", "skip"]
@@ -54,41 +54,38 @@ class Watch:
     stored: Advance = lambda _: None
 
 
-def read_events(
-    file: Path, rates: Rates | None, advance: Advance = lambda _: None
-) -> Iterator[tuple[int, Event | EventError]]:
-    """Yield the events of a log file with their line numbers, refused lines as errors.
+def read_events(read: Read, files: Sequence[Path], rates: Rates, advance: Advance = lambda _: None) -> Iterator[Found]:
+    """Yield what ``read`` finds in ``files``; an event with an amount in a currency without a rate becomes a refusal.
 
-    An amount in a currency without a rate is refused here: once in the log, it would stop every reader of the log.
-    Without ``rates`` every currency passes.
+    Once in the log, such an amount would stop every reader of the log.
     """
-    for number, line in read_lines(file, advance):
-        if isinstance(line, EventError):
-            yield number, line
-            continue
-        try:
-            event = decode_event(line)
-        except EventError as error:
-            yield number, error
-            continue
-        for money in moneys(event):
-            if rates is not None and money.currency not in rates:
-                yield number, EventError(rates.missing(money.currency))
-                break
-        else:
-            yield number, event
+    for file, number, event in read(files, advance):
+        if not isinstance(event, EventError):
+            unknown = next((money.currency for money in moneys(event) if money.currency not in rates), None)
+            if unknown is not None:
+                yield file, number, EventError(rates.missing(unknown))
+                continue
+        yield file, number, event
 
 
 def import_files(
-    store: Store, files: list[Path], rates: Rates, *, on_error: OnError, workspace: Path, watch: Watch | None = None
+    store: Store,
+    read: Read,
+    files: Sequence[Path],
+    rates: Rates,
+    *,
+    on_error: OnError,
+    workspace: Path,
+    watch: Watch | None = None,
 ) -> Imported:
-    """Append the events of ``files`` to ``store``, merged by (``at``, file, line).
+    """Append the events of ``files`` to ``store``, merged by ``at``, then in the order in which they are read.
 
-    Memory: 28 bytes an event; the events themselves wait in a temporary file.
+    Memory: 28 bytes an event and what the reader keeps; the events themselves wait in a temporary file.
 
     Args:
         store: the log.
-        files: log files, in the order that decides between events of one instant.
+        read: reader of the files' format.
+        files: what it reads; for log files the order that decides between events of one instant.
         rates: rates of exchange; an amount in another currency is refused.
         on_error: ``stop``: the first refused line ends the import, nothing is kept; ``skip``: all other lines are kept.
         workspace: folder for the temporary file.
@@ -98,28 +95,29 @@ def import_files(
         Counts and refused lines. With ``stop``, a refused line means that nothing was accepted.
 
     Raises:
-        CocokError: the temporary file cannot be written, or the store cannot be used.
+        CocokError: the files do not fit the format, the temporary file cannot be written, or the store cannot be used.
     """
+    watch = watch or Watch()
     try:
         workspace.mkdir(parents=True, exist_ok=True)
         with TemporaryFile(dir=workspace) as spill:
-            return _merge(store, _Waiting(spill, files), rates, on_error, watch or Watch())
+            waiting = _Waiting(spill)
+            return _merge(store, waiting, read_events(read, files, rates, watch.read), on_error, watch)
     except OSError as error:
         raise CocokError(
             f"cannot write under {workspace}: {error.strerror or error}; make room or set COCOK_HOME to another folder"
         ) from error
 
 
-def _merge(store: Store, waiting: "_Waiting", rates: Rates, on_error: OnError, watch: Watch) -> Imported:
+def _merge(store: Store, waiting: "_Waiting", found: Iterator[Found], on_error: OnError, watch: Watch) -> Imported:
     done = Imported()
-    for index, file in enumerate(waiting.files):
-        for number, event in read_events(file, rates, watch.read):
-            if not isinstance(event, EventError):
-                waiting.add(event, index, number)
-                continue
-            done.refused.append(Refused(str(file), number, str(event)))
-            if on_error == "stop":
-                return done
+    for file, number, event in found:
+        if not isinstance(event, EventError):
+            waiting.add(event, file, number)
+            continue
+        done.refused.append(Refused(str(file), number, str(event)))
+        if on_error == "stop":
+            return done
     order = waiting.order()
     watch.sort(len(order))
     if on_error == "stop":
@@ -132,25 +130,25 @@ def _merge(store: Store, waiting: "_Waiting", rates: Rates, on_error: OnError, w
 class _Waiting:
     """Events that wait in a temporary file until their order is known."""
 
-    def __init__(self, spill: IO[bytes], files: list[Path]) -> None:
+    def __init__(self, spill: IO[bytes]) -> None:
         self._spill = spill
-        self.files = files
+        self._files: dict[Path, int] = {}
         self._at = array("q")
         self._line = array("q")
         self._file = array("i")
         self._end = array("q", [0])
 
-    def add(self, event: Event, file: int, line: int) -> None:
+    def add(self, event: Event, file: Path, line: int) -> None:
         event_id, kind, at, payload = pack(event)
         record = _SEPARATOR.join((event_id.encode(), kind.encode(), payload))
         self._spill.write(record)
         self._at.append(at)
         self._line.append(line)
-        self._file.append(file)
+        self._file.append(self._files.setdefault(file, len(self._files)))
         self._end.append(self._end[-1] + len(record))
 
     def order(self) -> NDArray[np.int64]:
-        # Events were added by file and line, and a stable sort leaves those of one instant in that order.
+        # A stable sort leaves events of one instant in the order in which they were read.
         return np.argsort(np.frombuffer(self._at, dtype=np.int64), kind="stable") if self._at else np.empty(0, np.int64)
 
     def rows(self, order: Iterable[int]) -> Iterator[Packed]:
@@ -162,7 +160,7 @@ class _Waiting:
 
     def refused(self, place: int) -> Refused:
         reason = "event_id already used with other content; an event never changes, send it under a new event_id"
-        return Refused(str(self.files[self._file[place]]), self._line[place], reason)
+        return Refused(str(list(self._files)[self._file[place]]), self._line[place], reason)
 
 
 def _append_all(store: Store, waiting: _Waiting, order: NDArray[np.int64], done: Imported, watch: Watch) -> None:

@@ -6,11 +6,11 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from features.catalogue import Catalogue, primary_language
+from features.catalogue import Catalogue
 from features.encode import Encoder
 from features.events import Event, FeedServed, FeedShown, TaskClosed, TaskPosted, WorkerErased, event_type, micros
 from features.money import Money, Rates
-from features.text import normalise
+from features.text import normalise, primary_language
 from training.assignments import OUTCOMES, AssignmentEvent, Assignments
 from training.dataset import categorical
 from training.lists import prefix_of

@@ -12,14 +12,22 @@ from rich.table import Table
 
 from features.errors import CocokError, EventError
 from features.events import Event, micros
+from service.adapters import Format, find_format, formats
 from service.cli.console import Json, out, print_error, print_json, progress
 from service.doctor import Finding, examine, survey
 from service.log_files import find_files, write_events, write_lines
-from service.log_import import Imported, OnError, Watch, first_refusal, import_files, read_events
-from service.settings import Settings, load_settings
+from service.log_import import Imported, OnError, Watch, first_refusal, import_files
+from service.settings import load_settings
 from service.store import opened
 
-FORMATS = ("events",)
+FormatName = Annotated[
+    str,
+    typer.Option(
+        "--format",
+        metavar="FORMAT",
+        help=f"What the files hold: {', '.join(formats())}, or a mapping file ending in .toml.",
+    ),
+]
 SHOWN = 20
 STDOUT = "-"
 
@@ -34,11 +42,9 @@ def register(app: typer.Typer) -> None:
 def import_(
     paths: Annotated[
         list[Path],
-        typer.Argument(metavar="PATH", help="Files ending in .ndjson, .ndjson.gz or .parquet, or folders of them."),
+        typer.Argument(metavar="PATH", help="Files, or folders of them; logs end in .ndjson, .ndjson.gz or .parquet."),
     ],
-    format_: Annotated[
-        str, typer.Option("--format", help=f"What the files hold: {', '.join(FORMATS)}.", show_default=True)
-    ] = "events",
+    format_: FormatName = "events",
     on_error: Annotated[
         OnError, typer.Option(help="At a refused line: stop and keep nothing, or skip it and keep the others.")
     ] = "stop",
@@ -47,16 +53,15 @@ def import_(
     """Append events to the log.
 
     The files of one command are merged by time, then by file as given, then by line. What is in the log already is
-    counted as a duplicate and not taken again.
+    counted as a duplicate and not taken again. Other formats are turned into events on the way.
 
     Exit code: 0 when the files were taken, with `--on-error skip` also if some lines were refused; 1 when nothing was.
 
     Example: cocok import events/ late.ndjson.gz --on-error skip
     """
-    if format_ not in FORMATS:
-        raise CocokError(f"--format {format_} is not supported; supported: {', '.join(FORMATS)}")
+    format_of = find_format(format_)
     settings = load_settings()
-    files = find_files(paths)
+    files = find_files(paths, format_of.files)
     with opened(settings.store_url) as store, progress() as start:
         read = start("reading", sum(file.stat().st_size for file in files))
         watch = Watch(read=read)
@@ -66,7 +71,13 @@ def import_(
 
         watch.sort = sorted_
         done = import_files(
-            store, files, settings.exchange, on_error=on_error, workspace=settings.home / "tmp", watch=watch
+            store,
+            format_of.read,
+            files,
+            settings.exchange,
+            on_error=on_error,
+            workspace=settings.home / "tmp",
+            watch=watch,
         )
     stopped = on_error == "stop" and bool(done.refused)
     if as_json:
@@ -136,8 +147,9 @@ def export(
 def doctor(
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[PATH]", help="Log files or folders; without any, the log in the store."),
+        typer.Argument(metavar="[PATH]", help="Files or folders; without any, the log in the store."),
     ] = None,
+    format_: FormatName = "events",
     as_json: Json = False,
 ) -> None:
     """Say in plain words what is wrong with a log, and what to do about it.
@@ -147,10 +159,11 @@ def doctor(
     Example: cocok doctor events.ndjson
     """
     settings = load_settings()
-    files = find_files(paths or [])
+    format_of = find_format(format_)
+    files = find_files(paths or [], format_of.files)
     now = micros(datetime.now(UTC))
     if files:
-        facts = survey(lambda: _events_of(files, settings), settings.exchange, now)
+        facts = survey(lambda: _events_of(format_of, files), settings.exchange, now)
     else:
         with opened(settings.store_url) as store:
             facts = survey(
@@ -177,7 +190,6 @@ def _print_findings(findings: list[Finding]) -> None:
     out().print(table)
 
 
-def _events_of(files: list[Path], settings: Settings) -> Iterator[Event | str]:
-    for file in files:
-        for number, event in read_events(file, None):
-            yield f"{file}, line {number}: {event}" if isinstance(event, EventError) else event
+def _events_of(format_of: Format, files: list[Path]) -> Iterator[Event | str]:
+    for file, number, event in format_of.read(files, lambda _: None):
+        yield f"{file}, line {number}: {event}" if isinstance(event, EventError) else event

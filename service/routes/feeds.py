@@ -10,6 +10,7 @@ from fastapi import APIRouter, Body
 from starlette.responses import Response
 
 from features.events import FeedContext
+from features.money import Money
 from matching.eligibility import Wishes
 from matching.pipeline import Item, Query
 from service.cursor import MOST_LISTED, decode_cursor, encode_cursor
@@ -76,8 +77,9 @@ async def ranking(server: Server, request: RankingRequest) -> Response:
 
 
 def _check_money(server: Runtime, request: Asked, prefix: str) -> None:
-    if request.min_reward is not None:
-        require_rate(server.rates, request.min_reward, f"{prefix}/min_reward/currency")
+    for name in ("min_reward", "min_hourly"):
+        if (money := getattr(request, name)) is not None:
+            require_rate(server.rates, money, f"{prefix}/{name}/currency")
 
 
 def _listed(cursor: str | None, pointer: str) -> frozenset[int]:
@@ -96,23 +98,32 @@ def _query(
     listed: frozenset[int] = frozenset(),
     explore: bool = False,
 ) -> Query:
-    nan = float("nan")
     return Query(
         worker_id=request.worker_id,
         now=now,
         limit=limit,
         wishes=Wishes(
             device=request.device,
-            min_reward=nan if request.min_reward is None else server.rates.convert(request.min_reward),
+            min_reward=_in_base(server, request.min_reward),
+            min_hourly=_in_base(server, request.min_hourly),
+            min_requester_rating=_number(request.min_requester_rating),
             categories=frozenset(request.categories or ()),
             excluded=frozenset(request.exclude_task_ids or ()),
         ),
-        session_minutes=nan if request.session_minutes is None else request.session_minutes,
+        session_minutes=_number(request.session_minutes),
         listed=listed,
         locale=request.locale,
         explain=request.explain,
         explore=secrets.randbits(63) if explore else None,
     )
+
+
+def _in_base(server: Runtime, money: Money | None) -> float:
+    return _number(None if money is None else server.rates.convert(money))
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else value
 
 
 async def _record(server: Runtime, lists: Sequence[tuple[Asked, str, Answered]]) -> None:
@@ -143,7 +154,17 @@ def _feed_out(answered: Answered) -> dict[str, Any]:
         **_head(ranked, query),
         "items": _items(ranked.items),
         "removed": ranked.removed,
-        "near_misses": [],
+        "near_misses": [
+            {
+                "attribute": miss.attribute,
+                "comparator": miss.comparator,
+                **({} if miss.value is None else {"value": miss.value}),
+                "tasks": miss.tasks,
+                "expected_hourly": None if miss.expected_hourly is None else msgspec.to_builtins(miss.expected_hourly),
+                "text": miss.text,
+            }
+            for miss in ranked.near_misses
+        ],
         "cursor": encode_cursor(ranked.listed) if ranked.more and len(ranked.listed) < MOST_LISTED else None,
     }
 

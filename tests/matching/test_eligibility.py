@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from features.events import micros
+from features.requirements_shape import Guard
 from features.state import MarketState
-from matching.eligibility import CODES, Wishes, codes_of, reasons_against
+from matching.eligibility import CODES, Wishes, codes_of, judge, reasons_against
 from tests.market import RATES, entries, written
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -35,9 +36,14 @@ ACCEPTED, RETURNED, ABANDONED = (did(f"assignment_{what}") for what in ("accepte
 
 
 def reasons(
-    *events: Said, wishes: Wishes | None = None, worker: str = "w", task: str = "t", later: timedelta = timedelta(0)
+    *events: Said,
+    wishes: Wishes | None = None,
+    worker: str = "w",
+    task: str = "t",
+    later: timedelta = timedelta(0),
+    level: Guard = "accept",
 ) -> list[str]:
-    """Why a task may not be taken, a second after the last event and then ``later``."""
+    """Why a task may not be taken, a minute after the last event and then ``later``."""
     state = MarketState(RATES)
     log = [
         {"event_id": f"e{number}", "type": kind, "at": written(NOON + timedelta(minutes=number)), **fields}
@@ -47,7 +53,9 @@ def reasons(
     now = micros(NOON + timedelta(minutes=len(events)) + later)
     catalogue = state.catalogue
     tasks = np.array([catalogue.tasks.get(task)], np.int32)
-    return codes_of(int(reasons_against(state, catalogue.workers.get(worker), tasks, now, wishes)[0]))
+    found = judge(state, catalogue.workers.get(worker), tasks, now, wishes, level=level)
+    assert found.counts() == dict.fromkeys(found.codes(0), 1)
+    return found.codes(0)
 
 
 @pytest.mark.parametrize(
@@ -184,7 +192,17 @@ def test_given_a_least_reward_in_another_currency_then_worth_is_compared() -> No
         (posted(title="A Survey of taste"), {"blocked_keywords": ["survey"]}, ["blocked_keyword"]),
         (posted(description="one\nlong  survey"), {"blocked_keywords": ["Long survey"]}, ["blocked_keyword"]),
         (posted(keywords=["survey"]), {"blocked_keywords": ["survey"]}, ["blocked_keyword"]),
-        (posted(title="Draw boxes"), {"blocked_keywords": ["survey", " "]}, []),
+        (posted(title="Draw boxes"), {"blocked_keywords": ["survey", " ", "*", "**", "* *", "?"]}, []),
+        (posted(title="Transcription, 5 min."), {"blocked_keywords": ["transcri*"]}, ["blocked_keyword"]),
+        (posted(title="A transcription"), {"blocked_keywords": ["*scription"]}, ["blocked_keyword"]),
+        (posted(title="A script"), {"blocked_keywords": ["*scription", "crip*"]}, []),
+        (posted(title="Survey: 15 minutes!"), {"blocked_keywords": ["survey * min*"]}, ["blocked_keyword"]),
+        (posted(title="Survey, minutes"), {"blocked_keywords": ["survey * min*"]}, []),
+        (posted(title="The party"), {"blocked_keywords": ["art", "he"]}, []),
+        (posted(title="Write C++"), {"blocked_keywords": ["c"]}, []),
+        (posted(title="Write C++"), {"blocked_keywords": ["C++"]}, ["blocked_keyword"]),
+        (posted(title="long", description="survey"), {"blocked_keywords": ["long survey"]}, []),
+        (posted(title="STRASSE"), {"blocked_keywords": ["straße"]}, ["blocked_keyword"]),
         (posted(), {"blocked_keywords": ["survey"]}, []),
         (
             posted(category="adult", title="survey"),
@@ -259,3 +277,72 @@ def test_given_many_tasks_then_each_has_its_own_reasons_in_its_place() -> None:
 
 def test_given_bits_then_codes_come_in_the_order_of_the_list() -> None:
     assert codes_of((1 << len(CODES)) - 1) == list(CODES)
+
+
+NEWCOMERS_ONLY = [{"attribute": "approved_count", "comparator": "lt", "value": 1}]
+TRAINED = [{"attribute": "qualification:Q", "comparator": "ge", "value": 80}]
+FROM_ID = [{"attribute": "country", "comparator": "eq", "value": "ID"}]
+
+
+@pytest.mark.parametrize(
+    ("events", "expected"),
+    [
+        ([posted(requirements=TRAINED)], ["requirement:qualification:Q"]),
+        ([posted(requirements=TRAINED), profile()], ["requirement:qualification:Q"]),
+        ([posted(requirements=TRAINED), profile(qualifications={"Q": 79})], ["requirement:qualification:Q"]),
+        ([posted(requirements=TRAINED), profile(qualifications={"Q": 80})], []),
+        ([posted(requirements=TRAINED + FROM_ID)], ["requirement:qualification:Q", "requirement:country"]),
+        ([posted(requirements=FROM_ID, countries=["ID"]), profile(country="SG")], ["country", "requirement:country"]),
+        ([posted(requirements=FROM_ID, countries=["ID"])], ["requirement:country"]),
+        ([posted(requirements=FROM_ID, slots=0)], ["full", "requirement:country"]),
+        ([posted(requirements=FROM_ID), ("task_updated", {"task_id": "t", "requirements": None})], []),
+        ([posted(), ("task_updated", {"task_id": "t", "requirements": FROM_ID})], ["requirement:country"]),
+        ([posted(requirements=FROM_ID), profile(country="ID"), profile()], ["requirement:country"]),
+    ],
+)
+def test_given_requirements_then_a_worker_who_does_not_meet_them_is_told_which(
+    events: list[Said], expected: list[str]
+) -> None:
+    assert reasons(*events) == expected
+
+
+def test_given_work_that_was_approved_then_a_requirement_on_it_changes_at_once() -> None:
+    task = posted(requirements=NEWCOMERS_ONLY)
+    other = [("assignment_approved", {"worker_id": "w", "task_id": "u"})]
+    assert reasons(task) == []
+    assert reasons(task, *other) == ["requirement:approved_count"]
+    assert reasons(task, *other, ("worker_erased", {"worker_id": "w"})) == []
+
+
+def test_given_an_age_in_days_then_time_alone_opens_a_task() -> None:
+    task = posted(requirements=[{"attribute": "age_days", "comparator": "ge", "value": 7}])
+    assert reasons(task, profile(), later=timedelta(days=6)) == ["requirement:age_days"]
+    assert reasons(task, profile(), later=timedelta(days=7)) == []
+    assert reasons(task, worker="newcomer", later=timedelta(days=7)) == ["requirement:age_days"]
+
+
+def test_given_a_level_then_what_guards_a_later_one_is_left_aside() -> None:
+    task = posted(requirements=[{**FROM_ID[0], "guards": "preview"}, *TRAINED])
+    levels: tuple[Guard, ...] = ("discover", "preview", "accept")
+    assert [reasons(task, level=level) for level in levels] == [
+        [],
+        ["requirement:country"],
+        ["requirement:country", "requirement:qualification:Q"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("ratings", "least", "expected"),
+    [
+        ([], float("nan"), []),
+        ([], 1, ["requester_rating"]),
+        ([4, 5], 4.5, []),
+        ([4, 5], 4.6, ["requester_rating"]),
+        ([1], 1, []),
+    ],
+)
+def test_given_a_least_rating_then_a_requester_must_have_earned_it(
+    ratings: list[int], least: float, expected: list[str]
+) -> None:
+    rated = [("requester_rated", {"worker_id": "v", "requester_id": "r", "rating": rating}) for rating in ratings]
+    assert reasons(posted(), *rated, wishes=Wishes(min_requester_rating=least)) == expected

@@ -168,8 +168,8 @@ def test_given_a_broken_file_then_file_and_line_are_named(
     ("name", "words"),
     [
         ("missing.ndjson", "no such file"),
-        ("notes.txt", "end in .ndjson, .ndjson.gz, .parquet"),
-        ("empty", "no log file"),
+        ("notes.txt", "*.ndjson, *.ndjson.gz, *.parquet"),
+        ("empty", "no file of this format"),
     ],
 )
 def test_given_a_path_without_a_log_then_the_error_says_what_is_wanted(

@@ -1,0 +1,398 @@
+"""What `requirements` mean: compiled once for each distinct signature, evaluated for a worker over all that are met.
+
+Every distinct clause is kept once, whatever trees it stands in, and a worker's answer to it is found once. A tree is a
+run of nodes in which a node comes before what is below it, so that one pass backwards brings answers up to the root
+and one pass forwards finds what is to blame. Nothing is kept of a worker: age and history move by themselves, and an
+evaluation is cheaper than finding out whether an earlier one still holds.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.estimates import DAY
+from features.events import WorkerUpdated
+from features.jit import kernel
+from features.layout import NEVER, Record
+from features.requirements_shape import AllOf, Clause, Comparator, Guard, Node, Requirements
+from features.text import normalise, primary_language
+from features.vocabulary import Vocabulary
+
+COMPARATORS: tuple[str, ...] = get_args(Comparator)
+LEVELS: tuple[str, ...] = get_args(Guard)
+"""From what is open to most to what is open to fewest."""
+
+_LT, _LE, _GT, _GE, _EQ, _NE, _IN, _NOT_IN, _EXISTS, _NOT_EXISTS = range(len(COMPARATORS))
+_CLAUSE, _ALL, _ANY = range(3)
+_NOT_HELD, _BARE, _VALUED = range(3)
+NONE = -1
+"""In the place of a clause or a node: there is none."""
+_UNASKED, _ASKED = -1, -2
+
+CLAUSE = np.dtype(
+    [
+        ("attribute", "i4"),
+        ("comparator", "i4"),
+        ("number", "f8"),
+        ("start", "i4"),
+        ("stop", "i4"),
+        ("absent", "i4"),
+    ],
+    align=True,
+)
+"""A distinct clause: ``number`` is what it is compared with by size, ``start:stop`` its operands in rising order,
+``absent`` the answer for a worker without a value."""
+
+NODE = np.dtype(
+    [("kind", "i1"), ("holds", "i1"), ("guards", "i1"), ("parent", "i4"), ("clause", "i4"), ("name", "i4")], align=True
+)
+"""A node of a tree; ``holds`` is its answer before anything is asked, ``parent`` the node above, ``name`` the attribute
+as it was written."""
+
+SIGNATURE = np.dtype([("start", "i4"), ("stop", "i4"), ("language", "i4"), ("country", "i4"), ("device", "i4")])
+"""The nodes ``start:stop`` of a signature's requirements, the root first, and the clauses that its sets come to."""
+
+
+class Program(NamedTuple):
+    """All that was compiled, as kernels take it; the arrays may have room behind what is used."""
+
+    clauses: NDArray[np.void]
+    operands: NDArray[np.int32]
+    nodes: NDArray[np.void]
+    signatures: NDArray[np.void]
+
+
+class Facts(NamedTuple):
+    """What is known of a worker, by attribute.
+
+    ``held`` tells whether it is held at all, without a value, or with one; ``number`` is the value where it is a
+    number, else NaN; ``start:stop`` are the places in ``values`` of those that any clause names.
+    """
+
+    held: NDArray[np.int8]
+    number: NDArray[np.float64]
+    start: NDArray[np.int32]
+    stop: NDArray[np.int32]
+    values: NDArray[np.int32]
+
+
+class Sheet(NamedTuple):
+    """A worker's answers at one level: 1 where a clause, a node or a signature holds, 0 where not, -1 if not asked."""
+
+    clauses: NDArray[np.int8]
+    nodes: NDArray[np.int8]
+    signatures: NDArray[np.int8]
+
+
+Value = str | int | float
+_Key = tuple[int, int, float, tuple[int, ...], bool]
+
+
+class Compiler:
+    """Compiles signatures as they appear; nothing is ever taken back.
+
+    Attributes:
+        attributes: what clauses ask for, in the form in which it is compared.
+        names: the same as requesters wrote it.
+        clauses: a sample of each distinct clause, by its place in ``Program.clauses``.
+    """
+
+    def __init__(self) -> None:
+        self.attributes = Vocabulary()
+        self.names = Vocabulary()
+        self.clauses: list[Clause] = []
+        self._places: dict[_Key, int] = {}
+        self._values: dict[Value, int] = {}
+        self._clauses, self._nodes, self._signatures = _Rows(CLAUSE), _Rows(NODE), _Rows(SIGNATURE)
+        self._operands = _Rows(np.dtype(np.int32))
+
+    def __len__(self) -> int:
+        """Return the number of signatures."""
+        return self._signatures.used
+
+    @property
+    def program(self) -> Program:
+        """What has been compiled so far."""
+        return Program(self._clauses.rows, self._operands.rows, self._nodes.rows, self._signatures.rows)
+
+    def add(
+        self,
+        requirements: Requirements | None,
+        *,
+        languages: Iterable[str] = (),
+        countries: Iterable[str] = (),
+        devices: Iterable[str] = (),
+    ) -> int:
+        """Compile a signature; return its index. An empty set allows everybody."""
+        start = self._nodes.used
+        if requirements is not None:
+            self._nodes.extend(self._tree(requirements.root, start))
+        sets = (("language", languages), ("country", countries), ("device", devices))
+        places = [self._allowed(attribute, tuple(values)) for attribute, values in sets]
+        self._signatures.extend([(start, self._nodes.used, *places)])
+        return self._signatures.used - 1
+
+    def facts(
+        self, profile: WorkerUpdated | None, record: Record, now: int, devices: Sequence[str] | None = None
+    ) -> Facts:
+        """Return what is known of a worker.
+
+        Args:
+            profile: the profile in force; None for one that was never given.
+            record: of ``Arrays.workers``.
+            now: microseconds since 1970.
+            devices: those in hand, in place of the profile's.
+        """
+        size = len(self.attributes)
+        held, number = np.zeros(size, np.int8), np.full(size, np.nan)
+        start, stop = np.zeros(size, np.int32), np.zeros(size, np.int32)
+        values: list[int] = []
+        for name, given in _known(profile, record, now, devices):
+            place = self.attributes.get(name)
+            held[place] = _VALUED if given else _BARE
+            start[place] = len(values)
+            for value in given:
+                if not isinstance(value, str):
+                    number[place] = value
+                if (operand := self._values.get(value)) is not None:
+                    values.append(operand)
+            stop[place] = len(values)
+        return Facts(held, number, start, stop, np.array(values, np.int32))
+
+    def sheet(self) -> Sheet:
+        """Return a sheet without answers."""
+        return Sheet(
+            np.full(self._clauses.used, _UNASKED, np.int8),
+            # Before anything below it is asked, an `and` holds and an `or` does not.
+            self._nodes.rows["holds"][: self._nodes.used].astype(np.int8),
+            np.full(self._signatures.used, _UNASKED, np.int8),
+        )
+
+    def failed(self, sheet: Sheet, signature: int) -> list[str]:
+        """Return the attributes, as they were written, to which a signature that does not hold owes it.
+
+        Everything that fails in a part that fails is named, each attribute once: of an ``or`` all branches, of an
+        ``and`` the branches that do not hold.
+        """
+        tasks = np.zeros(signature + 1, np.int64)
+        tasks[signature] = 1
+        marks, _ = self._blame(sheet, tasks)
+        nodes = self._nodes.rows[np.flatnonzero(marks)]
+        names = nodes["name"][nodes["kind"] == _CLAUSE].tolist()
+        return [self.names.external(name) for name in dict.fromkeys(names)]
+
+    def failures(self, sheet: Sheet, tasks: NDArray[np.int64]) -> dict[str, int]:
+        """Return attribute -> tasks that it keeps from the worker.
+
+        Args:
+            sheet: with the answers to every signature that counts.
+            tasks: int64, signatures; how many tasks bear each, 0 for what holds or does not matter.
+        """
+        _, counts = self._blame(sheet, tasks)
+        places = np.flatnonzero(counts)
+        return dict(zip(map(self.names.external, places.tolist()), counts[places].tolist(), strict=True))
+
+    def _blame(self, sheet: Sheet, tasks: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+        marks, counts = np.zeros(len(sheet.nodes), np.bool_), np.zeros(len(self.names), np.int64)
+        _count_failures(self.program, sheet, tasks, marks, counts)
+        return marks, counts
+
+    def _tree(self, root: Node, first: int) -> list[tuple[int, int, int, int, int, int]]:
+        found: list[tuple[int, int, int, int, int, int]] = []
+        stack: list[tuple[Node, int]] = [(root, NONE)]
+        while stack:
+            node, parent = stack.pop()
+            place = first + len(found)
+            if isinstance(node, Clause):
+                guards = LEVELS.index(node.guards)
+                found.append((_CLAUSE, 0, guards, parent, self._clause(node), self.names.add(node.attribute)))
+            else:
+                every = isinstance(node, AllOf)
+                found.append((_ALL if every else _ANY, every, 0, parent, NONE, 0))
+                stack.extend((child, place) for child in reversed(node.nodes))
+        return found
+
+    def _allowed(self, attribute: str, values: tuple[str, ...]) -> int:
+        return self._clause(Clause(attribute=attribute, comparator="in", values=values)) if values else NONE
+
+    def _clause(self, clause: Clause) -> int:
+        comparator = COMPARATORS.index(clause.comparator)
+        given = clause.values or (() if clause.value is None else (clause.value,))
+        number = float(given[0]) if comparator <= _GE and not isinstance(given[0], str) else 0.0
+        operands: tuple[int, ...] = ()
+        if _EQ <= comparator <= _NOT_IN:
+            values = (compared(clause.attribute, value) for value in given)
+            operands = tuple(sorted({self._values.setdefault(value, len(self._values)) for value in values}))
+        absent = clause.absent if clause.absent is not None else comparator in (_NE, _NOT_IN, _NOT_EXISTS)
+        key = (self.attributes.add(attribute_of(clause.attribute)), comparator, number, operands, absent)
+        place = self._places.get(key)
+        if place is None:
+            place = self._places[key] = len(self.clauses)
+            self.clauses.append(clause)
+            start = self._operands.used
+            self._operands.extend(operands)
+            self._clauses.extend([(key[0], comparator, number, start, self._operands.used, absent)])
+        return place
+
+
+class _Rows:
+    """An array that grows: in use are the first ``used`` rows."""
+
+    def __init__(self, dtype: np.dtype[Any]) -> None:
+        self.rows = np.zeros(16, dtype)
+        self.used = 0
+
+    def extend(self, values: Sequence[Any]) -> None:
+        need = self.used + len(values)
+        if need > len(self.rows):
+            # A new array each time, and never one that is resized: a reader may hold the old one.
+            grown = np.zeros(max(need, 2 * len(self.rows)), self.rows.dtype)
+            grown[: self.used] = self.rows[: self.used]
+            self.rows = grown
+        if values:
+            self.rows[self.used : need] = values
+        self.used = need
+
+
+def attribute_of(written: str) -> str:
+    """Return the form in which an attribute's name is compared: skills as everywhere, ids of qualifications exactly."""
+    return f"skill:{normalise(written[6:])}" if written.startswith("skill:") else written
+
+
+def compared(attribute: str, value: Value) -> Value:
+    """Return the form in which a value of an attribute is compared."""
+    if isinstance(value, str):
+        if attribute == "language":
+            return primary_language(value)
+        if attribute == "country":
+            return value.upper()
+        if attribute in ("region", "device"):
+            return normalise(value)
+    return value
+
+
+def _known(
+    profile: WorkerUpdated | None, record: Record, now: int, devices: Sequence[str] | None
+) -> Iterator[tuple[str, Sequence[Value]]]:
+    """Yield attribute and values of what is known of a worker; no values where it is held without one."""
+    approved, rejected = float(record["approved"]), float(record["rejected"])
+    yield "approved_count", (approved,)
+    if approved + rejected > 0.0:
+        yield "approval_rate", (100.0 * approved / (approved + rejected),)
+    if record["first_seen"] != NEVER:
+        yield "age_days", ((now - int(record["first_seen"])) / DAY,)
+    if profile is not None:
+        yield from declared(profile, devices or profile.devices)
+    elif devices:
+        yield "device", [compared("device", device) for device in devices]
+
+
+def declared(profile: WorkerUpdated, devices: Sequence[str] | None) -> Iterator[tuple[str, Sequence[Value]]]:
+    """Yield attribute and values, as they are compared, of what a profile declares; no values where it gives none."""
+    for identity, value in (profile.qualifications or {}).items():
+        yield f"qualification:{identity}", () if value is None else (value,)
+    skills = profile.skills or ()
+    levels = skills.items() if isinstance(skills, Mapping) else ((name, 1.0) for name in skills)
+    for name, level in levels:
+        yield f"skill:{normalise(name)}", (level,)
+    texts: dict[str, Sequence[str] | None] = {
+        "language": profile.languages,
+        "country": profile.country and (profile.country,),
+        "region": profile.region and (profile.region,),
+        "device": devices,
+    }
+    for attribute, values in texts.items():
+        if values:
+            yield attribute, [compared(attribute, value) for value in values]
+
+
+@kernel
+def evaluate(program: Program, facts: Facts, sheet: Sheet, signatures: NDArray[np.int32], level: int) -> None:
+    """Find a worker's answers to signatures (int32), and to all clauses and nodes that they are made of.
+
+    Args:
+        program: what was compiled.
+        facts: of the worker.
+        sheet: what is written; it is new, or was written for the same worker at the same level.
+        signatures: int32, which ones.
+        level: the place of the level in ``LEVELS``.
+    """
+    clauses, operands, nodes, answers = program.clauses, program.operands, program.nodes, sheet.clauses
+    # Clauses are asked one after the other, not as the trees come upon them: most stand in many trees.
+    if signatures.size == sheet.signatures.size:
+        answers[:] = _ASKED
+    else:
+        for i in range(signatures.size):
+            signature = program.signatures[signatures[i]]
+            for k in range(signature.start, signature.stop):
+                if nodes[k].kind == _CLAUSE:
+                    answers[nodes[k].clause] = _ASKED
+            for place in (signature.language, signature.country, signature.device):
+                if place >= 0:
+                    answers[place] = _ASKED
+    for place in range(answers.size):
+        if answers[place] != _ASKED:
+            continue
+        clause = clauses[place]
+        attribute, comparator = clause.attribute, clause.comparator
+        held, number = facts.held[attribute], facts.number[attribute]
+        answer = clause.absent != 0
+        if held == _NOT_HELD or (held == _BARE and comparator < _EXISTS):
+            pass
+        elif comparator >= _EXISTS:
+            answer = comparator == _EXISTS
+        elif comparator == _LT:
+            # A text is NaN here, so that no number comes before or after it.
+            answer = number < clause.number
+        elif comparator == _LE:
+            answer = number <= clause.number
+        elif comparator == _GT:
+            answer = number > clause.number
+        elif comparator == _GE:
+            answer = number >= clause.number
+        else:
+            met = False
+            for k in range(facts.start[attribute], facts.stop[attribute]):
+                low, high = clause.start, clause.stop
+                while low < high:
+                    middle = (low + high) // 2
+                    if operands[middle] < facts.values[k]:
+                        low = middle + 1
+                    else:
+                        high = middle
+                met |= low < clause.stop and operands[low] == facts.values[k]
+            answer = met == (comparator in (_EQ, _IN))
+        answers[place] = answer
+    for i in range(signatures.size):
+        start, stop = program.signatures[signatures[i]].start, program.signatures[signatures[i]].stop
+        for k in range(stop - 1, start - 1, -1):
+            node = nodes[k]
+            if node.kind == _CLAUSE:
+                sheet.nodes[k] = node.guards > level or answers[node.clause] == 1
+            if node.parent >= 0:
+                if nodes[node.parent].kind == _ALL:
+                    sheet.nodes[node.parent] &= sheet.nodes[k]
+                else:
+                    sheet.nodes[node.parent] |= sheet.nodes[k]
+        sheet.signatures[signatures[i]] = start == stop or sheet.nodes[start] == 1
+
+
+@kernel
+def _count_failures(
+    program: Program, sheet: Sheet, tasks: NDArray[np.int64], marks: NDArray[np.bool_], counts: NDArray[np.int64]
+) -> None:
+    """Add tasks to the attributes that signatures fail for, and leave marks at the nodes that are to blame."""
+    nodes = program.nodes
+    counted = np.full(counts.size, -1, np.int64)
+    for signature in range(tasks.size):
+        if tasks[signature] == 0:
+            continue
+        for k in range(program.signatures[signature].start, program.signatures[signature].stop):
+            node = nodes[k]
+            marks[k] = sheet.nodes[k] == 0 and (node.parent < 0 or marks[node.parent])
+            # An attribute that fails in two clauses keeps a task away once.
+            if marks[k] and node.kind == _CLAUSE and counted[node.name] != signature:
+                counted[node.name] = signature
+                counts[node.name] += tasks[signature]

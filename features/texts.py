@@ -1,0 +1,90 @@
+"""What tasks say in words, each text once, and where a worker's patterns are found.
+
+A pattern is one or more words in a row, whole and regardless of case; ``*`` stands for any part of a word, or for any
+one word where it stands alone: ``transcri*``, ``survey * minutes``. One without a letter or digit is found nowhere.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.text import words
+
+MOST_PATTERNS = 10_000
+"""Patterns whose places are remembered; beyond that they are searched for anew."""
+
+_TOKEN = re.compile(r"[\w*][\w+#*]*(?:\.[\w*]+)*")
+_LITERAL = re.compile(r"\w")
+
+
+class Text(NamedTuple):
+    """What a task says in words: the same for every task of a batch, so that it is searched once."""
+
+    title: str
+    description: str
+    keywords: Sequence[str]
+
+
+class Texts:
+    """Every distinct text, by number. Texts are only ever added, so what was found in them stays found."""
+
+    def __init__(self) -> None:
+        self._texts: list[Text] = []
+        self._index: dict[Text, int] = {}
+        self._found: dict[str, tuple[int, NDArray[np.int32]]] = {}
+
+    def __len__(self) -> int:
+        """Return the number of texts."""
+        return len(self._texts)
+
+    def add(self, text: Text) -> int:
+        """Return the number of a text, giving it the next one if it is new."""
+        index = self._index.get(text)
+        if index is None:
+            index = self._index[text] = len(self._texts)
+            self._texts.append(text)
+        return index
+
+    def found_in(self, pattern: str) -> NDArray[np.int32]:
+        """Return the numbers of the texts that a pattern is found in (int32, rising).
+
+        Texts added since the pattern was last asked for are searched; threads that ask at once do it twice, no more.
+        """
+        done, hits = self._found.get(pattern, (0, np.zeros(0, np.int32)))
+        size = len(self._texts)
+        if done < size:
+            found = finder(pattern)
+            new = [place for place in range(done, size) if found(self._texts[place])] if found else []
+            hits = np.concatenate([hits, np.array(new, np.int32)])
+            if len(self._found) >= MOST_PATTERNS:
+                self._found.clear()
+            self._found[pattern] = size, hits
+        return hits
+
+
+def finder(pattern: str) -> Callable[[Text], bool] | None:
+    """Return what tells whether a pattern is found in a text; None for a pattern without a letter or digit."""
+    tokens: list[str] = _TOKEN.findall(pattern.casefold())
+    literals = [part for token in tokens for part in token.split("*") if _LITERAL.search(part)]
+    if not literals:
+        return None
+    longest = max(literals, key=len)
+    search = re.compile(f" {' '.join(map(_expression, tokens))} ").search
+
+    def found(text: Text) -> bool:
+        parts = (text.title, text.description, *text.keywords)
+        # Most texts do not hold the letters, and to see that costs a fraction of cutting them into words.
+        if longest not in "\n".join(parts).casefold():
+            return False
+        return any(search(f" {' '.join(words(part))} ") for part in parts)
+
+    return found
+
+
+def _expression(token: str) -> str:
+    if not token.strip("*"):
+        return "[^ ]+"
+    return "[^ ]*".join(map(re.escape, token.split("*")))

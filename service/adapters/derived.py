@@ -1,0 +1,128 @@
+"""Events made from another marketplace's records: ids that come out the same every time, refusals with their path."""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from features.errors import EventError
+from features.events import Event, decode_event
+from service.adapters import Found
+from service.adapters.payloads import Fields
+
+_MAX_ID = 128
+_UNSET = object()
+
+
+class Record(NamedTuple):
+    """An object of a payload and where it was found.
+
+    Attributes:
+        file: as it was given.
+        line: line or row from 1.
+        fields: the object.
+    """
+
+    file: Path
+    line: int
+    fields: Fields
+
+
+def event_id(*parts: str) -> str:
+    """Return an id that is the same whenever the same parts are given."""
+    text = ":".join(parts)
+    return text if len(text) <= _MAX_ID else f"{parts[0]}:{_digest(parts)}"
+
+
+def make(
+    kind: str,
+    identity: tuple[str, ...],
+    at: datetime,
+    facts: Mapping[str, Any],
+    record: Record,
+    names: Mapping[str, str],
+) -> Event:
+    """Build an event.
+
+    Args:
+        kind: type of the event.
+        identity: parts of its id.
+        at: when it happened.
+        facts: its fields; ``None`` leaves one out.
+        record: what it was made from.
+        names: field of the event -> field of the record, where they are not called alike; for refusals.
+
+    Raises:
+        EventError: a fact is out of the log's bounds; the path is that of the record's field.
+    """
+    given = {name: value for name, value in facts.items() if value is not None}
+    raw = {"event_id": event_id(*identity), "type": kind, "at": at, **given}
+    try:
+        return decode_event(msgspec.json.encode(raw))
+    except EventError as error:
+        first, _, rest = error.path.removeprefix("$.").partition(".")
+        bare, bracket, index = first.partition("[")
+        path = record.fields.where(names.get(bare, bare)) + bracket + index + (f".{rest}" if rest else "")
+        # The reason without what was found: it may be somebody's words.
+        found, _, expected = error.reason.rpartition(", expected ")
+        raise EventError(f"expected {expected}" if found else error.reason, path) from error
+
+
+def versioned(identity: tuple[str, ...], facts: Mapping[str, Any]) -> tuple[str, ...]:
+    """Add a fingerprint of the facts to an identity: a record that changed gives a new event, no conflict."""
+    return (*identity, _digest({name: value for name, value in facts.items() if value is not None}))
+
+
+def _digest(value: object) -> str:
+    return blake2b(msgspec.json.encode(value, order="deterministic"), digest_size=8).hexdigest()
+
+
+class Profiles:
+    """What is told about workers in bits: each change of a worker gives the whole profile as known from then on."""
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+        self._changes: dict[str, list[tuple[datetime, str, str, object, Record]]] = {}
+
+    def hold(self, worker: str, at: datetime, field: str, key: str, value: object, record: Record) -> None:
+        """From ``at`` on, the entry ``key`` of a list or map of the profile has a value; for lists it is ignored."""
+        self._changes.setdefault(worker, []).append((at, field, key, value, record))
+
+    def drop(self, worker: str, at: datetime, field: str, key: str, record: Record) -> None:
+        """From ``at`` on, the entry ``key`` is no more."""
+        self.hold(worker, at, field, key, _UNSET, record)
+
+    def since(self, worker: str) -> datetime | None:
+        """Return the first instant at which something is known of a worker."""
+        return min((change[0] for change in self._changes.get(worker, ())), default=None)
+
+    def events(self) -> Iterator[Found]:
+        """Yield `worker_updated` for every instant at which something about a worker changed."""
+        for worker, changes in self._changes.items():
+            changes.sort(key=lambda change: change[0])
+            profile: dict[str, dict[str, object]] = {}
+            for place, (at, field, key, value, record) in enumerate(changes):
+                entries = profile.setdefault(field, {})
+                if value is _UNSET:
+                    entries.pop(key, None)
+                else:
+                    entries[key] = value
+                if place + 1 < len(changes) and changes[place + 1][0] == at:
+                    continue
+                facts = {"worker_id": worker, **{name: _shape(name, held) for name, held in profile.items() if held}}
+                identity = versioned((self._source, "worker", at.isoformat()), facts)
+                try:
+                    yield record.file, record.line, make("worker_updated", identity, at, facts, record, {})
+                except EventError as error:
+                    yield record.file, record.line, error
+
+
+def _shape(field: str, held: Mapping[str, object]) -> object:
+    if field in ("skills", "qualifications"):
+        return dict(held)
+    if field in ("country", "region"):
+        return held[""]
+    return sorted(held)

@@ -1,0 +1,166 @@
+"""Rows of CSV, NDJSON and Parquet files, read one after the other and cleaned."""
+
+import csv
+import gzip
+import math
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
+from io import TextIOWrapper
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+
+from features.errors import CocokError, EventError
+from service.adapters.mapping.columns import Row, Scope
+from service.adapters.mapping.shape import Source
+from service.log_files import read_lines
+
+Cells = Iterator[tuple[int, dict[str, Any] | EventError]]
+_ROWS = 2_000
+_FORMATS = {".csv": "csv", ".tsv": "csv", ".txt": "csv", ".ndjson": "ndjson", ".jsonl": "ndjson", ".parquet": "parquet"}
+
+
+class Table:
+    """The files of a source."""
+
+    def __init__(self, source: Source, scope: Scope, files: Sequence[Path]) -> None:
+        """Choose from ``files`` those whose names fit.
+
+        Raises:
+            CocokError: the format of one cannot be told.
+        """
+        self.source = source
+        self.scope = scope
+        self.files = [file for file in files if any(fnmatchcase(file.name, pattern) for pattern in source.files)]
+        self._formats = {file: source.format or _format(file) for file in self.files}
+
+    def rows(self, advance: Callable[[int], None]) -> Iterator[Row | tuple[Path, int, EventError]]:
+        """Yield the rows of all files, and what cannot be read in place of a row.
+
+        Raises:
+            CocokError: a file lacks a column that the mapping names.
+        """
+        for file in self.files:
+            read = {"csv": self._csv, "ndjson": self._ndjson, "parquet": self._parquet}[self._formats[file]]
+            for number, cells in read(file, advance):
+                if isinstance(cells, EventError):
+                    yield file, number, cells
+                else:
+                    yield Row(file, number, self._cleaned(cells))
+
+    def _cleaned(self, cells: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: value for name, raw in cells.items() if (value := self._value(raw)) is not None}
+
+    def _value(self, raw: Any) -> Any:
+        if isinstance(raw, str):
+            text = raw.strip()
+            return None if not text or text in self.source.missing else text
+        if isinstance(raw, float) and math.isnan(raw):
+            return None
+        if isinstance(raw, dict):
+            return self._cleaned(raw)
+        if isinstance(raw, list):
+            return [value for inner in raw if (value := self._value(inner)) is not None]
+        return raw
+
+    def _check(self, file: Path, there: Sequence[str]) -> None:
+        """Compare the columns of a file with those that the mapping names.
+
+        Raises:
+            CocokError: one is missing.
+        """
+        known = set(there)
+        for name, path in self.scope.used.items():
+            # What looks like a path may be one into an object.
+            if name not in known and name.split(".")[0] not in known and name not in self.source.optional:
+                columns = ", ".join(there) or "none"
+                raise CocokError(
+                    f"{file}: has no column `{name}`, which {path} of the mapping names; its columns are {columns};"
+                    f" a column that may be absent belongs in `optional` of the source `{self.source.name}`"
+                )
+
+    def _csv(self, file: Path, advance: Callable[[int], None]) -> Cells:
+        number = 0
+        delimiter = (
+            "\t" if file.name.endswith((".tsv", ".tsv.gz")) and self.source.delimiter == "," else self.source.delimiter
+        )
+        try:
+            with file.open("rb") as raw, cast(Any, gzip.open(raw) if file.suffix == ".gz" else raw) as stream:
+                lines = csv.reader(
+                    TextIOWrapper(stream, self.source.encoding, newline=""), delimiter=delimiter, strict=True
+                )
+                header = [name.strip() for name in next(lines, [])]
+                if len(set(header)) != len(header):
+                    twice = next(name for name in header if header.count(name) > 1)
+                    raise CocokError(f"{file}: the column `{twice}` is there twice; rename one of them")
+                self._check(file, header)
+                told = 0
+                for number, cells in enumerate(lines, start=1):
+                    if number % 1_000 == 0:
+                        here = raw.tell()
+                        advance(here - told)
+                        told = here
+                    if len(cells) == len(header):
+                        yield number, dict(zip(header, cells, strict=True))
+                    elif cells:
+                        yield number, EventError(f"has {len(cells)} cells, the header names {len(header)} columns")
+        except LookupError as error:
+            raise CocokError(
+                f"{file}: `{self.source.encoding}` is no encoding; name one like utf-8 or cp1252"
+            ) from error
+        except UnicodeDecodeError as error:
+            what = f"the text is not valid {self.source.encoding}; set `encoding` of the source `{self.source.name}`"
+            yield number + 1, EventError(f"{what} ({error.reason})")
+        except csv.Error as error:
+            yield number + 1, EventError(f"cannot be read as CSV: {error}")
+        except (OSError, EOFError, zlib.error) as error:
+            yield number + 1, EventError(f"cannot be read: {error}")
+
+    def _ndjson(self, file: Path, advance: Callable[[int], None]) -> Cells:
+        seen: dict[str, None] = {}
+        rows = 0
+        for number, line in read_lines(file, advance):
+            if isinstance(line, EventError):
+                yield number, line
+                continue
+            try:
+                cells = msgspec.json.decode(line, type=dict[str, Any])
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+                yield number, EventError(f"is no JSON object: {error}")
+                continue
+            rows += 1
+            seen |= dict.fromkeys(cells)
+            yield number, cells
+        if rows:
+            # Lines may lack a key, so only one that none of them has can be wrong.
+            self._check(file, list(seen))
+
+    def _parquet(self, file: Path, advance: Callable[[int], None]) -> Cells:
+        import pyarrow
+        from pyarrow import parquet
+
+        number = 0
+        try:
+            with parquet.ParquetFile(file) as table:
+                self._check(file, table.schema_arrow.names)
+                wanted = {name.split(".")[0] for name in self.scope.used} | set(self.scope.used)
+                columns = [name for name in table.schema_arrow.names if name in wanted]
+                for batch in table.iter_batches(batch_size=_ROWS, columns=columns):
+                    for row in batch.to_pylist(maps_as_pydicts="strict"):
+                        number += 1
+                        yield number, row
+            advance(file.stat().st_size)
+        except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError, OSError) as error:
+            yield number + 1, EventError(f"cannot be read as Parquet: {str(error).splitlines()[0]}")
+
+
+def _format(file: Path) -> str:
+    name = file.name.removesuffix(".gz")
+    found = next((kind for ending, kind in _FORMATS.items() if name.endswith(ending)), None)
+    if found is None:
+        raise CocokError(
+            f"{file}: the name does not say what it holds; set `format` of its source to csv, ndjson or parquet"
+        )
+    return found
