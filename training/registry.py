@@ -381,7 +381,7 @@ class Registry:
         with self._spoken():
             if self._client.search_registered_models(f"name='{MODEL}'"):
                 self._client.delete_registered_model(MODEL)
-            while runs := self._client.search_runs([self._experiment()]):
+            while runs := self._client.search_runs([self._experiment(MODEL, _ABOUT_RUNS)]):
                 for run in runs:
                     self._client.delete_run(run.info.run_id)
         shutil.rmtree(self._cache, ignore_errors=True)
