@@ -19,6 +19,7 @@ from features.compared import (
     against,
     fill_compared,
     no_readings,
+    read_tastes,
     token_affinity,
     took,
     view_of,
@@ -278,7 +279,6 @@ def _reference_of(s: Arrays, view: View, readings: Readings, block: NDArray[np.f
 def _relative_columns(
     s: Arrays, view: View, reference: Reference, tasks: NDArray[np.int32], out: NDArray[np.float64]
 ) -> None:
-    records = s.tasks
     for c in range(len(COMPARED)):
         count, mean, spread = reference.counts[c], reference.means[c], reference.deviations[c]
         if count == 0:
@@ -292,6 +292,12 @@ def _relative_columns(
             below = np.searchsorted(ordered, value)
             upto = np.searchsorted(ordered, value, side="right")
             out[i, RANKS[c]] = 0.5 * (below + upto) / count
+    _pull_columns(s, view, tasks, out)
+
+
+@kernel
+def _pull_columns(s: Arrays, view: View, tasks: NDArray[np.int32], out: NDArray[np.float64]) -> None:
+    records = s.tasks
     for i in range(tasks.size):
         # Where pay has not drawn anyone lately it says nothing; a negative pull must not turn it round.
         other = 1 - half_of(records[tasks[i]])
@@ -324,6 +330,53 @@ def build(
         out[start : start + BLOCK] = filled
 
 
+@kernel
+def _stand(values: NDArray[np.float64], value: float) -> tuple[float, float]:
+    """Return the standard score of a value among those that exist, and the share of them below it; NaN without any."""
+    count, total, squares, twice_below = 0, 0.0, 0.0, 0
+    for other in values:
+        if not math.isnan(other):
+            count += 1
+            total += other
+            twice_below += (other < value) + (other <= value)
+    if count == 0 or math.isnan(value):
+        return math.nan, math.nan
+    mean = total / count
+    for other in values:
+        if not math.isnan(other):
+            squares += (other - mean) ** 2
+    spread = math.sqrt(squares / count)
+    return (value - mean) / spread if spread > 1e-12 else 0.0, 0.5 * twice_below / count
+
+
+@kernel
+def build_crowd(
+    s: Arrays, workers: NDArray[np.int32], task: int, now: int, relative: bool, out: NDArray[np.float32]
+) -> None:
+    """Fill ``out`` (float32, workers x columns of the spec) for many workers and one task at one instant.
+
+    What tokens tell is read once for all of them. Without ``relative`` the columns relative to the open tasks are NaN.
+    """
+    tasks = np.array([task], np.int32)
+    readings, reference = no_readings(s), _open_reference(s, now)
+    block, filled = np.empty((BLOCK, len(NAMES))), np.empty((1, len(NAMES)))
+    columns = np.empty((reference.size, len(COMPARED)))
+    for i in range(workers.size):
+        view = view_of(s, workers[i], now)
+        read_tastes(s, view, readings)
+        fill_compared(s, view, readings, tasks, filled)
+        _task_columns(s, view, readings, tasks, s.workers[workers[i]].session_minutes, filled)
+        _worker_columns(s, view, tasks, filled)
+        _dealing_columns(s, view, tasks, filled)
+        if relative:
+            _fill_only_compared(s, view, readings, reference, block, columns)
+            for c in range(len(COMPARED)):
+                score, rank = _stand(columns[:, c], filled[0, COMPARED[c]])
+                filled[0, STANDARD_SCORES[c]], filled[0, RANKS[c]] = score, rank
+            _pull_columns(s, view, tasks, filled)
+        out[i] = filled[0]
+
+
 def rows(
     state: MarketState, worker: int, tasks: NDArray[np.int32], now: int, session_minutes: float = math.nan
 ) -> NDArray[np.float32]:
@@ -341,6 +394,23 @@ def rows(
     """
     out = np.empty((len(tasks), len(NAMES)), np.float32)
     build(state.arrays, worker, tasks, now // SECOND * SECOND, session_minutes, out)
+    return out
+
+
+def rows_of_workers(
+    state: MarketState, workers: NDArray[np.int32], task: int, now: int, *, relative: bool = True
+) -> NDArray[np.float32]:
+    """Return the rows of features of many workers and one task, the same as `rows` would give for each worker.
+
+    Args:
+        state: the market as far as it is known.
+        workers: int32, dense indices.
+        task: dense index of a task that was posted.
+        now: the instant, in microseconds since 1970.
+        relative: whether columns relative to the open tasks are wanted; they take most of the time, and are NaN else.
+    """
+    out = np.empty((len(workers), len(NAMES)), np.float32)
+    build_crowd(state.arrays, workers, task, now // SECOND * SECOND, relative, out)
     return out
 
 

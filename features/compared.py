@@ -55,6 +55,7 @@ READING = np.dtype(
         ("taste", "i8"),
         ("own_slow", "f8"),
         ("own_fast", "f8"),
+        ("token", "i8"),
     ],
     align=True,
 )
@@ -135,10 +136,24 @@ def _read(s: Arrays, view: View, readings: Readings, token: int) -> None:
     reading.expected_newcomer = expected(
         record.expected_newcomer, record.available, record.chances_newcomer, view.chances_newcomer, slow
     )
-    reading.taste = find(s.taste_keys, pair_key(view.worker, token))
+    reading.token = token
+    _read_taste(s, view, reading)
+
+
+@kernel
+def _read_taste(s: Arrays, view: View, reading: Record) -> None:
+    reading.taste = find(s.taste_keys, pair_key(view.worker, reading.token))
     if reading.taste >= 0:
         at, now = s.tastes[reading.taste].at, seconds(view.now)
         reading.own_slow, reading.own_fast = decay_seconds(at, now, SLOW), decay_seconds(at, now, FAST)
+
+
+@kernel
+def read_tastes(s: Arrays, view: View, readings: Readings) -> None:
+    """Bring tokens that were read for one worker to another worker at the same instant."""
+    tokens = readings.tokens
+    for k in range(1, readings.size[0] + 1):
+        _read_taste(s, view, tokens[k])
 
 
 @kernel

@@ -9,12 +9,11 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
-from features.build import rows
+from features.build import rows_of_workers
 from features.errors import CocokError
 from features.events import Event, Id, micros
 from features.money import Money, Rates
 from features.state import MarketState
-from features.vocabulary import UNKNOWN
 from matching.eligibility import judge
 from matching.pipeline import Matcher, Query, open_at
 from matching.scoring import Ranker, best_first, expected_hourly, known
@@ -189,9 +188,7 @@ def _rank_workers(state: MarketState, ranker: Ranker, request: Request, eligibil
     workers = [catalogue.workers.get(name) for name in names]
     against = [judge(state, worker, task, now).codes(0) if eligibility else [] for worker in workers]
     kept = [place for place, codes in enumerate(against) if not codes]
-    features = np.concatenate(
-        [rows(state, workers[place], task, now) for place in kept] or [rows(state, UNKNOWN, task[:0], now)]
-    )
+    features = rows_of_workers(state, np.array([workers[place] for place in kept], np.int32), int(task[0]), now)
     answers = ranker.answers(features)
     found = answers.outcomes()
     # A list-wise score does not compare across workers; the probability of the wanted end does.

@@ -10,7 +10,7 @@ from starlette.middleware import Middleware
 
 from service import errors, openapi
 from service.middleware import Authentication, BodyLimit, Shield
-from service.routes import events, feeds, operations, tasks, workers
+from service.routes import audiences, events, feeds, operations, tasks, workers
 from service.runtime import Runtime
 from service.settings import Settings
 from service.telemetry import Measure
@@ -60,6 +60,6 @@ def create_app(settings: Settings, *, log_clock: bool = False) -> FastAPI:
     )
     app.state.runtime = runtime
     errors.install(app)
-    for module in (feeds, events, workers, tasks, operations):
+    for module in (feeds, audiences, events, workers, tasks, operations):
         app.include_router(module.router)
     return app

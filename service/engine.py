@@ -18,6 +18,7 @@ from features.events import Event as MarketEvent
 from features.events import FeedContext, FeedItem, FeedServed, WorkerErased, instant
 from features.money import Rates
 from features.state import MarketState
+from matching.audience import Audience, Audiences
 from matching.near_misses import NearMiss
 from matching.pipeline import Item, Matcher, Query
 from service.erasure import Eraser
@@ -95,6 +96,7 @@ class Engine:
         self.caught_up = False
         self.failure = ""
         self._matcher = matcher or Matcher()
+        self._audiences = Audiences()
         self._state = MarketState(rates)
         self._lock = ReadWriteLock()
         self._eraser = Eraser(store)
@@ -184,6 +186,20 @@ class Engine:
             items, removed = self._matcher.ranking(self._state, serving.ranker, query, candidates)
             seq = self._state.seq
         return _ranked(serving, seq, query, items, removed), query
+
+    def audience(self, find: Callable[[MarketState, int], int], limit: int) -> tuple[Audience, str, int]:
+        """Return workers for a task, the version that ranked them, and the sequence number of the last event it knew.
+
+        Args:
+            find: is given the state and the instant, and returns the task's index; what it raises comes through.
+            limit: workers at the most.
+        """
+        serving = self.models.current
+        with self._lock.read():
+            now = self.now()
+            task = find(self._state, now)
+            audience = self._audiences.audience(self._state, serving.ranker, task, now, limit)
+            return audience, serving.version, self._state.seq
 
     def _write(self) -> None:
         """Group what is waiting into one commit, fold it, and tell those who wait."""

@@ -37,6 +37,7 @@ class Kind(Enum):
     NOT_FOUND = 404, "There is no such thing here"
     METHOD_NOT_ALLOWED = 405, "The method is not allowed here"
     CONFLICT = 409, "An event_id is taken by other content"
+    NOT_OPEN = 409, "The task takes no work now"
     TOO_LARGE = 413, "The body is too large"
     UNSUPPORTED_MEDIA_TYPE = 415, "The content type is not supported"
     VALIDATION = 422, "The request is not valid"

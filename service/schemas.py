@@ -82,6 +82,13 @@ class RankingRequest(Asked):
     )
 
 
+class AudienceRequest(_Request):
+    """A task for which workers are wanted."""
+
+    task_id: Id
+    limit: Whole = Field(50, ge=1, le=1_000, description="Workers at the most.")
+
+
 class MoneyOut(BaseModel):
     """An amount in a currency."""
 
@@ -152,6 +159,29 @@ class RankingOut(BaseModel):
     log_seq: int
     items: list[ItemOut]
     removed: list[RemovedOut]
+
+
+class MemberOut(BaseModel):
+    """A worker in an audience; null where nothing is known."""
+
+    worker_id: str
+    score: float = Field(
+        description="P(takes it) x P(approved); higher is better. Without a model, a score of its own."
+    )
+    p_accept: float | None = Field(description="P(accepted within the model's maturity | listed).")
+    p_approve: float | None = Field(description="P(approved | submitted).")
+    expected_minutes: float | None
+    expected_hourly: MoneyOut | None = Field(description="Pay per hour for this worker; null without a reward.")
+
+
+class AudienceOut(BaseModel):
+    """Workers who may take a task, best first."""
+
+    task_id: str
+    model_version: str = Field(description="`fallback` without a model.")
+    log_seq: int = Field(description="Sequence number of the last event that the audience knows.")
+    items: list[MemberOut]
+    suggested: int = Field(description="How many of them to tell, from the first on, to fill the slots by 80 %.")
 
 
 class AppendedOut(BaseModel):

@@ -92,7 +92,7 @@ def _known(state: MarketState, task_id: str, now: int) -> dict[str, Any] | None:
     return {
         "task_id": task_id,
         "log_seq": state.seq,
-        "status": _status(record, now),
+        "status": status_of(record, now),
         "posted_at": None if record["posted"] == NEVER else instant(int(record["posted"])).isoformat(),
         "posting": _posting(state, task),
         "counts": {
@@ -105,7 +105,8 @@ def _known(state: MarketState, task_id: str, now: int) -> dict[str, Any] | None:
     }
 
 
-def _status(record: Any, now: int) -> str:
+def status_of(record: Any, now: int) -> str:
+    """Return what a record of a task says at an instant: ``open full expired closed not_posted``."""
     facts = record["facts"]
     if record["posted"] == NEVER:
         return "not_posted"

@@ -43,6 +43,7 @@ CALLS = [
     ("POST", "/v1/feeds"),
     ("POST", "/v1/feeds/batch"),
     ("POST", "/v1/rankings"),
+    ("POST", "/v1/audiences"),
     ("POST", "/v1/events"),
     *(
         (method, f"/v1/{things}/{{{thing}_id}}")

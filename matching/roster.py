@@ -1,0 +1,198 @@
+"""The roster: what profiles declare, turned round, so that one task is held against all workers at once.
+
+Kept beside the state and brought up to date from it: a worker's record says how many profiles were declared, so only
+those that changed are read again. Facts are only ever appended; one that an older profile declared does not count.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.estimates import DAY
+from features.events import WorkerUpdated
+from features.layout import NEVER
+from features.requirements import LEVELS, Value, attribute_of, compared, declared
+from features.requirements_shape import AllOf, Clause, Guard, Node
+from features.state import MarketState
+
+Mask = NDArray[np.bool_]
+
+FACT = np.dtype([("worker", "i4"), ("profile", "i4"), ("value", "i4")])
+"""A worker, which of the worker's profiles declares it, and the number of the value."""
+
+_BARE = 0
+"""The number of no value: the attribute is held without one."""
+
+_SETS = ("language", "country", "device")
+
+
+@dataclass
+class _Facts:
+    """The facts of one attribute: in use are the first ``used``."""
+
+    rows: NDArray[np.void] = field(default_factory=lambda: np.zeros(16, FACT))
+    used: int = 0
+
+    def add(self, worker: int, profile: int, value: int) -> None:
+        if self.used == len(self.rows):
+            self.rows = np.concatenate([self.rows, np.zeros(len(self.rows), FACT)])
+        self.rows[self.used] = worker, profile, value
+        self.used += 1
+
+
+class Roster:
+    """Tells of every worker whether a task may be offered by its requirements, its sets and its reward.
+
+    One thread at a time may use it.
+
+    Attributes:
+        size: rows of workers as of the last ``refresh``, with the blank one.
+    """
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._profile = np.zeros(0, np.int32)
+        self._min_reward = np.zeros(0)
+        self._facts: dict[str, _Facts] = {}
+        self._values: dict[Value, int] = {}
+        self._numbers = [np.nan]
+        self._stale = 0
+
+    def refresh(self, state: MarketState) -> None:
+        """Read the profiles that were declared since the last time."""
+        size = len(state.catalogue.workers)
+        if size > len(self._profile):
+            grown = np.zeros(max(size, 2 * len(self._profile)), np.int32)
+            grown[: len(self._profile)] = self._profile
+            self._profile = grown
+            self._min_reward = np.concatenate([self._min_reward, np.full(len(grown) - len(self._min_reward), np.nan)])
+        self.size = size
+        records = state.arrays.workers[:size]
+        for worker in np.flatnonzero(records["profile"] != self._profile[:size]).tolist():
+            number = int(records["profile"][worker])
+            self._stale += self._profile[worker] > 0
+            self._profile[worker] = number
+            self._min_reward[worker] = records["min_reward"][worker]
+            if (profile := state.catalogue.profiles.get(worker)) is not None:
+                self._read(worker, number, profile)
+        if self._stale > max(1_000, size):
+            self.__init__()  # type: ignore[misc]
+            self.refresh(state)
+
+    def _read(self, worker: int, number: int, profile: WorkerUpdated) -> None:
+        for attribute, values in dict(declared(profile, profile.devices)).items():
+            facts = self._facts.setdefault(attribute, _Facts())
+            if not values:
+                facts.add(worker, number, _BARE)
+            for value in values:
+                facts.add(worker, number, self._number(value))
+
+    def _number(self, value: Value) -> int:
+        number = self._values.get(value)
+        if number is None:
+            number = self._values[value] = len(self._numbers)
+            self._numbers.append(np.nan if isinstance(value, str) else float(value))
+        return number
+
+    def fit(self, state: MarketState, task: int, now: int, level: Guard = "accept") -> Mask:
+        """Tell of each worker (bool, workers) what `matching.eligibility.judge` says of a task, as far as it goes.
+
+        Blocked requesters, categories and texts, and what the worker did with the task, are not looked at.
+
+        Args:
+            state: as of the last ``refresh``.
+            task: dense index.
+            now: microseconds since 1970.
+            level: for what workers must be fit.
+        """
+        facts = state.arrays.tasks["facts"][task]
+        signature = state.catalogue.signatures[int(facts["signature"])]
+        known = self._profile[: self.size] > 0
+        found = np.ones(self.size, np.bool_)
+        found[0] = False
+        for attribute, allowed in zip(
+            _SETS, (signature.languages, signature.countries, signature.devices), strict=True
+        ):
+            if allowed:
+                clause = Clause(attribute=attribute, comparator="in", values=tuple(allowed))
+                found &= self._clause(state, clause, now) | ~known
+        minimum = self._min_reward[: self.size]
+        found &= ~(minimum > 0.0) | (minimum <= facts["reward"])
+        if signature.requirements is not None:
+            found &= self._tree(state, signature.requirements.root, now, LEVELS.index(level))
+        return found
+
+    def _tree(self, state: MarketState, node: Node, now: int, level: int) -> Mask:
+        if isinstance(node, Clause):
+            if LEVELS.index(node.guards) > level:
+                return np.ones(self.size, np.bool_)
+            return self._clause(state, node, now)
+        every = isinstance(node, AllOf)
+        found = np.full(self.size, every)
+        for inner in node.nodes:
+            found = (
+                found & self._tree(state, inner, now, level) if every else found | self._tree(state, inner, now, level)
+            )
+        return found
+
+    def _clause(self, state: MarketState, clause: Clause, now: int) -> Mask:
+        """Tell of each worker whether a clause holds."""
+        comparator = clause.comparator
+        negative = comparator in ("ne", "not_in", "not_exists")
+        found = np.full(self.size, negative if clause.absent is None else clause.absent)
+        history = self._history(state, clause.attribute, now)
+        if history is not None:
+            held = ~np.isnan(history)
+            found[held] = self._compare(clause, history[held], None)
+            return found
+        facts = self._facts.get(attribute_of(clause.attribute))
+        if facts is None:
+            return found
+        rows = facts.rows[: facts.used]
+        rows = rows[rows["profile"] == self._profile[rows["worker"]]]
+        if comparator in ("exists", "not_exists"):
+            found[rows["worker"]] = comparator == "exists"
+            return found
+        rows = rows[rows["value"] != _BARE]
+        met = self._compare(clause, np.array(self._numbers)[rows["value"]], rows["value"])
+        # Several values: one that meets a clause is enough, for ``ne`` and ``not_in`` none may be met.
+        workers = rows["worker"]
+        found[workers] = negative
+        found[workers[met != negative]] = not negative
+        return found
+
+    def _compare(self, clause: Clause, numbers: NDArray[np.float64], values: NDArray[np.int32] | None) -> Mask:
+        """Compare numbers, or their numbered values, one by one with the operand of a clause."""
+        match clause.comparator:
+            case "exists":
+                return np.ones(len(numbers), np.bool_)
+            case "not_exists":
+                return np.zeros(len(numbers), np.bool_)
+            case "lt" | "le" | "gt" | "ge" as order:
+                operand = clause.value if isinstance(clause.value, int | float) else np.nan
+                compare = {"lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal}[order]
+                return np.asarray(compare(numbers, operand), np.bool_)
+        operands = [
+            compared(clause.attribute, value) for value in clause.values or (clause.value,) if value is not None
+        ]
+        if values is None:
+            among = np.isin(numbers, [operand for operand in operands if not isinstance(operand, str)])
+        else:
+            among = np.isin(values, [self._values.get(operand, -1) for operand in operands])
+        found: Mask = among == (clause.comparator in ("eq", "in"))
+        return found
+
+    def _history(self, state: MarketState, attribute: str, now: int) -> NDArray[np.float64] | None:
+        """Return what the state counts of each worker (float64, workers; NaN where absent); None of what it does not."""
+        records = state.arrays.workers[: self.size]
+        if attribute == "age_days":
+            seen = records["first_seen"]
+            return np.where(seen == NEVER, np.nan, (now - np.where(seen == NEVER, now, seen)) / DAY)
+        approved = records["approved"].astype(np.float64)
+        if attribute == "approved_count":
+            return approved
+        if attribute == "approval_rate":
+            judged = approved + records["rejected"]
+            return 100.0 * approved / np.where(judged > 0.0, judged, np.nan)
+        return None

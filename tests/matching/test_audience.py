@@ -1,0 +1,180 @@
+"""Audiences: whoever may take a task, the likeliest first, as scoring everybody would have it."""
+
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from features.build import rows, rows_of_workers
+from features.state import MarketState
+from matching import audience as audience_module
+from matching.audience import Audience, Audiences, suggested
+from matching.eligibility import judge
+from matching.fallback import FallbackRanker
+from matching.roster import Roster
+from matching.scoring import Ranker
+from tests.log import RATES, Entry, Log, hour, logs, usd
+from tests.market import bundle_of, entries, ranker_of, usual
+from tests.requirements import PROFILES, TREES
+
+NOW = hour(2)
+FALLBACK = FallbackRanker()
+
+
+@pytest.fixture(scope="module")
+def model() -> Ranker:
+    return ranker_of(bundle_of(usual()[1]))
+
+
+@pytest.fixture(scope="module")
+def market() -> MarketState:
+    state = MarketState(RATES)
+    state.apply(entries(usual()[0]))
+    return state
+
+
+def audience(state: MarketState, task_id: str = "t", limit: int = 50, ranker: Ranker = FALLBACK) -> Audience:
+    return Audiences().audience(state, ranker, state.catalogue.tasks.get(task_id), NOW, limit)
+
+
+def names(found: Audience) -> list[str]:
+    return [member.worker_id for member in found.members]
+
+
+def some(*profiles: dict[str, Any], **task: Any) -> Log:
+    log = Log().post("t", **{"estimated_minutes": 10, "reward": usd(2), **task})
+    for number, profile in enumerate(profiles):
+        log.add("worker_updated", worker_id=f"w{number}", **profile)
+    return log
+
+
+def test_given_workers_who_may_not_take_it_then_they_are_not_among_them() -> None:
+    log = some(
+        {},
+        {"blocked_requesters": ["r1"]},
+        {"min_reward": usd(3)},
+        {"languages": ["id"]},
+        {"languages": ["en"]},
+        {"languages": ["en"], "qualifications": {"q": None}},
+        {"languages": ["en"], "qualifications": {"q": None}},
+        requirements=[{"attribute": "qualification:q", "comparator": "exists"}],
+        languages=["en"],
+    )
+    log.take("w6", "t")
+    assert names(audience(log.state())) == ["w5"]
+
+
+def test_given_a_worker_asked_to_be_forgotten_then_nobody_is_told_of_them() -> None:
+    log = some({}, {}).add("worker_erased", worker_id="w0")
+    assert names(audience(log.state())) == ["w1"]
+
+
+def test_given_who_is_likeliest_to_take_it_and_be_approved_then_they_stand_first(
+    market: MarketState, model: Ranker
+) -> None:
+    now = market.clock or 0
+    for task in market.open_tasks[:5].tolist():
+        found = Audiences().audience(market, model, task, now, 1_000)
+        expected = []
+        for worker in range(1, len(market.catalogue.workers)):
+            one = np.array([task], np.int32)
+            if judge(market, worker, one, now).bits[0] == 0:
+                outcomes = model.answers(rows(market, worker, one, now)).outcomes()
+                expected.append(float(outcomes.p_accept[0] * outcomes.p_approve[0]))
+        assert [member.score for member in found.members] == pytest.approx(sorted(expected, reverse=True), rel=1e-4)
+
+
+def test_given_more_workers_than_are_scored_then_the_best_are_found_all_the_same(
+    market: MarketState, model: Ranker
+) -> None:
+    now = market.clock or 0
+    whole, part = [], []
+    for task in market.open_tasks[:10].tolist():
+        whole += [member.score for member in Audiences().audience(market, model, task, now, 5).members]
+        with patch.multiple(audience_module, SCORED=12, ACTIVE=30):
+            part += [member.score for member in Audiences().audience(market, model, task, now, 5).members]
+    assert len(part) == len(whole)
+    assert sum(part) > 0.8 * sum(whole)
+
+
+def test_given_a_worker_joins_while_the_order_of_activity_is_fresh_then_they_can_be_found() -> None:
+    log = some({}, {})
+    state, audiences = log.state(), Audiences()
+    task = state.catalogue.tasks.get("t")
+    with patch.multiple(audience_module, SCORED=1):
+        audiences.audience(state, FALLBACK, task, NOW, 1)
+        state.apply(_later(log, "w9"))
+        assert "w9" in names(audiences.audience(state, FALLBACK, task, NOW, 3))
+
+
+def _later(log: Log, worker_id: str) -> list[Entry]:
+    before = len(log.entries)
+    return log.add("worker_updated", worker_id=worker_id).entries[before:]
+
+
+def test_given_three_slots_then_so_many_are_told_that_they_fill_with_four_in_five() -> None:
+    chances = [0.5] * 50
+    told = suggested(chances, 3)
+    rng = np.random.default_rng(0)
+    filled = [np.mean(rng.binomial(n, 0.5, 100_000) >= 3) for n in (told - 1, told)]
+    assert filled[0] < 0.8 <= filled[1]
+
+
+@pytest.mark.parametrize(
+    ("chances", "free", "told"),
+    [([1.0] * 9, 3, 3), ([0.01] * 9, 3, 9), ([0.5] * 9, None, 9), ([0.5] * 9, 0, 0), ([], 3, 0), ([0.8], 1, 1)],
+)
+def test_given_chances_and_slots_then_so_many_are_told(chances: list[float], free: int | None, told: int) -> None:
+    assert suggested(chances, free) == told
+
+
+def test_given_free_slots_then_the_audience_says_how_many_to_tell(market: MarketState, model: Ranker) -> None:
+    log = some(*[{}] * 30, slots=1)
+    found = audience(log.state())
+    assert 1 <= found.suggested <= len(found.members) == 30
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(PROFILES, min_size=1, max_size=6),
+    TREES,
+    st.sampled_from([None, ["en"], ["id", "ja"]]),
+    st.sampled_from([None, ["ID"]]),
+    st.sampled_from([None, ["Phone"]]),
+)
+def test_given_any_requirements_then_the_roster_says_what_the_judge_says(
+    profiles: list[Any], tree: Any, languages: Any, countries: Any, devices: Any
+) -> None:
+    log = Log().post("t", requirements=tree, languages=languages, countries=countries, devices=devices)
+    for number, profile in enumerate(profiles):
+        if profile is not None:
+            log.add("worker_updated", worker_id=f"w{number % 4}", **profile)
+        log.post(f"done{number}").on("assignment_submitted", f"w{number % 4}", f"done{number}")
+        log.on("assignment_rejected" if number % 3 == 0 else "assignment_approved", f"w{number % 4}", f"done{number}")
+    state, roster = MarketState(RATES), Roster()
+    for start in range(0, len(log.entries), 3):
+        state.apply(log.entries[start : start + 3])
+        roster.refresh(state)
+    task = state.catalogue.tasks.get("t")
+    fit = roster.fit(state, task, NOW)
+    one = np.array([task], np.int32)
+    for worker in range(1, len(state.catalogue.workers)):
+        assert fit[worker] == (judge(state, worker, one, NOW).bits[0] == 0), worker
+
+
+@settings(max_examples=60, deadline=None)
+@given(logs())
+def test_given_any_log_then_rows_of_workers_are_those_of_each_worker(entries_: list[Entry]) -> None:
+    state = MarketState(RATES)
+    state.apply(entries_)
+    now = entries_[-1][1]
+    workers = np.arange(len(state.catalogue.workers), dtype=np.int32)
+    for task in range(len(state.catalogue.tasks)):
+        one = np.array([task], np.int32)
+        each = np.concatenate([rows(state, worker, one, now) for worker in workers.tolist()])
+        np.testing.assert_allclose(rows_of_workers(state, workers, task, now), each, rtol=1e-5, atol=1e-5)
+        own = rows_of_workers(state, workers, task, now, relative=False)
+        assert np.all(np.isnan(own) | (own == rows_of_workers(state, workers, task, now)))

@@ -1,0 +1,195 @@
+"""Near misses: what is told to open tasks does open them, and what pays most comes first."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from features.state import MarketState
+from matching.eligibility import Wishes, judge_open
+from matching.fallback import FallbackRanker
+from matching.near_misses import NearMiss, near_misses
+from matching.pipeline import Matcher, Query
+from tests.log import Log, hour, usd
+from tests.requirements import PROFILES, TREES
+
+NOW = hour(2)
+Json = dict[str, Any]
+
+
+def clause(attribute: str, comparator: str = "exists", **operand: Any) -> Json:
+    return {"attribute": attribute, "comparator": comparator, **operand}
+
+
+def market(*postings: Json, **profile: Any) -> MarketState:
+    """A worker ``w`` and tasks of a tenth of an hour."""
+    log = Log().add("worker_updated", worker_id="w", **profile)
+    for number, fields in enumerate(postings):
+        log.post(f"t{number}", **{"estimated_minutes": 6, "reward": usd(1), **fields})
+    return log.state()
+
+
+def found(state: MarketState, query: Query | None = None) -> list[NearMiss]:
+    query = query or Query("w", NOW)
+    judgement = judge_open(state, state.catalogue.workers.get(query.worker_id), query.now, query.wishes)
+    return near_misses(state, FallbackRanker(), query, judgement)
+
+
+def told(misses: list[NearMiss]) -> list[tuple[Any, ...]]:
+    return [(miss.attribute, miss.comparator, miss.value, miss.tasks) for miss in misses]
+
+
+def test_given_a_clause_that_alone_fails_then_it_is_told_with_its_tasks_and_their_pay() -> None:
+    state = market(*[{"requirements": [clause("qualification:q")], "reward": usd(2)}] * 3, {})
+    (miss,) = found(state)
+    assert told([miss]) == [("qualification:q", "exists", None, 3)]
+    assert miss.expected_hourly is not None
+    # Two dollars for six minutes, approved nine times in ten.
+    assert float(miss.expected_hourly.amount) == pytest.approx(18.0, abs=0.01)
+    assert miss.text == "Take the qualification q: 3 tasks, about USD 18.00 an hour"
+
+
+def test_given_two_things_in_the_way_then_neither_is_told() -> None:
+    both = [clause("qualification:q"), clause("skill:audio")]
+    assert found(market({"requirements": both})) == []
+    assert found(market({"requirements": [both[0]], "languages": ["en"]}, languages=["id"])) == []
+    assert found(market({"requirements": [both[0]]}, min_reward=usd(5))) == []
+
+
+def test_given_two_clauses_that_one_fact_fulfils_then_it_is_told() -> None:
+    state = market({"requirements": [clause("qualification:q"), clause("qualification:q", "ge", value=80)]})
+    assert told(found(state)) == [("qualification:q", "ge", 80, 1)]
+
+
+def test_given_alternatives_then_each_is_a_way_in() -> None:
+    state = market({"requirements": {"or": [clause("qualification:q"), clause("skill:audio")]}})
+    assert {miss[0] for miss in told(found(state))} == {"qualification:q", "skill:audio"}
+
+
+def test_given_scores_of_one_test_then_the_higher_one_counts_for_the_lower_ones_too() -> None:
+    asks = [{"requirements": [clause("qualification:q", "ge", value=least)]} for least in (60, 80, 80)]
+    state = market(*asks, qualifications={"q": 50})
+    (miss,) = found(state)
+    assert told([miss]) == [("qualification:q", "ge", 80, 3)]
+    assert miss.text.startswith("Raise the qualification q from 50 to 80: 3 tasks")
+
+
+def test_given_tasks_for_other_languages_and_devices_then_these_are_told_but_no_country() -> None:
+    state = market(
+        *[{"languages": ["en", "de"]}, {"languages": ["en"]}],
+        *[{"devices": ["Desktop"]}, {"countries": ["SG"]}, {"requirements": [clause("country", "eq", value="SG")]}],
+        languages=["id"],
+        devices=["phone"],
+        country="ID",
+    )
+    assert ("language", "eq", "en", 2) in told(found(state))
+    assert ("device", "eq", "desktop", 1) in told(found(state))
+    assert "country" not in {miss.attribute for miss in found(state)}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "more"),
+    [
+        (clause("approved_count", "ge", value=5), 3),
+        (clause("approved_count", "gt", value=5), 4),
+        (clause("approval_rate", "ge", value=75), 1),
+        (clause("approval_rate", "gt", value=75), 2),
+        (clause("approval_rate", "ge", value=100), None),
+    ],
+)
+def test_given_approvals_are_missing_then_it_is_told_how_many(wanted: Json, more: int | None) -> None:
+    log = Log().add("worker_updated", worker_id="w").post("t", requirements=[wanted])
+    for number, verdict in enumerate(("approved", "approved", "rejected")):
+        log.post(f"done{number}", slots=1).take("w", f"done{number}").on("assignment_submitted", "w", f"done{number}")
+        log.on(f"assignment_{verdict}", "w", f"done{number}")
+    misses = found(log.state())
+    if more is None:
+        assert misses == []
+    else:
+        assert misses[0].text.startswith(f"Get {more} more task{'s' if more > 1 else ''} approved")
+
+
+def test_given_few_well_paid_tasks_and_many_poor_ones_then_what_a_session_earns_decides() -> None:
+    poor = [{"requirements": [clause("qualification:poor")], "reward": usd(1)}] * 20
+    rich = [{"requirements": [clause("qualification:rich")], "reward": usd(9)}] * 2
+    state = market(*poor, *rich)
+    # Two tasks fill a session of a quarter of an hour nearly, and an hour by a fifth.
+    assert [miss.attribute[14:] for miss in found(state, Query("w", NOW, session_minutes=15))] == ["rich", "poor"]
+    assert [miss.attribute[14:] for miss in found(state, Query("w", NOW, session_minutes=600))] == ["poor", "rich"]
+
+
+def test_given_more_ways_than_are_told_then_three_come() -> None:
+    state = market(*({"requirements": [clause(f"qualification:q{number}")]} for number in range(9)))
+    assert len(found(state)) == 3
+
+
+def test_given_rewards_in_rupiah_then_pay_is_told_in_rupiah_and_in_the_language_asked_for() -> None:
+    reward = {"amount": "6100", "currency": "IDR"}
+    state = market({"requirements": [clause("qualification:q")], "reward": reward})
+    (miss,) = found(state, Query("w", NOW, locale="id"))
+    assert miss.text == "Ambil kualifikasi q: 1 tugas, sekitar Rp 54.900 per jam"
+
+
+def test_given_a_minimum_per_hour_then_what_pays_less_is_not_told() -> None:
+    state = market({"requirements": [clause("qualification:q")]})
+    assert found(state, Query("w", NOW, wishes=Wishes(min_hourly=8.0)))
+    assert not found(state, Query("w", NOW, wishes=Wishes(min_hourly=10.0)))
+
+
+def test_given_no_pay_is_known_then_the_count_is_told_alone() -> None:
+    state = market({"requirements": [clause("qualification:q")], "reward": None})
+    assert [(miss.expected_hourly, miss.text) for miss in found(state)] == [(None, "Take the qualification q: 1 task")]
+
+
+def test_given_nobody_knows_the_worker_then_a_test_can_still_be_taken() -> None:
+    state = market({"requirements": [clause("qualification:q")], "languages": ["en"]})
+    assert told(found(state, Query("newcomer", NOW))) == [("qualification:q", "exists", None, 1)]
+
+
+def test_given_a_feed_then_its_first_page_with_reasons_tells_them() -> None:
+    state = market({"requirements": [clause("qualification:q")]}, {}, {})
+    first = Matcher().feed(state, FallbackRanker(), Query("w", NOW, limit=1))
+    assert len(first.near_misses) == 1
+    assert not Matcher().feed(state, FallbackRanker(), Query("w", NOW, listed=first.listed)).near_misses
+    assert not Matcher().feed(state, FallbackRanker(), Query("w", NOW, explain=False)).near_misses
+
+
+@settings(max_examples=300, deadline=None)
+@given(PROFILES.filter(lambda profile: profile is not None), st.lists(TREES, min_size=1, max_size=4))
+def test_given_any_requirements_then_whoever_does_what_is_told_is_let_into_so_many_more(
+    profile: Json, requirements: list[Any]
+) -> None:
+    postings = [
+        {"requirements": tree, "languages": ["en"] if place % 2 else None} for place, tree in enumerate(requirements)
+    ]
+    before = market(*postings, **profile)
+    open_before = kept(before)
+    for miss in found(before, replace(Query("w", NOW), session_minutes=30)):
+        if miss.attribute in ("approval_rate", "approved_count"):
+            continue
+        assert len(kept(market(*postings, **improved(profile, miss))) - open_before) == miss.tasks
+
+
+def kept(state: MarketState) -> set[int]:
+    return set(judge_open(state, state.catalogue.workers.get("w"), NOW).kept.tolist())
+
+
+def improved(profile: Json, miss: NearMiss) -> Json:
+    """The profile of a worker who did what a near miss tells."""
+    kind, _, name = miss.attribute.partition(":")
+    if kind == "qualification":
+        value = miss.value
+        if isinstance(value, int | float):
+            value = int(value // 1) + 1 if miss.comparator == "gt" else -int(-value // 1)
+        return {**profile, "qualifications": {**profile.get("qualifications", {}), name: value}}
+    if kind == "skill":
+        skills = profile.get("skills", [])
+        levels = dict(skills) if isinstance(skills, Mapping) else dict.fromkeys(skills, 1.0)
+        level = max(0.0, float(miss.value)) if miss.value is not None and miss.comparator in ("ge", "eq") else 1.0
+        others = {skill: level for skill, level in levels.items() if skill.strip().lower() != name.lower()}
+        return {**profile, "skills": {**others, name: level}}
+    field = {"language": "languages", "device": "devices"}[kind]
+    return {**profile, field: [*profile.get(field, []), miss.value]}
