@@ -102,8 +102,7 @@ def by_stage(state: MarketState, matcher: Matcher, bundle: Bundle, queries: Sequ
     ranker = BundleRanker(bundle, "1")
     with ExitStack() as patches:
         for name, stage in {
-            "open_at": "open and eligible",
-            "reasons_against": "open and eligible",
+            "judge_open": "open and eligible",
             "shortlist": "first stage",
             "rows": "feature rows",
             "items": "items",

@@ -94,7 +94,7 @@ def test_given_no_lists_then_the_frame_is_empty_and_typed(rows: TrainingSet) -> 
 def test_selecting_cuts_every_field_that_has_rows_or_lists(rows: TrainingSet) -> None:
     # A field of a new kind belongs into one of these groups, and into `select` if it is cut.
     part = rows.select(np.array([False, True, False]))
-    whole = {"names", "worker_ids", "catalogue", "maturity"}
+    whole = {"names", "worker_ids", "catalogue", "until", "maturity"}
     for field in fields(TrainingSet):
         before, after = getattr(rows, field.name), getattr(part, field.name)
         if field.name in whole:
