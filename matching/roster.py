@@ -184,7 +184,7 @@ class Roster:
         return found
 
     def _history(self, state: MarketState, attribute: str, now: int) -> NDArray[np.float64] | None:
-        """Return what the state counts of each worker (float64, workers; NaN where absent); None of what it does not."""
+        """Return what the state counts of each worker (float64, workers; NaN where absent), else None."""
         records = state.arrays.workers[: self.size]
         if attribute == "age_days":
             seen = records["first_seen"]
