@@ -157,7 +157,7 @@ def read_tastes(s: Arrays, view: View, readings: Readings) -> None:
 
 
 @kernel
-def _read_tokens(s: Arrays, view: View, readings: Readings, tasks: NDArray[np.int32]) -> None:
+def read_tokens(s: Arrays, view: View, readings: Readings, tasks: NDArray[np.int32]) -> None:
     """Bring all tokens of a block of tasks to the instant of the list."""
     records, place = s.tasks, readings.place
     if readings.size[0] + tasks.size * (TOKENS + SKILLS + 3) > MOST_READINGS:
@@ -361,7 +361,7 @@ def fill_compared(
     """
     out[:] = math.nan
     out[:, KIND_APPROVAL] = view.worker_approval
-    _read_tokens(s, view, readings, tasks)
+    read_tokens(s, view, readings, tasks)
     _content(s, view, readings, tasks, out)
     _skills(s, view, readings, tasks, out)
     _pay_and_age(s, view, tasks, out)

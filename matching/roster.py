@@ -4,6 +4,7 @@ Kept beside the state and brought up to date from it: a worker's record says how
 those that changed are read again. Facts are only ever appended; one that an older profile declared does not count.
 """
 
+from collections import defaultdict
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -34,11 +35,12 @@ class _Facts:
     rows: NDArray[np.void] = field(default_factory=lambda: np.zeros(16, FACT))
     used: int = 0
 
-    def add(self, worker: int, profile: int, value: int) -> None:
-        if self.used == len(self.rows):
-            self.rows = np.concatenate([self.rows, np.zeros(len(self.rows), FACT)])
-        self.rows[self.used] = worker, profile, value
-        self.used += 1
+    def extend(self, added: list[tuple[int, int, int]]) -> None:
+        need = self.used + len(added)
+        if need > len(self.rows):
+            self.rows = np.concatenate([self.rows, np.zeros(max(need, 2 * len(self.rows)) - len(self.rows), FACT)])
+        self.rows[self.used : need] = added
+        self.used = need
 
 
 class Roster:
@@ -69,24 +71,27 @@ class Roster:
             self._min_reward = np.concatenate([self._min_reward, np.full(len(grown) - len(self._min_reward), np.nan)])
         self.size = size
         records = state.arrays.workers[:size]
-        for worker in np.flatnonzero(records["profile"] != self._profile[:size]).tolist():
-            number = int(records["profile"][worker])
-            self._stale += self._profile[worker] > 0
-            self._profile[worker] = number
-            self._min_reward[worker] = records["min_reward"][worker]
+        changed = np.flatnonzero(records["profile"] != self._profile[:size])
+        numbers = records["profile"][changed]
+        self._stale += int(np.count_nonzero(self._profile[changed]))
+        self._profile[changed] = numbers
+        self._min_reward[changed] = records["min_reward"][changed]
+        added: defaultdict[str, list[tuple[int, int, int]]] = defaultdict(list)
+        for worker, number in zip(changed.tolist(), numbers.tolist(), strict=True):
             if (profile := state.catalogue.profiles.get(worker)) is not None:
-                self._read(worker, number, profile)
+                self._read(worker, number, profile, added)
+        for attribute, facts in added.items():
+            self._facts.setdefault(attribute, _Facts()).extend(facts)
         if self._stale > max(1_000, size):
             self.__init__()  # type: ignore[misc]
             self.refresh(state)
 
-    def _read(self, worker: int, number: int, profile: WorkerUpdated) -> None:
+    def _read(
+        self, worker: int, number: int, profile: WorkerUpdated, added: defaultdict[str, list[tuple[int, int, int]]]
+    ) -> None:
         for attribute, values in dict(declared(profile, profile.devices)).items():
-            facts = self._facts.setdefault(attribute, _Facts())
-            if not values:
-                facts.add(worker, number, _BARE)
-            for value in values:
-                facts.add(worker, number, self._number(value))
+            found = [self._number(value) for value in values] or [_BARE]
+            added[attribute].extend((worker, number, value) for value in found)
 
     def _number(self, value: Value) -> int:
         number = self._values.get(value)
@@ -150,12 +155,18 @@ class Roster:
         if facts is None:
             return found
         rows = facts.rows[: facts.used]
-        rows = rows[rows["profile"] == self._profile[rows["worker"]]]
+        if self._stale:
+            rows = rows[rows["profile"] == self._profile[rows["worker"]]]
         if comparator in ("exists", "not_exists"):
             found[rows["worker"]] = comparator == "exists"
             return found
-        rows = rows[rows["value"] != _BARE]
-        met = self._compare(clause, np.array(self._numbers)[rows["value"]], rows["value"])
+        # Each distinct value is compared once; that of those who hold the attribute without one is left as it is.
+        every = np.arange(len(self._numbers), dtype=np.int32)
+        met_by_value = self._compare(clause, np.array(self._numbers), every)
+        bare = rows["value"] == _BARE
+        if bare.any():
+            rows = rows[~bare]
+        met = met_by_value[rows["value"]]
         # Several values: one that meets a clause is enough, for ``ne`` and ``not_in`` none may be met.
         workers = rows["worker"]
         found[workers] = negative
@@ -184,7 +195,7 @@ class Roster:
         return found
 
     def _history(self, state: MarketState, attribute: str, now: int) -> NDArray[np.float64] | None:
-        """Return what the state counts of each worker (float64, workers; NaN where absent); None of what it does not."""
+        """Return what the state counts of each worker (float64, workers; NaN where absent), else None."""
         records = state.arrays.workers[: self.size]
         if attribute == "age_days":
             seen = records["first_seen"]

@@ -94,7 +94,7 @@ def test_given_more_workers_than_are_scored_then_the_best_are_found_all_the_same
     whole, part = [], []
     for task in market.open_tasks[:10].tolist():
         whole += [member.score for member in Audiences().audience(market, model, task, now, 5).members]
-        with patch.multiple(audience_module, SCORED=12, ACTIVE=30):
+        with patch.multiple(audience_module, SCORED=12, LOOKED_AT=30):
             part += [member.score for member in Audiences().audience(market, model, task, now, 5).members]
     assert len(part) == len(whole)
     assert sum(part) > 0.8 * sum(whole)
