@@ -141,7 +141,7 @@ def _write(folder: Path, html: str, table: str) -> None:
 def _print(results: "Results", folder: Path | None) -> None:
     from training.experiment.contestants import REFERENCE
     from training.experiment.measures import MEASURE
-    from training.experiment.report import cells
+    from training.experiment.report import cells, heading
     from training.experiment.results import best
 
     summary, console = results.summary(), out()
@@ -150,12 +150,14 @@ def _print(results: "Results", folder: Path | None) -> None:
         rows = cells(summary, compared=compared, main=True)
         if compared:
             rows = rows.drop(columns=["worse_off", "way_to_oracle"], errors="ignore").drop(REFERENCE)
-        table = Table("policy", *(MEASURE[str(name)].label for name in rows.columns), box=None)
+        table = Table("policy", *(heading(MEASURE[str(name)]) for name in rows.columns), box=None)
+        table.columns[0].no_wrap = True
         for column in table.columns[1:]:
             column.justify = "right"
         for policy, row in rows.iterrows():
             marked = [
-                f"{text} *" if not compared and winners.get(str(name)) == policy else text for name, text in row.items()
+                f"[bold]{text} *[/bold]" if not compared and winners.get(str(name)) == policy else text
+                for name, text in row.items()
             ]
             table.add_row(str(policy), *marked)
         console.print(f"{head}, ± half the 95 % interval" + ("" if compared else "; * the best but for the oracle:"))

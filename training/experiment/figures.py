@@ -10,6 +10,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from training.experiment.contestants import CHAMPION, NIGHTLY, ORACLE, POLICIES, REFERENCE
 from training.experiment.measures import LEAST_HOURS, MEASURES
+from training.experiment.report import heading
 from training.experiment.results import Results
 from training.plots import (
     _BLUE,
@@ -21,7 +22,6 @@ from training.plots import (
     _VERMILLION,
     _figure,
     _intervals,
-    _legend,
     _legend_of_signs,
     _named_rows,
     _tidy,
@@ -35,7 +35,7 @@ _COLOURS = dict(
         strict=True,
     )
 )
-_PANELS = 4
+_PANELS = 3
 _MOST = 0.99
 """Quantile of pay per hour at which the axis ends."""
 
@@ -57,7 +57,7 @@ def differences(results: Results) -> Figure:
     rows = -(-len(shown) // _PANELS)
     figure = _figure(
         f"Difference from newest first in the same worlds ({len(results.seeds)} seeds), with 95 % intervals",
-        rows * max(1.6, 1.1 + _ROW * len(names)) + 0.6,
+        rows * max(1.6, 0.8 + 0.8 * _ROW * len(names)) + 0.6,
     )
     panels = figure.subplots(rows, _PANELS, sharey=True, squeeze=False)
     for axes in panels.flat[len(shown) :]:
@@ -70,7 +70,7 @@ def differences(results: Results) -> Figure:
         _intervals(axes, table["difference"], table["difference_low"], table["difference_high"], colours)
         _zero_line(axes)
         _tidy(axes, "", grid="x")
-        axes.set_title(f"{measure.label}\n({measure.unit})", fontsize=_NOTE, color=_INK, loc="left", wrap=True)
+        axes.set_title(heading(measure), fontsize=_NOTE, color=_INK, loc="left")
         axes.xaxis.set_major_locator(MaxNLocator(3))
     for row in panels:
         _named_rows(row[0], names)
@@ -82,7 +82,7 @@ def days(results: Results) -> Figure:
     """Show pay per hour, search included, day by day; all seeds together."""
     table = results.days().groupby(["policy", "day"])[["earned", "hours"]].sum()
     rates = (table["earned"] / table["hours"]).unstack("policy")
-    figure = _figure("Pay per hour, search included, by day of the experiment; all seeds together", 4.2)
+    figure = _figure("Pay per hour, unpaid time included, by day of the experiment; all seeds together", 4.2)
     axes = figure.subplots()
     for name in results.policies:
         axes.plot(rates.index + 1, rates[name], **_line(name))
@@ -119,7 +119,7 @@ def way_to_oracle(results: Results) -> Figure:
     names = [name for name in results.policies if name not in (REFERENCE, ORACLE)][::-1]
     shown = table.loc[names]
     figure = _figure(
-        "Way from newest first (0) to the oracle (1) in pay per hour, search included; the rest is regret",
+        "Way from newest first to the oracle in pay per hour; what is missing is the regret",
         max(2.2, 1.2 + _ROW * len(names)),
     )
     axes = figure.subplots()
@@ -130,6 +130,9 @@ def way_to_oracle(results: Results) -> Figure:
     axes.axvline(1.0, color=_INK, linewidth=1, linestyle=(0, (4, 3)))
     _named_rows(axes, names)
     axes.xaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
+    # Where the oracle gains next to nothing, intervals of the ratio have no bounds worth showing.
+    low, high = axes.get_xlim()
+    axes.set_xlim(max(low, -1.0), min(high, 2.0))
     _tidy(axes, "mean over seeds, with 95 % intervals", grid="x")
     return figure
 
@@ -146,4 +149,5 @@ def _line(policy: str) -> dict[str, Any]:
 
 
 def _legend_of_policies(figure: Figure, policies: Sequence[str]) -> None:
-    _legend(figure, [Line2D([], [], label=name, **_line(name)) for name in policies])
+    lines = [Line2D([], [], label=name, **_line(name)) for name in policies]
+    figure.legend(handles=lines, loc="outside lower center", ncols=5, frameon=False, fontsize=_NOTE)

@@ -29,8 +29,9 @@ class Measure:
     Attributes:
         name: what tables call it.
         label: what people call it.
-        unit: ``USD/h``, ``USD``, ``h``, ``share``, ``count`` or ``0..1``.
+        unit: ``USD/h``, ``USD``, ``h``, ``%`` (of a share, which tables have as 0..1), ``count`` or ``0..1``.
         better: whether more of it is better, or less.
+        meaning: what it says, in a sentence.
         main: whether the short table has it.
     """
 
@@ -38,29 +39,102 @@ class Measure:
     label: str
     unit: str
     better: Literal["more", "less"]
+    meaning: str
     main: bool = False
 
 
 MEASURES = (
-    Measure("hourly", "pay per hour, search included", "USD/h", "more", main=True),
-    Measure("hourly_median", "the same, median worker", "USD/h", "more", main=True),
-    Measure("hourly_tenth", "the same, lowest tenth of workers", "USD/h", "more", main=True),
-    Measure("hourly_worked", "pay per hour of work", "USD/h", "more"),
-    Measure("earned", "pay in all", "USD", "more", main=True),
-    Measure("lists_taken", "lists with an acceptance", "share", "more", main=True),
-    Measure("slots_filled", "slots filled", "share", "more", main=True),
-    Measure("hours_to_fill", "median time to fill a task", "h", "less"),
-    Measure("wasted_clicks", "wasted clicks", "count", "less"),
-    Measure("wasted_share", "wasted clicks", "share", "less"),
-    Measure("approved", "work approved", "share", "more", main=True),
-    Measure("gini_earnings", "Gini of earnings over workers", "0..1", "less"),
-    Measure("gini_exposure", "Gini of exposure over tasks", "0..1", "less"),
-    Measure("worse_off", "workers worse off than under newest first", "share", "less", main=True),
-    Measure("newcomer_hours", "newcomer's time to the first approved task", "h", "less", main=True),
-    Measure("retained", "workers retained", "share", "more", main=True),
-    Measure("way_to_oracle", "way from newest first to the oracle", "share", "more", main=True),
+    Measure(
+        "hourly",
+        "pay per hour",
+        "USD/h",
+        "more",
+        "Pay over hours, unpaid time and looking through lists included; all workers together",
+        main=True,
+    ),
+    Measure(
+        "hourly_median",
+        "pay per hour, median worker",
+        "USD/h",
+        "more",
+        "The same of the median worker, of those who spent an hour at least",
+        main=True,
+    ),
+    Measure(
+        "hourly_tenth",
+        "pay per hour, lowest tenth",
+        "USD/h",
+        "more",
+        "What the best paid of the lowest tenth of these workers has",
+        main=True,
+    ),
+    Measure("hourly_worked", "pay per hour of work", "USD/h", "more", "Pay over the hours of work alone"),
+    Measure("earned", "pay in all", "USD", "more", "Pay of all workers, bonuses included", main=True),
+    Measure(
+        "lists_taken",
+        "lists with an acceptance",
+        "%",
+        "more",
+        "Lists from which a task was taken, of all lists",
+        main=True,
+    ),
+    Measure(
+        "slots_filled",
+        "slots filled",
+        "%",
+        "more",
+        "Slots taken and not given back, of those posted since the beginning",
+        main=True,
+    ),
+    Measure(
+        "hours_to_fill",
+        "time to fill a task",
+        "h",
+        "less",
+        "Median time from posting to the last slot, tasks that never fill included (Kaplan-Meier)",
+    ),
+    Measure(
+        "wasted_clicks", "wasted clicks", "count", "less", "Tasks opened that could not, or could no longer, be taken"
+    ),
+    Measure("wasted_share", "wasted clicks", "%", "less", "The same, of all clicks"),
+    Measure("approved", "work approved", "%", "more", "Approvals, of all verdicts", main=True),
+    Measure("gini_earnings", "Gini of earnings", "0..1", "less", "Inequality of pay between workers who saw a list"),
+    Measure(
+        "gini_exposure",
+        "Gini of exposure",
+        "0..1",
+        "less",
+        "Inequality between tasks of how often they were looked at in lists",
+    ),
+    Measure(
+        "worse_off",
+        "worse off than by newest",
+        "%",
+        "less",
+        "Workers whose pay per hour is lower than that of the same workers in the same world under newest first",
+        main=True,
+    ),
+    Measure(
+        "newcomer_hours",
+        "newcomers' first approved task",
+        "h",
+        "less",
+        "Mean time from joining to it, within the first week: who waits longer counts as a week",
+        main=True,
+    ),
+    Measure(
+        "retained", "workers retained", "%", "more", "Workers still there at the end, of all who ever were", main=True
+    ),
+    Measure(
+        "way_to_oracle",
+        "way to the oracle",
+        "%",
+        "more",
+        "Gain of pay per hour over newest first, of that which the oracle gains; what is missing is the regret",
+        main=True,
+    ),
 )
-"""All measures, in order of tables; ``docs/experiments.md`` defines them."""
+"""All measures, in order of tables."""
 
 MEASURE = {measure.name: measure for measure in MEASURES}
 
@@ -179,9 +253,9 @@ def worse_off(workers: pd.DataFrame, reference: pd.DataFrame) -> float:
 
     Compared are workers who spent at least ``LEAST_HOURS`` in both; both tables are as of `by_worker`.
     """
-    both = workers.join(reference, rsuffix="_there", how="inner")
-    both = both[(both["hours"] >= LEAST_HOURS) & (both["hours_there"] >= LEAST_HOURS)]
-    return float((both["hourly"] < both["hourly_there"]).mean())
+    active = [table.loc[table["hours"] >= LEAST_HOURS, "hourly"] for table in (workers, reference)]
+    here, there = active[0].align(active[1], join="inner")
+    return float((here < there).mean())
 
 
 def gini(values: ArrayLike) -> float:

@@ -51,9 +51,7 @@ class Oracle:
         pay = true["p_finish"] * true["p_approve"] * world.tasks.reward[tasks]
         value = pay - wage * (true["minutes"] + law.overhead_minutes) / 60
         looking = wage * (law.item_seconds + true["p_view"] * law.read_seconds) / _HOUR
-        takes, goes_on = true["p_take"], world.workers.scan_on[occasion.worker]
-        worth: Floats = (takes * value - looking) / (1.0 - goes_on * (1.0 - takes))
-        return worth
+        return cascade(true["p_take"], value, looking, float(world.workers.scan_on[occasion.worker]))
 
     def _world_indices(self, state: MarketState) -> Ints:
         """Return the world index of every task of the state, by its dense index; -1 for the one never seen."""
@@ -62,3 +60,18 @@ class Oracle:
             new = [board.index.get(tasks.external(task), -1) for task in range(len(self._indices), len(tasks))]
             self._indices = np.concatenate([self._indices, np.array(new, np.int64)])
         return self._indices
+
+
+def cascade(takes: Floats, value: Floats, cost: Floats, goes_on: float) -> Floats:
+    """Return the index in whose falling order a list that is walked through until something is taken is worth most.
+
+    Args:
+        takes: probability that each task is taken once it is looked at.
+        value: of taking it.
+        cost: of looking at it.
+        goes_on: probability of looking at the next one after a task that was not taken.
+    """
+    # Who never stops and never takes would look at it for nothing, endlessly.
+    ends = np.maximum(1.0 - goes_on * (1.0 - takes), 1e-9)
+    index: Floats = (takes * value - cost) / ends
+    return index

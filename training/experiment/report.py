@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from training.experiment.contestants import REFERENCE
-from training.experiment.measures import MEASURE, MEASURES
+from training.experiment.measures import MEASURE, MEASURES, Measure
 from training.experiment.results import Results, best
 
 _PAGE = Template(
@@ -48,14 +48,19 @@ _LIMITS = (
 )
 
 
+def heading(measure: Measure) -> str:
+    """Return what stands above figures of a measure."""
+    return f"{measure.label}, {measure.unit}"
+
+
 def written(measure: str, value: float, *, sign: bool = False) -> str:
-    """Return a figure as people read it, in its unit; empty where there is none."""
+    """Return a figure as people read it, in the unit of its heading; empty where there is none."""
     if not math.isfinite(value):
         return ""
     plus = "+" if sign else ""
     match MEASURE[measure].unit:
-        case "share":
-            return f"{100 * value:{plus}.1f} %"
+        case "%":
+            return f"{100 * value:{plus}.1f}"
         case "USD" | "count":
             return f"{value:{plus},.0f}"
         case "h":
@@ -79,9 +84,8 @@ def cells(summary: pd.DataFrame, *, compared: bool = False, main: bool = False) 
         measure = str(row["measure"])
         if main and not MEASURE[measure].main:
             continue
-        reach = (float(row[high]) - float(row[low])) / 2
         text = written(measure, float(row[prefix]), sign=compared)
-        beside = written(measure, reach).removesuffix(" %") if text else ""
+        beside = written(measure, (float(row[high]) - float(row[low])) / 2)
         rows.setdefault(str(row["policy"]), {})[measure] = f"{text} ±{beside}" if beside else text
     table = pd.DataFrame.from_dict(rows, orient="index")
     return table[[measure.name for measure in MEASURES if measure.name in table]]
@@ -102,6 +106,7 @@ def page(results: Results, about: Mapping[str, object], figures: Mapping[str, Fi
         _section("Against newest first", _COMPARED, _table(cells(summary, compared=True, main=True).drop(REFERENCE))),
         *(_section("", "", _image(figure)) for figure in figures.values()),
         _section("All measures", _EXPLAINED, _table(cells(summary), winners)),
+        _section("What is measured", "", _glossary(summary)),
         _section("Cost", "CPU of all trials, the warm-up apart.", _costs(results)),
         _section("What it cannot tell", _LIMITS, ""),
     ]
@@ -119,7 +124,8 @@ def _section(title: str, text: str, content: str) -> str:
 
 def _table(table: pd.DataFrame, winners: Mapping[str, str] | None = None) -> str:
     head = "".join(
-        f"<th>{escape(MEASURE[name].label)}<br>({escape(MEASURE[name].unit)})</th>" for name in map(str, table.columns)
+        f'<th title="{escape(MEASURE[name].meaning)}">{escape(heading(MEASURE[name]))}</th>'
+        for name in map(str, table.columns)
     )
     body = []
     for policy, row in table.iterrows():
@@ -127,6 +133,12 @@ def _table(table: pd.DataFrame, winners: Mapping[str, str] | None = None) -> str
         columns = "".join(f"<td{mark}>{escape(text)}</td>" for mark, text in zip(marks, row, strict=True))
         body.append(f"<tr><td>{escape(str(policy))}</td>{columns}</tr>")
     return f"<table><tr><th>policy</th>{head}</tr>{''.join(body)}</table>"
+
+
+def _glossary(summary: pd.DataFrame) -> str:
+    present = [MEASURE[name] for name in summary["measure"].unique()]
+    rows = [f"<dt>{escape(heading(each))}</dt><dd>{escape(each.meaning)}.</dd>" for each in present]
+    return f"<dl>{''.join(rows)}</dl>"
 
 
 def _costs(results: Results) -> str:
