@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test bench lint format docs clean
+.PHONY: help install demo test notebooks bench lint format docs clean
 
 help: ## List the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/:/' | column -t -s ':'
@@ -24,6 +24,11 @@ demo: $(READY) ## The main job end to end on a simulated marketplace; ONCE=1 sto
 test: $(READY) ## Run the whole test suite
 	# LightGBM's threads wait for each other busily, which two test processes on two cores pay for dearly.
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+
+notebooks: $(READY) ## Execute the notebooks in place, in order
+	# Both cores for LightGBM here, but its threads must not wait for each other busily where something else runs too.
+	env -u OMP_NUM_THREADS OMP_WAIT_POLICY=passive COCOK_HOME='$(CURDIR)/.cocok' \
+		$(BIN)/python notebooks/execute.py $(sort $(wildcard notebooks/*.ipynb))
 
 bench: $(READY) ## Run the benchmarks that need no log of yours
 	$(BIN)/python -m benchmarks.log

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from features.errors import CocokError
 from features.events import micros
-from features.spec import fingerprint
+from features.spec import NAMES, fingerprint
 from matching.bundle import Bundle, BundleError
 from service.settings import Settings, load_settings
 from service.store import Stored, opened
@@ -254,6 +254,8 @@ class Workspace:
         except CocokError as error:
             # What cannot be judged does not pass, and is for --force to decide.
             reasons = [str(error)]
+        if force and not set(challenger.feature_names) <= set(NAMES):
+            raise CocokError(f"it cannot be promoted by force either, since no server could load it: {reasons[0]}")
         promoted = force or not reasons
         if promoted:
             self.registry.promote(version)

@@ -58,7 +58,7 @@ def demo(
         ("2. Import", lambda: import_([home / "market" / "events.ndjson"])),
         ("3. Train, evaluate on the last lists, register", train),
         # The gate is shown at work, but the first model of a demo serves whatever chance made of its last lists.
-        ("4. Promote", lambda: promote(1, force=True)),
+        ("4. Promote", lambda: promote("1", force=True)),
     )
     for title, step in steps:
         console.rule(title, align="left")

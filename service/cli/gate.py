@@ -97,7 +97,7 @@ def _interval(row: object, sign: str = "") -> str:
 
 
 def promote(
-    version: Annotated[int, typer.Argument(help="Number of the version that shall serve.")],
+    version: Annotated[str, typer.Argument(help="The version that shall serve: its number, or challenger.")],
     force: Annotated[bool, typer.Option("--force", help="Promote even if the gate refuses.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -110,13 +110,14 @@ def promote(
 
     Exit code: 0 when it was promoted, 3 when the gate refused, with the reasons.
 
-    Example: cocok promote 3
+    Example: cocok promote challenger
     """
     from service.workspace import Workspace
 
     workspace = Workspace.open()
+    number = workspace.registry.resolve(version)
     with progress() as start:
-        found = workspace.promote(version, force=force, progress=partial(Bars(start), "Replaying the log"))
+        found = workspace.promote(number, force=force, progress=partial(Bars(start), "Replaying the log"))
     if found.incomparable:
         typer.echo(f"the champion cannot be compared with: {found.incomparable}", err=True)
     if as_json:
@@ -136,7 +137,7 @@ def promote(
         for reason in found.reasons:
             out().print(f"Refused: {reason}", soft_wrap=True)
         out().print(
-            f"Version {version} serves." if found.promoted else "It does not serve; --force overrides the gate."
+            f"Version {number} serves." if found.promoted else "It does not serve; --force overrides the gate."
         )
     if not found.promoted:
         raise typer.Exit(REFUSED)

@@ -1,0 +1,66 @@
+"""`cocok evaluate` and what the gate's settings do, as a user runs them."""
+
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from tests.market import market, write
+from tests.service.cli.run import Cocok
+from training.registry import Registry
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(tmp_path_factory.mktemp("log") / "log.ndjson", market())
+
+
+@pytest.fixture
+def cocok(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Cocok:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return Cocok(tmp_path / "home", capsys, monkeypatch)
+
+
+def test_given_two_versions_then_they_are_compared_on_the_same_lists_and_the_run_keeps_it(
+    cocok: Cocok, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert cocok("import", log).code == 0
+    assert cocok("train", "--name", "first").code == 0
+    alone = cocok("evaluate", "1", "--json").json()
+    assert {row["rival"] for row in alone["differences"]} >= {"random", "newest", "past_rate"}
+    assert {row["figure"] for row in alone["calibration"]} == {"p_accept", "p_approve"}
+
+    assert cocok("promote", "1").code == 0
+    assert cocok("train").code == 0
+    both = cocok("evaluate", "--json").json()
+    assert both["version"] == 2
+    whole = [row for row in both["differences"] if row["slice"] == "all lists" and row["rival"] == "champion"]
+    assert {row["metric"]: (row["low"], row["high"]) for row in whole}["ndcg@10"] == (0, 0)
+    assert {row["slice"] for row in both["differences"]} >= {"all lists", "workers: warm"}
+
+    shown = cocok("evaluate", "2").out
+    assert "NDCG@10 minus that of champion" in shown
+    assert "calibration error" in shown
+    assert "predicted interval of 80" in shown
+
+    registry = Registry.at(cocok.home)
+    client = MlflowClient(f"sqlite:///{cocok.home / 'mlflow' / 'mlflow.db'}")
+    run_id = registry.versions()[1].run_id
+    kept = {file.path for folder in ("evaluation", "figures") for file in client.list_artifacts(run_id, folder)}
+    assert {"evaluation/differences.csv", "evaluation/differences.png", "figures/trees.png"} <= kept
+    assert client.get_run(registry.versions()[0].run_id).info.run_name == "first"
+
+    monkeypatch.setenv("COCOK_GATE_LATENCY_MS", "0.0001")
+    refused = cocok("promote", "2")
+    assert refused.code == 3
+    assert "Refused: it is too slow" in refused.out
+    tags = client.get_model_version("cocok", "2").tags
+    assert tags["gate.verdict"] == "refused"
+    assert "too slow" in tags["gate.reasons"]
+
+
+def test_given_no_model_then_evaluate_says_what_to_do(cocok: Cocok, log: Path) -> None:
+    assert cocok("import", log).code == 0
+    ran = cocok("evaluate")
+    assert ran.code == 1
+    assert ran.err == "error: no model has been trained yet: run cocok train\n"
