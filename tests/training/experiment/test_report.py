@@ -1,0 +1,41 @@
+import re
+
+from matplotlib.figure import Figure
+
+from tests.training.experiment.test_results import outcome, results
+from training.experiment.figures import all_figures
+from training.experiment.report import cells, page, written
+from training.experiment.results import Results
+
+
+def test_figures_are_written_in_their_units() -> None:
+    assert written("hourly", 1.234) == "1.23"
+    assert written("slots_filled", 0.4567) == "45.7"
+    assert written("earned", 12345.6, sign=True) == "+12,346"
+    assert written("hours_to_fill", float("nan")) == written("hourly", float("inf")) == ""
+
+
+def test_a_cell_has_half_the_interval_beside_it() -> None:
+    table = cells(results().summary())
+    assert re.fullmatch(r"1\.25 ±\d+\.\d\d", table.loc["random", "hourly"])
+    assert cells(results().summary(), compared=True).loc["random", "hourly"].startswith("-0.25 ±")
+    assert "wasted_clicks" not in cells(results().summary(), main=True)
+
+
+def test_of_one_seed_there_is_no_interval() -> None:
+    one = Results.of([outcome(1, "newest", 1.0), outcome(1, "random", 2.0)])
+    assert cells(one.summary()).loc["random", "hourly"] == "2.00"
+    assert set(all_figures(one)) == {"differences", "days", "workers"}
+
+
+def test_the_page_stands_alone_and_marks_the_best() -> None:
+    figures = all_figures(results())
+    assert set(figures) == {"differences", "days", "workers", "way_to_oracle"}
+    assert all(isinstance(figure, Figure) for figure in figures.values())
+    html = page(results(), {"preset": "<standard>"}, figures)
+    assert html.count("data:image/svg+xml;base64,") == 4
+    assert not re.search(r'(src|href)="(?!data:)', html)
+    assert "&lt;standard&gt;" in html
+    first = html.partition("</table>")[0]
+    assert re.findall(r"<tr><td>(\w+)</td>", first) == ["random", "newest", "oracle"]
+    assert 'class="best">1.50' in html

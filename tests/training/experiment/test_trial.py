@@ -1,0 +1,199 @@
+"""Policies meet the same world, and what they make of it is what theory says."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from decimal import Decimal
+
+import msgspec
+import numpy as np
+import pandas as pd
+import pytest
+
+from features.events import Event, FeedServed, TaskPosted, encode_event
+from features.money import Money
+from tests.training.experiment.conftest import RATES, SMALL, WARM_UP, start
+from training.experiment.live import Entry, Live
+from training.experiment.recording import Recorder
+from training.experiment.run import END
+from training.experiment.trial import Outcome, Start, run, trial, warm_up
+from training.metrics import cluster_interval
+from training.replay import training_set
+from training.simulation import BehaviourConfig, NewestFirst, TaskConfig, World
+from training.simulation.postings import DAY
+
+SIMPLE = ("random", "newest", "highest_reward", "highest_hourly", "skill_overlap", "popularity", "oracle")
+STAYING = replace(SMALL.worker, leave_bias=-50.0)
+
+
+def events(begun: Start, policy: str) -> list[Event]:
+    return [event for _, _, event in run(begun, policy)]
+
+
+def log(begun: Start, policy: str) -> bytes:
+    return b"\n".join(map(encode_event, events(begun, policy)))
+
+
+@pytest.mark.parametrize("policy", ["random", "oracle", "champion", "nightly"])
+def test_given_the_same_seed_then_the_log_is_the_same_to_the_byte(learned: Callable[[], Start], policy: str) -> None:
+    assert log(learned(), policy) == log(learned(), policy)
+
+
+def test_a_policy_is_not_better_than_itself() -> None:
+    one, other = trial(start(), "popularity", 1), trial(start(), "popularity", 1)
+    assert one.figures == pytest.approx(other.figures, abs=0, rel=0, nan_ok=True)
+    pd.testing.assert_frame_equal(one.workers, other.workers)
+
+
+def test_all_policies_meet_the_same_postings_and_the_same_first_visits() -> None:
+    config = replace(SMALL, worker=STAYING)
+    postings, visits = [], []
+    for policy in ("newest", "highest_reward", "oracle"):
+        begun = start(config)
+        found = events(begun, policy)
+        postings.append([(event.task_id, event.at) for event in found if isinstance(event, TaskPosted)])
+        lists = [(event.worker_id, event.at) for event in found if isinstance(event, FeedServed)]
+        # Later visits depend on what was taken before: nobody begins one in the middle of another.
+        visits.append(dict(reversed(lists)))
+    assert postings[0] == postings[1] == postings[2]
+    assert visits[0] == visits[1] == visits[2]
+
+
+def test_a_start_goes_on_as_the_world_that_it_was_copied_from() -> None:
+    world = World(SMALL, END)
+    original = warm_up(world, RATES, world.start + WARM_UP * DAY, ())
+    copy = start()
+    assert copy.live.state.digest() == original.live.state.digest()
+    assert events(original, "skill_overlap") == events(copy, "skill_overlap")
+    assert copy.live.state.digest() == original.live.state.digest()
+
+
+def test_every_list_is_made_by_the_policy_and_full_where_enough_can_be_taken(learned: Callable[[], Start]) -> None:
+    for policy in ("newest", "champion"):
+        lists = [event for event in events(learned(), policy) if isinstance(event, FeedServed)]
+        assert {event.policy for event in lists} == {policy}
+        assert {event.model_version for event in lists} == {"champion" if policy == "champion" else None}
+        assert all((event.items[0].score is None) == (policy == "newest") for event in lists if event.items)
+        assert np.mean([len(event.items) for event in lists]) > 0.8 * SMALL.behaviour.list_length
+
+
+def test_recorded_rows_are_those_of_a_replay() -> None:
+    live = Live(World(SMALL, END), RATES)
+    recorder = Recorder(live, NewestFirst(), 100 * DAY)
+    entries: list[Entry] = []
+    for entry in live.run(recorder, END):
+        recorder.follow(entry)
+        entries.append(entry)
+    recorded, replayed = recorder.training_set(END), training_set(lambda: [entries], RATES, until=END)
+    assert len(recorded) > 200
+    for name in ("features", "labels", "verdicts", "minutes", "offsets", "times", "positions", "workers", "tasks"):
+        np.testing.assert_array_equal(getattr(recorded, name), getattr(replayed, name), err_msg=name)
+    assert recorded.maturity == replayed.maturity
+
+
+def test_the_nightly_ranker_starts_as_the_champion_and_learns_every_night(learned: Callable[[], Start]) -> None:
+    lists = [event for event in events(learned(), "nightly") if isinstance(event, FeedServed)]
+    by_night = {event.model_version: event.at for event in reversed(lists)}
+    assert sorted(map(str, by_night)) == ["nightly-0", "nightly-1", "nightly-2", "nightly-3"]
+    assert [by_night[f"nightly-{night}"].hour for night in (1, 2, 3)] == [3, 3, 3]
+    first = next(event for event in events(learned(), "champion") if isinstance(event, FeedServed))
+    assert [item.task_id for item in lists[0].items] == [item.task_id for item in first.items]
+
+
+def test_a_recorder_forgets_what_is_older_than_its_window() -> None:
+    live = start().live
+    recorder = Recorder(live, NewestFirst(), DAY)
+    for entry in live.run(recorder, END):
+        recorder.follow(entry)
+    rows = recorder.training_set(END)
+    assert rows.times.min() >= END - DAY
+    assert rows.times.max() > END - DAY // 2
+
+
+# What theory says
+
+
+def surplus(begun: Start, outcome: Outcome) -> float:
+    reservation = begun.live.world.workers.reservation[outcome.workers.index]
+    return float((outcome.workers["earned"] - reservation * outcome.workers["hours"]).sum())
+
+
+def test_the_oracle_is_best_at_what_it_seeks_and_chance_the_worst() -> None:
+    found: dict[str, list[float]] = {}
+    hourly: dict[str, list[float]] = {}
+    for policy in ("random", "highest_hourly", "popularity", "oracle"):
+        for seed in (1, 2, 3):
+            begun = start(replace(SMALL, seed=seed))
+            outcome = trial(begun, policy, seed)
+            found.setdefault(policy, []).append(surplus(begun, outcome))
+            hourly.setdefault(policy, []).append(outcome.figures["hourly"])
+    for each in (found, hourly):
+        order = sorted(each, key=lambda policy: float(np.mean(each[policy])))
+        assert (order[0], order[-1]) == ("random", "oracle")
+
+
+def uniform(config_seed: int) -> Start:
+    """A world where all tasks ask for one skill and promise the same, after its warm-up."""
+    config = replace(SMALL, seed=config_seed, task=TaskConfig(raise_share=0.0))
+    world = World(config, END)
+    world.tasks.postings = [
+        msgspec.structs.replace(
+            posting, skills=("counting",), reward=Money(Decimal("0.50"), "USD"), estimated_minutes=10.0
+        )
+        for posting in world.tasks.postings
+    ]
+    world.tasks.reward[:] = world.tasks.first_reward[:] = 0.5
+    return warm_up(world, RATES, world.start + WARM_UP * DAY, ())
+
+
+def test_with_one_skill_and_one_price_orders_by_skill_and_pay_are_orders_by_chance() -> None:
+    by_chance = events(uniform(1), "random")
+    for policy in ("highest_reward", "highest_hourly", "skill_overlap"):
+        found = [
+            msgspec.structs.replace(event, policy="random") if isinstance(event, FeedServed) else event
+            for event in events(uniform(1), policy)
+        ]
+        assert found == by_chance
+
+
+def doubled(config_seed: int, factor: int) -> Start:
+    """A world whose rewards and reservation wages are so many times what they are, after its warm-up."""
+    config = replace(
+        SMALL, seed=config_seed, task=TaskConfig(raise_share=0.0), behaviour=BehaviourConfig(bonus_share=0.0)
+    )
+    world = World(config, END)
+    for amounts in (world.tasks.reward, world.tasks.first_reward, world.workers.reservation):
+        amounts *= factor
+    world.tasks.postings = [
+        msgspec.structs.replace(posting, reward=Money(posting.reward.amount * factor, posting.reward.currency))
+        for posting in world.tasks.postings
+        if posting.reward is not None
+    ]
+    return warm_up(world, RATES, world.start + WARM_UP * DAY, ())
+
+
+@pytest.mark.parametrize("policy", SIMPLE)
+def test_twice_the_pay_against_twice_the_wage_changes_nothing_but_amounts(policy: str) -> None:
+    one, two = trial(doubled(1, 1), policy, 1), trial(doubled(1, 2), policy, 1)
+    amounts = {"hourly", "hourly_median", "hourly_tenth", "hourly_worked", "earned"}
+    for name, value in one.figures.items():
+        assert two.figures[name] == pytest.approx((2 if name in amounts else 1) * value, rel=1e-12, nan_ok=True), name
+
+
+def gain_of_the_oracle(behaviour: BehaviourConfig) -> tuple[float, float, float]:
+    """How many more lists end with an acceptance than under newest first, with the interval over three worlds."""
+    gains = []
+    for seed in (1, 2, 3):
+        config = replace(SMALL, seed=seed, behaviour=behaviour, worker=STAYING)
+        oracle, newest = (trial(start(config), policy, seed).figures["lists_taken"] for policy in ("oracle", "newest"))
+        gains.append(oracle - newest)
+    return cluster_interval(gains, [1, 2, 3])
+
+
+def test_the_place_in_a_list_matters_only_where_attention_falls() -> None:
+    # With everything listed, policies differ by places alone.
+    falling = replace(SMALL.behaviour, list_length=1000)
+    mean, low, high = gain_of_the_oracle(falling)
+    assert low > 0.0
+    flat_mean, low, high = gain_of_the_oracle(replace(falling, glance_decay=0.0, scan_on_share=1.0))
+    assert low < 0.0 < high
+    assert flat_mean < mean / 2
