@@ -15,6 +15,7 @@ from features.state import MarketState
 from matching.cascade import shortlist
 from matching.eligibility import Wishes, judge, judge_open
 from matching.explain import Reason, reasons
+from matching.near_misses import NearMiss, near_misses
 from matching.rerank import Explore, GroupSpread, Ranking, SlotBalance, Step
 from matching.scoring import Answers, Ranker, best_first, expected_hourly, known
 
@@ -74,12 +75,14 @@ class Feed:
         removed: reason -> how many open tasks it removed; a task with two reasons counts for both.
         listed: hashes of the ids of this and the earlier pages.
         more: whether a further page would hold anything.
+        near_misses: what would open the most; of a first page with reasons alone.
     """
 
     items: Sequence[Item]
     removed: dict[str, int]
     listed: frozenset[int]
     more: bool
+    near_misses: Sequence[NearMiss] = ()
 
 
 @dataclass(frozen=True)
@@ -161,6 +164,7 @@ class Matcher:
             removed=judgement.counts(),
             listed=query.listed | {int(order) for order in _order(state, page.tasks)},
             more=len(verdict.tasks) > len(page.tasks) or len(tasks) < len(kept),
+            near_misses=near_misses(state, ranker, query, judgement) if query.explain and not query.listed else (),
         )
 
     def ranking(

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 from threading import Condition, Event, Lock, Thread
 from typing import TypeVar
@@ -18,6 +18,7 @@ from features.events import Event as MarketEvent
 from features.events import FeedContext, FeedItem, FeedServed, WorkerErased, instant
 from features.money import Rates
 from features.state import MarketState
+from matching.near_misses import NearMiss
 from matching.pipeline import Item, Matcher, Query
 from service.erasure import Eraser
 from service.locks import ReadWriteLock
@@ -56,6 +57,7 @@ class Ranked:
         removed: reason -> count for a feed, or (task id, reasons) for the caller's own candidates.
         listed: hashes of the ids on this and earlier pages.
         more: whether a further page would hold anything.
+        near_misses: what would open the most to the worker.
     """
 
     feed_id: str
@@ -66,6 +68,7 @@ class Ranked:
     removed: dict[str, int] | list[tuple[str, list[str]]]
     listed: frozenset[int] = frozenset()
     more: bool = False
+    near_misses: Sequence[NearMiss] = ()
 
 
 class Engine:
@@ -170,7 +173,8 @@ class Engine:
             query = make(self.now())
             feed = self._matcher.feed(self._state, serving.ranker, query)
             seq = self._state.seq
-        return _ranked(serving, seq, query, feed.items, feed.removed, feed.listed, feed.more), query
+        ranked = _ranked(serving, seq, query, feed.items, feed.removed)
+        return replace(ranked, listed=feed.listed, more=feed.more, near_misses=feed.near_misses), query
 
     def ranking(self, make: Callable[[int], Query], candidates: Sequence[str]) -> tuple[Ranked, Query]:
         """Rank the caller's own candidates for a worker."""
@@ -288,7 +292,5 @@ def _ranked(
     query: Query,
     items: Sequence[Item],
     removed: dict[str, int] | list[tuple[str, list[str]]],
-    listed: frozenset[int] = frozenset(),
-    more: bool = False,
 ) -> Ranked:
-    return Ranked(uuid.uuid4().hex, serving.version, seq, query.now, items, removed, listed, more)
+    return Ranked(uuid.uuid4().hex, serving.version, seq, query.now, items, removed)

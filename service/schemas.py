@@ -110,6 +110,17 @@ class ItemOut(BaseModel):
     propensity: float = Field(description="P(the task stands here | those before it); 1 without exploration.")
 
 
+class NearMissOut(BaseModel):
+    """A change by which the worker would be let into more tasks."""
+
+    attribute: str = Field(description="As requirements name it.")
+    comparator: str = Field(description="With `value`, the clause that the change fulfils.")
+    value: int | float | str | None = Field(None, description="Absent for `exists`.")
+    tasks: int = Field(description="Open tasks that this change alone would open.")
+    expected_hourly: MoneyOut | None = Field(description="Pay per hour of the best of them; null without rewards.")
+    text: str
+
+
 class FeedOut(BaseModel):
     """A page of a feed."""
 
@@ -119,7 +130,9 @@ class FeedOut(BaseModel):
     log_seq: int = Field(description="Sequence number of the last event that the list knows.")
     items: list[ItemOut]
     removed: dict[str, int] = Field(description="Reason -> open tasks it kept out; a task may count for several.")
-    near_misses: list[Any] = Field(description="Reserved; empty.")
+    near_misses: list[NearMissOut] = Field(
+        description="At most 3, the best first; empty on later pages and with `explain` false."
+    )
     cursor: str | None = Field(description="For the next page; null when there is none.")
 
 

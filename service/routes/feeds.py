@@ -154,7 +154,17 @@ def _feed_out(answered: Answered) -> dict[str, Any]:
         **_head(ranked, query),
         "items": _items(ranked.items),
         "removed": ranked.removed,
-        "near_misses": [],
+        "near_misses": [
+            {
+                "attribute": miss.attribute,
+                "comparator": miss.comparator,
+                **({} if miss.value is None else {"value": miss.value}),
+                "tasks": miss.tasks,
+                "expected_hourly": None if miss.expected_hourly is None else msgspec.to_builtins(miss.expected_hourly),
+                "text": miss.text,
+            }
+            for miss in ranked.near_misses
+        ],
         "cursor": encode_cursor(ranked.listed) if ranked.more and len(ranked.listed) < MOST_LISTED else None,
     }
 

@@ -34,9 +34,7 @@ class Reader:
     def __init__(self, mapping: Mapping) -> None:
         self._mapping = mapping
         self._scopes = _scopes(mapping)
-        self._events = [
-            _Event(block, self._scopes, f"events[{place}]", place) for place, block in enumerate(mapping.events)
-        ]
+        self._events = [_Event(block, self._scopes, f"events[{place}]") for place, block in enumerate(mapping.events)]
 
     def read(self, files: Sequence[Path], advance: Advance) -> Iterator[Found]:
         """Yield the events of files, as `service.adapters.Read` wants it.
@@ -156,7 +154,7 @@ class _Field:
 class _Event:
     """A block of the mapping, ready to make events."""
 
-    def __init__(self, block: Block, scopes: dict[str, Scope], path: str, place: int) -> None:
+    def __init__(self, block: Block, scopes: dict[str, Scope], path: str) -> None:
         self.block = block
         self._where = f"{path}, {block.type}"
         if block.source not in scopes:

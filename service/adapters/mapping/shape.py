@@ -73,17 +73,21 @@ class Source(_Table, frozen=True, kw_only=True):
 class Condition(_Table, frozen=True, kw_only=True, rename={"among": "in"}):
     """What must hold for a row: a template over it has a value, or one of these, or none of these, or no value.
 
-    As in requirements, ``not_in`` holds for an absent value.
+    As in requirements, ``not_in`` holds for an absent value. ``known`` are the other values that may occur beside those
+    of ``in``: a row with any further one is refused, not silently left out.
     """
 
     text: Text
     among: tuple[str, ...] | None = None
+    known: tuple[str, ...] | None = None
     not_in: tuple[str, ...] | None = None
     empty: bool = False
 
     def __post_init__(self) -> None:
         if (self.among is not None) + (self.not_in is not None) + self.empty > 1:
             raise ValueError("write one of `in`, `not_in` and `empty`")
+        if self.known is not None and self.among is None:
+            raise ValueError("`known` belongs to `in`")
 
 
 class Block(_Table, frozen=True, kw_only=True):

@@ -1,5 +1,6 @@
 """Values: what a mapping says of a field becomes a function from a row to what the field wants."""
 
+import math
 import re
 import tomllib
 import unicodedata
@@ -61,14 +62,29 @@ def condition(given: str | Condition, view: View, path: str) -> Callable[[Row], 
     if constant:
         raise MappingError(path, f'"{given.text}" is the same for all rows; write a column as {{column}}')
     if given.among is not None:
-        among = frozenset(given.among)
-        return lambda row: (value := get(row)) is not None and as_text(value) in among
+        return _among(get, given.text, given.among, given.known)
     if given.not_in is not None:
         but = frozenset(given.not_in)
         return lambda row: (value := get(row)) is None or as_text(value) not in but
     if given.empty:
         return lambda row: get(row) is None
     return lambda row: get(row) is not None
+
+
+def _among(get: Get, text: str, among: Sequence[str], known: Sequence[str] | None) -> Callable[[Row], bool]:
+    wanted = frozenset(among)
+    others = None if known is None else frozenset(known)
+
+    def holds(row: Row) -> bool:
+        value = get(row)
+        if value is None:
+            return False
+        found = as_text(value)
+        if found not in wanted and others is not None and found not in others:
+            raise RefusalError(f'found "{found}" in {text}, expected one of {", ".join([*among, *sorted(others)])}')
+        return found in wanted
+
+    return holds
 
 
 def _compiled(raw: Any, target: Target, view: View, path: str) -> tuple[Get, bool]:
@@ -342,7 +358,11 @@ def _number(target: Target, given: Leaf) -> Callable[[Any], Any]:
             if found != found.to_integral_value():
                 raise RefusalError(f"found {_show(value)}, expected a whole number")
             return int(found)
-        return str(found) if target.kind == "decimal" else float(found)
+        if target.kind == "decimal":
+            return str(found)
+        if not math.isfinite(float(found)):
+            raise RefusalError(f"found {_show(value)}, which is too large")
+        return float(found)
 
     return number
 
@@ -364,10 +384,14 @@ def _decimal(style: str) -> Callable[[Any], Decimal]:
     fraction = rf"(?:{re.escape(point)}(?P<fraction>\d*))?" if point else "(?P<fraction>)"
     whole = rf"\d{{1,3}}(?:{re.escape(group)}\d{{3}})+|\d*" if group else r"\d*"
     letters = r"(?:[^\W\d_]{1,3}\.?)?"
-    shape = re.compile(rf"(?P<sign>[-+]?){letters}(?P<whole>{whole}){fraction}(?P<exponent>[eE][-+]?\d+)?{letters}")
+    shape = re.compile(
+        rf"(?P<sign>[-+]?){letters}(?P<whole>{whole}){fraction}(?P<exponent>[eE][-+]?\d{{1,3}})?{letters}"
+    )
 
     def read(value: Any) -> Decimal:
         if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
+            if not math.isfinite(value):
+                raise RefusalError(f"found {value}, expected a finite number")
             return Decimal(str(value))
         text = as_text(value)
         # A space may separate thousands, so only those beside the number go.

@@ -185,6 +185,17 @@ def test_given_a_time_in_another_manner_then_it_is_refused(export: Export, how: 
     assert words in refused
 
 
+@pytest.mark.parametrize("number", ["1e999999999", "1e400"])
+def test_given_a_number_beyond_all_bounds_then_it_is_refused(export: Export, number: str) -> None:
+    export.write("rows.csv", f"n\n{number}\n")
+    for field in ("estimated_minutes", "slots"):
+        (refused,) = export.read(task(f'{field} = "{{n}}"'))
+        assert refused.startswith(f"rows.csv 1: `{field}`: ")
+    pd.DataFrame({"n": [float("inf")]}).to_parquet(export.folder / "rows.parquet")
+    (refused,) = export.read(task('slots = "{n}"', name="rows.parquet"))
+    assert "found inf, expected a finite number" in refused
+
+
 def test_given_durations_in_other_units_then_they_become_those_of_the_field(export: Export) -> None:
     export.write("rows.csv", 'ms,h\n90000,"0,5"\n')
     fields = """time_limit_minutes = { text = "{ms}", unit = "ms" }
@@ -220,6 +231,14 @@ def test_given_conditions_then_only_rows_that_meet_all_of_them_give_an_event(exp
     assert ids('{ text = "{end}", empty = true }') == ["1", "3"]
     assert ids('["{state}", "{end}"]') == ["2"]
     assert ids('{ text = "{state}-{end}", in = ["done-x"] }') == ["2"]
+
+
+def test_given_the_known_values_of_a_condition_then_a_row_with_another_one_is_refused(export: Export) -> None:
+    export.write("rows.csv", 'state\ndone\nopen\n""\nvoid\n')
+    event = 'event_id = "{@row}"\nwhen = { text = "{state}", in = ["done"], known = ["open"] }'
+    done, refused = export.read(task("", event=event))
+    assert done["event_id"] == "1"
+    assert refused == 'rows.csv 4: found "void" in {state}, expected one of done, open (events[0], task_posted)'
 
 
 JOINED = """
@@ -455,6 +474,10 @@ def test_given_an_event_that_the_contract_refuses_then_row_and_field_are_named(e
         ),
         (task("", event='event_id = "e"\nwhen = "always"'), 'events[0].when: "always" is the same for all rows'),
         (task("", event='event_id = "e"\nwhen = { text = "{a}", in = ["b"], empty = true }'), "events[0].when"),
+        (
+            task("", event='event_id = "e"\nwhen = { text = "{a}", known = ["b"] }'),
+            "events[0].when: `known` belongs to",
+        ),
         (task("", source='encodng = "x"'), "sources[0]: unknown key `encodng`"),
         ("sources = []", "sources: Expected `array` of length >= 1"),
         ("x = ", "no valid TOML"),

@@ -41,7 +41,7 @@ def test_given_a_worker_then_the_best_twenty_come_with_all_that_is_promised(api:
     assert set(feed) == {
         *("feed_id", "worker_id", "model_version", "log_seq", "items", "removed", "near_misses", "cursor")
     }
-    assert (feed["worker_id"], feed["model_version"], feed["near_misses"]) == ("w", "fallback", [])
+    assert (feed["worker_id"], feed["model_version"]) == ("w", "fallback")
     assert [item["position"] for item in feed["items"]] == list(range(1, 21))
     scores = [item["score"] for item in feed["items"]]
     assert scores == sorted(scores, reverse=True)
@@ -54,6 +54,21 @@ def test_given_a_worker_then_the_best_twenty_come_with_all_that_is_promised(api:
     assert first["reasons"][0].keys() == {"code", "text"}
     assert first["propensity"] == 1.0
     assert feed["removed"] == {"already_taken": 1, "device": 1}
+
+
+def test_given_a_task_that_one_thing_keeps_from_the_worker_then_the_first_page_tells_what_would_open_it(
+    api: Api,
+) -> None:
+    (miss,) = api.feed("w", **UNRECORDED)["near_misses"]
+    assert miss == {
+        "attribute": "device",
+        "comparator": "eq",
+        "value": "phone",
+        "tasks": 1,
+        "expected_hourly": None,
+        "text": "Work on the device phone: 1 task",
+    }
+    assert api.feed("w", explain=False, **UNRECORDED)["near_misses"] == []
 
 
 def test_given_nobody_knows_the_worker_then_a_newcomer_is_served(api: Api) -> None:

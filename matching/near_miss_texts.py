@@ -1,0 +1,102 @@
+"""Near misses in words, in the languages of `matching.explain`."""
+
+from features.money import Money
+from features.requirements import Value
+
+_EN = {
+    "qualification": "Take the qualification {name}",
+    "qualification_at_least": "Take the qualification {name} and reach {value}",
+    "qualification_above": "Take the qualification {name} and reach more than {value}",
+    "qualification_raise": "Raise the qualification {name} from {held} to {value}",
+    "qualification_raise_above": "Raise the qualification {name} from {held} to more than {value}",
+    "qualification_equal": "Get the qualification {name} with the value {value}",
+    "skill": "Add the skill {name} to your profile",
+    "skill_at_least": "Reach level {value} in {name}",
+    "skill_above": "Reach more than level {value} in {name}",
+    "language": "Add the language {value} to your profile",
+    "device": "Work on the device {value}",
+    "approval_rate": "Get {approvals} more {tasks_approved} approved, for an approval rate of {value} %",
+    "approved_count": "Get {approvals} more {tasks_approved} approved",
+    "tasks": "{count} tasks",
+    "task": "1 task",
+    "hourly": ", about {money} an hour",
+}
+_ID = {
+    "qualification": "Ambil kualifikasi {name}",
+    "qualification_at_least": "Ambil kualifikasi {name} dan capai {value}",
+    "qualification_above": "Ambil kualifikasi {name} dan capai lebih dari {value}",
+    "qualification_raise": "Naikkan kualifikasi {name} dari {held} menjadi {value}",
+    "qualification_raise_above": "Naikkan kualifikasi {name} dari {held} menjadi lebih dari {value}",
+    "qualification_equal": "Dapatkan kualifikasi {name} dengan nilai {value}",
+    "skill": "Tambahkan keahlian {name} ke profil Anda",
+    "skill_at_least": "Capai tingkat {value} dalam {name}",
+    "skill_above": "Capai lebih dari tingkat {value} dalam {name}",
+    "language": "Tambahkan bahasa {value} ke profil Anda",
+    "device": "Kerjakan dengan perangkat {value}",
+    "approval_rate": "{approvals} tugas lagi yang disetujui, untuk tingkat persetujuan {value} %",
+    "approved_count": "{approvals} tugas lagi yang disetujui",
+    "tasks": "{count} tugas",
+    "task": "1 tugas",
+    "hourly": ", sekitar {money} per jam",
+}
+
+
+def describe(
+    attribute: str,
+    comparator: str,
+    value: Value | None,
+    *,
+    held: Value | None,
+    approvals: int,
+    tasks: int,
+    hourly: Money | None,
+    locale: str = "en",
+) -> str:
+    """Return a near miss as a sentence without a full stop.
+
+    Args:
+        attribute: what would have to change.
+        comparator: with ``value`` what it would have to fulfil.
+        value: None for ``exists``.
+        held: the qualification's value now; None without one.
+        approvals: how many more are needed.
+        tasks: that the change opens.
+        hourly: what the best of them pay per hour.
+        locale: one of `matching.explain.LOCALES`.
+    """
+    words = _ID if locale == "id" else _EN
+    kind, _, name = attribute.partition(":")
+    key = kind
+    if kind in ("qualification", "skill"):
+        if comparator == "eq":
+            key = f"{kind}_equal" if kind == "qualification" else f"{kind}_at_least"
+        elif comparator != "exists":
+            raised = kind == "qualification" and held is not None
+            above = comparator == "gt"
+            key = f"{kind}_raise{'_above' if above else ''}" if raised else f"{kind}_{'above' if above else 'at_least'}"
+    change = words[key].format(
+        name=name,
+        value=_number(value, locale),
+        held=_number(held, locale),
+        approvals=_number(approvals, locale),
+        tasks_approved="task" if approvals == 1 else "tasks",
+    )
+    count = words["task" if tasks == 1 else "tasks"].format(count=_number(tasks, locale))
+    pay = "" if hourly is None else words["hourly"].format(money=_money(hourly, locale))
+    return f"{change}: {count}{pay}"
+
+
+def _number(value: Value | None, locale: str) -> str:
+    if value is None or isinstance(value, str):
+        return value or ""
+    return _separated(f"{value:,}" if isinstance(value, int) else f"{value:,.12g}", locale)
+
+
+def _money(money: Money, locale: str) -> str:
+    # A hundred and more are told without decimals.
+    amount = _separated(f"{money.amount:,.{0 if money.amount >= 100 else 2}f}", locale)
+    return f"{'Rp' if money.currency == 'IDR' else money.currency} {amount}"
+
+
+def _separated(text: str, locale: str) -> str:
+    return text.translate(str.maketrans(",.", ".,")) if locale == "id" else text
