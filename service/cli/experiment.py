@@ -2,6 +2,7 @@
 
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,8 @@ from features.errors import CocokError
 from service.cli.console import Bars, Json, out, plain, print_json, progress
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
+
     from training.experiment import Results
 
 PAGE, TABLE = "report.html", "results.csv"
@@ -138,30 +141,40 @@ def _write(folder: Path, html: str, table: str) -> None:
         raise CocokError(f"cannot write into {folder}: {error.strerror or error}") from error
 
 
-def _print(results: "Results", folder: Path | None) -> None:
+def policies_table(summary: "DataFrame", measures: Sequence[str] = (), *, compared: bool = False) -> Table:
+    """Return a row of figures for each policy, the best of each measure marked, but for the oracle.
+
+    Args:
+        summary: as of `training.experiment.Results.summary`.
+        measures: names of the columns; all main measures if empty.
+        compared: what policies have more than newest first, unmarked, instead of the figures themselves.
+    """
     from training.experiment.contestants import REFERENCE
     from training.experiment.measures import MEASURE
     from training.experiment.report import cells, heading
     from training.experiment.results import best
 
+    rows = cells(summary, compared=compared, main=not measures)
+    if measures:
+        rows = rows[list(measures)]
+    if compared:
+        rows = rows.drop(columns=["worse_off", "way_to_oracle"], errors="ignore").drop(REFERENCE)
+    winners = {} if compared else best(summary)
+    table = Table("policy", *(heading(MEASURE[str(name)]) for name in rows.columns), box=None)
+    table.columns[0].no_wrap = True
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for policy, row in rows.iterrows():
+        marked = [f"[bold]{text} *[/bold]" if winners.get(str(name)) == policy else text for name, text in row.items()]
+        table.add_row(str(policy), *marked)
+    return table
+
+
+def _print(results: "Results", folder: Path | None) -> None:
     summary, console = results.summary(), out()
-    winners = best(summary)
     for compared, head in ((False, "Means over seeds"), (True, "More than newest first in the same worlds")):
-        rows = cells(summary, compared=compared, main=True)
-        if compared:
-            rows = rows.drop(columns=["worse_off", "way_to_oracle"], errors="ignore").drop(REFERENCE)
-        table = Table("policy", *(heading(MEASURE[str(name)]) for name in rows.columns), box=None)
-        table.columns[0].no_wrap = True
-        for column in table.columns[1:]:
-            column.justify = "right"
-        for policy, row in rows.iterrows():
-            marked = [
-                f"[bold]{text} *[/bold]" if not compared and winners.get(str(name)) == policy else text
-                for name, text in row.items()
-            ]
-            table.add_row(str(policy), *marked)
         console.print(f"{head}, ± half the 95 % interval" + ("" if compared else "; * the best but for the oracle:"))
-        console.print(table)
+        console.print(policies_table(summary, compared=compared))
         console.print()
     if folder is not None:
         console.print(f"Report: {escape(str(folder / PAGE))}", highlight=False, soft_wrap=True)

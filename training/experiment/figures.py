@@ -10,7 +10,6 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from training.experiment.contestants import CHAMPION, NIGHTLY, ORACLE, POLICIES, REFERENCE
 from training.experiment.measures import LEAST_HOURS, MEASURES
-from training.experiment.report import heading
 from training.experiment.results import Results
 from training.plots import (
     _BLUE,
@@ -57,7 +56,7 @@ def differences(results: Results) -> Figure:
     rows = -(-len(shown) // _PANELS)
     figure = _figure(
         f"Difference from newest first in the same worlds ({len(results.seeds)} seeds), with 95 % intervals",
-        rows * max(1.6, 0.8 + 0.8 * _ROW * len(names)) + 0.6,
+        rows * max(1.7, 0.9 + 0.8 * _ROW * len(names)) + 0.6,
     )
     panels = figure.subplots(rows, _PANELS, sharey=True, squeeze=False)
     for axes in panels.flat[len(shown) :]:
@@ -69,9 +68,12 @@ def differences(results: Results) -> Figure:
         colours = [_GREY if low <= 0 <= high else _BLUE if sign * low > 0 else _VERMILLION for low, high in ends]
         _intervals(axes, table["difference"], table["difference_low"], table["difference_high"], colours)
         _zero_line(axes)
-        _tidy(axes, "", grid="x")
-        axes.set_title(heading(measure), fontsize=_NOTE, color=_INK, loc="left")
+        share = measure.unit == "%"
+        _tidy(axes, "" if share else measure.unit, grid="x")
+        axes.set_title(measure.label, fontsize=_NOTE, color=_INK, loc="left")
         axes.xaxis.set_major_locator(MaxNLocator(3))
+        if share:
+            axes.xaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
     for row in panels:
         _named_rows(row[0], names)
     _legend_of_signs(figure, "better", "worse")

@@ -48,11 +48,15 @@ def test_given_a_taken_port_and_settings_of_a_real_system_then_the_demo_shows_fe
     (tmp_path / "cocok.toml").write_text(f'database_url = "{real}"\nmlflow_tracking_uri = "http://127.0.0.1:9"\n')
     ran = cocok("demo", "--once")
     assert ran.code == 0, ran.err
-    for step in ("1. ", "2. Import", "3. Train", "4. Promote", "5. Ask"):
+    for step in ("1. ", "2. Import", "3. Train", "4. Promote", "5. Let", "6. Ask"):
         assert step in ran.out
     assert f"127.0.0.1:{taken_port}" not in ran.out
     assert re.search(r"The API: http://127\.0\.0\.1:\d+", ran.out)
-    shown = ran.out.split("5. Ask")[1]
+    compared = ran.out.split("5. Let")[1].split("6. Ask")[0]
+    for order in ("random", "newest", "champion", "oracle"):
+        (row,) = re.findall(rf"^ *{order} (.*)$", compared, re.MULTILINE)
+        assert len(re.findall(r"\d[\d,.]*", row)) == len(demo.MEASURES)
+    shown = ran.out.split("6. Ask")[1]
     assert shown.count("(model 1)") == 3
     assert "reward/h for you" in shown
     rows = [line for line in shown.splitlines() if re.match(r"\s+\d+\s", line)]
