@@ -38,6 +38,7 @@ def test_given_two_versions_then_they_are_compared_on_the_same_lists_and_the_run
     assert {row["metric"]: (row["low"], row["high"]) for row in whole}["ndcg@10"] == (0, 0)
     assert {row["slice"] for row in both["differences"]} >= {"all lists", "workers: warm"}
 
+    monkeypatch.setenv("COLUMNS", "200")
     shown = cocok("evaluate", "2").out
     assert "NDCG@10 minus that of champion" in shown
     assert "calibration error" in shown
