@@ -65,8 +65,9 @@ def test_given_a_version_then_mlflow_scores_a_table_as_the_service_does(
     # Labels and ids are further columns of that table.
     scored = model.predict(rows.frame())
     answers = BundleRanker(bundle, "1").answers(rows.features)
-    assert tuple(scored.columns) == ANSWERS
-    for name, column in zip(ANSWERS, vars(answers).values(), strict=True):
+    expected = {"score": answers.scores, **vars(answers.outcomes())}
+    assert tuple(scored.columns) == ANSWERS == tuple(expected)
+    for name, column in expected.items():
         np.testing.assert_array_equal(scored[name], column)
 
 

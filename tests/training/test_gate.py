@@ -150,7 +150,7 @@ def test_given_probabilities_that_are_far_too_high_then_it_is_refused_as_miscali
 
 def raised(model: CalibratedModel | None) -> CalibratedModel:
     assert model is not None
-    return replace(model, calibration=Calibration(model.calibration.x, np.sqrt(model.calibration.y)))
+    return replace(model, calibration=Calibration(model.calibration.x, model.calibration.y**0.3))
 
 
 @pytest.mark.parametrize("figure", ["score", "p_accept"])
@@ -180,7 +180,10 @@ def test_given_a_model_that_takes_long_then_it_is_refused_as_too_slow(trained: B
     assert trained.minutes is not None
     limits = replace(LIMITS, latency_ms=150)
     assert examined(lists, trained, limits=limits).reasons == []
-    slow = replace(trained, minutes=_Slow(**vars(trained.minutes)))
+    slow = replace(
+        trained,
+        minutes=_Slow(trained.minutes.booster, trained.minutes.shift, trained.minutes.low, trained.minutes.high),
+    )
     (reason,) = examined(lists, slow, limits=limits).reasons
     assert reason.startswith("it is too slow: 2")
     assert reason.endswith("ms for 300 tasks, allowed 150 ms")

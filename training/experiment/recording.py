@@ -19,6 +19,9 @@ from training.ranker import RankerParameters, fit
 from training.simulation import Occasion, Policy, Ranking
 from training.train import monotone_directions, ranking_columns
 
+MOST_LISTS = 6_000
+"""A night's fit learns from no more than the latest so many, so that a large market costs no more than a small one."""
+
 
 class Recorder:
     """A policy that keeps the rows of the lists of the last days as they were served, and what became of them.
@@ -59,7 +62,7 @@ class Recorder:
             self._rows[event.feed_id], self._next = self._next, None
 
     def training_set(self, until: int) -> TrainingSet:
-        """Return the mature lists of the window that ends at ``until``, and forget what is older.
+        """Return the latest mature lists of the window that ends at ``until``, and forget what is older.
 
         Categories and languages, which only slices of an evaluation need, are not told.
 
@@ -71,7 +74,7 @@ class Recorder:
         self._rows = {feed_id: found for feed_id, found in self._rows.items() if feed_id in kept}
         history = read_history([self._log])
         maturity = maturity_of(history)
-        lists = mature(history, None, until, maturity)
+        lists = mature(history, None, until, maturity)[-MOST_LISTS:]
         found = [labels(history, served, maturity) for served in lists]
         sizes = [len(served.task_ids) for served in lists]
         workers, worker_ids = pd.factorize(np.array([served.worker_id for served in lists], object))
