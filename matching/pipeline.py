@@ -23,6 +23,10 @@ SHORTLIST = 300
 """Eligible tasks that the full model scores; the first stage chooses them."""
 
 
+PAY_WEIGHT = 0.0
+"""How much expected pay per hour counts in a feed beside what the model says; see `PayWeight`."""
+
+
 @dataclass(frozen=True)
 class Query:
     """What is asked of the matcher.
@@ -132,7 +136,7 @@ class Page:
         return self.verdict.features[self.ranking.places]
 
 
-def feed_steps(pay_weight: float = PayWeight.weight) -> tuple[Step, ...]:
+def feed_steps(pay_weight: float = PAY_WEIGHT) -> tuple[Step, ...]:
     """Return the re-ranking steps of a feed as it is served; see `PayWeight` for the weight of pay."""
     return PayWeight(pay_weight), SlotBalance(), GroupSpread()
 

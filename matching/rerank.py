@@ -60,7 +60,7 @@ class PayWeight:
         weight: standard deviations of the scores per unit of log pay per hour; 0 leaves the order to the ranker.
     """
 
-    weight: float = 0.5
+    weight: float
 
     def __call__(self, ranking: Ranking, state: MarketState, features: NDArray[np.float32]) -> Ranking:
         """Return the ranking with what pays better higher."""

@@ -50,7 +50,7 @@ class Settings(BaseSettings):
         default=4, ge=1, le=256, description="Requests that the API ranks at the same time; others wait their turn."
     )
     pay_weight: float = Field(
-        default=0.5,
+        default=0.0,
         ge=0,
         allow_inf_nan=False,
         description="How much expected pay per hour counts in the order of feeds beside what the model says: standard "

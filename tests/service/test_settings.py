@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from features.errors import CocokError
-from matching.rerank import PayWeight
+from matching.pipeline import Matcher, feed_steps
 from service.settings import Settings, load_settings
 
 
@@ -76,4 +76,4 @@ def test_given_any_setting_then_it_is_described() -> None:
 
 
 def test_given_nothing_then_pay_weighs_as_the_matcher_has_it() -> None:
-    assert Settings().pay_weight == PayWeight().weight
+    assert Matcher(feed_steps(Settings().pay_weight)) == Matcher()
