@@ -127,7 +127,10 @@ def test_given_another_scale_of_scores_then_pay_weighs_the_same() -> None:
 def test_given_no_weight_or_no_pay_then_the_order_is_that_of_the_scores() -> None:
     state, tasks = posted(*[None] * 3)
     before = ranking(tasks, [1.0, 0.9, 0.8])
-    for after in (PayWeight(0.0)(before, state, paying([0.0, 1.0, 9.0])), PayWeight(0.5)(before, state, shown([0] * 3))):
+    for after in (
+        PayWeight(0.0)(before, state, paying([0.0, 1.0, 9.0])),
+        PayWeight(0.5)(before, state, shown([0] * 3)),
+    ):
         assert after.tasks.tolist() == tasks
         np.testing.assert_array_equal(after.scores, before.scores)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from matching.pipeline import Matcher, feed_steps
 from tests.service.api.server import Api, event, pointers, problem, serving, task, usd
 
 MANY = 250
@@ -57,19 +58,9 @@ def test_given_a_worker_then_the_best_twenty_come_with_all_that_is_promised(api:
     assert feed["removed"] == {"already_taken": 1, "device": 1}
 
 
-def test_given_a_weight_of_pay_in_the_settings_then_feeds_are_ordered_by_it(tmp_path: Path) -> None:
-    first = []
-    for weight in (0.0, 50.0):
-        with serving(tmp_path / str(weight), pay_weight=weight) as api:
-            # What was taken before is closer to the worker, and pays a cent.
-            api.events(
-                *(task(f"cheap{number}", reward=usd(0.01), estimated_minutes=10, category="audio") for number in "12"),
-                *(task(f"t{number}", reward=usd(9), estimated_minutes=10, requester_id="r2") for number in range(9)),
-                event("assignment_accepted", worker_id="w", task_id="cheap1"),
-            )
-            first.append(ids(api.feed("w"))[0])
-    assert first[0] == "cheap2"
-    assert first[1] != "cheap2"
+def test_given_a_weight_of_pay_in_the_settings_then_the_server_ranks_by_it(tmp_path: Path) -> None:
+    with serving(tmp_path / "home", pay_weight=2.0) as api:
+        assert api.runtime.engine._matcher == Matcher(feed_steps(2.0))
 
 
 def test_given_a_task_that_one_thing_keeps_from_the_worker_then_the_first_page_tells_what_would_open_it(
