@@ -13,14 +13,18 @@ from features.build import rows
 from features.money import Money
 from features.state import MarketState
 from matching.cascade import shortlist
-from matching.eligibility import Wishes, judge, judge_open
+from matching.eligibility import Judgement, Wishes, judge, judge_open
 from matching.explain import Reason, reasons
 from matching.near_misses import NearMiss, near_misses
-from matching.rerank import Explore, GroupSpread, Ranking, SlotBalance, Step
+from matching.rerank import Explore, GroupSpread, PayWeight, Ranking, SlotBalance, Step
 from matching.scoring import Answers, Ranker, best_first, expected_hourly, known
 
 SHORTLIST = 300
 """Eligible tasks that the full model scores; the first stage chooses them."""
+
+
+PAY_WEIGHT = 0.0
+"""How much expected pay per hour counts in a feed beside what the model says; see `PayWeight`."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +110,38 @@ class Verdict:
 
 
 @dataclass(frozen=True)
+class Page:
+    """The order of a page, before anything is said of its tasks.
+
+    Attributes:
+        ranking: the tasks of the page.
+        verdict: of all that was scored.
+        judgement: of all that is open.
+        more: whether a further page would hold anything.
+    """
+
+    ranking: Ranking
+    verdict: Verdict
+    judgement: Judgement
+    more: bool
+
+    @property
+    def scores(self) -> NDArray[np.float64]:
+        """The model's scores of its tasks (float64)."""
+        return self.verdict.answers.scores[self.ranking.places]
+
+    @property
+    def rows(self) -> NDArray[np.float32]:
+        """The rows of its tasks (float32, tasks x columns)."""
+        return self.verdict.features[self.ranking.places]
+
+
+def feed_steps(pay_weight: float = PAY_WEIGHT) -> tuple[Step, ...]:
+    """Return the re-ranking steps of a feed as it is served; see `PayWeight` for the weight of pay."""
+    return PayWeight(pay_weight), SlotBalance(), GroupSpread()
+
+
+@dataclass(frozen=True)
 class Matcher:
     """Ranks tasks for workers.
 
@@ -114,7 +150,7 @@ class Matcher:
         shortlist: eligible tasks that the full model scores; more where a page is longer.
     """
 
-    steps: Sequence[Step] = (SlotBalance(), GroupSpread())
+    steps: Sequence[Step] = feed_steps()
     shortlist: int = SHORTLIST
 
     def score(
@@ -134,10 +170,10 @@ class Matcher:
         kept = replace(answers, scores=answers.scores[enough], features=features[enough])
         return Verdict(tasks[enough], kept.features, kept), tasks[~enough]
 
-    def feed(self, state: MarketState, ranker: Ranker, query: Query) -> Feed:
-        """Return the next page of the open tasks for a worker.
+    def page(self, state: MarketState, ranker: Ranker, query: Query) -> Page:
+        """Choose and order the tasks of the next page for a worker.
 
-        Filtering comes before paging: ``limit`` items come back whenever so many can be served. Pay per hour is known
+        Filtering comes before paging: ``limit`` tasks come back whenever so many can be served. Pay per hour is known
         of scored tasks alone, so where the shortlist holds too few that pay enough, a longer one is scored.
         """
         worker = state.catalogue.workers.get(query.worker_id)
@@ -159,12 +195,17 @@ class Matcher:
         if query.explore is not None:
             ranking = Explore(query.explore)(ranking, state, verdict.features)
         page = ranking.reordered(np.arange(min(query.limit, len(ranking.tasks))))
+        return Page(page, verdict, judgement, len(verdict.tasks) > len(page.tasks) or len(tasks) < len(kept))
+
+    def feed(self, state: MarketState, ranker: Ranker, query: Query) -> Feed:
+        """Return the next page of the open tasks for a worker, with what is to be said of them; see `page`."""
+        page = self.page(state, ranker, query)
         return Feed(
-            items=items(state, verdict, page, query, first=len(query.listed) + 1),
-            removed=judgement.counts(),
-            listed=query.listed | {int(order) for order in _order(state, page.tasks)},
-            more=len(verdict.tasks) > len(page.tasks) or len(tasks) < len(kept),
-            near_misses=near_misses(state, ranker, query, judgement) if query.explain and not query.listed else (),
+            items=items(state, page.verdict, page.ranking, query, first=len(query.listed) + 1),
+            removed=page.judgement.counts(),
+            listed=query.listed | {int(order) for order in _order(state, page.ranking.tasks)},
+            more=page.more,
+            near_misses=near_misses(state, ranker, query, page.judgement) if query.explain and not query.listed else (),
         )
 
     def ranking(

@@ -47,6 +47,33 @@ class Step(Protocol):
 
 
 @dataclass(frozen=True)
+class PayWeight:
+    """Moves a task up that pays the worker more per hour, for the ranker learns what is taken, not what pays.
+
+    The score of a task rises by ``weight`` standard deviations of the list for every factor e by which its expected pay
+    per hour (the column ``hourly``: for this worker and kind of work, chance of approval included) lies above the
+    list's geometric mean, and falls likewise below it; where nothing tells the pay per hour, the score stays. Factors
+    are not measured against their spread in the list: that would make much of small differences where all pay alike,
+    and a task of a short list could fall by paying more, as the spread grows with what it pays.
+
+    Attributes:
+        weight: standard deviations of the scores per unit of log pay per hour; 0 leaves the order to the ranker.
+    """
+
+    weight: float
+
+    def __call__(self, ranking: Ranking, state: MarketState, features: NDArray[np.float32]) -> Ranking:
+        """Return the ranking with what pays better higher."""
+        hourly = features[ranking.places, COLUMN["hourly"]].astype(np.float64)
+        known = ~np.isnan(hourly)
+        if self.weight == 0.0 or not known.any():
+            return ranking
+        above = np.where(known, hourly - hourly[known].mean(), 0.0)
+        weighed = replace(ranking, scores=ranking.scores + self.weight * ranking.scores.std() * above)
+        return weighed.reordered(np.argsort(-weighed.scores, kind="stable"))
+
+
+@dataclass(frozen=True)
 class SlotBalance:
     """Moves a task down when far more workers have been shown it lately than it has slots left.
 

@@ -49,6 +49,13 @@ class Settings(BaseSettings):
     ranking_threads: int = Field(
         default=4, ge=1, le=256, description="Requests that the API ranks at the same time; others wait their turn."
     )
+    pay_weight: float = Field(
+        default=0.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="How much expected pay per hour counts in the order of feeds beside what the model says: standard "
+        "deviations of the scores for every factor e; 0 leaves the order to the model.",
+    )
     model_poll_seconds: float = Field(
         default=30.0, gt=0, description="How often a server looks whether another model has become the champion."
     )

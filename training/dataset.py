@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from features.spec import FEATURES, GROUPS
+from features.spec import FEATURES, GROUPS, NAMES
+from training.lists import History, ServedList, labels
 
 KEYS = (
     "feed_id",
@@ -173,6 +174,50 @@ class TrainingSet:
         frame = pd.DataFrame(dict(zip(KEYS, columns, strict=True)))
         frame["approved"] = frame["approved"].mask(self.verdicts < 0)
         return pd.concat([frame, pd.DataFrame(self.features, columns=list(self.names))], axis=1)
+
+
+def labelled(
+    lists: Sequence[ServedList],
+    features: NDArray[np.float32],
+    history: History,
+    *,
+    until: int,
+    maturity: int,
+    described: Mapping[str, tuple[str | None, str | None]] | None = None,
+) -> TrainingSet:
+    """Put lists together with what became of their items.
+
+    Args:
+        lists: in order of time, one at least.
+        features: float32, rows x columns of the spec; the rows of the lists one after the other.
+        history: tells the labels.
+        until: end of what was known, microseconds since 1970.
+        maturity: how long after a list its outcomes were waited for, in microseconds.
+        described: task id -> category and language, see `task_catalogue`; nothing is told of other tasks.
+    """
+    found = [labels(history, served, maturity) for served in lists]
+    sizes = [len(served.task_ids) for served in lists]
+    workers, worker_ids = pd.factorize(np.array([served.worker_id for served in lists], object))
+    tasks, task_ids = pd.factorize(np.array([task_id for served in lists for task_id in served.task_ids], object))
+    known = described or {}
+    categories, languages = zip(*(known.get(task_id, (None, None)) for task_id in task_ids), strict=True)
+    return TrainingSet(
+        features=features,
+        names=NAMES,
+        labels=np.concatenate([part.labels for part in found]),
+        verdicts=np.concatenate([part.verdicts for part in found]),
+        minutes=np.concatenate([part.minutes for part in found]),
+        offsets=np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
+        workers=workers.astype(np.int32),
+        times=np.array([served.at for served in lists], np.int64),
+        tasks=tasks.astype(np.int32),
+        positions=np.array([position for served in lists for position in served.positions], np.int32),
+        worker_ids=worker_ids,
+        feed_ids=np.array([served.feed_id for served in lists], object),
+        catalogue=task_catalogue(task_ids.tolist(), categories, languages),
+        until=until,
+        maturity=maturity,
+    )
 
 
 def task_catalogue(

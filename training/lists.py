@@ -78,39 +78,54 @@ class ServedList:
 class History:
     """The lists of a prefix of the log and everything that tells their labels.
 
+    Lists of a worker who asked to be forgotten are left out, with all that the worker did before: also a list that was
+    logged after the erasure but made from what was known before it.
+
     Attributes:
         lists: in order of the log.
         outcomes: (worker id, task id) -> what happened, in order of the log.
         shown: feed id -> how far down the worker saw it.
+        erased: worker id -> sequence number of the last erasure.
     """
 
     lists: list[ServedList] = field(default_factory=list)
     outcomes: dict[tuple[str, str], list[Outcome]] = field(default_factory=lambda: defaultdict(list))
     shown: dict[str, int] = field(default_factory=dict)
+    erased: dict[str, int] = field(default_factory=dict)
+
+    def add(self, seq: int, event: Event) -> None:
+        """Take in the next event of the log."""
+        if isinstance(event, _OUTCOMES):
+            outcome = (seq, micros(event.at), _STAGES[type(event)], _minutes(event))
+            self.outcomes[event.worker_id, event.task_id].append(outcome)
+        elif isinstance(event, FeedServed):
+            served = _served(seq, event)
+            if served.prefix >= self.erased.get(served.worker_id, 0):
+                self.lists.append(served)
+        elif isinstance(event, FeedShown):
+            self.shown[event.feed_id] = max(event.up_to_position, self.shown.get(event.feed_id, 0))
+        elif isinstance(event, WorkerErased):
+            self.erased[event.worker_id] = seq
+            _forget(self, event.worker_id)
+
+    def forget(self, before: int) -> None:
+        """Drop the lists, and the outcomes, that are older than an instant, microseconds since 1970."""
+        dropped = {served.feed_id for served in self.lists if served.at < before}
+        self.lists = [served for served in self.lists if served.feed_id not in dropped]
+        self.shown = {feed_id: depth for feed_id, depth in self.shown.items() if feed_id not in dropped}
+        for pair, found in list(self.outcomes.items()):
+            if found[0][1] < before:
+                self.outcomes[pair] = [outcome for outcome in found if outcome[1] >= before]
+                if not self.outcomes[pair]:
+                    del self.outcomes[pair]
 
 
 def read_history(batches: Iterable[Sequence[tuple[int, int, Event]]]) -> History:
-    """Collect lists and outcomes from batches of (sequence number, ``known_at``, event).
-
-    Lists of a worker who asked to be forgotten are left out, with all that the worker did before: also a list that was
-    logged after the erasure but made from what was known before it.
-    """
+    """Collect lists and outcomes from batches of (sequence number, ``known_at``, event)."""
     history = History()
-    erased: dict[str, int] = {}
     for batch in batches:
         for seq, _, event in batch:
-            if isinstance(event, _OUTCOMES):
-                outcome = (seq, micros(event.at), _STAGES[type(event)], _minutes(event))
-                history.outcomes[event.worker_id, event.task_id].append(outcome)
-            elif isinstance(event, FeedServed):
-                served = _served(seq, event)
-                if served.prefix >= erased.get(served.worker_id, 0):
-                    history.lists.append(served)
-            elif isinstance(event, FeedShown):
-                history.shown[event.feed_id] = max(event.up_to_position, history.shown.get(event.feed_id, 0))
-            elif isinstance(event, WorkerErased):
-                erased[event.worker_id] = seq
-                _forget(history, event.worker_id)
+            history.add(seq, event)
     return history
 
 
@@ -151,13 +166,16 @@ def maturity_of(history: History) -> int:
     It is the 95th percentile of the delay from a list to the acceptance of one of its tasks, where the list is the last
     one before the acceptance that held the task; at least an hour and at most 14 days.
     """
-    last: dict[tuple[str, str], list[ServedList]] = defaultdict(list)
+    accepted: dict[str, set[str]] = defaultdict(set)
+    for (worker_id, task_id), outcomes in history.outcomes.items():
+        if any(stage == ACCEPTED for _, _, stage, _ in outcomes):
+            accepted[worker_id].add(task_id)
+    holding: dict[tuple[str, str], list[ServedList]] = defaultdict(list)
     for served in history.lists:
-        for task_id in served.task_ids:
-            if (served.worker_id, task_id) in history.outcomes:
-                last[served.worker_id, task_id].append(served)
+        for task_id in accepted[served.worker_id].intersection(served.task_ids):
+            holding[served.worker_id, task_id].append(served)
     delays = []
-    for pair, lists in last.items():
+    for pair, lists in holding.items():
         for seq, at, stage, _ in history.outcomes[pair]:
             if stage != ACCEPTED:
                 continue

@@ -3,15 +3,14 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
-import pandas as pd
 
 from features.build import rows
 from features.events import Event
 from features.money import Rates
 from features.spec import NAMES
 from features.state import MarketState
-from training.dataset import TrainingSet, task_catalogue
-from training.lists import ServedList, labels, mature, maturity_of, read_history
+from training.dataset import TrainingSet, labelled
+from training.lists import ServedList, mature, maturity_of, read_history
 
 Entries = Sequence[tuple[int, int, Event]]
 """A run of the log: sequence number, ``known_at`` in microseconds since 1970, event."""
@@ -63,27 +62,7 @@ def training_set(
                 described[task_id] = _category_and_language(state, task)
         if progress:
             progress(done, len(lists))
-    workers, worker_ids = pd.factorize(np.array([served.worker_id for served in lists], object))
-    listed, task_ids = pd.factorize(np.array([task_id for served in lists for task_id in served.task_ids], object))
-    categories, languages = zip(*(described[task_id] for task_id in task_ids), strict=True)
-    found = [labels(history, served, window) for served in lists]
-    return TrainingSet(
-        features=features,
-        names=NAMES,
-        labels=np.concatenate([part.labels for part in found]),
-        verdicts=np.concatenate([part.verdicts for part in found]),
-        minutes=np.concatenate([part.minutes for part in found]),
-        offsets=offsets,
-        workers=workers.astype(np.int32),
-        times=np.array([served.at for served in lists], np.int64),
-        tasks=listed.astype(np.int32),
-        positions=np.array([position for served in lists for position in served.positions], np.int32),
-        worker_ids=worker_ids,
-        feed_ids=np.array([served.feed_id for served in lists], object),
-        catalogue=task_catalogue(task_ids.tolist(), categories, languages),
-        until=until,
-        maturity=window,
-    )
+    return labelled(lists, features, history, until=until, maturity=window, described=described)
 
 
 def _category_and_language(state: MarketState, task: int) -> tuple[str | None, str | None]:

@@ -44,6 +44,10 @@ def experiment(
             help="Version or alias that is the champion, instead of one trained on the warm-up of each world."
         ),
     ] = None,
+    pay_weight: Annotated[
+        float | None,
+        typer.Option(help="Weight of expected pay per hour in Cocok's feeds, instead of that of the settings."),
+    ] = None,
     jobs: Annotated[int | None, typer.Option(help="Processes; as many as there are cores if absent.")] = None,
     out_dir: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="Folder for report.html and results.csv.")
@@ -59,6 +63,7 @@ def experiment(
 
     Example: cocok experiment --policies random,champion,oracle --days 7 --seeds 3 --out compared
     """
+    from matching.pipeline import Matcher, feed_steps
     from service.workspace import Workspace
     from training.experiment import POLICIES, Experiment
     from training.experiment.figures import all_figures
@@ -69,8 +74,11 @@ def experiment(
         raise CocokError(f"--preset {preset} does not exist; there is: {', '.join(PRESETS)}")
     if jobs is not None and jobs < 1:
         raise CocokError(f"--jobs is {jobs}; it must be at least 1")
+    if pay_weight is not None and not 0.0 <= pay_weight < math.inf:
+        raise CocokError(f"--pay-weight is {pay_weight:g}; it must be a number from 0 on")
     base = PRESETS[preset]
     workspace = Workspace.open()
+    weight = workspace.settings.pay_weight if pay_weight is None else pay_weight
     version = None if model is None else workspace.registry.resolve(model)
     tried = Experiment(
         config=replace(
@@ -84,6 +92,7 @@ def experiment(
         seeds=tuple(range(1, seeds + 1)),
         rates=workspace.settings.exchange,
         bundle=None if version is None else workspace.bundle(version),
+        product=Matcher(feed_steps(weight)),
     )
     if out_dir is not None:
         _make(out_dir)
@@ -97,6 +106,7 @@ def experiment(
         "days": days,
         "seeds": seeds,
         "policies": ", ".join(tried.policies),
+        "pay_weight": weight,
         "champion": "trained on the warm-up" if version is None else f"version {version}",
     }
     figures = all_figures(results)

@@ -23,11 +23,12 @@ from features.events import (
     instant,
     micros,
 )
+from features.spec import COLUMN
 from features.state import MarketState
 from matching.eligibility import Wishes, codes_of, reasons_against
 from matching.fallback import FallbackRanker
 from matching.offline import Request, rank
-from matching.pipeline import Feed, Item, Matcher, Query, open_at
+from matching.pipeline import Feed, Item, Matcher, Query, feed_steps, open_at
 from matching.scoring import Ranker
 from tests.log import RATES, WORKERS, Entry, Log, folded, hour, logs, usd
 from tests.market import batches, bundle_of, entries, ranker_of, usual
@@ -203,6 +204,37 @@ def test_given_a_feed_then_scores_fall_and_exploring_draws_from_its_seed(model: 
     assert names(drawn[0]) == names(drawn[1])
     assert len({tuple(names(feed)) for feed in drawn}) > 1
     assert all(0 < item.propensity < 1 for feed in drawn for item in feed.items)
+
+
+def test_given_a_weight_of_pay_then_feeds_pay_more_at_the_top_and_rankings_stay_in_order_of_score(
+    model: Ranker,
+) -> None:
+    state = folded(entries(usual()[0]))
+    query = Query("w1", int(state.arrays.market["clock"][0]), limit=10)
+    candidates = [state.catalogue.tasks.external(task) for task in open_at(state, query.now).tolist()]
+    feeds, rankings = [], []
+    for weight in (0.0, 0.5, 50.0):
+        matcher = Matcher(feed_steps(weight))
+        feeds.append(matcher.feed(state, model, query))
+        rankings.append([item.task_id for item in matcher.ranking(state, model, query, candidates)[0]])
+    hourly = [np.mean([float(item.row[COLUMN["hourly"]]) for item in feed.items]) for feed in feeds]
+    assert hourly[0] < hourly[1] < hourly[2]
+    assert rankings[0] == rankings[1] == rankings[2]
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.5, 2.0])
+def test_given_a_task_posted_with_more_reward_then_it_never_stands_lower_in_a_feed(
+    model: Ranker, weight: float
+) -> None:
+    places = []
+    for reward in (0.1, 0.5, 1, 2, 4, 8, 50):
+        log = Log().post("one", requester_id="r", reward=usd(reward), estimated_minutes=10)
+        for number in range(30):
+            log.post(f"t{number}", requester_id=f"r{number}", reward=usd(1 + number % 7), estimated_minutes=10)
+        feed = Matcher(feed_steps(weight)).feed(log.state(), model, Query("w", NOW, limit=31))
+        places.append(names(feed).index("one"))
+    assert places == sorted(places, reverse=True)
+    assert places[0] > places[-1]
 
 
 def test_given_a_locale_then_reasons_are_in_it_and_without_explain_there_are_none() -> None:

@@ -10,10 +10,22 @@ from hypothesis import strategies as st
 
 from features.spec import COLUMN, NAMES
 from features.state import MarketState
-from matching.rerank import Explore, GroupSpread, Ranking, SlotBalance, Step
+from matching.rerank import Explore, GroupSpread, PayWeight, Ranking, SlotBalance, Step
 from tests.log import Entry, Log, folded, logs
 
-STEPS: list[Step] = [SlotBalance(), SlotBalance(0.01, 3.0), GroupSpread(), GroupSpread(1, 3), Explore(1), Explore(2, 2)]
+STEPS: list[Step] = [
+    PayWeight(0.5),
+    PayWeight(3.0),
+    SlotBalance(),
+    SlotBalance(0.01, 3.0),
+    GroupSpread(),
+    GroupSpread(1, 3),
+    Explore(1),
+    Explore(2, 2),
+]
+
+
+HOURLY = st.sampled_from([float("nan"), -14.0, 0.0, 0.25, 2.0])
 
 
 def ranking(tasks: Sequence[int] | np.ndarray, scores: Sequence[float]) -> Ranking:
@@ -25,6 +37,13 @@ def shown(counts: Sequence[float]) -> np.ndarray:
     """Rows of which only the lists that held the task lately are known."""
     rows = np.full((len(counts), len(NAMES)), np.nan, np.float32)
     rows[:, COLUMN["task_served_fast"]] = [log1p(count) for count in counts]
+    return rows
+
+
+def paying(hourly: Sequence[float]) -> np.ndarray:
+    """Rows of which only the log of the expected pay per hour is known."""
+    rows = np.full((len(hourly), len(NAMES)), np.nan, np.float32)
+    rows[:, COLUMN["hourly"]] = hourly
     return rows
 
 
@@ -49,12 +68,71 @@ def test_given_any_market_and_scores_then_a_step_keeps_the_same_tasks_with_their
     before = ranking(tasks, sorted(scores, reverse=True))
     row_of = dict(zip(before.tasks.tolist(), before.places.tolist(), strict=True))
     features = shown(data.draw(st.lists(st.floats(0, 1e4), min_size=len(tasks), max_size=len(tasks))))
+    features[:, COLUMN["hourly"]] = data.draw(st.lists(HOURLY, min_size=len(tasks), max_size=len(tasks)))
     for step in STEPS:
         after = step(before, state, features)
         assert sorted(after.tasks.tolist()) == sorted(before.tasks.tolist())
         assert dict(zip(after.tasks.tolist(), after.places.tolist(), strict=True)) == row_of
         assert len(after.scores) == len(after.propensities) == len(tasks)
         assert ((after.propensities > 0) & (after.propensities <= 1)).all()
+
+
+def test_given_pay_then_scores_rise_by_what_it_lies_above_the_mean_and_stay_where_it_is_not_known() -> None:
+    state, tasks = posted(*[None] * 4)
+    after = PayWeight(0.5)(ranking(tasks, [3.0, 2.0, 1.0, 0.0]), state, paying([0.0, np.nan, 1.0, 2.0]))
+    rise = 0.5 * np.std([3.0, 2.0, 1.0, 0.0])
+    assert after.tasks.tolist() == [tasks[0], tasks[1], tasks[2], tasks[3]]
+    np.testing.assert_allclose(after.scores, [3.0 - rise, 2.0, 1.0, 0.0 + rise])
+    stronger = PayWeight(2.0)(ranking(tasks, [3.0, 2.0, 1.0, 0.0]), state, paying([0.0, np.nan, 1.0, 2.0]))
+    assert stronger.tasks.tolist() == [tasks[3], tasks[1], tasks[2], tasks[0]]
+    assert list(stronger.scores) == sorted(stronger.scores, reverse=True)
+
+
+@given(
+    scores=st.lists(st.floats(-5, 5), min_size=2, max_size=8),
+    data=st.data(),
+    weight=st.sampled_from([0.25, 0.5, 2.0]),
+    rise=st.floats(0, 9),
+)
+@settings(deadline=None, max_examples=200)
+def test_given_a_task_that_pays_more_then_it_never_stands_lower(
+    scores: list[float], data: st.DataObject, weight: float, rise: float
+) -> None:
+    state, tasks = posted(*[None] * len(scores))
+    before = ranking(tasks, sorted(scores, reverse=True))
+    hourly = data.draw(st.lists(HOURLY, min_size=len(tasks), max_size=len(tasks)))
+    one = data.draw(st.sampled_from([place for place, pay in enumerate(hourly) if pay == pay] or [0]))
+    raised = [pay + rise if place == one else pay for place, pay in enumerate(hourly)]
+    scores_of_one = []
+    places = []
+    for pay in (hourly, raised):
+        after = PayWeight(weight)(before, state, paying(pay))
+        place = after.tasks.tolist().index(tasks[one])
+        places.append(place)
+        scores_of_one.append(after.scores[place] - after.scores)
+    # Scores that differ by rounding alone may change places.
+    assert places[1] <= places[0] or np.abs(np.delete(scores_of_one[1], places[1])).min() < 1e-9
+
+
+def test_given_another_scale_of_scores_then_pay_weighs_the_same() -> None:
+    state, tasks = posted(*[None] * 5)
+    pay = paying([0.0, 0.1, 0.9, 2.0, np.nan])
+    scores = np.array([2.0, 1.8, 1.0, 0.3, 0.0])
+    orders = [
+        PayWeight(2.0)(ranking(tasks, list(scores * scale)), state, pay).tasks.tolist() for scale in (0.01, 1, 100)
+    ]
+    assert orders[0] == orders[1] == orders[2] != tasks
+
+
+def test_given_no_weight_or_no_pay_then_the_order_is_that_of_the_scores() -> None:
+    state, tasks = posted(*[None] * 3)
+    before = ranking(tasks, [1.0, 0.9, 0.8])
+    for after in (
+        PayWeight(0.0)(before, state, paying([0.0, 1.0, 9.0])),
+        PayWeight(0.5)(before, state, shown([0] * 3)),
+    ):
+        assert after.tasks.tolist() == tasks
+        np.testing.assert_array_equal(after.scores, before.scores)
 
 
 def test_given_far_more_lists_than_slots_then_the_task_moves_down() -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from features.errors import CocokError
+from matching.pipeline import Matcher, feed_steps
 from service.settings import Settings, load_settings
 
 
@@ -72,3 +73,7 @@ def test_given_bad_settings_then_one_line_names_what_to_mend(
 
 def test_given_any_setting_then_it_is_described() -> None:
     assert all(field.description for field in Settings.model_fields.values())
+
+
+def test_given_nothing_then_pay_weighs_as_the_matcher_has_it() -> None:
+    assert Matcher(feed_steps(Settings().pay_weight)) == Matcher()

@@ -259,3 +259,15 @@ def test_other_outcomes_and_acceptances_without_a_list_do_not_count_as_delays() 
         .on("task_viewed", "w1", "t0", 700)
     )
     assert maturity_of(history(log)) == 3 * HOUR
+
+
+def test_given_what_is_older_is_forgotten_then_the_rest_is_as_if_the_log_began_there() -> None:
+    log = became("task_viewed", "assignment_accepted").serve("w1", ["t2"], 20).on("assignment_accepted", "w1", "t2", 21)
+    found = history(log)
+    found.forget(hour(12))
+    later = read([[entry for entry in log.entries if entry[1] >= hour(12)]])
+    # By what they look like, since NaN equals nothing.
+    assert repr(found.lists) == repr(later.lists)
+    assert repr(dict(found.outcomes)) == repr(dict(later.outcomes))
+    assert len(found.lists) == 1
+    assert len(found.outcomes) == 2

@@ -3,8 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-
 from matching.bundle import Bundle
 from matching.eligibility import Wishes
 from matching.pipeline import Matcher, Query
@@ -27,7 +25,7 @@ PLAIN = Matcher(steps=(), shortlist=EVERYTHING)
 """What marketplaces do: the whole order as it is."""
 
 PRODUCT = Matcher()
-"""What Cocok does: a first stage, and steps that spread what is listed."""
+"""What Cocok does: a first stage, and steps that weigh pay and spread what is listed."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +53,7 @@ class Matched:
         matcher: makes a list.
         ranker: scores its tasks.
         told: whether the log tells the scores and the version of the model.
+        recorder: keeps the rows of every list; None if nobody learns from them.
     """
 
     name: str
@@ -62,6 +61,7 @@ class Matched:
     matcher: Callable[[Occasion], Matcher]
     ranker: Callable[[Occasion], Ranker]
     told: bool = False
+    recorder: Recorder | None = None
 
     def __call__(self, occasion: Occasion) -> Ranking:
         """Make a list."""
@@ -72,18 +72,22 @@ class Matched:
             occasion.limit,
             Wishes(device=occasion.device),
             occasion.session_minutes,
-            explain=False,
         )
-        items = self.matcher(occasion).feed(self.live.state, ranker, query).items
+        state = self.live.state
+        page = self.matcher(occasion).page(state, ranker, query)
+        if self.recorder is not None:
+            self.recorder.note(page.rows)
         return Ranking(
-            occasion.board.indices([item.task_id for item in items]),
+            occasion.board.indices([*map(state.catalogue.tasks.external, page.ranking.tasks.tolist())]),
             self.name,
-            scores=np.array([item.score for item in items]) if self.told else None,
+            scores=page.scores if self.told else None,
             model_version=ranker.version if self.told else None,
         )
 
 
-def contestant(name: str, live: Live, bundle: Bundle | None, recorder: Recorder | None) -> Contestant:
+def contestant(
+    name: str, live: Live, bundle: Bundle | None, recorder: Recorder | None, product: Matcher = PRODUCT
+) -> Contestant:
     """Return a policy by its name.
 
     Args:
@@ -91,6 +95,7 @@ def contestant(name: str, live: Live, bundle: Bundle | None, recorder: Recorder 
         live: the marketplace, after its warm-up.
         bundle: the champion; only for the policies that learn.
         recorder: has watched the warm-up; only for the one that learns every night.
+        product: makes the lists of the policies that learn.
     """
     if name in ORDERS:
         return Contestant(Matched(name, live, lambda _: PLAIN, ORDERS[name]))
@@ -102,9 +107,9 @@ def contestant(name: str, live: Live, bundle: Bundle | None, recorder: Recorder 
         )
     if name == CHAMPION and bundle is not None:
         champion = BundleRanker(bundle, CHAMPION)
-        return Contestant(Matched(name, live, lambda _: PRODUCT, lambda _: champion, told=True))
+        return Contestant(Matched(name, live, lambda _: product, lambda _: champion, told=True))
     if name == NIGHTLY and bundle is not None and recorder is not None:
         nightly = Nightly(bundle, recorder)
-        recorder.policy = Matched(name, live, lambda _: PRODUCT, lambda _: nightly.ranker, told=True)
-        return Contestant(recorder, nightly.learn, recorder.follow)
+        policy = Matched(name, live, lambda _: product, lambda _: nightly.ranker, told=True, recorder=recorder)
+        return Contestant(policy, nightly.learn, recorder.follow)
     raise ValueError(f"no policy {name!r} without a model")

@@ -1,7 +1,6 @@
 """Rows of features as lists are served, and a ranker that is retrained on them every night."""
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from features.build import rows
@@ -9,12 +8,12 @@ from features.errors import CocokError
 from features.events import FeedServed
 from features.spec import NAMES, fingerprint
 from matching.bundle import Bundle
-from matching.calibration import predict_rows
+from matching.calibration import scorer
 from matching.cascade import fit_first_stage
 from matching.scoring import BundleRanker
-from training.dataset import TrainingSet, task_catalogue
+from training.dataset import TrainingSet, labelled
 from training.experiment.live import Entry, Live
-from training.lists import labels, mature, maturity_of, read_history
+from training.lists import History, mature, maturity_of
 from training.ranker import RankerParameters, fit
 from training.simulation import Occasion, Policy, Ranking
 from training.train import monotone_directions, ranking_columns
@@ -24,40 +23,28 @@ MOST_LISTS = 6_000
 
 
 class Recorder:
-    """A policy that keeps the rows of the lists of the last days as they were served, and what became of them.
+    """Keeps the rows of the lists of the last days as they were served, and what became of them.
 
     They are the rows that a replay of the log would compute.
 
     Args:
-        live: the marketplace.
-        policy: makes the lists.
         window: microseconds; what is older is forgotten.
-
-    Attributes:
-        policy: makes the lists from now on.
     """
 
-    def __init__(self, live: Live, policy: Policy, window: int) -> None:
-        self.policy = policy
-        self._live, self._window = live, window
-        self._log: list[Entry] = []
+    def __init__(self, window: int) -> None:
+        self._window = window
+        self._history = History()
         self._rows: dict[str, NDArray[np.float32]] = {}
         self._next: NDArray[np.float32] | None = None
 
-    def __call__(self, occasion: Occasion) -> Ranking:
-        """Make the list that the policy makes, and keep its rows."""
-        ranking, state, board = self.policy(occasion), self._live.state, occasion.board
-        index = state.catalogue.tasks.get
-        shown = ranking.tasks[: occasion.limit].tolist()
-        tasks = np.array([index(board.task_ids[task]) for task in shown], np.int32)
-        worker = state.catalogue.workers.get(occasion.worker_id)
-        self._next = rows(state, worker, tasks, occasion.at, occasion.session_minutes)
-        return ranking
+    def note(self, features: NDArray[np.float32]) -> None:
+        """Keep the rows of the list that comes next in the log (float32, tasks shown x columns)."""
+        self._next = features
 
     def follow(self, entry: Entry) -> None:
         """Take in the next event of the log."""
-        self._log.append(entry)
-        event = entry[2]
+        seq, _, event = entry
+        self._history.add(seq, event)
         if isinstance(event, FeedServed) and self._next is not None:
             self._rows[event.feed_id], self._next = self._next, None
 
@@ -69,35 +56,29 @@ class Recorder:
         Raises:
             CocokError: no list is mature yet.
         """
-        self._log = [entry for entry in self._log if entry[1] >= until - self._window]
-        kept = {event.feed_id for _, _, event in self._log if isinstance(event, FeedServed)}
-        self._rows = {feed_id: found for feed_id, found in self._rows.items() if feed_id in kept}
-        history = read_history([self._log])
+        history = self._history
+        history.forget(until - self._window)
+        self._rows = {served.feed_id: self._rows[served.feed_id] for served in history.lists}
         maturity = maturity_of(history)
         lists = mature(history, None, until, maturity)[-MOST_LISTS:]
-        found = [labels(history, served, maturity) for served in lists]
-        sizes = [len(served.task_ids) for served in lists]
-        workers, worker_ids = pd.factorize(np.array([served.worker_id for served in lists], object))
-        tasks, task_ids = pd.factorize(np.array([task for served in lists for task in served.task_ids], object))
-        untold = [None] * len(task_ids)
-        return TrainingSet(
-            # A list that was seen in part is cut to what was seen.
-            features=np.concatenate([self._rows[served.feed_id][: len(served.task_ids)] for served in lists]),
-            names=NAMES,
-            labels=np.concatenate([part.labels for part in found]),
-            verdicts=np.concatenate([part.verdicts for part in found]),
-            minutes=np.concatenate([part.minutes for part in found]),
-            offsets=np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
-            workers=workers.astype(np.int32),
-            times=np.array([served.at for served in lists], np.int64),
-            tasks=tasks.astype(np.int32),
-            positions=np.array([position for served in lists for position in served.positions], np.int32),
-            worker_ids=worker_ids,
-            feed_ids=np.array([served.feed_id for served in lists], object),
-            catalogue=task_catalogue(task_ids.tolist(), untold, untold),
-            until=until,
-            maturity=maturity,
-        )
+        # A list that was seen in part is cut to what was seen.
+        features = np.concatenate([self._rows[served.feed_id][: len(served.task_ids)] for served in lists])
+        return labelled(lists, features, history, until=until, maturity=maturity)
+
+
+def watched(policy: Policy, live: Live, recorder: Recorder) -> Policy:
+    """Return a policy whose lists are recorded, for one that computes no rows by itself."""
+
+    def make(occasion: Occasion) -> Ranking:
+        ranking, state, board = policy(occasion), live.state, occasion.board
+        index = state.catalogue.tasks.get
+        shown = ranking.tasks[: occasion.limit].tolist()
+        tasks = np.array([index(board.task_ids[task]) for task in shown], np.int32)
+        worker = state.catalogue.workers.get(occasion.worker_id)
+        recorder.note(rows(state, worker, tasks, occasion.at, occasion.session_minutes))
+        return ranking
+
+    return make
 
 
 class Nightly:
@@ -132,7 +113,7 @@ class Nightly:
             return
         bundle = Bundle(
             ranker=ranker,
-            first_stage=fit_first_stage(known.features, predict_rows(ranker, known.features), known.offsets, NAMES),
+            first_stage=fit_first_stage(known.features, scorer(ranker)(known.features), known.offsets, NAMES),
             feature_names=NAMES,
             features_fingerprint=fingerprint(),
             rates_fingerprint=self._rates,

@@ -14,7 +14,8 @@ from features.errors import CocokError
 from features.events import micros
 from features.money import Rates
 from matching.bundle import Bundle
-from training.experiment.contestants import NIGHTLY, POLICIES, REFERENCE
+from matching.pipeline import Matcher
+from training.experiment.contestants import NIGHTLY, POLICIES, PRODUCT, REFERENCE
 from training.experiment.results import Results
 from training.experiment.trial import Outcome, trial, warm_up
 from training.simulation import SimulationConfig, World
@@ -38,6 +39,7 @@ class Experiment:
         seeds: one world each.
         rates: currency rates.
         bundle: the champion, instead of one trained on the log of the warm-up.
+        product: makes the lists of the policies that learn.
 
     Raises:
         CocokError: an unknown policy, no seed, or nothing left after the warm-up.
@@ -49,6 +51,7 @@ class Experiment:
     seeds: tuple[int, ...]
     rates: Rates
     bundle: Bundle | None = None
+    product: Matcher = PRODUCT
 
     def __post_init__(self) -> None:
         if unknown := [name for name in self.policies if name not in POLICIES]:
@@ -101,7 +104,7 @@ class Experiment:
             for seed in self.seeds:
                 yield self.prepare(seed, folder)
                 for policy in self.policies:
-                    yield _try(folder, seed, policy)
+                    yield _try(folder, seed, policy, self.product)
             return
         waiting, running = deque(self.seeds), set[Future[int | Outcome]]()
         # Forked copies of a process whose libraries hold threads may wait for them forever.
@@ -115,15 +118,16 @@ class Experiment:
                 for future in over:
                     step = future.result()
                     if isinstance(step, int):
-                        running |= {pool.submit(_try, folder, step, policy) for policy in self.policies}
+                        running |= {pool.submit(_try, folder, step, policy, self.product) for policy in self.policies}
                     yield step
         finally:
             pool.shutdown(cancel_futures=True)
 
 
-def _try(folder: Path, seed: int, policy: str) -> Outcome:
+def _try(folder: Path, seed: int, policy: str, product: Matcher) -> Outcome:
     name = _file(folder, seed, NIGHTLY if policy == NIGHTLY else "")
-    return trial(pickle.loads(name.read_bytes()), policy, seed)  # noqa: S301  # written by this very run
+    start = pickle.loads(name.read_bytes())  # noqa: S301  # written by this very run
+    return trial(start, policy, seed, product)
 
 
 def _file(folder: Path, seed: int, policy: str = "") -> Path:

@@ -8,13 +8,14 @@ import pandas as pd
 
 from features.money import Rates
 from matching.bundle import Bundle
-from training.experiment.contestants import CHAMPION, NIGHTLY, contestant
+from matching.pipeline import Matcher
+from training.experiment.contestants import CHAMPION, NIGHTLY, PRODUCT, contestant
 from training.experiment.live import Entry, Live
 from training.experiment.measures import Window, by_day, by_worker, figures
-from training.experiment.recording import Recorder
+from training.experiment.recording import Recorder, watched
 from training.ranker import RankerParameters
 from training.replay import training_set
-from training.simulation import NewestFirst, World
+from training.simulation import NewestFirst, Policy, World
 from training.simulation.postings import DAY, HOUR
 from training.train import train
 
@@ -79,10 +80,13 @@ def warm_up(world: World, rates: Rates, until: int, policies: tuple[str, ...], b
         CocokError: the log of the warm-up is too short to learn from.
     """
     live = Live(world, rates)
-    recorder = Recorder(live, NewestFirst(), MEMORY_DAYS * DAY) if NIGHTLY in policies else None
+    policy: Policy = NewestFirst()
+    recorder = Recorder(MEMORY_DAYS * DAY) if NIGHTLY in policies else None
+    if recorder is not None:
+        policy = watched(policy, live, recorder)
     learns = bundle is None and not {CHAMPION, NIGHTLY}.isdisjoint(policies)
     log: list[Entry] = []
-    for entry in live.run(recorder or NewestFirst(), until):
+    for entry in live.run(policy, until):
         if learns:
             log.append(entry)
         if recorder is not None:
@@ -93,10 +97,10 @@ def warm_up(world: World, rates: Rates, until: int, policies: tuple[str, ...], b
     return Start(live, until, bundle, recorder)
 
 
-def run(start: Start, policy: str) -> Iterator[Entry]:
+def run(start: Start, policy: str, product: Matcher = PRODUCT) -> Iterator[Entry]:
     """Let a policy go on from a start, which is used up, and yield the events of the log."""
     live, world = start.live, start.live.world
-    chosen = contestant(policy, live, start.bundle, start.recorder)
+    chosen = contestant(policy, live, start.bundle, start.recorder, product)
     nights = range((start.since - NIGHT) // DAY * DAY + DAY + NIGHT, world.end, DAY)
     for until in (*nights, world.end):
         for entry in live.run(chosen.policy, until):
@@ -107,10 +111,10 @@ def run(start: Start, policy: str) -> Iterator[Entry]:
             chosen.learn(until)
 
 
-def trial(start: Start, policy: str, seed: int) -> Outcome:
+def trial(start: Start, policy: str, seed: int, product: Matcher = PRODUCT) -> Outcome:
     """Let a policy go on from a start, which is used up, and measure what came of it."""
     began = time.process_time()
-    for _ in run(start, policy):
+    for _ in run(start, policy, product):
         pass
     seconds = time.process_time() - began
     window = Window.of(start.live.world, start.since)

@@ -3,10 +3,12 @@
 import base64
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from matching.pipeline import Matcher, feed_steps
 from tests.service.api.server import Api, event, pointers, problem, serving, task, usd
 
 MANY = 250
@@ -54,6 +56,11 @@ def test_given_a_worker_then_the_best_twenty_come_with_all_that_is_promised(api:
     assert first["reasons"][0].keys() == {"code", "text"}
     assert first["propensity"] == 1.0
     assert feed["removed"] == {"already_taken": 1, "device": 1}
+
+
+def test_given_a_weight_of_pay_in_the_settings_then_the_server_ranks_by_it(tmp_path: Path) -> None:
+    with serving(tmp_path / "home", pay_weight=2.0) as api:
+        assert api.runtime.engine._matcher == Matcher(feed_steps(2.0))
 
 
 def test_given_a_task_that_one_thing_keeps_from_the_worker_then_the_first_page_tells_what_would_open_it(

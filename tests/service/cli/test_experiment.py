@@ -45,6 +45,8 @@ def test_what_cannot_be_is_refused_at_once(cocok: Cocok, tmp_path: Path) -> None
         (("--policies", "random,best"), "no policy 'best'"),
         (("--preset", "huge"), "standard"),
         (("--jobs", 0), "--jobs is 0"),
+        (("--pay-weight", "-1"), "--pay-weight is -1"),
+        (("--pay-weight", "nan"), "--pay-weight is nan"),
         (("--seeds", 0), "--seeds 1"),
         (("--days", 0), "a day at least"),
         (("--workers", 0), "workers is 0"),

@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 
 from features.errors import CocokError
+from matching.pipeline import Matcher, feed_steps
 from tests.training.experiment.conftest import RATES, SMALL
 from training.experiment import Experiment
 
@@ -17,6 +18,19 @@ def experiment(**changes: object) -> Experiment:
 
 def test_newest_first_is_always_there_and_policies_come_in_their_order() -> None:
     assert experiment(policies=("oracle", "random", "oracle")).policies == ("random", "newest", "oracle")
+
+
+def test_the_product_that_is_tried_makes_the_lists_of_the_policies_that_learn_and_of_no_other() -> None:
+    config = replace(SMALL, days=4)
+    hourly = []
+    for weight in (0.0, 20.0):
+        tried = experiment(
+            config=config, warm_up=3, policies=("champion",), seeds=(1,), product=Matcher(feed_steps(weight))
+        )
+        table = tried.run().summary()
+        hourly.append(table[table["measure"] == "hourly"].set_index("policy")["value"])
+    assert hourly[0]["newest"] == hourly[1]["newest"]
+    assert hourly[0]["champion"] != hourly[1]["champion"]
 
 
 def test_processes_change_nothing_but_the_time_it_takes() -> None:

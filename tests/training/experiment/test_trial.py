@@ -13,7 +13,7 @@ from features.events import Event, FeedServed, TaskPosted, encode_event
 from features.money import Money
 from tests.training.experiment.conftest import RATES, SMALL, WARM_UP, start
 from training.experiment.live import Entry, Live
-from training.experiment.recording import Recorder
+from training.experiment.recording import Recorder, watched
 from training.experiment.run import END
 from training.experiment.trial import Outcome, Start, run, trial, warm_up
 from training.metrics import cluster_interval
@@ -78,9 +78,9 @@ def test_every_list_is_made_by_the_policy_and_full_where_enough_can_be_taken(lea
 
 def test_recorded_rows_are_those_of_a_replay() -> None:
     live = Live(World(SMALL, END), RATES)
-    recorder = Recorder(live, NewestFirst(), 100 * DAY)
+    recorder = Recorder(100 * DAY)
     entries: list[Entry] = []
-    for entry in live.run(recorder, END):
+    for entry in live.run(watched(NewestFirst(), live, recorder), END):
         recorder.follow(entry)
         entries.append(entry)
     recorded, replayed = recorder.training_set(END), training_set(lambda: [entries], RATES, until=END)
@@ -101,8 +101,8 @@ def test_the_nightly_ranker_starts_as_the_champion_and_learns_every_night(learne
 
 def test_a_recorder_forgets_what_is_older_than_its_window() -> None:
     live = start().live
-    recorder = Recorder(live, NewestFirst(), DAY)
-    for entry in live.run(recorder, END):
+    recorder = Recorder(DAY)
+    for entry in live.run(watched(NewestFirst(), live, recorder), END):
         recorder.follow(entry)
     rows = recorder.training_set(END)
     assert rows.times.min() >= END - DAY
