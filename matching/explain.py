@@ -1,8 +1,8 @@
 """Why a task stands where it does, in words: the model says which groups of columns lift it, the rules what is true.
 
 A rule belongs to a group, reads the very row that was scored, and holds or not. Of each group that lifts the task above
-the list, the rule that holds most strongly becomes a reason, and the group that lifts the most comes first. What pulls a
-task down is never given as a reason for it. Figures are those of the answer, so that no reason contradicts it.
+the list, the rule that holds most strongly becomes a reason, and the group that lifts the most comes first. What pulls
+a task down is never given as a reason for it. Figures are those of the answer, so that no reason contradicts it.
 """
 
 import math
@@ -132,19 +132,22 @@ _RULES: tuple[_Rule, ...] = (
     _Rule(
         "skills",
         "skill",
-        lambda task: _if(task["skill_overlap"] >= 0.5 and task["skill_count"] >= 1.0, 1.5 * task["skill_overlap"]),
+        lambda task: _if(task["skill_overlap"] >= 0.5 and task["skill_count"] >= 1.0, task["skill_overlap"]),
         lambda task: {
             "known": round(task["skill_overlap"] * round(task["skill_count"])),
             "count": round(task["skill_count"]),
         },
-        "You know {known} of the {count} skills it asks for",
-        "Anda menguasai {known} dari {count} keahlian yang diminta",
+        "Skills it asks for that you know: {known} of {count}",
+        "Keahlian yang diminta dan Anda kuasai: {known} dari {count}",
     ),
     _Rule(
         "similar_tasks",
         "skill",
         # Affinity alone is high for what everybody takes; above popularity it is the worker's own doing.
-        lambda task: _if(_took_lately(task), task["affinity"] - task["popularity"] - 0.3),
+        lambda task: _if(
+            _took_lately(task) and task["affinity"] - task["popularity"] > 0.3,
+            2.0 * (task["affinity"] - task["popularity"]),
+        ),
         lambda task: {"times": _times(task["affinity"] - task["popularity"])},
         "You take tasks like this about {times} times as often as others do",
         "Anda mengambil tugas seperti ini sekitar {times} kali sesering orang lain",
@@ -308,9 +311,7 @@ CODES: Sequence[str] = tuple(rule.code for rule in (*_RULES, _OPEN))
 """Every code a reason can have."""
 
 
-def reasons(
-    row: NDArray[np.float32], lifts: Mapping[str, float], figures: Figures, locale: str = "en"
-) -> list[Reason]:
+def reasons(row: NDArray[np.float32], lifts: Mapping[str, float], figures: Figures, locale: str = "en") -> list[Reason]:
     """Return at least one and at most ``MOST`` reasons for a task, the strongest first.
 
     Where no rule of a group that lifts the task holds, those of groups that make no difference to it stand in; where

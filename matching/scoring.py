@@ -17,7 +17,7 @@ from matching.cascade import FirstStage
 from matching.contributions import Contributor
 
 COMPARED_WITH = 44
-"""Rows of a list with which a contribution is compared: with those of a usual page they fill one block of the kernel."""
+"""Rows of a list with which contributions are compared: with those of a usual page they fill one block of a kernel."""
 
 
 @dataclass(frozen=True)

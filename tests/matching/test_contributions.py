@@ -48,7 +48,9 @@ def by_definition(booster: lgb.Booster, row: np.ndarray, owners: np.ndarray, pla
 
 
 @given(
-    seed=st.integers(0, 2**32 - 1), leaves=st.integers(2, 12), owners=st.lists(st.integers(0, 2), min_size=6, max_size=6)
+    seed=st.integers(0, 2**32 - 1),
+    leaves=st.integers(2, 12),
+    owners=st.lists(st.integers(0, 2), min_size=6, max_size=6),
 )
 @settings(deadline=None, max_examples=25)
 def test_given_any_groups_then_contributions_are_shapley_values_by_their_definition(
