@@ -4,7 +4,7 @@
 
 The market is simulated and folded, the model is trained on a small log of its own. Stages are timed by wrapping what
 the matcher calls, each without what it calls itself; feeds a second come from a run without any wrapping. Feeds with
-and without explanations (contributions, reasons, near misses) are asked for in turn, so that both meet the same machine.
+and without explanations (contributions, reasons, near misses) are asked for in turn, so both meet the same machine.
 """
 
 import argparse

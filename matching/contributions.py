@@ -266,8 +266,10 @@ def _contribute(
     """
     players, rows = found.shape
     met, pattern = np.empty((players, _BLOCK), np.uint32), np.empty(_BLOCK, np.uint32)
+    sums = np.empty((players, _BLOCK))
     for first in range(0, rows, _BLOCK):
         count = min(_BLOCK, rows - first)
+        sums[:] = 0.0
         for tree in range(len(splits) - 1):
             met[:] = _ALL
             for split in range(splits[tree], splits[tree + 1]):
@@ -290,6 +292,7 @@ def _contribute(
                         pattern[i] |= ((left[i] >> place) & np.uint32(1)) << bit
                 for k in range(size):
                     start = tables[leaf] + (k << size)
-                    own, total = table[start : start + (1 << size)], found[member[begin + k]]
+                    own, total = table[start : start + (1 << size)], sums[member[begin + k]]
                     for i in range(count):
-                        total[first + i] += own[pattern[i]]
+                        total[i] += own[pattern[i]]
+        found[:, first : first + count] = sums[:, :count]

@@ -6,14 +6,16 @@ a task down is never given as a reason for it. Figures are those of the answer, 
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
+from operator import itemgetter
 
 import numpy as np
 from numpy.typing import NDArray
 
 from features.money import Money
-from features.spec import COLUMN
+from features.spec import COLUMN, GROUPS
 from matching.wording import money, number
 
 MOST = 3
@@ -305,6 +307,8 @@ _RULES: tuple[_Rule, ...] = (
 )
 """Within a group, strengths are compared; across groups, only where the model makes no difference."""
 
+_BY_GROUP = {group: [rule for rule in _RULES if rule.group == group] for group in GROUPS}
+
 _OPEN = _Rule("open", "", lambda _: 1.0, _nothing, "It is open to you now", "Terbuka untuk Anda sekarang")
 
 CODES: Sequence[str] = tuple(rule.code for rule in (*_RULES, _OPEN))
@@ -325,12 +329,17 @@ def reasons(row: NDArray[np.float32], lifts: Mapping[str, float], figures: Figur
         locale: one of `matching.wording.LOCALES`.
     """
     task = _Task(row, figures)
-    strongest: dict[str, tuple[float, float, _Rule]] = {}
-    for rule in _RULES:
-        lift = lifts[rule.group]
-        if lift >= 0.0 and (strength := rule.holds(task)) > 0.0:
-            found = (lift, strength, rule)
-            strongest[rule.group] = max(strongest.get(rule.group, found), found, key=lambda each: each[1])
-    ordered = sorted(strongest.values(), key=lambda found: (-found[0], -found[1]))
-    lifting = [found for found in ordered if found[0] > 0.0]
-    return [rule.told(task, locale) for _, _, rule in (lifting or ordered)[:MOST]] or [_OPEN.told(task, locale)]
+    lifting = sorted((group for group in GROUPS if lifts[group] > 0.0), key=lambda group: -lifts[group])
+    found = list(islice(_strongest(lifting, task), MOST))
+    if not found:
+        even = _strongest([group for group in GROUPS if lifts[group] == 0.0], task)
+        found = sorted(even, key=itemgetter(0), reverse=True)[:MOST]
+    return [rule.told(task, locale) for _, rule in found] or [_OPEN.told(task, locale)]
+
+
+def _strongest(groups: Iterable[str], task: _Task) -> Iterator[tuple[float, _Rule]]:
+    """Yield the rule that holds most strongly of each group in which one holds."""
+    for group in groups:
+        held = [(strength, rule) for rule in _BY_GROUP[group] if (strength := rule.holds(task)) > 0.0]
+        if held:
+            yield max(held, key=itemgetter(0))
