@@ -121,8 +121,9 @@ def _hours(log_hours: float) -> int:
     return max(1, math.ceil(math.expm1(log_hours)))
 
 
-def _took_lately(task: _Task) -> bool:
-    return task["worker_accepts_slow"] > math.log1p(0.5)
+def _takes(task: _Task) -> bool:
+    """Tell whether the worker took so much lately that a ratio of it means something."""
+    return task["worker_accepts_slow"] >= math.log1p(2.5)
 
 
 def _as_ranked(task: _Task) -> bool:
@@ -147,7 +148,7 @@ _RULES: tuple[_Rule, ...] = (
         "skill",
         # Affinity alone is high for what everybody takes; above popularity it is the worker's own doing.
         lambda task: _if(
-            _took_lately(task) and task["affinity"] - task["popularity"] > 0.3,
+            _takes(task) and task["affinity"] - task["popularity"] > 0.3,
             2.0 * (task["affinity"] - task["popularity"]),
         ),
         lambda task: {"times": _times(task["affinity"] - task["popularity"])},
@@ -265,7 +266,7 @@ _RULES: tuple[_Rule, ...] = (
     _Rule(
         "known_requester",
         "requester",
-        lambda task: _if(_took_lately(task), task["affinity_requester"] - 0.3),
+        lambda task: _if(_takes(task), task["affinity_requester"] - 0.3),
         lambda task: {"times": _times(task["affinity_requester"])},
         "You take tasks of this requester about {times} times as often as a random choice would",
         "Anda mengambil tugas dari pemberi tugas ini sekitar {times} kali sesering pilihan acak",
