@@ -33,6 +33,7 @@ from numpy.typing import NDArray
 from features.errors import CocokError
 from matching.calibration import CalibratedModel, Calibration, MinutesModel, Scorer, scorer
 from matching.cascade import FirstStage
+from matching.contributions import Contributor, contributor
 
 FORMAT = 3
 """Version of the layout; another is refused."""
@@ -135,9 +136,20 @@ class Bundle:
         """
         return self._score(features)
 
+    def contributions(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return what each group of columns contributes to the score of each row; see `matching.contributions`.
+
+        Float64, rows x groups in the order of `matching.contributions.groups_of` the columns.
+        """
+        return self._contributions(features)
+
     @cached_property
     def _score(self) -> Scorer:
         return scorer(self.ranker)
+
+    @cached_property
+    def _contributions(self) -> Contributor:
+        return contributor(self.ranker, self.feature_names)
 
     def p_accept(self, features: NDArray[np.float32]) -> NDArray[np.float64] | None:
         """Return P(accepted | listed) of each row, or None if the bundle has no such model."""

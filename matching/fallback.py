@@ -1,10 +1,13 @@
 """The order where no model has been trained yet: pay and skill, from counts alone."""
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
-from features.spec import COLUMN
+from features.spec import COLUMN, GROUPS
 from matching.cascade import DEFAULT
+from matching.contributions import group_of
 from matching.scoring import Answers, Outcomes, smoothed_approval, usual_minutes
 
 VERSION = "fallback"
@@ -24,10 +27,22 @@ class FallbackRanker:
     def answers(self, features: NDArray[np.float32]) -> Answers:
         """Score rows (float32, rows x columns of the spec); no probability of acceptance is claimed."""
         scores = np.zeros(len(features))
-        for name, weight in _WEIGHTS.items():
-            values = features[:, COLUMN[name]].astype(np.float64)
-            scores += weight * np.where(np.isnan(values), _MIDDLE.get(name, 0.0), values)
-        return Answers(scores, features, _expect)
+        for _, term in _terms(features):
+            scores += term
+        return Answers(scores, features, _expect, _contribute)
+
+
+def _terms(features: NDArray[np.float32]) -> Iterator[tuple[str, NDArray[np.float64]]]:
+    for name, weight in _WEIGHTS.items():
+        values = features[:, COLUMN[name]].astype(np.float64)
+        yield name, weight * np.where(np.isnan(values), _MIDDLE.get(name, 0.0), values)
+
+
+def _contribute(features: NDArray[np.float32]) -> NDArray[np.float64]:
+    found = np.zeros((len(features), len(GROUPS)))
+    for name, term in _terms(features):
+        found[:, GROUPS.index(group_of(name))] += term
+    return found
 
 
 def _expect(features: NDArray[np.float32]) -> Outcomes:

@@ -27,8 +27,8 @@ _DE_BRUIJN = 0x077CB531
 """Multiplied by a single bit, the five highest bits tell which one it is (Leiserson et al. 1998)."""
 
 _ALL = np.uint32(0xFFFFFFFF)
-_ZERO = np.float32(1e-35)
-"""What LightGBM takes for 0."""
+ZERO = np.float32(1e-35)
+"""What LightGBM takes for 0, as it does all that is nearer to it."""
 
 _CATEGORICAL, _DEFAULT_LEFT = 1, 2
 _MISSING_NONE, _MISSING_ZERO = 0, 1
@@ -68,26 +68,22 @@ class Forest:
         """Read the trees of a model.
 
         Raises:
-            ForestError: a tree has more than ``LEAVES`` leaves, or the model is of a kind that is not trained here:
-                several classes, averaged trees, linear leaves, categorical splits, or zeros that count as missing.
+            ForestError: see `trees_of`.
         """
-        text = booster.model_to_string()
-        head, *trees = text.split("\nTree=")
-        header = _fields(head)
-        if header["num_tree_per_iteration"] != "1" or "average_output" in head.splitlines():
-            raise ForestError("only models that sum trees for a single score can be held as a forest")
-        parsed = [_Tree.parse(tree) for tree in trees]
-        columns = _joined([tree.columns for tree in parsed], np.int64)
-        used, places = np.unique(columns, return_inverse=True)
+        trees = trees_of(booster)
+        used, places = np.unique(joined([tree.columns for tree in trees], np.int64), return_inverse=True)
+        leaves = np.zeros((len(trees), LEAVES))
+        for number, tree in enumerate(trees):
+            leaves[number, _hashed(np.arange(len(tree.values)))] = tree.values
         return cls(
             width=booster.num_feature(),
             used=used,
-            starts=np.cumsum([0, *(len(tree.columns) for tree in parsed)], dtype=np.int64),
+            starts=np.cumsum([0, *(len(tree.columns) for tree in trees)], dtype=np.int64),
             columns=places.astype(np.int64),
-            thresholds=_joined([tree.thresholds for tree in parsed], np.float32),
-            nan_left=_joined([tree.nan_left for tree in parsed], np.bool_),
-            kept=_joined([tree.kept for tree in parsed], np.uint32),
-            leaves=np.array([tree.leaves for tree in parsed], np.float64).reshape(-1, LEAVES),
+            thresholds=joined([tree.thresholds for tree in trees], np.float32),
+            nan_left=joined([tree.nan_left for tree in trees], np.bool_),
+            kept=~joined([tree.left for tree in trees], np.uint32),
+            leaves=leaves,
         )
 
     def score(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -114,15 +110,34 @@ class Forest:
 
 
 @dataclass(frozen=True, eq=False)
-class _Tree:
+class Tree:
+    """A tree as LightGBM decides by it, for 32-bit features. Its leaves have places from left to right.
+
+    Attributes:
+        columns: int64, splits; the column that each looks at.
+        thresholds: float32, splits; what is above goes to the right.
+        nan_left: bool, splits; where NaN goes.
+        left: uint32, splits; the leaves below on the left, a bit for each place.
+        right: uint32, splits; the leaves below on the right.
+        values: float64, leaves.
+        covers: float64, leaves; rows of the training set that ended there.
+    """
+
     columns: NDArray[np.int64]
     thresholds: NDArray[np.float32]
     nan_left: NDArray[np.bool_]
-    kept: NDArray[np.uint32]
-    leaves: NDArray[np.float64]
+    left: NDArray[np.uint32]
+    right: NDArray[np.uint32]
+    values: NDArray[np.float64]
+    covers: NDArray[np.float64]
 
     @classmethod
-    def parse(cls, text: str) -> "_Tree":
+    def parse(cls, text: str) -> "Tree":
+        """Read a tree of a model's text.
+
+        Raises:
+            ForestError: see `trees_of`.
+        """
         fields = _fields(text.split("\n\n", 1)[0])
         decisions = _numbers(fields["decision_type"], np.int64)
         thresholds = _numbers(fields["threshold"], np.float64)
@@ -132,38 +147,55 @@ class _Tree:
         missing = decisions >> 2
         if (decisions & _CATEGORICAL).any() or (missing == _MISSING_ZERO).any() or fields["is_linear"] != "0":
             raise ForestError("a forest holds no linear trees, categorical splits or zeros that count as missing")
-        left, right = (_numbers(fields[f"{side}_child"], np.int64).tolist() for side in ("left", "right"))
-        kept, order = _from_left_to_right(left, right)
-        leaves = np.zeros(LEAVES)
-        leaves[_hashed(np.arange(len(values)))] = values[order]
+        children = [_numbers(fields[f"{side}_child"], np.int64).tolist() for side in ("left", "right")]
+        left, right, order = _from_left_to_right(*children)
         return cls(
             columns=_numbers(fields["split_feature"], np.int64),
             thresholds=_down(thresholds),
             # Where LightGBM has met no missing value in training, it takes one for 0.
             nan_left=np.where(missing == _MISSING_NONE, thresholds >= 0.0, (decisions & _DEFAULT_LEFT) != 0),
-            kept=np.array(kept, np.uint32),
-            leaves=leaves,
+            left=np.array(left, np.uint32),
+            right=np.array(right, np.uint32),
+            values=values[order],
+            covers=_numbers(fields["leaf_count"], np.float64)[order],
         )
 
 
-def _from_left_to_right(left: list[int], right: list[int]) -> tuple[list[int], list[int]]:
-    """Return the leaves that each split keeps for a row that goes to the right, and the leaves in order of place.
+def trees_of(booster: lgb.Booster) -> list[Tree]:
+    """Return the trees of a model.
+
+    Raises:
+        ForestError: a tree has more than ``LEAVES`` leaves, or the model is of a kind that is not trained here:
+            several classes, averaged trees, linear leaves, categorical splits, or zeros that count as missing.
+    """
+    head, *trees = booster.model_to_string().split("\nTree=")
+    if _fields(head)["num_tree_per_iteration"] != "1" or "average_output" in head.splitlines():
+        raise ForestError("only models that sum trees for a single score can be held as a forest")
+    return [Tree.parse(tree) for tree in trees]
+
+
+def joined(parts: list[NDArray[Number]], dtype: type[Number]) -> NDArray[Number]:
+    """Return arrays as one, which is empty if there are none."""
+    return np.concatenate([np.empty(0, dtype), *parts])
+
+
+def _from_left_to_right(left: list[int], right: list[int]) -> tuple[list[int], list[int], list[int]]:
+    """Return the leaves on the left and on the right of each split, as bits, and the leaves in order of place.
 
     Children are numbers of splits, or of leaves as ``-1 - leaf``.
     """
-    kept, order = [0] * len(left), []
+    lefts, rights, order = [0] * len(left), [0] * len(left), []
 
     def visit(node: int) -> int:
         """Return the bits of the leaves below."""
         if node < 0:
             order.append(-1 - node)
             return 1 << len(order) - 1
-        on_left, on_right = visit(left[node]), visit(right[node])
-        kept[node] = int(_ALL) & ~on_left
-        return on_left | on_right
+        lefts[node], rights[node] = visit(left[node]), visit(right[node])
+        return lefts[node] | rights[node]
 
     visit(0 if left else -1)
-    return kept, order
+    return lefts, rights, order
 
 
 def _hashed(places: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -183,10 +215,6 @@ def _fields(text: str) -> dict[str, str]:
 
 def _numbers(text: str, dtype: type[Number]) -> NDArray[Number]:
     return np.array(text.split(), dtype)
-
-
-def _joined(parts: list[NDArray[Number]], dtype: type[Number]) -> NDArray[Number]:
-    return np.concatenate([np.empty(0, dtype), *parts])
 
 
 @kernel
@@ -209,7 +237,7 @@ def _score(
         for i in range(count):
             for k in range(used.size):
                 value = features[first + i, used[k]]
-                values[k, i] = np.float32(0.0) if abs(value) <= _ZERO else value
+                values[k, i] = np.float32(0.0) if abs(value) <= ZERO else value
         sums[:] = 0.0
         for tree in range(len(leaves)):
             left[:] = _ALL

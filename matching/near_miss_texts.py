@@ -1,7 +1,8 @@
-"""Near misses in words, in the languages of `matching.explain`."""
+"""Near misses in words, in the languages of `matching.wording`."""
 
 from features.money import Money
 from features.requirements import Value
+from matching.wording import money, number
 
 _EN = {
     "qualification": "Take the qualification {name}",
@@ -62,7 +63,7 @@ def describe(
         approvals: how many more are needed.
         tasks: that the change opens.
         hourly: what the best of them pay per hour.
-        locale: one of `matching.explain.LOCALES`.
+        locale: one of `matching.wording.LOCALES`.
     """
     words = _ID if locale == "id" else _EN
     kind, _, name = attribute.partition(":")
@@ -76,27 +77,15 @@ def describe(
             key = f"{kind}_raise{'_above' if above else ''}" if raised else f"{kind}_{'above' if above else 'at_least'}"
     change = words[key].format(
         name=name,
-        value=_number(value, locale),
-        held=_number(held, locale),
-        approvals=_number(approvals, locale),
+        value=_written(value, locale),
+        held=_written(held, locale),
+        approvals=_written(approvals, locale),
         tasks_approved="task" if approvals == 1 else "tasks",
     )
-    count = words["task" if tasks == 1 else "tasks"].format(count=_number(tasks, locale))
-    pay = "" if hourly is None else words["hourly"].format(money=_money(hourly, locale))
+    count = words["task" if tasks == 1 else "tasks"].format(count=_written(tasks, locale))
+    pay = "" if hourly is None else words["hourly"].format(money=money(hourly, locale))
     return f"{change}: {count}{pay}"
 
 
-def _number(value: Value | None, locale: str) -> str:
-    if value is None or isinstance(value, str):
-        return value or ""
-    return _separated(f"{value:,}" if isinstance(value, int) else f"{value:,.12g}", locale)
-
-
-def _money(money: Money, locale: str) -> str:
-    # A hundred and more are told without decimals.
-    amount = _separated(f"{money.amount:,.{0 if money.amount >= 100 else 2}f}", locale)
-    return f"{'Rp' if money.currency == 'IDR' else money.currency} {amount}"
-
-
-def _separated(text: str, locale: str) -> str:
-    return text.translate(str.maketrans(",.", ".,")) if locale == "id" else text
+def _written(value: Value | None, locale: str) -> str:
+    return value or "" if value is None or isinstance(value, str) else number(value, locale)

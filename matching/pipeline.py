@@ -3,7 +3,7 @@
 eligibility -> first stage -> features -> model -> re-ranking -> page -> reasons
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from features.build import rows
 from features.money import Money
+from features.spec import GROUPS
 from features.state import MarketState
 from matching.cascade import shortlist
 from matching.eligibility import Judgement, Wishes, judge, judge_open
-from matching.explain import Reason, reasons
+from matching.explain import Figures, Reason, reasons
 from matching.near_misses import NearMiss, near_misses
 from matching.rerank import Explore, GroupSpread, PayWeight, Ranking, SlotBalance, Step
 from matching.scoring import Answers, Ranker, best_first, expected_hourly, known
@@ -40,6 +41,7 @@ class Query:
         listed: hashes of the ids that earlier pages hold; they do not come again.
         locale: language of the reasons.
         explain: whether reasons are wanted.
+        contributions: whether they are wanted in numbers too.
         explore: seed of a drawn order; None takes the best each time.
     """
 
@@ -51,12 +53,13 @@ class Query:
     listed: frozenset[int] = frozenset()
     locale: str = "en"
     explain: bool = True
+    contributions: bool = False
     explore: int | None = None
 
 
 @dataclass(frozen=True)
 class Item:
-    """A task in a feed; None where nothing is known."""
+    """A task in a feed; None where nothing is known, or where contributions were not asked for."""
 
     task_id: str
     position: int
@@ -66,6 +69,7 @@ class Item:
     expected_minutes: float | None
     expected_hourly: Money | None
     reasons: Sequence[Reason]
+    contributions: Mapping[str, float] | None
     propensity: float
     row: NDArray[np.float32]
 
@@ -251,6 +255,8 @@ def items(
     found = []
     external = state.catalogue.tasks.external
     outcomes = verdict.answers.outcomes(ranking.places)
+    explained = query.explain or query.contributions
+    lifts = verdict.answers.lifts(ranking.places) if explained else np.zeros((len(ranking.places), len(GROUPS)))
     columns = (
         ranking.tasks,
         ranking.places,
@@ -259,10 +265,15 @@ def items(
         outcomes.p_approve,
         outcomes.minutes,
         ranking.propensities,
+        lifts,
     )
     figures = zip(*(column.tolist() for column in columns), strict=True)
-    for position, (task, place, score, p_accept, p_approve, minutes, propensity) in enumerate(figures, first):
+    for position, (task, place, score, p_accept, p_approve, minutes, propensity, lift) in enumerate(figures, first):
         row = verdict.features[place]
+        posting = state.catalogue.postings.get(task)
+        reward = None if posting is None else posting.reward
+        answered = Figures(p_approve, minutes, reward, expected_hourly(posting, p_approve, minutes))
+        by_group = dict(zip(GROUPS, lift, strict=True))
         found.append(
             Item(
                 task_id=external(task) if names is None else names[place],
@@ -271,8 +282,9 @@ def items(
                 p_accept=known(p_accept),
                 p_approve=known(p_approve),
                 expected_minutes=known(minutes),
-                expected_hourly=expected_hourly(state.catalogue.postings.get(task), p_approve, minutes),
-                reasons=reasons(row, p_approve, minutes, query.locale) if query.explain else (),
+                expected_hourly=answered.hourly,
+                reasons=reasons(row, by_group, answered, query.locale) if query.explain else (),
+                contributions=by_group if query.contributions else None,
                 propensity=propensity,
                 row=row,
             )

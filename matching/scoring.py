@@ -11,9 +11,13 @@ from numpy.typing import NDArray
 
 from features.events import TaskPosted
 from features.money import MAX_AMOUNT, Money
-from features.spec import COLUMN, NAMES
+from features.spec import COLUMN, GROUPS, NAMES
 from matching.bundle import Bundle, BundleError
 from matching.cascade import FirstStage
+from matching.contributions import Contributor
+
+COMPARED_WITH = 44
+"""Rows of a list with which contributions are compared: with those of a usual page they fill one block of a kernel."""
 
 
 @dataclass(frozen=True)
@@ -31,23 +35,53 @@ class Outcomes:
     minutes: NDArray[np.float64]
 
 
+def no_contributions(features: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return zeros, for an order that comes of no columns."""
+    return np.zeros((len(features), len(GROUPS)))
+
+
 @dataclass(frozen=True)
 class Answers:
-    """What a ranker says of rows: scores at once, and what to expect of those that are asked for, as a page is few.
+    """What a ranker says of rows: scores at once, and all else of those that are asked for, as a page is few.
 
     Attributes:
         scores: float64, rows; higher is better, within a list.
         features: float32, the rows.
         expect: answers rows of features one by one.
+        contribute: tells what each of `features.spec.GROUPS` contributes to the scores of rows.
     """
 
     scores: NDArray[np.float64]
     features: NDArray[np.float32]
     expect: Callable[[NDArray[np.float32]], Outcomes]
+    contribute: Contributor = no_contributions
 
     def outcomes(self, places: NDArray[np.intp] | None = None) -> Outcomes:
         """Return what is expected of the rows at ``places``, in this order; of all rows if None."""
         return self.expect(self.features if places is None else self.features[places])
+
+    def lifts(self, places: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Return what each group of columns adds to the scores at ``places``, above its mean over the list.
+
+        That is what makes a row stand here and not there: what all rows have in common, such as the worker's history by
+        itself, lifts none. Of two rows, the sums differ by as much as the scores do. The mean of a long list is that of
+        ``COMPARED_WITH`` rows, from the best to the worst by even steps.
+
+        Args:
+            places: intp, rows.
+
+        Returns:
+            float64, rows x `features.spec.GROUPS`; rounded to millionths, so that 0 is what makes no difference.
+        """
+        size = len(self.scores)
+        compared = np.arange(size)
+        if size > COMPARED_WITH:
+            steps = (np.arange(COMPARED_WITH) + 0.5) * size / COMPARED_WITH
+            compared = np.argsort(self.scores, kind="stable")[steps.astype(np.intp)]
+        found = self.contribute(self.features[np.concatenate([places, compared])])
+        mean = found[len(places) :].sum(axis=0) / max(1, len(compared))
+        # Adding 0 turns -0 into 0.
+        return np.asarray(np.round(found[: len(places)] - mean, 6) + 0.0)
 
 
 class Ranker(Protocol):
@@ -81,14 +115,19 @@ class BundleRanker:
         self._bundle = bundle
         self._places = None if bundle.feature_names == NAMES else _places(bundle.feature_names)
         # Models read their trees when they are first asked: the first list must not wait for it.
-        self.answers(np.empty((0, len(NAMES)), np.float32)).outcomes()
+        answers = self.answers(np.empty((0, len(NAMES)), np.float32))
+        answers.outcomes()
+        answers.lifts(np.arange(0))
 
     def answers(self, features: NDArray[np.float32]) -> Answers:
         """Score rows of features (float32, rows x columns of the spec)."""
-        return Answers(self._bundle.score(self._seen(features)), features, self._expect)
+        return Answers(self._bundle.score(self._seen(features)), features, self._expect, self._contribute)
 
     def _seen(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         return features if self._places is None else features[:, self._places]
+
+    def _contribute(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+        return self._bundle.contributions(self._seen(features))
 
     def _expect(self, features: NDArray[np.float32]) -> Outcomes:
         bundle, seen = self._bundle, self._seen(features)

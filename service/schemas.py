@@ -52,7 +52,11 @@ class Asked(_Request):
     )
     categories: list[Name] | None = Field(None, max_length=1_000, description="Only tasks of these categories.")
     exclude_task_ids: list[Id] | None = Field(None, max_length=10_000, description="Not these tasks.")
-    explain: bool = Field(True, description="Whether the items carry reasons.")
+    explain: bool | None = Field(
+        None,
+        description="True: the items carry reasons and `contributions`; false: neither; absent: reasons alone. "
+        "Near misses come with the reasons.",
+    )
     locale: Literal["en", "id"] = Field("en", description="Language of the reasons.")
     record: bool = Field(
         True, description="Whether the list is logged as `feed_served`; false for lists that no worker will see."
@@ -113,7 +117,12 @@ class ItemOut(BaseModel):
     p_approve: float | None = Field(description="P(approved | submitted).")
     expected_minutes: float | None
     expected_hourly: MoneyOut | None = Field(description="Pay per hour for this worker; null without a reward.")
-    reasons: list[ReasonOut]
+    reasons: list[ReasonOut] = Field(description="The strongest first; at least one, none with `explain` false.")
+    contributions: dict[str, float] | None = Field(
+        None,
+        description="Only with `explain` true: what each group of features adds to the score, above its mean over the "
+        "tasks that were scored.",
+    )
     propensity: float = Field(description="P(the task stands here | those before it); 1 without exploration.")
 
 

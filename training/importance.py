@@ -1,4 +1,4 @@
-"""What a ranker's order comes from: by its trees, and by what it loses when a column says something of another list."""
+"""What an order comes from: by trees, by what it loses when columns say something of another list, and row by row."""
 
 from collections.abc import Callable, Sequence
 from typing import Literal
@@ -8,12 +8,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from features.spec import FEATURES, GROUPS
+from features.spec import GROUPS
+from matching.contributions import OWN, contributor, group_of, groups_of
 from training.dataset import TrainingSet
 from training.metrics import ndcg, paired_difference
-
-OWN = "own"
-"""The group of columns that the spec does not know."""
 
 
 def gain(booster: lgb.Booster, names: Sequence[str]) -> pd.DataFrame:
@@ -28,7 +26,7 @@ def gain(booster: lgb.Booster, names: Sequence[str]) -> pd.DataFrame:
 
     Returns:
         A row for each column, the largest share first. Columns: feature (str), group (str; one of
-        `features.spec.GROUPS` or ``OWN``), share (float64; of the total gain), splits (int64).
+        `features.spec.GROUPS` or `matching.contributions.OWN`), share (float64; of the total gain), splits (int64).
 
     Raises:
         ValueError: the number of names is not that of the model's columns.
@@ -39,7 +37,7 @@ def gain(booster: lgb.Booster, names: Sequence[str]) -> pd.DataFrame:
     table = pd.DataFrame(
         {
             "feature": list(names),
-            "group": [_group(name) for name in names],
+            "group": [group_of(name) for name in names],
             "share": gains / max(gains.sum(), np.finfo(np.float64).tiny),
             "splits": booster.feature_importance("split").astype(np.int64),
         }
@@ -94,17 +92,35 @@ def permutation(
     return table.sort_values("value", ascending=False, kind="stable", ignore_index=True)
 
 
-def _group(name: str) -> str:
-    return _GROUP_OF.get(name, OWN)
+def contributions(booster: lgb.Booster, names: Sequence[str], features: NDArray[np.float32]) -> pd.DataFrame:
+    """Return what each group of columns contributes to the raw score of each row: Shapley values of the groups.
 
+    Feeds give their reasons by these numbers; see `matching.contributions` for what they mean.
 
-_GROUP_OF = {feature.name: feature.group for feature in FEATURES}
+    Args:
+        booster: the model.
+        names: name of each of its columns, in order.
+        features: float32, rows x columns.
+
+    Returns:
+        A row for each row of ``features``; a column (float64) for each of `features.spec.GROUPS`, and for
+        `matching.contributions.OWN` if a column is none of the spec's. A row adds up to its raw score less the score
+        that is expected of a row of which nothing is known.
+
+    Raises:
+        ValueError: the number of names is not that of the model's columns.
+    """
+    if len(names) != booster.num_feature():
+        raise ValueError(f"{len(names)} names for a model of {booster.num_feature()} columns")
+    return pd.DataFrame(contributor(booster, names)(features), columns=list(groups_of(names)))
 
 
 def _columns(names: Sequence[str], by: Literal["group", "feature"]) -> dict[str, list[int]]:
     if by == "feature":
         return {name: [column] for column, name in enumerate(names)}
-    groups = {group: [column for column, name in enumerate(names) if _group(name) == group] for group in (*GROUPS, OWN)}
+    groups = {
+        group: [column for column, name in enumerate(names) if group_of(name) == group] for group in (*GROUPS, OWN)
+    }
     return {group: columns for group, columns in groups.items() if columns}
 
 

@@ -20,8 +20,8 @@ from matplotlib.ticker import FixedLocator, MaxNLocator, PercentFormatter
 from numpy.typing import ArrayLike, NDArray
 
 from features.spec import GROUPS
+from matching.contributions import OWN
 from training.evaluation import HEADLINE, Evaluation
-from training.importance import OWN
 from training.ranker import TreeChoice
 from training.reliability import Reliability
 from training.sensitivity import FULL

@@ -113,7 +113,8 @@ def _query(
         session_minutes=_number(request.session_minutes),
         listed=listed,
         locale=request.locale,
-        explain=request.explain,
+        explain=request.explain is not False,
+        contributions=request.explain is True,
         explore=secrets.randbits(63) if explore else None,
     )
 
@@ -189,6 +190,7 @@ def _items(items: Sequence[Item]) -> list[dict[str, Any]]:
             "expected_minutes": item.expected_minutes,
             "expected_hourly": None if item.expected_hourly is None else msgspec.to_builtins(item.expected_hourly),
             "reasons": [{"code": reason.code, "text": reason.text} for reason in item.reasons],
+            **({} if item.contributions is None else {"contributions": item.contributions}),
             "propensity": item.propensity,
         }
         for item in items

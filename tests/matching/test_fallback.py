@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from features.build import rows
-from features.spec import COLUMN, NAMES
+from features.spec import COLUMN, GROUPS, NAMES
 from matching.fallback import FallbackRanker
 from tests.log import Log, hour, usd
 
@@ -35,6 +35,15 @@ def test_more_skill_or_pay_raises_and_what_is_missing_is_in_the_middle(column: s
 def test_tasks_like_those_taken_before_stand_higher_and_without_a_history_nothing_moves() -> None:
     assert score(affinity_z=-1) < score() < score(affinity_z=1)
     assert score() == score(affinity_z=0)
+
+
+def test_what_skill_and_pay_contribute_adds_up_to_the_score() -> None:
+    both = np.concatenate([row(hourly_rank=0.9, affinity_z=2.0, skill_overlap=0.5), row(reward_rank=0.1)])
+    answers = FallbackRanker().answers(both)
+    found = answers.contribute(both)
+    assert found.sum(axis=1) == pytest.approx(answers.scores)
+    assert set(np.flatnonzero(found.any(axis=0))) == {GROUPS.index("skill"), GROUPS.index("pay")}
+    assert found[:, GROUPS.index("pay")] == pytest.approx([0.9 + 0.5, 0.5 + 0.1])
 
 
 def test_it_answers_to_its_own_name_and_claims_no_chance_of_acceptance() -> None:

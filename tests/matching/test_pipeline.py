@@ -23,18 +23,21 @@ from features.events import (
     instant,
     micros,
 )
-from features.spec import COLUMN
+from features.spec import COLUMN, GROUPS
 from features.state import MarketState
 from matching.eligibility import Wishes, codes_of, reasons_against
+from matching.explain import _RULES
 from matching.fallback import FallbackRanker
 from matching.offline import Request, rank
 from matching.pipeline import Feed, Item, Matcher, Query, feed_steps, open_at
 from matching.scoring import Ranker
+from matching.wording import LOCALES, money
 from tests.log import RATES, WORKERS, Entry, Log, folded, hour, logs, usd
 from tests.market import batches, bundle_of, entries, ranker_of, usual
 
 FALLBACK = FallbackRanker()
 NOW = hour(2)
+GROUP_OF = {rule.code: rule.group for rule in _RULES}
 
 
 @pytest.fixture(scope="module")
@@ -247,6 +250,45 @@ def test_given_a_locale_then_reasons_are_in_it_and_without_explain_there_are_non
         assert [reason.code for reason in one.reasons] == [reason.code for reason in other.reasons]
         assert {reason.text for reason in one.reasons}.isdisjoint({reason.text for reason in other.reasons})
         assert list(none.reasons) == []
+
+
+def test_given_contributions_asked_for_then_items_have_them_by_group(model: Ranker) -> None:
+    state = folded(entries(usual()[0]))
+    now = int(state.arrays.market["clock"][0])
+    plain, asked = (
+        Matcher().feed(state, model, Query("w1", now, limit=8, contributions=contributions)).items
+        for contributions in (False, True)
+    )
+    assert all(item.contributions is None for item in plain)
+    assert [item.reasons for item in plain] == [item.reasons for item in asked]
+    for item in asked:
+        assert item.contributions is not None
+        assert list(item.contributions) == list(GROUPS)
+        lifting = {GROUP_OF[reason.code] for reason in item.reasons if reason.code != "open"}
+        assert all(item.contributions[group] > 0 for group in lifting)
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+def test_given_a_feed_then_no_reason_contradicts_the_figures_of_its_item(model: Ranker, locale: str) -> None:
+    state = folded(entries(usual()[0]))
+    now = int(state.arrays.market["clock"][0])
+    told: Counter[str] = Counter()
+    for worker in [f"w{number}" for number in range(12)] + ["somebody new"]:
+        for item in Matcher().feed(state, model, Query(worker, now, session_minutes=25, locale=locale)).items:
+            reward = state.catalogue.postings[state.catalogue.tasks.get(item.task_id)].reward
+            assert reward is not None
+            assert item.expected_hourly is not None
+            assert item.expected_minutes is not None
+            for reason in item.reasons:
+                told[reason.code] += 1
+                if reason.code in ("pays_well_per_hour", "meets_expectation", "pay_per_hour"):
+                    assert money(item.expected_hourly, locale) in reason.text
+                if reason.code == "high_reward":
+                    assert money(reward, locale) in reason.text
+                if reason.code == "fits_session":
+                    assert item.expected_minutes <= 25
+                    assert str(round(item.expected_minutes)) in reason.text.split()
+    assert {"pays_well_per_hour", "pay_per_hour", "high_reward", "fits_session"} <= set(told)
 
 
 def test_given_minutes_of_this_session_then_they_count_and_not_those_of_the_profile() -> None:

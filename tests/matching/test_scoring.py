@@ -8,9 +8,9 @@ import pytest
 
 from features.events import TaskPosted, instant
 from features.money import Money
-from features.spec import COLUMN
+from features.spec import COLUMN, GROUPS
 from matching.bundle import Bundle, BundleError
-from matching.scoring import Answers, BundleRanker, best_first, expected_hourly
+from matching.scoring import COMPARED_WITH, Answers, BundleRanker, best_first, expected_hourly
 from tests.market import bundle_of, usual
 
 
@@ -70,6 +70,41 @@ def test_given_a_model_of_some_columns_then_it_sees_only_these(features: np.ndar
     richer = features.copy()
     richer[:, COLUMN["reward"]] += 5
     np.testing.assert_array_equal(answered(part, richer).scores, answered(part, features).scores)
+
+
+@pytest.mark.parametrize("columns", ["all", "some"])
+def test_given_two_rows_then_their_lifts_differ_by_as_much_as_their_scores(columns: str) -> None:
+    rows = usual()[1] if columns == "all" else usual()[1].without("pay")
+    found = answered(bundle_of(rows), usual()[1].features[:200])
+    page = np.array([150, 3, 3, 199, 0])
+    lifts = found.lifts(page)
+    assert lifts.shape == (len(page), len(GROUPS))
+    np.testing.assert_allclose(np.diff(lifts.sum(axis=1)), np.diff(found.scores[page]), atol=1e-5)
+    assert lifts[:, GROUPS.index("pay")].any() == (columns == "all")
+
+
+def test_given_a_short_list_then_its_lifts_are_even_and_what_all_rows_share_lifts_none(
+    bundle: Bundle, features: np.ndarray
+) -> None:
+    short = answered(bundle, features[:COMPARED_WITH])
+    lifts = short.lifts(np.arange(COMPARED_WITH))
+    np.testing.assert_allclose(lifts.mean(axis=0), 0, atol=1e-6)
+    assert lifts.any()
+    for count in (1, 30, 300):
+        alike = answered(bundle, np.repeat(features[:1], count, axis=0))
+        assert not alike.lifts(np.arange(min(count, 20))).any()
+    assert answered(bundle, features[:0]).lifts(np.arange(0)).shape == (0, len(GROUPS))
+
+
+def test_given_a_long_list_then_its_mean_comes_from_all_over_its_scores(bundle: Bundle) -> None:
+    found = answered(bundle, usual()[1].features[:300])
+    everything = np.arange(300)
+    lifts = found.lifts(everything)
+    exact = found.contribute(found.features)
+    exact -= exact.mean(axis=0)
+    # By ranks, the mean of the score itself is all but exact; that of a group is as good as 44 rows tell.
+    assert abs(lifts.sum(axis=1).mean()) < 0.02 * found.scores.std()
+    assert np.abs(lifts - exact).max() < 0.2 * found.scores.std()
 
 
 def test_given_a_model_with_a_column_that_nobody_computes_then_it_is_refused_by_name(

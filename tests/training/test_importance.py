@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from features.spec import GROUPS
 from tests.training.handmade import handmade
 from training.dataset import TrainingSet
-from training.importance import gain, permutation
+from training.importance import contributions, gain, permutation
 from training.ranker import RankerParameters, fit
 
 LISTS, SIZE = 300, 6
@@ -105,3 +106,22 @@ def test_given_the_same_seed_then_the_table_is_the_same(rows: TrainingSet) -> No
 def test_given_a_single_list_then_there_is_nothing_to_take_columns_from() -> None:
     with pytest.raises(ValueError, match="another list"):
         permutation(lambda features: features[:, 0], handmade([[4, 0]]))
+
+
+def test_given_a_model_with_a_column_of_ones_own_then_each_row_is_told_what_its_groups_contribute(
+    rows: TrainingSet,
+) -> None:
+    parameters = RankerParameters(min_data_in_leaf=10, feature_fraction=1.0, num_threads=1)
+    booster = fit(rows, parameters, 20, [0] * 5)
+    table = contributions(booster, NAMES, rows.features)
+    assert list(table.columns) == [*GROUPS, "own"]
+    left = booster.predict(rows.features, raw_score=True) - table.sum(axis=1)
+    assert left.to_numpy() == pytest.approx(left[0])
+    assert (table[["market", "requester", "context"]] == 0).all(axis=None)
+    assert table.abs().mean().idxmax() == "skill"
+    # A large overlap speaks for a task if the worker has a history, and against it if not.
+    overlap, warm = rows.column("skill_overlap"), rows.column("worker_accepts")
+    speaks_for = table["skill"][(overlap > 0.8) & (warm > 0)], table["skill"][(overlap > 0.8) & (warm == 0)]
+    assert speaks_for[0].mean() > 0 > speaks_for[1].mean()
+    with pytest.raises(ValueError, match="4 names"):
+        contributions(booster, NAMES[:4], rows.features)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from features.spec import GROUPS
 from matching.pipeline import Matcher, feed_steps
 from tests.service.api.server import Api, event, pointers, problem, serving, task, usd
 
@@ -162,8 +163,21 @@ def test_given_a_language_then_reasons_are_in_it_and_without_explanation_there_a
     indonesian = api.feed("w", locale="id", limit=1, **UNRECORDED)["items"][0]["reasons"]
     english = api.feed("w", limit=1, **UNRECORDED)["items"][0]["reasons"]
     assert [reason["code"] for reason in indonesian] == [reason["code"] for reason in english]
-    assert "Upahnya" in " ".join(reason["text"] for reason in indonesian)
+    assert "per jam untuk Anda" in " ".join(reason["text"] for reason in indonesian)
     assert api.feed("w", explain=False, limit=1, **UNRECORDED)["items"][0]["reasons"] == []
+
+
+def test_given_explain_then_items_tell_what_each_group_contributes_and_only_then(api: Api) -> None:
+    items = api.feed("w", explain=True, **UNRECORDED)["items"]
+    assert all(set(item["contributions"]) == set(GROUPS) and item["reasons"] for item in items)
+    first = items[0]
+    for item in items[1:]:
+        gap = sum(first["contributions"].values()) - sum(item["contributions"].values())
+        assert gap == pytest.approx(first["score"] - item["score"], abs=1e-5)
+    for wish in ({}, {"explain": None}, {"explain": False}):
+        assert not any("contributions" in item for item in api.feed("w", **wish, **UNRECORDED)["items"])
+    body = {"worker_id": "w", "candidates": ["t001", "t002"], "explain": True, **UNRECORDED}
+    assert all("contributions" in item for item in api.post("/v1/rankings", json=body).json()["items"])
 
 
 def test_given_a_feed_then_it_is_in_the_log_before_the_answer(api: Api) -> None:
