@@ -27,6 +27,7 @@ def training_set(
     until: int,
     since: int | None = None,
     maturity: int | None = None,
+    whole: bool = False,
     progress: Progress | None = None,
 ) -> TrainingSet:
     """Build the training set of a log.
@@ -39,6 +40,7 @@ def training_set(
         until: microseconds since 1970; what was not known before it does not exist.
         since: lists before it are left out; their events still count.
         maturity: how long outcomes are waited for, in microseconds; None for what the log itself suggests.
+        whole: lists are not cut to what was shown, which hangs on what the worker did with them.
         progress: called after each list.
 
     Raises:
@@ -46,7 +48,7 @@ def training_set(
     """
     history = read_history(read())
     window = maturity_of(history) if maturity is None else maturity
-    lists = mature(history, since, until, window)
+    lists = mature(history, since, until, window, whole=whole)
     sizes = np.array([len(served.task_ids) for served in lists])
     offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
     features = np.empty((offsets[-1], len(NAMES)), np.float32)
@@ -78,6 +80,7 @@ def training_set(
         times=np.array([served.at for served in lists], np.int64),
         tasks=listed.astype(np.int32),
         positions=np.array([position for served in lists for position in served.positions], np.int32),
+        propensities=np.array([chance for served in lists for chance in served.propensities], np.float64),
         worker_ids=worker_ids,
         feed_ids=np.array([served.feed_id for served in lists], object),
         catalogue=task_catalogue(task_ids.tolist(), categories, languages),

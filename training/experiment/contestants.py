@@ -55,6 +55,7 @@ class Matched:
         matcher: makes a list.
         ranker: scores its tasks.
         told: whether the log tells the scores and the version of the model.
+        explores: whether orders are drawn, as feeds are on request; the log then tells their propensities.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Matched:
     matcher: Callable[[Occasion], Matcher]
     ranker: Callable[[Occasion], Ranker]
     told: bool = False
+    explores: bool = False
 
     def __call__(self, occasion: Occasion) -> Ranking:
         """Make a list."""
@@ -73,12 +75,14 @@ class Matched:
             Wishes(device=occasion.device),
             occasion.session_minutes,
             explain=False,
+            explore=int(occasion.rng.integers(2**63)) if self.explores else None,
         )
         items = self.matcher(occasion).feed(self.live.state, ranker, query).items
         return Ranking(
             occasion.board.indices([item.task_id for item in items]),
             self.name,
             scores=np.array([item.score for item in items]) if self.told else None,
+            propensities=np.array([item.propensity for item in items]) if self.explores else None,
             model_version=ranker.version if self.told else None,
         )
 

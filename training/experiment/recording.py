@@ -92,6 +92,7 @@ class Recorder:
             times=np.array([served.at for served in lists], np.int64),
             tasks=tasks.astype(np.int32),
             positions=np.array([position for served in lists for position in served.positions], np.int32),
+            propensities=np.array([chance for served in lists for chance in served.propensities], np.float64),
             worker_ids=worker_ids,
             feed_ids=np.array([served.feed_id for served in lists], object),
             catalogue=task_catalogue(task_ids.tolist(), untold, untold),
