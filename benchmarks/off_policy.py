@@ -45,7 +45,7 @@ from training.train import train
 
 WARM_UP, DAYS = 7, 16
 WORLDS = 2
-DRAWN_WORKERS = 250
+DRAWN_WORKERS = 150
 ORDERS_OF_A_TRUTH = 64
 
 Floats = NDArray[np.float64]
@@ -90,7 +90,7 @@ class Contexts:
             pages=Pages.of(rows),
             scores={
                 "champion": predict_rows(bundle.ranker, rows.features),
-                **{name: BASELINES[name](rows) for name in ("past_rate", "skill_overlap", "newest", "highest_pay")},
+                **{name: BASELINES[name](rows) for name in ("past_rate", "newest", "highest_pay")},
             },
             outlooks=outlooks,
             patience=people[rows.worker_ids[rows.workers]].to_numpy(),
@@ -150,7 +150,7 @@ def chances(pages: Pages, orders: NDArray[np.int64]) -> Floats:
     """Return the propensities with which the log's policy draws an order of each page."""
     weights = np.take_along_axis(np.where(pages.drawn, pages.weights, -np.inf), orders, axis=1)
     left = np.logaddexp.accumulate(np.column_stack([pages.rest, weights[:, ::-1]]), axis=1)[:, :0:-1]
-    return np.where(pages.drawn, np.exp(weights - left), 1.0)
+    return np.exp(np.subtract(weights, left, out=np.zeros_like(weights), where=pages.drawn))
 
 
 def whom_and_what(rows: TrainingSet, place: int) -> tuple[str, list[str], int]:

@@ -246,7 +246,8 @@ class Workspace:
         else:
             judged = "no list was served with `explore`"
         found = replace(found, off_policy=judged)
-        self.registry.attach(version, "evaluation", figures=found.figures(), tables=found.tables())
+        off_policy = {} if isinstance(judged, str) else judged.tables()
+        self.registry.attach(version, "evaluation", figures=found.figures(), tables={**found.tables(), **off_policy})
         return found
 
     def promote(

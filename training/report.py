@@ -75,7 +75,6 @@ class Report:
             "slices": self.evaluation.slices,
             "calibration": self.calibration(),
             "importance": self.importance,
-            **({} if isinstance(self.off_policy, str) else self.off_policy.tables()),
         }
 
 

@@ -11,8 +11,9 @@ the rest, of weight ``r``, with probability ``G = E[prod_i (1 - exp(-w_i T))]`` 
 dimension. The item at position ``k`` then stood there, given the page, with probability
 ``p_k G(below k) / G(k and below)``.
 
-For another drawn order than that of Plackett and Luce the weights are those that would have given the same
-propensities, and the probability given the page is an approximation.
+A policy may give a share of the places away to tasks that are not drawn by weight (a floor). Given the page that share
+cancels, but for tasks of the page that could have come either way: their weights are a little too large. For any other
+draw the weights are those that would have given the same propensities, and the probability is an approximation.
 """
 
 from collections.abc import Iterator
@@ -33,6 +34,8 @@ LAST = -1e6
 _STEP = 0.1
 _LOG_TIMES = np.arange(-38.0, 4.3, _STEP)
 """Where the integral over the log of time is evaluated: beyond, the integrand is nothing, or all clocks have rung."""
+
+_ROUNDING = 1e-9
 
 _SHORT, _LONG = -30.0, 700.0
 """Logs of times: below, ``1 - exp(-t)`` is ``t``; up to this, ``exp`` is still a number."""
@@ -65,11 +68,16 @@ class Pages:
     chances: Floats
 
     @classmethod
-    def of(cls, rows: TrainingSet) -> "Pages":
+    def of(cls, rows: TrainingSet, floor: float = 0.0) -> "Pages":
         """Return the explored lists of a training set of whole lists.
 
         A place below the last one with a propensity under 1 was not drawn. If it is the only one, it went to the last
         candidate, and counts as drawn.
+
+        Args:
+            rows: whole lists.
+            floor: probability (0..1, below 1) with which the log's policy gave a place away. A page that ends with a
+                propensity of 1 had nothing to give it to.
         """
         lists = np.flatnonzero(explored(rows))
         sizes = np.diff(rows.offsets)[lists]
@@ -80,17 +88,19 @@ class Pages:
         depth = np.where(chances < 1, places + 1, 0).max(axis=1, initial=0)
         depth += depth == sizes - 1
         drawn = places < depth[:, None]
+        last = np.take_along_axis(chances, np.maximum(depth - 1, 0)[:, None], axis=1)
+        by_weight = np.where((last < 1) & drawn, np.minimum(chances / (1 - floor), 1.0), chances)
         # A propensity that rounds to 1 leaves something for what comes after it all the same.
-        left = np.where(drawn, np.log(np.maximum(1 - chances, np.finfo(float).eps)), 0.0)
+        left = np.where(drawn, np.log(np.maximum(1 - by_weight, np.finfo(float).eps)), 0.0)
         before = np.cumsum(left, axis=1) - left
-        weights = np.where(drawn, np.log(chances) + before, -np.inf)
-        exhausted = np.take_along_axis(chances, np.maximum(depth - 1, 0)[:, None], axis=1)[:, 0] == 1
+        weights = np.where(drawn, np.log(by_weight) + before, -np.inf)
+        exhausted = np.take_along_axis(by_weight, np.maximum(depth - 1, 0)[:, None], axis=1)[:, 0] >= 1 - _ROUNDING
         rest = np.where(exhausted, -np.inf, left.sum(axis=1))
         first = np.zeros(at.shape)
         for part in parts(at.shape):
             comes_first = _comes_first(weights[part], rest[part])
             first[part] = comes_first[:, 1:] - comes_first[:, :-1]
-        return cls(lists, at, there, drawn, weights, rest, np.where(drawn, np.log(chances) + first, 0.0))
+        return cls(lists, at, there, drawn, weights, rest, np.where(drawn, np.log(by_weight) + first, 0.0))
 
     def __len__(self) -> int:
         """Return the number of lists."""
@@ -132,11 +142,17 @@ class Pages:
 
 
 def explored(rows: TrainingSet) -> NDArray[np.bool_]:
-    """Return for each list whether its order was drawn: all its propensities are told, and two or more places vary."""
+    """Return for each list whether its order was drawn: it has two items or more, and all their propensities are told.
+
+    A list in which a fair coin swapped two neighbours, and nothing else was drawn, says next to nothing of other orders
+    and does not count.
+    """
     told = np.where(np.isnan(rows.propensities), -np.inf, rows.propensities)
     # The propensity of a place that could go to one item only is 1.
     least = np.minimum.reduceat(told, rows.offsets[:-1])
-    found: NDArray[np.bool_] = (least > 0) & (least < 1) & (np.diff(rows.offsets) > 1)
+    uncertain, even = (np.add.reduceat(kind, rows.offsets[:-1], dtype=np.int64) for kind in (told < 1, told == 0.5))
+    swapped = (uncertain == 2) & (even == 2)
+    found: NDArray[np.bool_] = (least > 0) & (least < 1) & (np.diff(rows.offsets) > 1) & ~swapped
     return found
 
 
