@@ -1,7 +1,7 @@
 """A marketplace's log and its models in one place: what the command line and notebooks work with, without an API."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from training.dataset import TrainingSet
     from training.frames import Log
     from training.gate import Limits, Verdict
+    from training.off_policy import OffPolicy
     from training.ranker import RankerParameters
     from training.report import Report
     from training.train import Progress, Trained
@@ -85,8 +86,6 @@ class Workspace:
         found = cls(load_settings(home=folder, database_url=name, mlflow_tracking_uri=""))
         with opened(found.settings.store_url) as store:
             if store.count() == 0:
-                from dataclasses import replace
-
                 config = replace(
                     PRESETS["standard"], workers=workers, tasks_per_day=3 * workers // 10, days=days, seed=seed
                 )
@@ -216,12 +215,39 @@ class Workspace:
         """Return the recent lists on which a version, the champion and the baselines can be compared."""
         return self._contest(self.bundle(version), self._rival(version)[0], progress)
 
+    def off_policy(
+        self, version: int, reward: str = "accepted", progress: "Callable[[int, int], None] | None" = None
+    ) -> "OffPolicy":
+        """Estimate what a version, the champion and the baselines would have been worth on lists in a drawn order.
+
+        Args:
+            version: stood for by its judge, as in `contest`.
+            reward: ``accepted``, ``approved`` or ``paid``; see `training.off_policy.rewards.REWARDS`.
+            progress: called with lists done and lists in all.
+        """
+        from training.off_policy import AsServed, evaluate
+
+        found = self._contest(self.bundle(version), self._rival(version)[0], progress, whole=True)
+        return evaluate(found.rows, {name: AsServed(scores) for name, scores in found.scores().items()}, reward)
+
     def evaluate(self, version: int, progress: "Callable[[int, int], None] | None" = None) -> "Report":
         """Judge a version on recent lists that no model has learned from, and keep the figures with its run."""
+        from training.off_policy import explored
         from training.report import report
 
-        found = report(self.contest(version, progress))
-        self.registry.attach(version, "evaluation", figures=found.figures(), tables=found.tables())
+        contest = self.contest(version, progress)
+        found = report(contest)
+        if explored(contest.rows).any():
+            try:
+                # Once more, with what was not shown, since how far a worker looks hangs on what he takes.
+                judged: OffPolicy | str = self.off_policy(version, progress=progress)
+            except CocokError as error:
+                judged = str(error)
+        else:
+            judged = "no list was served with `explore`"
+        found = replace(found, off_policy=judged)
+        off_policy = {} if isinstance(judged, str) else judged.tables()
+        self.registry.attach(version, "evaluation", figures=found.figures(), tables={**found.tables(), **off_policy})
         return found
 
     def promote(
@@ -284,7 +310,12 @@ class Workspace:
         )
 
     def _contest(
-        self, challenger: Bundle, champion: Bundle | None, progress: "Callable[[int, int], None] | None"
+        self,
+        challenger: Bundle,
+        champion: Bundle | None,
+        progress: "Callable[[int, int], None] | None",
+        *,
+        whole: bool = False,
     ) -> "Contest":
         from training.contest import contest
 
@@ -293,7 +324,7 @@ class Workspace:
         def read() -> Iterable[list[Stored]]:
             return self.entries(end)
 
-        return contest(read, self.settings.exchange, challenger, champion, until=end, progress=progress)
+        return contest(read, self.settings.exchange, challenger, champion, until=end, whole=whole, progress=progress)
 
     def _rival(self, version: int) -> tuple[Bundle | None, str | None]:
         """Return the champion, unless it is that version itself; or why it cannot be compared with."""

@@ -63,6 +63,7 @@ def market(
     skills: bool = True,
     titles: bool = True,
     profiles: bool = True,
+    explored: bool = False,
 ) -> list[Record]:
     """Return the events of a marketplace in order of time.
 
@@ -76,6 +77,7 @@ def market(
         skills: tasks and profiles name skills.
         titles: tasks have a title.
         profiles: workers have told about themselves.
+        explored: lists, whose order is random, tell their propensities.
     """
     random = Random(seed)
     log_ = _Log()
@@ -95,7 +97,8 @@ def market(
             log_.add(task.opened, "task_posted", **_posting(task, pay=pay, skills=skills, titles=titles))
         for worker in people:
             if random.random() < 0.6:
-                _visit(random, log_, worker, tasks, BEGIN + timedelta(days=day, minutes=random.randrange(1440)))
+                at = BEGIN + timedelta(days=day, minutes=random.randrange(1440))
+                _visit(random, log_, worker, tasks, at, explored=explored)
     return sorted(log_.events, key=lambda event: str(event["at"]))
 
 
@@ -143,11 +146,13 @@ def _posting(task: _Task, *, pay: bool, skills: bool, titles: bool) -> Record:
     return posting
 
 
-def _visit(random: Random, log_: _Log, worker: _Worker, tasks: list[_Task], at: datetime) -> None:
+def _visit(random: Random, log_: _Log, worker: _Worker, tasks: list[_Task], at: datetime, *, explored: bool) -> None:
     choices = [task for task in tasks if task.opened < at < task.closes and len(task.takers) < 5]
     shown = random.sample(choices, min(LIST_LENGTH, len(choices)))
     feed = f"f{len(log_.events)}"
-    items = [{"task_id": task.name, "position": place} for place, task in enumerate(shown, 1)]
+    items: list[Record] = [{"task_id": task.name, "position": place} for place, task in enumerate(shown, 1)]
+    if explored:
+        items = [{**item, "propensity": 1 / (len(choices) - place)} for place, item in enumerate(items)]
     log_.add(at, "feed_served", feed_id=feed, worker_id=worker.name, items=items)
     for task in shown:
         names = {"worker_id": worker.name, "task_id": task.name}

@@ -71,6 +71,7 @@ def contest(
     champion: Bundle | None,
     *,
     until: int,
+    whole: bool = False,
     progress: Progress | None = None,
 ) -> Contest:
     """Find the lists on which two bundles can be compared fairly.
@@ -86,6 +87,7 @@ def contest(
         challenger: who wants in.
         champion: who is in; None if nobody is.
         until: microseconds since 1970; what was not known before it does not exist.
+        whole: lists are not cut to what was shown.
         progress: called after each list.
 
     Raises:
@@ -99,7 +101,7 @@ def contest(
     rival: Models | None = champion
     if champion is not None and champion.judge is not None and champion.until > since:
         since, rival = max(since, champion.judge.since), champion.judge
-    rows = training_set(read, rates, since=since, until=until, maturity=judge.maturity, progress=progress)
+    rows = training_set(read, rates, since=since, until=until, maturity=judge.maturity, whole=whole, progress=progress)
     return Contest(
         rows=rows,
         challenger=_contender(judge, challenger, rows, CHALLENGER),

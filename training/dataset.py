@@ -17,6 +17,7 @@ KEYS = (
     "task_id",
     "at",
     "position",
+    "propensity",
     "category",
     "language",
     "label",
@@ -26,7 +27,7 @@ KEYS = (
 """Columns of `TrainingSet.frame` before the features."""
 
 _HOUR = 3_600_000_000
-_OF_ROWS = ("features", "labels", "verdicts", "minutes", "tasks", "positions")
+_OF_ROWS = ("features", "labels", "verdicts", "minutes", "tasks", "positions", "propensities")
 _OF_LISTS = ("workers", "times", "feed_ids")
 
 
@@ -45,6 +46,8 @@ class TrainingSet:
         times: int64, lists; instant of the list in microseconds since 1970, non-decreasing.
         tasks: int32, rows; index of the task in ``catalogue``.
         positions: int32, rows; position in the list as served, 1-based.
+        propensities: float64, rows; probability of the item standing at its position given those before it, NaN where
+            the log does not say.
         worker_ids: str, workers; the id of each worker.
         feed_ids: str, lists; the id of each list.
         catalogue: one row for each task, see `task_catalogue`.
@@ -62,6 +65,7 @@ class TrainingSet:
     times: NDArray[np.int64]
     tasks: NDArray[np.int32]
     positions: NDArray[np.int32]
+    propensities: NDArray[np.float64]
     worker_ids: NDArray[np.object_]
     feed_ids: NDArray[np.object_]
     catalogue: pd.DataFrame
@@ -151,6 +155,7 @@ class TrainingSet:
             - ``feed_id``, ``worker_id``, ``task_id`` (category);
             - ``at`` (datetime64[us, UTC]): instant of the list;
             - ``position`` (int32): in the list as served, 1-based;
+            - ``propensity`` (float64): of standing there, given what stands before; NaN where the log does not say;
             - ``category``, ``language`` (category): of the task, see `task_catalogue`; missing is NaN;
             - ``label`` (int8): 0 nothing, 1 viewed or saved, 2 accepted, 3 submitted, 4 approved;
             - ``approved`` (boolean): the verdict on the work that followed; NA without one so far;
@@ -165,6 +170,7 @@ class TrainingSet:
             _named(self.tasks, self.catalogue["task_id"]),
             pd.DatetimeIndex(np.repeat(self.times, sizes).view("datetime64[us]"), tz="UTC"),
             self.positions,
+            self.propensities,
             self.catalogue["category"].array.take(self.tasks),
             self.catalogue["language"].array.take(self.tasks),
             self.labels,
@@ -212,6 +218,7 @@ def labelled(
         times=np.array([served.at for served in lists], np.int64),
         tasks=tasks.astype(np.int32),
         positions=np.array([position for served in lists for position in served.positions], np.int32),
+        propensities=np.array([chance for served in lists for chance in served.propensities], np.float64),
         worker_ids=worker_ids,
         feed_ids=np.array([served.feed_id for served in lists], object),
         catalogue=task_catalogue(task_ids.tolist(), categories, languages),

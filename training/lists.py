@@ -62,6 +62,7 @@ class ServedList:
         worker_id: who it was served to.
         task_ids: its items in order of position.
         positions: their positions, 1-based.
+        propensities: probability of each standing there given those before it, NaN if not said.
         session_minutes: what the worker had, NaN if not said.
     """
 
@@ -71,6 +72,7 @@ class ServedList:
     worker_id: str
     task_ids: list[str]
     positions: list[int]
+    propensities: list[float]
     session_minutes: float
 
 
@@ -150,6 +152,7 @@ def _served(seq: int, event: FeedServed) -> ServedList:
         worker_id=event.worker_id,
         task_ids=[item.task_id for item in items],
         positions=[item.position for item in items],
+        propensities=[float("nan") if item.propensity is None else item.propensity for item in items],
         session_minutes=float("nan") if minutes is None else minutes,
     )
 
@@ -187,10 +190,10 @@ def maturity_of(history: History) -> int:
     return int(np.clip(np.quantile(delays, MATURITY_QUANTILE), SHORTEST_MATURITY, LONGEST_MATURITY))
 
 
-def mature(history: History, since: int | None, until: int, maturity: int) -> list[ServedList]:
+def mature(history: History, since: int | None, until: int, maturity: int, *, whole: bool = False) -> list[ServedList]:
     """Return the lists within ``[since, until)`` whose outcomes are all known before ``until``, cut to what was shown.
 
-    Lists without an item left are dropped; the rest comes in order of time.
+    Lists without an item left are dropped; the rest comes in order of time. ``whole``: they are not cut.
 
     Raises:
         CocokError: the log has no lists, or none is mature.
@@ -201,11 +204,12 @@ def mature(history: History, since: int | None, until: int, maturity: int) -> li
     for served in history.lists:
         if served.at + maturity >= until or (since is not None and served.at < since):
             continue
-        depth = history.shown.get(served.feed_id)
+        depth = None if whole else history.shown.get(served.feed_id)
         if depth is not None:
             count = sum(position <= depth for position in served.positions)
             served = ServedList(
-                **{**vars(served), "task_ids": served.task_ids[:count], "positions": served.positions[:count]}
+                **vars(served)
+                | {name: getattr(served, name)[:count] for name in ("task_ids", "positions", "propensities")}
             )
         if served.task_ids:
             kept.append(served)

@@ -26,6 +26,7 @@ def training_set(
     until: int,
     since: int | None = None,
     maturity: int | None = None,
+    whole: bool = False,
     progress: Progress | None = None,
 ) -> TrainingSet:
     """Build the training set of a log.
@@ -38,6 +39,7 @@ def training_set(
         until: microseconds since 1970; what was not known before it does not exist.
         since: lists before it are left out; their events still count.
         maturity: how long outcomes are waited for, in microseconds; None for what the log itself suggests.
+        whole: lists are not cut to what was shown, which hangs on what the worker did with them.
         progress: called after each list.
 
     Raises:
@@ -45,7 +47,7 @@ def training_set(
     """
     history = read_history(read())
     window = maturity_of(history) if maturity is None else maturity
-    lists = mature(history, since, until, window)
+    lists = mature(history, since, until, window, whole=whole)
     sizes = np.array([len(served.task_ids) for served in lists])
     offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
     features = np.empty((offsets[-1], len(NAMES)), np.float32)

@@ -11,6 +11,7 @@ from training.contest import CHALLENGER, Contest
 from training.evaluation import Evaluation, evaluate
 from training.importance import gain, permutation
 from training.lists import ACCEPTED
+from training.off_policy import OffPolicy
 from training.reliability import MinutesReliability, Reliability, minutes_reliability, reliability
 
 if TYPE_CHECKING:
@@ -32,12 +33,14 @@ class Report:
         reliability: ``p_accept`` and ``p_approve``, as far as there are models and outcomes, against what came about.
         minutes: minutes of work against what was predicted; None without a model of them.
         importance: what the ranker's columns gained; see `training.importance.gain`.
+        off_policy: what the rankers would have been worth, from lists in a drawn order; or why that is not told.
     """
 
     evaluation: Evaluation
     reliability: dict[str, Reliability]
     minutes: MinutesReliability | None
     importance: pd.DataFrame
+    off_policy: OffPolicy | str = "nothing was asked for"
 
     def calibration(self) -> pd.DataFrame:
         """Return a row for each probability: its base rate, calibration error and log loss; see `Reliability`."""

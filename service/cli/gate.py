@@ -10,6 +10,7 @@ from service.cli.console import Bars, Json, out, plain, print_json, progress
 
 if TYPE_CHECKING:
     from training.gate import Verdict
+    from training.off_policy import OffPolicy
     from training.report import Report
 
 REFUSED = 3
@@ -31,7 +32,9 @@ def evaluate(
 
     The lists are those that the version's training set aside and those that came since; none of the models has learned
     from them (the fitted stand-ins without these lists are judged). Shown are metrics, differences by slice of workers
-    and tasks, whether probabilities and minutes hold, and what the order comes from. Figures go to the version's run.
+    and tasks, whether probabilities and minutes hold, and what the order comes from. If lists were served with
+    `explore`, it also estimates from how many something would have been taken, had each ranker served them and explored
+    as much. Figures go to the version's run.
 
     Example: cocok evaluate 3
     """
@@ -42,13 +45,34 @@ def evaluate(
     with progress() as start:
         found = workspace.evaluate(number, partial(Bars(start), "Replaying the log"))
     if as_json:
-        print_json({"version": number, "lists": found.evaluation.lists, **plain(_records(found))})
+        print_json(
+            {
+                "version": number,
+                "lists": found.evaluation.lists,
+                **plain(_records(found)),
+                "off_policy": _off_policy_record(found.off_policy),
+            }
+        )
     else:
         _print_report(number, found)
 
 
 def _records(found: "Report") -> dict[str, object]:
     return {name: table.to_dict("records") for name, table in found.tables().items()}
+
+
+def _off_policy_record(found: "OffPolicy | str") -> dict[str, object]:
+    if isinstance(found, str):
+        return {"missing": found}
+    tables = {name: table.to_dict("records") for name, table in found.tables().items()}
+    return {
+        "reward": found.reward,
+        "lists": found.lists,
+        "takings": found.takings,
+        "estimates": tables["off_policy"],
+        "overlap": tables["overlap"],
+        "warnings": list(found.warnings),
+    }
 
 
 def _print_report(version: int, found: "Report") -> None:
@@ -84,6 +108,32 @@ def _print_report(version: int, found: "Report") -> None:
             f"\n{found.minutes.inside:.0%} of {found.minutes.rows:,} works lie within their predicted interval of 80 "
             f"%; the median work takes {found.minutes.ratio:.2f} times the predicted minutes."
         )
+    console.print()
+    if isinstance(found.off_policy, str):
+        console.print(f"No off-policy estimate: {found.off_policy}.", soft_wrap=True)
+    else:
+        _print_off_policy(found.off_policy)
+
+
+def _print_off_policy(found: "OffPolicy") -> None:
+    from training.off_policy import ESTIMATORS, SERVED
+
+    console = out()
+    estimates = {(row.policy, row.estimator): row for row in found.estimates.itertuples()}
+    served = next(row for (policy, _), row in estimates.items() if policy == SERVED)
+    console.print(
+        f"Of {found.lists:,} lists in a drawn order, something was taken from {_interval(served)}. "
+        "Had these rankers put them in order, exploring as much:"
+    )
+    table = Table("ranker", *ESTIMATORS, "dr, more than served", "overlap: ips", "dr", box=None)
+    for overlap in found.overlap.itertuples():
+        rows = [estimates[overlap.policy, estimator] for estimator in ESTIMATORS]
+        more = f"{rows[-1].more:+.3f} ({rows[-1].more_low:+.3f} to {rows[-1].more_high:+.3f})"
+        shares = f"{overlap.ips:.0%}", f"{overlap.dr:.0%}"
+        table.add_row(str(overlap.policy), *(_interval(row) for row in rows), more, *shares)
+    console.print(table)
+    for warning in found.warnings:
+        console.print(f"Warning: {warning}.", soft_wrap=True)
 
 
 def _best_baseline(found: "Report") -> str:

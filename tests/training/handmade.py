@@ -44,6 +44,7 @@ def handmade(
         times=np.arange(lists, dtype=np.int64),
         tasks=np.arange(rows, dtype=np.int32),
         positions=np.concatenate([np.arange(1, size + 1) for size in sizes]).astype(np.int32),
+        propensities=np.full(rows, np.nan),
         worker_ids=np.array([f"w{number}" for number in range(max(whose) + 1)], dtype=object),
         feed_ids=np.array([f"f{number}" for number in range(lists)], dtype=object),
         catalogue=task_catalogue(

@@ -58,6 +58,7 @@ def test_given_rows_then_the_frame_is_typed(rows: TrainingSet) -> None:
         *["category"] * 3,
         "datetime64[us, UTC]",
         "int32",
+        "float64",
         *["category"] * 2,
         "int8",
         "boolean",

@@ -183,6 +183,24 @@ def test_items_below_the_deepest_place_that_was_seen_are_left_out(depths: list[i
     assert served.positions == list(range(1, len(left) + 1))
 
 
+def test_asked_for_whole_lists_then_what_was_not_seen_stays() -> None:
+    log = Log().serve("w1", "abc", 1, feed_id="f").add("feed_shown", 2, feed_id="f", up_to_position=1)
+    (served,) = mature(history(log), None, hour(1000), W, whole=True)
+    assert served.task_ids == ["a", "b", "c"]
+
+
+def test_propensities_go_with_their_items_and_are_missing_where_they_are_not_told() -> None:
+    items = [
+        {"task_id": "a", "position": 2, "propensity": 0.25},
+        {"task_id": "b", "position": 1, "propensity": 0.5},
+        {"task_id": "c", "position": 3},
+    ]
+    log = Log().add("feed_served", 1, feed_id="f", worker_id="w1", items=items)
+    assert kept(log)[0].propensities == pytest.approx([0.5, 0.25, math.nan], nan_ok=True)
+    log.add("feed_shown", 2, feed_id="f", up_to_position=1)
+    assert kept(log)[0].propensities == [0.5]
+
+
 def test_a_list_of_which_nothing_was_seen_is_left_out() -> None:
     log = feeds(10, 11).add("feed_shown", 12, feed_id="f0", up_to_position=0)
     assert [served.feed_id for served in kept(log)] == ["f1"]

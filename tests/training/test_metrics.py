@@ -196,6 +196,7 @@ def test_summary_names_its_metrics_and_reports_the_mean_over_lists() -> None:
         times=np.array([0, 1]),
         tasks=np.zeros(4, dtype=np.int32),
         positions=np.array([1, 2, 1, 2], dtype=np.int32),
+        propensities=np.full(4, np.nan),
         worker_ids=np.array(["w1", "w2"], object),
         feed_ids=np.array(["f1", "f2"], object),
         catalogue=task_catalogue(["t1"], [None], [None]),

@@ -44,6 +44,7 @@ def market(lists: int = 400, size: int = 12, seed: int = 0, *, signal: float = 1
         times=np.arange(lists) * 1_000_000,
         tasks=np.zeros(len(features), dtype=np.int32),
         positions=np.tile(np.arange(1, size + 1), lists).astype(np.int32),
+        propensities=np.full(len(labels), np.nan),
         worker_ids=np.array([f"w{number}" for number in range(30)], object),
         feed_ids=np.array([f"f{number}" for number in range(lists)], object),
         catalogue=task_catalogue(["t1"], [None], [None]),

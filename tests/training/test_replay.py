@@ -41,6 +41,19 @@ def test_every_item_of_every_list_is_a_row() -> None:
     assert np.isnan(found.minutes[[0, 2, 3, 4, 5]]).all()
 
 
+def test_a_row_tells_how_likely_its_item_stood_there() -> None:
+    items = [{"task_id": "t1", "position": 1, "propensity": 0.1}, {"task_id": "t2", "position": 2}]
+    found = trained_on(market().add("feed_served", 8, feed_id="drawn", worker_id="w1", items=items))
+    assert found.propensities.tolist() == pytest.approx([np.nan] * 6 + [0.1, np.nan], nan_ok=True)
+    assert found.frame()["propensity"].tolist() == pytest.approx([np.nan] * 6 + [0.1, np.nan], nan_ok=True)
+
+
+def test_asked_for_whole_lists_then_there_are_rows_of_what_was_not_seen() -> None:
+    log = market().add("feed_shown", 8, feed_id="f7", up_to_position=1)
+    assert np.diff(trained_on(log).offsets).tolist() == [2, 1, 1]
+    assert np.diff(trained_on(log, whole=True).offsets).tolist() == [2, 3, 1]
+
+
 def test_the_same_worker_and_the_same_task_have_the_same_index() -> None:
     found = trained_on(market())
     assert found.workers[0] == found.workers[2] != found.workers[1]

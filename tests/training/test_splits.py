@@ -23,6 +23,7 @@ def lists_at(times: list[int]) -> TrainingSet:
         times=np.array(times, dtype=np.int64),
         tasks=np.zeros(count, dtype=np.int32),
         positions=np.ones(count, dtype=np.int32),
+        propensities=np.full(count, np.nan),
         worker_ids=np.array(["w1"], object),
         feed_ids=np.array([f"f{number}" for number in range(count)], object),
         catalogue=task_catalogue(["t1"], [None], [None]),

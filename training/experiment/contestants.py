@@ -54,6 +54,7 @@ class Matched:
         ranker: scores its tasks.
         told: whether the log tells the scores and the version of the model.
         recorder: keeps the rows of every list; None if nobody learns from them.
+        explores: whether orders are drawn, as feeds are on request; the log then tells their propensities.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Matched:
     ranker: Callable[[Occasion], Ranker]
     told: bool = False
     recorder: Recorder | None = None
+    explores: bool = False
 
     def __call__(self, occasion: Occasion) -> Ranking:
         """Make a list."""
@@ -72,6 +74,7 @@ class Matched:
             occasion.limit,
             Wishes(device=occasion.device),
             occasion.session_minutes,
+            explore=int(occasion.rng.integers(2**63)) if self.explores else None,
         )
         state = self.live.state
         page = self.matcher(occasion).page(state, ranker, query)
@@ -81,6 +84,7 @@ class Matched:
             occasion.board.indices([*map(state.catalogue.tasks.external, page.ranking.tasks.tolist())]),
             self.name,
             scores=page.scores if self.told else None,
+            propensities=page.ranking.propensities if self.explores else None,
             model_version=ranker.version if self.told else None,
         )
 

@@ -82,6 +82,31 @@ class Truth:
         reached: Floats = world.workers.scan_on[worker] ** np.arange(length)
         return reached * glance(world.config.behaviour, length)
 
+    def led_to_work(
+        self, worker_id: str, task_ids: Sequence[str], minutes_left: float, orders: Ints, at: int
+    ) -> Floats:
+        """Return the probability that something is taken from a list, for each order of it.
+
+        Going on after a place and taking what stands there are independent, given that nothing above was taken.
+
+        Args:
+            worker_id: who.
+            task_ids: what stands on the list.
+            minutes_left: in the worker's session.
+            orders: orders x tasks; which of ``task_ids`` comes to each place.
+            at: instant of the list, microseconds since 1970.
+        """
+        worker = self._worker[worker_id]
+        tasks = np.array([self._task[task_id] for task_id in task_ids], np.int64)
+        found = self.of(worker, tasks, minutes_left, at=at)
+        length = len(tasks)
+        seen = glance(self._world.config.behaviour, length)
+        taken = seen * (found["p_view"] * found["p_accept"])[orders]
+        passed_over = np.cumprod(1.0 - taken, axis=1) / (1.0 - taken)
+        reached = self.attention(worker, length) / seen
+        led: Floats = (reached * taken * passed_over).sum(axis=1)
+        return led
+
     def tables(self) -> dict[str, pd.DataFrame]:
         """Return the hidden parameters as ``workers``, ``requesters`` and ``tasks``, one row each."""
         world = self._world

@@ -43,6 +43,8 @@ def test_given_two_versions_then_they_are_compared_on_the_same_lists_and_the_run
     assert "NDCG@10 minus that of champion" in shown
     assert "calibration error" in shown
     assert "predicted interval of 80" in shown
+    assert "No off-policy estimate: no list was served with `explore`." in shown
+    assert both["off_policy"] == {"missing": "no list was served with `explore`"}
 
     registry = Registry.at(cocok.home)
     client = MlflowClient(f"sqlite:///{cocok.home / 'mlflow' / 'mlflow.db'}")
@@ -58,6 +60,29 @@ def test_given_two_versions_then_they_are_compared_on_the_same_lists_and_the_run
     tags = client.get_model_version("cocok", "2").tags
     assert tags["gate.verdict"] == "refused"
     assert "too slow" in tags["gate.reasons"]
+
+
+def test_given_explored_lists_then_evaluate_tells_what_rankers_would_have_been_worth(
+    cocok: Cocok, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert cocok("import", write(tmp_path / "log.ndjson", market(workers=60, explored=True))).code == 0
+    assert cocok("train").code == 0
+    found = cocok("evaluate", "--json").json()["off_policy"]
+    # Everybody there reads the whole list, so that no order leads to more.
+    corrected = {row["policy"]: row for row in found["estimates"] if row["estimator"] == "dr"}
+    assert corrected["challenger"]["more_low"] < 0 < corrected["challenger"]["more_high"]
+    assert corrected["random"]["more_low"] < 0 < corrected["random"]["more_high"]
+    assert {row["policy"] for row in found["overlap"]} >= {"challenger", "random", "newest"}
+
+    monkeypatch.setenv("COLUMNS", "200")
+    shown = cocok("evaluate").out
+    assert f"Of {found['lists']:,} lists in a drawn order, something was taken from" in shown
+    assert "dr, more than served" in shown
+    assert shown.count("Warning: thin overlap") == len(found["warnings"])
+    run_id = Registry.at(cocok.home).versions()[0].run_id
+    client = MlflowClient(f"sqlite:///{cocok.home / 'mlflow' / 'mlflow.db'}")
+    kept = {file.path for file in client.list_artifacts(run_id, "evaluation")}
+    assert {"evaluation/off_policy.csv", "evaluation/overlap.csv"} <= kept
 
 
 def test_given_no_model_then_evaluate_says_what_to_do(cocok: Cocok, log: Path) -> None:

@@ -12,7 +12,9 @@ import pytest
 from features.events import Event, FeedServed, TaskPosted, encode_event
 from features.money import Money
 from tests.training.experiment.conftest import RATES, SMALL, WARM_UP, start
+from training.experiment.contestants import PLAIN, Matched
 from training.experiment.live import Entry, Live
+from training.experiment.orders import ORDERS
 from training.experiment.recording import Recorder, watched
 from training.experiment.run import END
 from training.experiment.trial import Outcome, Start, run, trial, warm_up
@@ -199,3 +201,13 @@ def test_the_place_in_a_list_matters_only_where_attention_falls() -> None:
     flat_mean, low, high = gain_of_skill(replace(falling, glance_decay=0.0, scan_on_share=1.0))
     assert low < 0.0 < high
     assert flat_mean < mean / 2
+
+
+def test_given_a_policy_that_explores_then_the_log_tells_how_likely_its_orders_were() -> None:
+    begun = start()
+    policy = Matched("explored", begun.live, lambda _: PLAIN, ORDERS["highest_reward"], explores=True)
+    lists = [event for _, _, event in begun.live.run(policy, begun.since + DAY) if isinstance(event, FeedServed)]
+    drawn = [[item.propensity for item in served.items] for served in lists if len(served.items) > 1]
+    assert drawn
+    assert all(propensity is not None and 0 < propensity <= 1 for one in drawn for propensity in one)
+    assert min(min(one) for one in drawn) < 0.5

@@ -10,6 +10,7 @@ from tests.training.simulation.conftest import END, SMALL
 from training.simulation import Truth, World, read_truth
 from training.simulation.choice import Outlook
 from training.simulation.policies import few_of_each
+from training.simulation.reactions import plan
 
 
 @pytest.fixture
@@ -105,6 +106,21 @@ def test_the_truth_answers_for_a_worker_and_tasks(world: World) -> None:
     assert (lower["p_take"] < asked["p_take"]).all()
     with pytest.raises(KeyError):
         truth.ask("nobody", ["t000001"])
+
+
+def test_the_chance_that_a_list_leads_to_work_is_the_share_of_visits_that_do(world: World) -> None:
+    tasks = np.arange(12)
+    minutes, orders = 60.0, np.array([tasks, tasks[::-1]])
+    found = Truth(world).led_to_work("w00002", [world.tasks.ids[task] for task in tasks], minutes, orders, END)
+    people, law, random = world.workers, world.config.behaviour, np.random.default_rng(0)
+    worker = people.ids.index("w00002")
+    seen = world.choice.outlook(worker, tasks, minutes, END)
+    seen = seen._replace(accept=seen.accept * world.market.qualifies(worker, tasks, END))
+    for order, chance in zip(orders, found, strict=True):
+        own = Outlook(*(values[order] for values in seen))
+        visits = [plan(law, order, own, float(people.scan_on[worker]), random) for _ in range(4000)]
+        led = np.mean([any(step.act == "take" for step in visit.steps) for visit in visits])
+        assert chance == pytest.approx(led, abs=0.03)
 
 
 def test_the_truth_is_written_and_read_back(world: World, tmp_path: Path) -> None:

@@ -1,0 +1,109 @@
+"""Off-policy estimates against a truth that is known."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from features.errors import CocokError
+from tests.training.handmade import handmade
+from tests.training.off_policy.bandit import LENGTH, Bandit, bandit
+from training.off_policy import ESTIMATORS, AsServed, OffPolicy, Pages, Strict, Target, evaluate
+
+
+@pytest.fixture(scope="module")
+def logged() -> Bandit:
+    return bandit()
+
+
+@pytest.fixture(scope="module")
+def targets(logged: Bandit) -> dict[str, Target]:
+    columns = {name: logged.rows.column(name).astype(np.float64) for name in logged.rows.names}
+    return {
+        "liked": AsServed(columns["liked"]),
+        "disliked": AsServed(-columns["liked"]),
+        "noise": AsServed(columns["noise"]),
+    }
+
+
+@pytest.fixture(scope="module")
+def judged(logged: Bandit, targets: dict[str, Target]) -> OffPolicy:
+    return evaluate(logged.rows, targets)
+
+
+def by_policy(found: OffPolicy, estimator: str) -> pd.DataFrame:
+    return found.estimates.query("estimator == @estimator").set_index("policy")
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_intervals_hold_the_truth(
+    estimator: str, logged: Bandit, targets: dict[str, Target], judged: OffPolicy
+) -> None:
+    pages = Pages.of(logged.rows)
+    for name, row in by_policy(judged, estimator).iterrows():
+        assert row["low"] < logged.value(targets[str(name)](pages)) < row["high"]
+
+
+def test_policies_are_told_apart(judged: OffPolicy) -> None:
+    found = by_policy(judged, "dr")
+    assert found.loc["liked", "more_low"] > 0
+    assert found.loc["disliked", "more_high"] < 0
+
+
+def test_the_outcome_model_narrows_the_interval(judged: OffPolicy) -> None:
+    width = judged.estimates.assign(width=judged.estimates["high"] - judged.estimates["low"])
+    table = width.pivot(index="policy", columns="estimator", values="width").drop("served")
+    assert (table["dr"] < 0.9 * table["ips"]).all()
+
+
+def test_over_many_logs_the_model_corrected_estimate_is_right_on_average() -> None:
+    off = []
+    for seed in range(1, 4):
+        log = bandit(500, seed)
+        target = AsServed(log.rows.column("liked").astype(np.float64))
+        found = evaluate(log.rows, {"liked": target})
+        off.append(by_policy(found, "dr").loc["liked", "value"] - log.value(target(Pages.of(log.rows))))
+    assert abs(np.mean(off)) < 0.03
+
+
+def test_the_log_s_own_policy_is_worth_what_was_seen(logged: Bandit) -> None:
+    # With all candidates on the page, its draw is the one of these utilities.
+    rows = logged.rows
+    left = np.logaddexp.accumulate(rows.column("by").reshape(-1, LENGTH)[:, ::-1], axis=1)[:, ::-1]
+    whole = replace(rows, propensities=np.exp(rows.column("by") - left.ravel()).astype(np.float64))
+    found = evaluate(whole, {"itself": lambda pages: pages.weights})
+    own = by_policy(found, "ips").loc["itself"]
+    assert own["more"] == pytest.approx(0, abs=1e-6)
+    assert found.overlap.loc[0, "ips"] == pytest.approx(1, abs=1e-6)
+    assert found.overlap.loc[0, "mass"] == pytest.approx(1, abs=1e-6)
+    assert by_policy(found, "dr").loc["itself", "more"] == pytest.approx(0, abs=0.02)
+    assert not found.warnings
+
+
+def test_thin_overlap_is_said_in_words(logged: Bandit) -> None:
+    against = Strict(-logged.rows.column("by").astype(np.float64))
+    found = evaluate(logged.rows, {"against": against})
+    assert found.overlap.loc[0, "ips"] < 0.1
+    assert any("thin overlap: ips and snips of 'against'" in warning for warning in found.warnings)
+
+
+def test_a_ranker_that_takes_the_best_has_its_order_alone() -> None:
+    rows = replace(handmade([[0, 0, 0]]), propensities=np.array([0.5, 0.5, 0.5]))
+    utilities = Strict(np.array([1.0, 3.0, 2.0]))(Pages.of(rows))
+    assert np.argsort(-utilities[0]).tolist() == [1, 2, 0]
+    assert (-np.diff(np.sort(-utilities[0]))).max() < -500
+
+
+def test_a_ranker_that_explores_is_as_sharp_as_the_log_was_and_its_unknown_scores_are_low() -> None:
+    rows = replace(handmade([[0, 0, 0, 0]]), propensities=np.array([0.5, 0.4, 0.2, 0.3]))
+    pages = Pages.of(rows)
+    utilities = AsServed(np.array([1.0, np.nan, 2.0, 1.0]))(pages)[0]
+    assert np.std(utilities) == pytest.approx(np.std(pages.weights[0]))
+    assert utilities[1] == utilities[0] == utilities[3] < utilities[2]
+
+
+def test_too_little_exploration_is_refused() -> None:
+    rows = handmade([[2, 0], [0, 2], [2, 0]])
+    with pytest.raises(CocokError, match="0 of 0 explored lists led to something"):
+        evaluate(rows, {})

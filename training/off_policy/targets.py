@@ -1,0 +1,83 @@
+"""Target policies: what could have been served in place of what was.
+
+A target is an array of utilities (float64, lists x longest, in the order of the logged pages). It draws the order of a
+page by Plackett and Luce, with weights ``exp(utility)``; utilities far apart are an order without chance.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.off_policy.pages import LAST, Floats, Orders, Pages
+
+Target = Callable[[Pages], Floats]
+"""Utilities of logged pages (float64, lists x longest)."""
+
+_FAR = 1e3
+_TIE_SEED = 20_240_229
+
+
+@dataclass(frozen=True, eq=False)
+class AsServed:
+    """A ranker that explores as the log's did: as sharp on each page as the draw that the log has.
+
+    The scores of a page are scaled to the standard deviation of the logs of the weights that it was drawn with.
+
+    Attributes:
+        scores: float64, rows of the training set; higher is better, NaN counts as the lowest of its page.
+    """
+
+    scores: NDArray[np.float64]
+
+    def __call__(self, pages: Pages) -> Floats:
+        """Return the utilities."""
+        own = _known(pages, self.scores)
+        center = np.mean(own, axis=1, keepdims=True, where=pages.drawn)
+        spread = np.std(own, axis=1, keepdims=True, where=pages.drawn)
+        sharpness = np.std(np.where(pages.drawn, pages.weights, 0.0), axis=1, keepdims=True, where=pages.drawn)
+        standard: Floats = np.divide(own - center, spread, out=np.zeros_like(own), where=spread > 0)
+        return _in_place(pages, standard * sharpness)
+
+
+@dataclass(frozen=True, eq=False)
+class Strict:
+    """A ranker that takes the best each time; equal scores stand in a fixed random order.
+
+    Far less of a log speaks to it than to `AsServed`.
+
+    Attributes:
+        scores: as there.
+    """
+
+    scores: NDArray[np.float64]
+
+    def __call__(self, pages: Pages) -> Floats:
+        """Return the utilities."""
+        own = _known(pages, self.scores)
+        ties = np.random.default_rng(_TIE_SEED).permutation(own.size).reshape(own.shape)
+        ranks = np.argsort(np.lexsort((ties, -own), axis=1), axis=1)
+        return _in_place(pages, -_FAR * ranks)
+
+
+def log_chances(utilities: Floats) -> Floats:
+    """Return the log of the probability of each item standing where it was logged, given those before it."""
+    # Sums from the end, in logs.
+    return utilities - np.logaddexp.accumulate(utilities[:, ::-1], axis=1)[:, ::-1]
+
+
+def draw(utilities: Floats, orders: int, random: np.random.Generator) -> Orders:
+    """Draw orders of the pages: perturbed utilities in falling order (Yellott 1977)."""
+    return np.argsort(-(utilities + random.gumbel(size=(orders, *utilities.shape))), axis=2)
+
+
+def _known(pages: Pages, scores: NDArray[np.float64]) -> Floats:
+    """Return scores without a gap."""
+    own = pages.spread(scores)
+    lowest = np.min(own, axis=1, keepdims=True, initial=np.inf, where=pages.drawn & ~np.isnan(own))
+    return np.where(np.isnan(own), np.where(np.isfinite(lowest), lowest, 0.0), own)
+
+
+def _in_place(pages: Pages, utilities: NDArray[np.floating]) -> Floats:
+    return np.where(pages.drawn, utilities, LAST * (1 + np.arange(utilities.shape[1])))
