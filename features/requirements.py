@@ -25,7 +25,8 @@ LEVELS: tuple[str, ...] = get_args(Guard)
 """From what is open to most to what is open to fewest."""
 
 _LT, _LE, _GT, _GE, _EQ, _NE, _IN, _NOT_IN, _EXISTS, _NOT_EXISTS = range(len(COMPARATORS))
-_CLAUSE, _ALL, _ANY = range(3)
+_CLAUSE, ALL_OF, _ANY = range(3)
+"""Kinds of nodes: ``ALL_OF`` holds where everything directly below it does."""
 _NOT_HELD, _BARE, _VALUED = range(3)
 NONE = -1
 """In the place of a clause or a node: there is none."""
@@ -210,7 +211,7 @@ class Compiler:
                 found.append((_CLAUSE, 0, guards, parent, self._clause(node), self.names.add(node.attribute)))
             else:
                 every = isinstance(node, AllOf)
-                found.append((_ALL if every else _ANY, every, 0, parent, NONE, 0))
+                found.append((ALL_OF if every else _ANY, every, 0, parent, NONE, 0))
                 stack.extend((child, place) for child in reversed(node.nodes))
         return found
 
@@ -372,7 +373,7 @@ def evaluate(program: Program, facts: Facts, sheet: Sheet, signatures: NDArray[n
             if node.kind == _CLAUSE:
                 sheet.nodes[k] = node.guards > level or answers[node.clause] == 1
             if node.parent >= 0:
-                if nodes[node.parent].kind == _ALL:
+                if nodes[node.parent].kind == ALL_OF:
                     sheet.nodes[node.parent] &= sheet.nodes[k]
                 else:
                     sheet.nodes[node.parent] |= sheet.nodes[k]
@@ -391,8 +392,9 @@ def _count_failures(
             continue
         for k in range(program.signatures[signature].start, program.signatures[signature].stop):
             node = nodes[k]
-            marks[k] = sheet.nodes[k] == 0 and (node.parent < 0 or marks[node.parent])
+            # Without branches, since which clauses fail cannot be foreseen.
+            marks[k] = (sheet.nodes[k] == 0) & ((node.parent < 0) | marks[node.parent])
             # An attribute that fails in two clauses keeps a task away once.
-            if marks[k] and node.kind == _CLAUSE and counted[node.name] != signature:
-                counted[node.name] = signature
-                counts[node.name] += tasks[signature]
+            fails = marks[k] & (node.kind == _CLAUSE) & (counted[node.name] != signature)
+            counted[node.name] = signature if fails else counted[node.name]
+            counts[node.name] += tasks[signature] * fails

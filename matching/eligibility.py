@@ -82,6 +82,7 @@ class Judgement:
         tasks: int32, dense indices.
         bits: uint32, tasks; bits of ``CODES``, 0 for a task that may be offered.
         signatures: int32, tasks; their signatures.
+        borne: int64, signatures; how many of the tasks bear each.
         sheet: the worker's answers to the clauses of these tasks.
         compiled: what the sheet answers.
     """
@@ -89,6 +90,7 @@ class Judgement:
     tasks: NDArray[np.int32]
     bits: NDArray[np.uint32]
     signatures: NDArray[np.int32]
+    borne: NDArray[np.int64]
     sheet: Sheet
     compiled: Compiler
     _failed: dict[int, list[str]] = field(default_factory=dict)
@@ -96,8 +98,7 @@ class Judgement:
     @property
     def kept(self) -> NDArray[np.int32]:
         """The tasks that may be offered (int32)."""
-        kept: NDArray[np.int32] = self.tasks[self.bits == 0]
-        return kept
+        return _kept(self.tasks, self.bits)
 
     def codes(self, place: int) -> list[str]:
         """Return the reasons against the task at a place, in the order of ``CODES``."""
@@ -116,11 +117,9 @@ class Judgement:
 
     def counts(self) -> dict[str, int]:
         """Return reason -> number of tasks, for reasons that occur."""
-        by_code = np.zeros(len(CODES), np.int64)
-        by_signature = np.zeros(len(self.compiled), np.int64)
-        _count(self.bits, self.signatures, by_code, by_signature)
+        by_code = _count(self.bits)
         found = {code: count for code, count in zip(CODES[:-1], by_code[:-1].tolist(), strict=True) if count}
-        failures = self.compiled.failures(self.sheet, by_signature)
+        failures = self.compiled.failures(self.sheet, np.where(self.sheet.signatures == 0, self.borne, 0))
         return found | {f"{REQUIREMENT}:{attribute}": count for attribute, count in failures.items()}
 
 
@@ -155,8 +154,8 @@ def judge(
         bits[(bits != _UNKNOWN) & np.isin(tasks, excluded)] |= BIT["excluded"]
     # Those of unknown tasks are 0, which harms nothing but is no signature of an empty market.
     met = np.unique(offers["signature"]) if len(state.catalogue.compiled) else np.zeros(0, np.int32)
-    sheet, _ = _judge(state, worker, offers, met, now, wishes, level, bits)
-    return Judgement(tasks, bits, offers["signature"], sheet, state.catalogue.compiled)
+    sheet, borne, _ = _judge(state, worker, offers, met, now, wishes, level, bits)
+    return Judgement(tasks, bits, offers["signature"], borne, sheet, state.catalogue.compiled)
 
 
 def judge_open(
@@ -175,13 +174,14 @@ def judge_open(
         places = [arrays.tasks["open_at"][state.catalogue.tasks.get(external)] for external in wishes.excluded]
         bits[[place for place in places if place >= 0]] |= BIT["excluded"]
     every = np.arange(len(state.catalogue.compiled), dtype=np.int32)
-    sheet, expired = _judge(state, worker, offers, every, now, wishes, level, bits)
+    sheet, borne, expired = _judge(state, worker, offers, every, now, wishes, level, bits)
     tasks, signatures = arrays.open_tasks[:size], offers["signature"]
     # Open by the clock of the log may be no longer open now.
     if expired:
         left = (bits & _EXPIRED) == 0
+        borne -= np.bincount(signatures[~left], minlength=len(borne))
         tasks, bits, signatures = tasks[left], bits[left], signatures[left]
-    return Judgement(tasks, bits, signatures, sheet, state.catalogue.compiled)
+    return Judgement(tasks, bits, signatures, borne, sheet, state.catalogue.compiled)
 
 
 def reasons_against(
@@ -214,10 +214,11 @@ def _judge(
     wishes: Wishes,
     level: Guard,
     bits: NDArray[np.uint32],
-) -> tuple[Sheet, int]:
-    """Add to bits what stands against each offer; return the worker's answers to signatures, and how many expired.
+) -> tuple[Sheet, NDArray[np.int64], int]:
+    """Add to bits what stands against each offer.
 
-    The signatures are at least those of the offers.
+    The signatures are at least those of the offers. Returned are the worker's answers to them, how many offers bear each
+    (int64, signatures), and how many have expired.
     """
     compiled, record = state.catalogue.compiled, state.arrays.workers[worker]
     profile = state.catalogue.profiles.get(worker)
@@ -233,7 +234,8 @@ def _judge(
         texts=_texts(state, profile),
     )
     _of_signatures(program, sheet, signatures, asked, tables.signatures)
-    return sheet, _scan(offers, now, minimum, tables, bits)
+    borne = np.zeros(len(compiled), np.int64)
+    return sheet, borne, _scan(offers, now, minimum, tables, bits, borne)
 
 
 def _requesters(state: MarketState, profile: WorkerUpdated | None, wishes: Wishes) -> NDArray[np.uint32]:
@@ -340,8 +342,15 @@ def _of_signatures(
 
 
 @kernel
-def _scan(offers: NDArray[np.void], now: int, min_reward: float, tables: _Tables, bits: NDArray[np.uint32]) -> int:
-    """Add to bits what stands against each offer; return how many have expired."""
+def _scan(
+    offers: NDArray[np.void],
+    now: int,
+    min_reward: float,
+    tables: _Tables,
+    bits: NDArray[np.uint32],
+    borne: NDArray[np.int64],
+) -> int:
+    """Add to bits what stands against each offer, and each to those that bear its signature; return how many expired."""
     expired = 0
     for i in range(offers.size):
         found = bits[i]
@@ -356,6 +365,8 @@ def _scan(offers: NDArray[np.void], now: int, min_reward: float, tables: _Tables
         # Without a reward nothing says that the minimum is reached.
         if min_reward > 0.0 and not offer.reward >= min_reward:
             found |= _MIN_REWARD
+        # Reading the offers takes most of the time, so what else they are needed for is done on the way.
+        borne[offer.signature] += 1
         found |= tables.signatures[offer.signature]
         found |= tables.requesters[offer.requester] | tables.categories[offer.category]
         if tables.texts.size:
@@ -365,18 +376,26 @@ def _scan(offers: NDArray[np.void], now: int, min_reward: float, tables: _Tables
 
 
 @kernel
-def _count(
-    bits: NDArray[np.uint32], signatures: NDArray[np.int32], codes: NDArray[np.int64], by_signature: NDArray[np.int64]
-) -> None:
-    """Count tasks by code, and those that fail their requirements by signature."""
-    present = np.uint32(0)
+def _kept(tasks: NDArray[np.int32], bits: NDArray[np.uint32]) -> NDArray[np.int32]:
+    """Return the tasks that nothing stands against; the same as by a mask, at a third of the cost."""
+    kept, size = np.empty(tasks.size, np.int32), 0
+    for i in range(tasks.size):
+        kept[size] = tasks[i]
+        size += bits[i] == 0
+    return kept[:size].copy()
+
+
+@kernel
+def _count(bits: NDArray[np.uint32]) -> NDArray[np.int64]:
+    """Return the number of tasks by code (int64, codes)."""
+    counts, present = np.zeros(len(CODES), np.int64), np.uint32(0)
     for i in range(bits.size):
         present |= bits[i]
-    for code in range(codes.size):
+    # A pass for each code: the compiler adds up many tasks with one instruction.
+    for code in range(counts.size):
         if present >> code & 1:
+            count = np.uint32(0)
             for i in range(bits.size):
-                codes[code] += bits[i] >> code & 1
-    if present & _REQUIREMENT:
-        for i in range(bits.size):
-            if bits[i] & _REQUIREMENT:
-                by_signature[signatures[i]] += 1
+                count += bits[i] >> np.uint32(code) & np.uint32(1)
+            counts[code] = count
+    return counts

@@ -21,7 +21,7 @@ from features.events import WorkerUpdated, instant
 from features.jit import kernel
 from features.layout import Record
 from features.money import MAX_AMOUNT, Money
-from features.requirements import _ALL, LEVELS, Compiler, Facts, Program, Sheet, Value, attribute_of, compared, evaluate
+from features.requirements import ALL_OF, LEVELS, Compiler, Facts, Program, Sheet, Value, attribute_of, compared, evaluate
 from features.requirements_shape import Clause
 from features.state import MarketState
 from features.text import normalise
@@ -315,12 +315,12 @@ def _ways(
                 alone = alone and clauses[failing[j]].attribute == attribute
             # As if every failing clause of the attribute held.
             for k in range(start, stop):
-                answers[k] = nodes[k].kind == _ALL
+                answers[k] = nodes[k].kind == ALL_OF
             for k in range(stop - 1, start - 1, -1):
                 node = nodes[k]
                 if node.clause >= 0:
                     answers[k] = sheet.nodes[k] != 0 or (owed[k] and clauses[node.clause].attribute == attribute)
-                if node.parent >= 0 and nodes[node.parent].kind == _ALL:
+                if node.parent >= 0 and nodes[node.parent].kind == ALL_OF:
                     answers[node.parent] = answers[node.parent] and answers[k]
                 elif node.parent >= 0:
                     answers[node.parent] = answers[node.parent] or answers[k]
