@@ -53,6 +53,9 @@ class Roster:
     """
 
     def __init__(self) -> None:
+        self._clear()
+
+    def _clear(self) -> None:
         self.size = 0
         self._profile = np.zeros(0, np.int32)
         self._min_reward = np.zeros(0)
@@ -61,17 +64,21 @@ class Roster:
         self._numbers = [np.nan]
         self._stale = 0
 
-    def refresh(self, state: MarketState) -> None:
-        """Read the profiles that were declared since the last time."""
+    def refresh(self, state: MarketState, most: int | None = None) -> bool:
+        """Read the profiles that were declared since the last time; return whether any are left to read.
+
+        Args:
+            state: the market, always the same.
+            most: profiles read at the most; all of them if None.
+        """
         size = len(state.catalogue.workers)
-        if size > len(self._profile):
-            grown = np.zeros(max(size, 2 * len(self._profile)), np.int32)
-            grown[: len(self._profile)] = self._profile
-            self._profile = grown
-            self._min_reward = np.concatenate([self._min_reward, np.full(len(grown) - len(self._min_reward), np.nan)])
-        self.size = size
+        if self._stale > max(1_000, size):
+            # More facts are out of date than there are workers: reading all of them again costs less than passing them.
+            self._clear()
+        self._grow(size)
         records = state.arrays.workers[:size]
-        changed = np.flatnonzero(records["profile"] != self._profile[:size])
+        every = np.flatnonzero(records["profile"] != self._profile[:size])
+        changed = every[:most]
         numbers = records["profile"][changed]
         self._stale += int(np.count_nonzero(self._profile[changed]))
         self._profile[changed] = numbers
@@ -82,9 +89,15 @@ class Roster:
                 self._read(worker, number, profile, added)
         for attribute, facts in added.items():
             self._facts.setdefault(attribute, _Facts()).extend(facts)
-        if self._stale > max(1_000, size):
-            self.__init__()  # type: ignore[misc]
-            self.refresh(state)
+        return len(changed) < len(every)
+
+    def _grow(self, size: int) -> None:
+        if size > len(self._profile):
+            grown = np.zeros(max(size, 2 * len(self._profile)), np.int32)
+            grown[: len(self._profile)] = self._profile
+            self._profile = grown
+            self._min_reward = np.concatenate([self._min_reward, np.full(len(grown) - len(self._min_reward), np.nan)])
+        self.size = size
 
     def _read(
         self, worker: int, number: int, profile: WorkerUpdated, added: defaultdict[str, list[tuple[int, int, int]]]
