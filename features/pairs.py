@@ -40,9 +40,7 @@ def find(keys: NDArray[np.uint64], key: np.uint64) -> int:
 
 
 @kernel
-def find_each(
-    keys: NDArray[np.uint64], first: int, others: NDArray[np.int64], places: NDArray[np.int64]
-) -> None:
+def find_each(keys: NDArray[np.uint64], first: int, others: NDArray[np.int64], places: NDArray[np.int64]) -> None:
     """Fill the places of the pairs of ``first`` with each of ``others``, -1 where there is none.
 
     In a table that no cache holds, a probe is a wait for memory. Here the first probes of all pairs come without a

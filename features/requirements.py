@@ -136,7 +136,12 @@ class Compiler:
         return self._signatures.used - 1
 
     def facts(
-        self, profile: WorkerUpdated | None, record: Record, now: int, devices: Sequence[str] | None = None
+        self,
+        profile: WorkerUpdated | None,
+        record: Record,
+        now: int,
+        devices: Sequence[str] | None = None,
+        base: Facts | None = None,
     ) -> Facts:
         """Return what is known of a worker.
 
@@ -145,15 +150,21 @@ class Compiler:
             record: of ``Arrays.workers``.
             now: microseconds since 1970.
             devices: those in hand, in place of the profile's.
+            base: what is known where nothing else is given; of the same attributes.
         """
         size = len(self.attributes)
-        held, number = np.zeros(size, np.int8), np.full(size, np.nan)
-        start, stop = np.zeros(size, np.int32), np.zeros(size, np.int32)
-        values: list[int] = []
+        if base is None:
+            values: list[int] = []
+            held, number = np.zeros(size, np.int8), np.full(size, np.nan)
+            start, stop = np.zeros(size, np.int32), np.zeros(size, np.int32)
+        else:
+            held, number, values = base.held.copy(), base.number.copy(), base.values.tolist()
+            start, stop = base.start.copy(), base.stop.copy()
         for name, given in _known(profile, record, now, devices):
             place = self.attributes.get(name)
             held[place] = _VALUED if given else _BARE
             start[place] = len(values)
+            number[place] = np.nan
             for value in given:
                 if not isinstance(value, str):
                     number[place] = value

@@ -217,8 +217,8 @@ def _judge(
 ) -> tuple[Sheet, NDArray[np.int64], int]:
     """Add to bits what stands against each offer.
 
-    The signatures are at least those of the offers. Returned are the worker's answers to them, how many offers bear each
-    (int64, signatures), and how many have expired.
+    The signatures are at least those of the offers. Returned are the worker's answers to them, how many offers bear
+    each (int64, signatures), and how many have expired.
     """
     compiled, record = state.catalogue.compiled, state.arrays.workers[worker]
     profile = state.catalogue.profiles.get(worker)
@@ -350,7 +350,7 @@ def _scan(
     bits: NDArray[np.uint32],
     borne: NDArray[np.int64],
 ) -> int:
-    """Add to bits what stands against each offer, and each to those that bear its signature; return how many expired."""
+    """Add to bits what stands against each offer, count it for its signature, and return how many have expired."""
     expired = 0
     for i in range(offers.size):
         found = bits[i]

@@ -1,6 +1,7 @@
 """Audiences: whoever may take a task, the likeliest first, as scoring everybody would have it."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 from unittest.mock import patch
 
 import numpy as np
@@ -11,7 +12,8 @@ from hypothesis import strategies as st
 from features.build import rows, rows_of_workers
 from features.state import MarketState
 from matching import audience as audience_module
-from matching.audience import Audience, Audiences, suggested
+from matching import audience_stages
+from matching.audience import Audience, Audiences, UnpreparedError, suggested
 from matching.eligibility import judge
 from matching.fallback import FallbackRanker
 from matching.roster import Roster
@@ -22,6 +24,7 @@ from tests.requirements import PROFILES, TREES
 
 NOW = hour(2)
 FALLBACK = FallbackRanker()
+Answer = TypeVar("Answer")
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +37,26 @@ def market() -> MarketState:
     state = MarketState(RATES)
     state.apply(entries(usual()[0]))
     return state
+
+
+class Reads:
+    """Gives a state part by part, and counts the parts; what is to happen between them is done before each."""
+
+    def __init__(self, state: MarketState, between: Callable[[], object] = lambda: None) -> None:
+        self.state = state
+        self.between = between
+        self.parts = 0
+
+    def __call__(self, part: Callable[[MarketState], Answer], /) -> Answer:
+        self.between()
+        self.parts += 1
+        return part(self.state)
+
+
+def prepared(state: MarketState, ranker: Ranker, now: int) -> Audiences:
+    audiences = Audiences()
+    audiences.prepare(Reads(state), ranker, now)
+    return audiences
 
 
 def audience(state: MarketState, task_id: str = "t", limit: int = 50, ranker: Ranker = FALLBACK) -> Audience:
@@ -92,22 +115,105 @@ def test_given_more_workers_than_are_scored_then_the_best_are_found_all_the_same
 ) -> None:
     now = market.clock or 0
     whole, part = [], []
+    audiences = prepared(market, model, now)
     for task in market.open_tasks[:10].tolist():
         whole += [member.score for member in Audiences().audience(market, model, task, now, 5).members]
-        with patch.multiple(audience_module, SCORED=12, LOOKED_AT=30):
-            part += [member.score for member in Audiences().audience(market, model, task, now, 5).members]
+        with patch.object(audience_module, "SCORED", 12), patch.object(audience_stages, "LOOKED_AT", 30):
+            part += [member.score for member in audiences.audience(market, model, task, now, 5).members]
     assert len(part) == len(whole)
     assert sum(part) > 0.8 * sum(whole)
 
 
-def test_given_a_worker_joins_while_the_order_of_activity_is_fresh_then_they_can_be_found() -> None:
+@pytest.fixture
+def few_scored(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audience_module, "SCORED", 2)
+    monkeypatch.setattr(audience_stages, "LOOKED_AT", 2)
+
+
+@pytest.mark.usefixtures("few_scored")
+def test_given_a_worker_joins_after_it_was_prepared_then_they_can_be_found() -> None:
     log = some({}, {})
-    state, audiences = log.state(), Audiences()
+    state = log.state()
+    audiences, task = prepared(state, FALLBACK, NOW), state.catalogue.tasks.get("t")
+    state.apply(_later(log, "w9"))
+    assert "w9" in names(audiences.audience(state, FALLBACK, task, NOW, 3))
+
+
+@pytest.mark.usefixtures("few_scored")
+def test_given_nothing_was_prepared_then_more_workers_than_are_scored_are_refused_until_it_is() -> None:
+    state, audiences = some(*[{}] * 9).state(), Audiences()
     task = state.catalogue.tasks.get("t")
-    with patch.multiple(audience_module, SCORED=1):
+    with pytest.raises(UnpreparedError):
         audiences.audience(state, FALLBACK, task, NOW, 1)
-        state.apply(_later(log, "w9"))
-        assert "w9" in names(audiences.audience(state, FALLBACK, task, NOW, 3))
+    audiences.prepare(Reads(state), FALLBACK, NOW)
+    assert len(audiences.audience(state, FALLBACK, task, NOW, 1).members) == 1
+
+
+@pytest.mark.usefixtures("few_scored")
+def test_given_more_profiles_changed_than_a_request_reads_then_it_is_refused_until_it_is_prepared(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(audience_module, "PROFILES_WITHIN", 5)
+    log = some(*[{}] * 3)
+    state = log.state()
+    audiences, task = prepared(state, FALLBACK, NOW), state.catalogue.tasks.get("t")
+    for number in range(4, 12):
+        state.apply(_later(log, f"w{number}"))
+    with pytest.raises(UnpreparedError):
+        audiences.audience(state, FALLBACK, task, NOW, 1)
+    audiences.prepare(Reads(state), FALLBACK, NOW)
+    assert audiences.audience(state, FALLBACK, task, NOW, 1).members
+
+
+@pytest.mark.usefixtures("few_scored")
+def test_given_a_worker_took_such_a_task_since_it_was_prepared_then_they_are_looked_at_as_they_are_now(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    skills = {"skills": ["audio"]}
+    log = some(*[{}] * 40, **skills).post("u", **skills)
+    state = log.state()
+    audiences, task = prepared(state, FALLBACK, NOW), state.catalogue.tasks.get("t")
+    before = len(log.entries)
+    state.apply(log.take("w7", "u").entries[before:])
+    # A minute later activity is read again; the table of who took what is not.
+    audiences.prepare(Reads(state), FALLBACK, NOW + 60_000_000)
+    monkeypatch.setattr(audience_module, "SCORED", 1)
+    assert "w7" in names(audiences.audience(state, FALLBACK, task, NOW + 60_000_000, 1))
+
+
+def test_given_events_come_between_the_parts_of_a_preparation_then_it_takes_them_in_its_stride() -> None:
+    log = some(*[{}] * 30)
+    state = log.state()
+
+    def joins() -> None:
+        # Often enough that the arrays and the tables move while they are read.
+        if reads.parts < 300:
+            before = len(log.entries)
+            log.add("worker_updated", worker_id=f"new{reads.parts}", skills=[f"s{reads.parts}"])
+            log.take(f"new{reads.parts}", "t")
+            state.apply(log.entries[before:])
+
+    reads, audiences = Reads(state, joins), Audiences()
+    with (
+        patch.multiple(audience_stages, _ROWS_AT_ONCE=4, _PLACES_AT_ONCE=64, _WORKERS_AT_ONCE=8),
+        patch.multiple(audience_module, PROFILES_AT_ONCE=4, SCORED=2),
+    ):
+        audiences.prepare(reads, FALLBACK, NOW)
+        audiences.prepare(reads, FALLBACK, NOW)
+        assert reads.parts > 50
+        assert audiences.audience(state, FALLBACK, state.catalogue.tasks.get("t"), NOW, 1).members
+
+
+def test_given_another_model_then_earlier_stages_serve_until_it_is_prepared(
+    market: MarketState, model: Ranker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = market.clock or 0
+    audiences, task = prepared(market, FALLBACK, now), int(market.open_tasks[0])
+    monkeypatch.setattr(audience_module, "SCORED", 12)
+    earlier = audiences.audience(market, model, task, now, 5)
+    assert earlier.members[0].p_accept is not None
+    audiences.prepare(Reads(market), model, now)
+    assert len(audiences.audience(market, model, task, now, 5).members) == len(earlier.members)
 
 
 def _later(log: Log, worker_id: str) -> list[Entry]:
