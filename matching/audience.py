@@ -36,7 +36,7 @@ SURE = 0.8
 PROFILES_AT_ONCE = 100
 """Profiles that are read while the state stands still, when an audience is prepared; a few milliseconds."""
 
-PROFILES_WITHIN = 1_000
+PROFILES_WITHIN = 500
 """Changed profiles that are read within a request."""
 
 
@@ -90,8 +90,10 @@ class Audiences:
             ranker: the model.
             now: microseconds since 1970.
         """
-        while read(lambda state: self._refresh(state, PROFILES_AT_ONCE)):
+        roster = Roster() if self._roster.outdated else self._roster
+        while read(lambda state: self._refresh(roster, state, PROFILES_AT_ONCE)):
             pass
+        self._roster = roster
         self._stages = prepared(read, ranker, lambda state, task: self._fit(state, task, now), now, self._stages)
 
     def audience(self, state: MarketState, ranker: Ranker, task: int, now: int, limit: int) -> Audience:
@@ -140,9 +142,9 @@ class Audiences:
         takes = [min(1.0, usual) if member.p_accept is None else member.p_accept for member in members]
         return Audience(members, suggested(takes, free))
 
-    def _refresh(self, state: MarketState, most: int) -> bool:
+    def _refresh(self, roster: Roster, state: MarketState, most: int) -> bool:
         with self._lock:
-            return self._roster.refresh(state, most)
+            return roster.refresh(state, most)
 
     def _fit(self, state: MarketState, task: int, now: int) -> Mask:
         with self._lock:
@@ -150,7 +152,7 @@ class Audiences:
 
     def _foremost(self, state: MarketState, task: int, now: int, size: int) -> NDArray[np.int32]:
         """Return the workers (int32) whose full rows are worth building, in order of index."""
-        if self._refresh(state, PROFILES_WITHIN):
+        if self._refresh(self._roster, state, PROFILES_WITHIN):
             raise UnpreparedError
         fit, stages = self._fit(state, task, now), self._stages
         if np.count_nonzero(fit) <= size:

@@ -66,6 +66,7 @@ _TREES = 120
 _LEAST = 1e-9
 """A probability counts as no less when its log is taken."""
 
+
 class Fit(Protocol):
     """Tells who fits a task."""
 

@@ -52,6 +52,9 @@ _MIN_REWARD, _DEVICE = int(BIT["min_reward"]), int(BIT["device"])
 _LANGUAGE, _COUNTRY = int(BIT["language"]), int(BIT["country"])
 _REQUIREMENT = int(BIT[REQUIREMENT])
 
+_BLOCK = 4_096
+"""Tasks that are counted at once: few enough that their bits stay in the nearest cache."""
+
 
 @dataclass(frozen=True)
 class Wishes:
@@ -82,7 +85,6 @@ class Judgement:
         tasks: int32, dense indices.
         bits: uint32, tasks; bits of ``CODES``, 0 for a task that may be offered.
         signatures: int32, tasks; their signatures.
-        borne: int64, signatures; how many of the tasks bear each.
         sheet: the worker's answers to the clauses of these tasks.
         compiled: what the sheet answers.
     """
@@ -90,7 +92,6 @@ class Judgement:
     tasks: NDArray[np.int32]
     bits: NDArray[np.uint32]
     signatures: NDArray[np.int32]
-    borne: NDArray[np.int64]
     sheet: Sheet
     compiled: Compiler
     _failed: dict[int, list[str]] = field(default_factory=dict)
@@ -119,7 +120,8 @@ class Judgement:
         """Return reason -> number of tasks, for reasons that occur."""
         by_code = _count(self.bits)
         found = {code: count for code, count in zip(CODES[:-1], by_code[:-1].tolist(), strict=True) if count}
-        failures = self.compiled.failures(self.sheet, np.where(self.sheet.signatures == 0, self.borne, 0))
+        failing = _failing(self.bits, self.signatures, len(self.compiled))
+        failures = self.compiled.failures(self.sheet, failing)
         return found | {f"{REQUIREMENT}:{attribute}": count for attribute, count in failures.items()}
 
 
@@ -154,8 +156,8 @@ def judge(
         bits[(bits != _UNKNOWN) & np.isin(tasks, excluded)] |= BIT["excluded"]
     # Those of unknown tasks are 0, which harms nothing but is no signature of an empty market.
     met = np.unique(offers["signature"]) if len(state.catalogue.compiled) else np.zeros(0, np.int32)
-    sheet, borne, _ = _judge(state, worker, offers, met, now, wishes, level, bits)
-    return Judgement(tasks, bits, offers["signature"], borne, sheet, state.catalogue.compiled)
+    sheet, _ = _judge(state, worker, offers, met, now, wishes, level, bits)
+    return Judgement(tasks, bits, offers["signature"], sheet, state.catalogue.compiled)
 
 
 def judge_open(
@@ -174,14 +176,13 @@ def judge_open(
         places = [arrays.tasks["open_at"][state.catalogue.tasks.get(external)] for external in wishes.excluded]
         bits[[place for place in places if place >= 0]] |= BIT["excluded"]
     every = np.arange(len(state.catalogue.compiled), dtype=np.int32)
-    sheet, borne, expired = _judge(state, worker, offers, every, now, wishes, level, bits)
+    sheet, expired = _judge(state, worker, offers, every, now, wishes, level, bits)
     tasks, signatures = arrays.open_tasks[:size], offers["signature"]
     # Open by the clock of the log may be no longer open now.
     if expired:
         left = (bits & _EXPIRED) == 0
-        borne -= np.bincount(signatures[~left], minlength=len(borne))
         tasks, bits, signatures = tasks[left], bits[left], signatures[left]
-    return Judgement(tasks, bits, signatures, borne, sheet, state.catalogue.compiled)
+    return Judgement(tasks, bits, signatures, sheet, state.catalogue.compiled)
 
 
 def reasons_against(
@@ -214,11 +215,10 @@ def _judge(
     wishes: Wishes,
     level: Guard,
     bits: NDArray[np.uint32],
-) -> tuple[Sheet, NDArray[np.int64], int]:
-    """Add to bits what stands against each offer.
+) -> tuple[Sheet, int]:
+    """Add to bits what stands against each offer; return the worker's answers to signatures, and how many expired.
 
-    The signatures are at least those of the offers. Returned are the worker's answers to them, how many offers bear
-    each (int64, signatures), and how many have expired.
+    The signatures are at least those of the offers.
     """
     compiled, record = state.catalogue.compiled, state.arrays.workers[worker]
     profile = state.catalogue.profiles.get(worker)
@@ -234,8 +234,7 @@ def _judge(
         texts=_texts(state, profile),
     )
     _of_signatures(program, sheet, signatures, asked, tables.signatures)
-    borne = np.zeros(len(compiled), np.int64)
-    return sheet, borne, _scan(offers, now, minimum, tables, bits, borne)
+    return sheet, _scan(offers, now, minimum, tables, bits)
 
 
 def _requesters(state: MarketState, profile: WorkerUpdated | None, wishes: Wishes) -> NDArray[np.uint32]:
@@ -342,15 +341,8 @@ def _of_signatures(
 
 
 @kernel
-def _scan(
-    offers: NDArray[np.void],
-    now: int,
-    min_reward: float,
-    tables: _Tables,
-    bits: NDArray[np.uint32],
-    borne: NDArray[np.int64],
-) -> int:
-    """Add to bits what stands against each offer, count it for its signature, and return how many have expired."""
+def _scan(offers: NDArray[np.void], now: int, min_reward: float, tables: _Tables, bits: NDArray[np.uint32]) -> int:
+    """Add to bits what stands against each offer; return how many have expired."""
     expired = 0
     for i in range(offers.size):
         found = bits[i]
@@ -365,8 +357,6 @@ def _scan(
         # Without a reward nothing says that the minimum is reached.
         if min_reward > 0.0 and not offer.reward >= min_reward:
             found |= _MIN_REWARD
-        # Reading the offers takes most of the time, so what else they are needed for is done on the way.
-        borne[offer.signature] += 1
         found |= tables.signatures[offer.signature]
         found |= tables.requesters[offer.requester] | tables.categories[offer.category]
         if tables.texts.size:
@@ -388,14 +378,26 @@ def _kept(tasks: NDArray[np.int32], bits: NDArray[np.uint32]) -> NDArray[np.int3
 @kernel
 def _count(bits: NDArray[np.uint32]) -> NDArray[np.int64]:
     """Return the number of tasks by code (int64, codes)."""
-    counts, present = np.zeros(len(CODES), np.int64), np.uint32(0)
+    counts = np.zeros(len(CODES), np.int64)
+    for start in range(0, bits.size, _BLOCK):
+        part, present = bits[start : start + _BLOCK], np.uint32(0)
+        for i in range(part.size):
+            present |= part[i]
+        # A pass for each code: the compiler adds up many tasks with one instruction.
+        for code in range(counts.size):
+            if present >> code & 1:
+                count = np.uint32(0)
+                for i in range(part.size):
+                    count += part[i] >> np.uint32(code) & np.uint32(1)
+                counts[code] += count
+    return counts
+
+
+@kernel
+def _failing(bits: NDArray[np.uint32], signatures: NDArray[np.int32], size: int) -> NDArray[np.int64]:
+    """Return by signature the tasks that fail their requirements (int64, ``size``)."""
+    counts = np.zeros(size, np.int64)
     for i in range(bits.size):
-        present |= bits[i]
-    # A pass for each code: the compiler adds up many tasks with one instruction.
-    for code in range(counts.size):
-        if present >> code & 1:
-            count = np.uint32(0)
-            for i in range(bits.size):
-                count += bits[i] >> np.uint32(code) & np.uint32(1)
-            counts[code] = count
+        # Without a branch, since many tasks fail and none can be foreseen; one that fails nothing adds 0.
+        counts[signatures[i]] += (bits[i] & _REQUIREMENT) != 0
     return counts

@@ -54,9 +54,6 @@ class Roster:
     """
 
     def __init__(self) -> None:
-        self._clear()
-
-    def _clear(self) -> None:
         self.size = 0
         self._profile = np.zeros(0, np.int32)
         self._min_reward = np.zeros(0)
@@ -66,6 +63,11 @@ class Roster:
         self._stale = 0
         self._next = 0
 
+    @property
+    def outdated(self) -> bool:
+        """Whether more profiles have been replaced than there are workers: a new roster would be quicker."""
+        return self._stale > max(1_000, self.size)
+
     def refresh(self, state: MarketState, most: int | None = None) -> bool:
         """Read the profiles that were declared since the last time; return whether any may be left to read.
 
@@ -74,9 +76,6 @@ class Roster:
             most: profiles read at the most; all of them if None.
         """
         size = len(state.catalogue.workers)
-        if self._stale > max(1_000, size):
-            # More facts are out of date than there are workers: reading all of them again costs less than passing them.
-            self._clear()
         self._grow(size)
         records = state.arrays.workers[:size]
         changed = _changed(records, self._profile, self._next % max(1, size), size if most is None else most)

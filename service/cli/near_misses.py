@@ -3,6 +3,7 @@
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
+import msgspec
 import typer
 from rich.table import Table
 
@@ -53,20 +54,7 @@ def near_misses(
         raise CocokError(f"no event of the log names the worker {worker}")
     found = _found(state, ranker, worker)
     if as_json:
-        print_json(
-            [
-                {
-                    "attribute": miss.attribute,
-                    "comparator": miss.comparator,
-                    "value": miss.value,
-                    "tasks": miss.tasks,
-                    "expected_hourly": miss.expected_hourly
-                    and {"amount": str(miss.expected_hourly.amount), "currency": miss.expected_hourly.currency},
-                    "text": miss.text,
-                }
-                for miss in found
-            ]
-        )
+        print_json([msgspec.to_builtins(miss) for miss in found])
     elif found:
         table = Table("what", "tasks", "pay per hour", "requirement", box=None)
         for miss in found:

@@ -165,20 +165,33 @@ def test_given_more_profiles_changed_than_a_request_reads_then_it_is_refused_unt
     assert audiences.audience(state, FALLBACK, task, NOW, 1).members
 
 
-@pytest.mark.usefixtures("few_scored")
-def test_given_a_worker_took_such_a_task_since_it_was_prepared_then_they_are_looked_at_as_they_are_now(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    skills = {"skills": ["audio"]}
-    log = some(*[{}] * 40, **skills).post("u", **skills)
+def test_given_profiles_were_replaced_over_and_over_then_a_new_roster_says_the_same() -> None:
+    log = some({"languages": ["en"]}, {"languages": ["id"]}, languages=["en"])
     state = log.state()
     audiences, task = prepared(state, FALLBACK, NOW), state.catalogue.tasks.get("t")
-    before = len(log.entries)
-    state.apply(log.take("w7", "u").entries[before:])
-    # A minute later activity is read again; the table of who took what is not.
-    audiences.prepare(Reads(state), FALLBACK, NOW + 60_000_000)
-    monkeypatch.setattr(audience_module, "SCORED", 1)
-    assert "w7" in names(audiences.audience(state, FALLBACK, task, NOW + 60_000_000, 1))
+    with patch.object(Roster, "outdated", new=True):
+        state.apply(_later(log, "w0", languages=["id"]) + _later(log, "w1", languages=["en"]))
+        audiences.prepare(Reads(state), FALLBACK, NOW)
+    assert names(audiences.audience(state, FALLBACK, task, NOW, 3)) == ["w1"]
+
+
+def test_given_a_worker_took_such_a_task_since_the_table_was_made_then_it_counts_as_if_made_now() -> None:
+    skills = {"skills": ["audio"]}
+    log = some(*[{}] * 9, **skills).post("u", **skills)
+    state = log.state()
+    audiences, task = prepared(state, FALLBACK, NOW), state.catalogue.tasks.get("u")
+    state.apply(log.take("w7", "t").entries[len(log.entries) - 1 :])
+    looks = []
+    for kept in (audience_stages.KEPT, -1):
+        with patch.object(audience_stages, "KEPT", kept):
+            audiences.prepare(Reads(state), FALLBACK, NOW)
+        stages, every = audiences._stages, np.ones(len(state.catalogue.workers), np.bool_)
+        assert stages is not None
+        first = audience_stages._Linear(np.ones(7), np.zeros(7))
+        looks.append(audience_stages._look(state, task, NOW, every, stages._taken, stages._active, first))
+    np.testing.assert_allclose(looks[0], looks[1], rtol=1e-5)
+    worker = state.catalogue.workers.get("w7")
+    assert looks[0][worker] > np.delete(looks[0], worker).max()
 
 
 def test_given_events_come_between_the_parts_of_a_preparation_then_it_takes_them_in_its_stride() -> None:
@@ -216,9 +229,9 @@ def test_given_another_model_then_earlier_stages_serve_until_it_is_prepared(
     assert len(audiences.audience(market, model, task, now, 5).members) == len(earlier.members)
 
 
-def _later(log: Log, worker_id: str) -> list[Entry]:
+def _later(log: Log, worker_id: str, **profile: Any) -> list[Entry]:
     before = len(log.entries)
-    return log.add("worker_updated", worker_id=worker_id).entries[before:]
+    return log.add("worker_updated", worker_id=worker_id, **profile).entries[before:]
 
 
 def test_given_three_slots_then_so_many_are_told_that_they_fill_with_four_in_five() -> None:

@@ -21,7 +21,7 @@ def test_given_a_worker_who_lacks_one_thing_then_it_is_told_with_its_tasks_and_t
     told(cocok)
     (miss,) = cocok("near-misses", "ana", "--json").json()
     assert (miss["attribute"], miss["comparator"], miss["value"], miss["tasks"]) == (*ASKS[0].values(), 3)
-    assert miss["expected_hourly"] == {"amount": "18.00", "currency": "USD"}
+    assert miss["expected_hourly"] == {"amount": "18", "currency": "USD"}
     table = cocok("near-misses", "ana").out
     assert "Raise the qualification tagging from 50 to 80" in table
     assert "USD 18.00" in table
