@@ -17,12 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.build import rows_of_workers
-from features.jit import kernel
-from features.layout import UNLIMITED, Arrays
+from features.layout import UNLIMITED
 from features.money import Money
-from features.pairs import find, pair_key
 from features.state import MarketState
-from matching.audience_stages import Read, Stages, prepared
+from matching.audience_stages import Read, Stages, dealt, prepared
 from matching.eligibility import judge
 from matching.roster import Mask, Roster
 from matching.scoring import Ranker, best_first, expected_hourly, known
@@ -157,11 +155,10 @@ class Audiences:
         fit, stages = self._fit(state, task, now), self._stages
         if np.count_nonzero(fit) <= size:
             workers = np.flatnonzero(fit).astype(np.int32)
-        elif stages is None:
+            return workers[~dealt(state.arrays, workers, task)]
+        if stages is None:
             raise UnpreparedError
-        else:
-            workers = stages.foremost(state, task, now, fit, size)
-        return workers[~_dealt(state.arrays, workers, task)]
+        return stages.foremost(state, task, now, fit, size)
 
 
 def suggested(takes: Sequence[float], free: int | None) -> int:
@@ -188,17 +185,3 @@ def suggested(takes: Sequence[float], free: int | None) -> int:
         if taken[-1] >= SURE:
             return told
     return len(takes)
-
-
-@kernel
-def _dealt(s: Arrays, workers: NDArray[np.int32], task: int) -> NDArray[np.bool_]:
-    """Tell of each worker whether the task was hidden or taken as often as it may be."""
-    found = np.zeros(workers.size, np.bool_)
-    for i in range(workers.size):
-        place = find(s.dealing_keys, pair_key(workers[i], task))
-        if place >= 0:
-            dealing = s.dealings[place]
-            taken = np.int64(dealing.accepted) - dealing.returned
-            again = taken < s.tasks[task].facts.per_worker_limit and dealing.abandoned == 0
-            found[i] = dealing.hidden or not again
-    return found

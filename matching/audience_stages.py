@@ -159,6 +159,7 @@ class Stages:
         looked = np.argpartition(-scores, looked_at - 1)[:looked_at]
         later = before + np.flatnonzero(fit[before:])
         workers: NDArray[np.int32] = np.concatenate([looked[fit[looked]], later]).astype(np.int32)
+        workers = workers[~dealt(state.arrays, workers, task)]
         if len(workers) > size:
             own = rows_of_workers(state, workers, task, now, relative=False)
             workers = workers[np.argpartition(-self._second(own[:, _OWN_PLACES]), size)[:size]]
@@ -404,3 +405,17 @@ def _first_look(
             score += weights[5] * math.log((category[i] + CONTENT_PRIOR) / (share * of_category + CONTENT_PRIOR))
         scores[i] = score
     return scores
+
+
+@kernel
+def dealt(s: Arrays, workers: NDArray[np.int32], task: int) -> NDArray[np.bool_]:
+    """Tell of each worker whether the task was hidden or taken as often as it may be."""
+    found = np.zeros(workers.size, np.bool_)
+    for i in range(workers.size):
+        place = find(s.dealing_keys, pair_key(workers[i], task))
+        if place >= 0:
+            dealing = s.dealings[place]
+            taken = np.int64(dealing.accepted) - dealing.returned
+            again = taken < s.tasks[task].facts.per_worker_limit and dealing.abandoned == 0
+            found[i] = dealing.hidden or not again
+    return found

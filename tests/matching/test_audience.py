@@ -177,10 +177,10 @@ def test_given_profiles_were_replaced_over_and_over_then_a_new_roster_says_the_s
 
 def test_given_a_worker_took_such_a_task_since_the_table_was_made_then_it_counts_as_if_made_now() -> None:
     skills = {"skills": ["audio"]}
-    log = some(*[{}] * 9, **skills).post("u", **skills)
+    log = some(*[{}] * 9, **skills).post("u", **skills).post("other", skills=["maps"])
     state = log.state()
     audiences, task = prepared(state, FALLBACK, NOW), state.catalogue.tasks.get("u")
-    state.apply(log.take("w7", "t").entries[len(log.entries) - 1 :])
+    state.apply(log.take("w7", "t", at=2.0).entries[len(log.entries) - 1 :])
     looks = []
     for kept in (audience_stages.KEPT, -1):
         with patch.object(audience_stages, "KEPT", kept):
