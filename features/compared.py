@@ -24,7 +24,7 @@ from features.estimates import (
 )
 from features.jit import kernel
 from features.layout import NEVER, SKILLS, TOKENS, Arrays, Record
-from features.pairs import find, pair_key
+from features.pairs import find_each
 from features.spec import COLUMN
 from features.text import SKILL, WORD
 
@@ -137,23 +137,22 @@ def _read(s: Arrays, view: View, readings: Readings, token: int) -> None:
         record.expected_newcomer, record.available, record.chances_newcomer, view.chances_newcomer, slow
     )
     reading.token = token
-    _read_taste(s, view, reading)
 
 
 @kernel
-def _read_taste(s: Arrays, view: View, reading: Record) -> None:
-    reading.taste = find(s.taste_keys, pair_key(view.worker, reading.token))
-    if reading.taste >= 0:
-        at, now = s.tastes[reading.taste].at, seconds(view.now)
-        reading.own_slow, reading.own_fast = decay_seconds(at, now, SLOW), decay_seconds(at, now, FAST)
-
-
-@kernel
-def read_tastes(s: Arrays, view: View, readings: Readings) -> None:
-    """Bring tokens that were read for one worker to another worker at the same instant."""
-    tokens = readings.tokens
-    for k in range(1, readings.size[0] + 1):
-        _read_taste(s, view, tokens[k])
+def read_tastes(s: Arrays, view: View, readings: Readings, first: int = 1) -> None:
+    """Bring tokens to a worker, from the place ``first`` on; those read for one worker may be brought to another."""
+    tokens, size, now = readings.tokens, readings.size[0] + 1 - first, seconds(view.now)
+    ids, places = np.empty(size, np.int64), np.empty(size, np.int64)
+    for k in range(size):
+        ids[k] = tokens[first + k].token
+    find_each(s.taste_keys, view.worker, ids, places)
+    for k in range(size):
+        reading = tokens[first + k]
+        reading.taste = places[k]
+        if places[k] >= 0:
+            at = s.tastes[places[k]].at
+            reading.own_slow, reading.own_fast = decay_seconds(at, now, SLOW), decay_seconds(at, now, FAST)
 
 
 @kernel
@@ -163,6 +162,7 @@ def read_tokens(s: Arrays, view: View, readings: Readings, tasks: NDArray[np.int
     if readings.size[0] + tasks.size * (TOKENS + SKILLS + 3) > MOST_READINGS:
         place[:] = 0
         readings.size[0] = 0
+    before = readings.size[0]
     for i in range(tasks.size):
         task = records[tasks[i]]
         if task.posted == NEVER:
@@ -176,6 +176,8 @@ def read_tokens(s: Arrays, view: View, readings: Readings, tasks: NDArray[np.int
         for token in (task.facts.category_token, task.facts.requester_token, task.facts.group_token):
             if token >= 0 and place[token] == 0:
                 _read(s, view, readings, token)
+    if readings.size[0] > before:
+        read_tastes(s, view, readings, before + 1)
 
 
 @kernel

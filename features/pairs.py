@@ -40,6 +40,26 @@ def find(keys: NDArray[np.uint64], key: np.uint64) -> int:
 
 
 @kernel
+def find_each(keys: NDArray[np.uint64], first: int, others: NDArray[np.int64], places: NDArray[np.int64]) -> None:
+    """Fill the places of the pairs of ``first`` with each of ``others``, -1 where there is none.
+
+    In a table that no cache holds, a probe is a wait for memory. Here the first probes of all pairs come without a
+    branch between them, so that the processor has many under way at once.
+    """
+    mask = np.uint64(keys.size - 1)
+    found = np.empty(others.size, np.uint64)
+    for k in range(others.size):
+        places[k] = np.int64(_home(pair_key(first, others[k]), mask))
+    for k in range(others.size):
+        found[k] = keys[places[k]]
+    for k in range(others.size):
+        if found[k] == np.uint64(0):
+            places[k] = -1
+        elif found[k] != pair_key(first, others[k]):
+            places[k] = find(keys, pair_key(first, others[k]))
+
+
+@kernel
 def claim(keys: NDArray[np.uint64], key: np.uint64) -> tuple[int, bool]:
     """Return the place of a key and whether it is new; the caller has seen to it that there is room."""
     mask = np.uint64(keys.size - 1)

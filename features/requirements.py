@@ -25,7 +25,8 @@ LEVELS: tuple[str, ...] = get_args(Guard)
 """From what is open to most to what is open to fewest."""
 
 _LT, _LE, _GT, _GE, _EQ, _NE, _IN, _NOT_IN, _EXISTS, _NOT_EXISTS = range(len(COMPARATORS))
-_CLAUSE, _ALL, _ANY = range(3)
+_CLAUSE, ALL_OF, _ANY = range(3)
+"""Kinds of nodes: ``ALL_OF`` holds where everything directly below it does."""
 _NOT_HELD, _BARE, _VALUED = range(3)
 NONE = -1
 """In the place of a clause or a node: there is none."""
@@ -135,7 +136,12 @@ class Compiler:
         return self._signatures.used - 1
 
     def facts(
-        self, profile: WorkerUpdated | None, record: Record, now: int, devices: Sequence[str] | None = None
+        self,
+        profile: WorkerUpdated | None,
+        record: Record,
+        now: int,
+        devices: Sequence[str] | None = None,
+        base: Facts | None = None,
     ) -> Facts:
         """Return what is known of a worker.
 
@@ -144,15 +150,21 @@ class Compiler:
             record: of ``Arrays.workers``.
             now: microseconds since 1970.
             devices: those in hand, in place of the profile's.
+            base: what is known where nothing else is given; of the same attributes.
         """
         size = len(self.attributes)
-        held, number = np.zeros(size, np.int8), np.full(size, np.nan)
-        start, stop = np.zeros(size, np.int32), np.zeros(size, np.int32)
-        values: list[int] = []
+        if base is None:
+            values: list[int] = []
+            held, number = np.zeros(size, np.int8), np.full(size, np.nan)
+            start, stop = np.zeros(size, np.int32), np.zeros(size, np.int32)
+        else:
+            held, number, values = base.held.copy(), base.number.copy(), base.values.tolist()
+            start, stop = base.start.copy(), base.stop.copy()
         for name, given in _known(profile, record, now, devices):
             place = self.attributes.get(name)
             held[place] = _VALUED if given else _BARE
             start[place] = len(values)
+            number[place] = np.nan
             for value in given:
                 if not isinstance(value, str):
                     number[place] = value
@@ -210,7 +222,7 @@ class Compiler:
                 found.append((_CLAUSE, 0, guards, parent, self._clause(node), self.names.add(node.attribute)))
             else:
                 every = isinstance(node, AllOf)
-                found.append((_ALL if every else _ANY, every, 0, parent, NONE, 0))
+                found.append((ALL_OF if every else _ANY, every, 0, parent, NONE, 0))
                 stack.extend((child, place) for child in reversed(node.nodes))
         return found
 
@@ -372,7 +384,7 @@ def evaluate(program: Program, facts: Facts, sheet: Sheet, signatures: NDArray[n
             if node.kind == _CLAUSE:
                 sheet.nodes[k] = node.guards > level or answers[node.clause] == 1
             if node.parent >= 0:
-                if nodes[node.parent].kind == _ALL:
+                if nodes[node.parent].kind == ALL_OF:
                     sheet.nodes[node.parent] &= sheet.nodes[k]
                 else:
                     sheet.nodes[node.parent] |= sheet.nodes[k]
@@ -391,8 +403,9 @@ def _count_failures(
             continue
         for k in range(program.signatures[signature].start, program.signatures[signature].stop):
             node = nodes[k]
-            marks[k] = sheet.nodes[k] == 0 and (node.parent < 0 or marks[node.parent])
+            # Without branches, since which clauses fail cannot be foreseen.
+            marks[k] = (sheet.nodes[k] == 0) & ((node.parent < 0) | marks[node.parent])
             # An attribute that fails in two clauses keeps a task away once.
-            if marks[k] and node.kind == _CLAUSE and counted[node.name] != signature:
-                counted[node.name] = signature
-                counts[node.name] += tasks[signature]
+            fails = marks[k] & (node.kind == _CLAUSE) & (counted[node.name] != signature)
+            counted[node.name] = signature if fails else counted[node.name]
+            counts[node.name] += tasks[signature] * fails

@@ -7,7 +7,7 @@ exactly if the change alone would open it.
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -21,10 +21,20 @@ from features.events import WorkerUpdated, instant
 from features.jit import kernel
 from features.layout import Record
 from features.money import MAX_AMOUNT, Money
-from features.requirements import _ALL, LEVELS, Compiler, Facts, Program, Sheet, Value, attribute_of, compared, evaluate
+from features.requirements import (
+    ALL_OF,
+    LEVELS,
+    Compiler,
+    Facts,
+    Program,
+    Sheet,
+    Value,
+    attribute_of,
+    compared,
+    evaluate,
+)
 from features.requirements_shape import Clause
 from features.state import MarketState
-from features.text import normalise
 from matching.eligibility import BIT, Judgement
 from matching.near_miss_texts import describe
 from matching.scoring import Ranker
@@ -130,6 +140,7 @@ def near_misses(state: MarketState, ranker: Ranker, query: "Query", judgement: J
     waiting = np.bincount(signatures, minlength=len(against))
     worker = _Worker.of(state, query)
     compiled = judgement.compiled
+    known = worker.facts(compiled)
     ways = _ways(compiled.program, judgement.sheet, np.flatnonzero(waiting), against)
     hoped: Counter[_Change] = Counter()
     for clause, count in _totals(ways[:, 1], waiting[ways[:, 0]]):
@@ -141,7 +152,7 @@ def near_misses(state: MarketState, ranker: Ranker, query: "Query", judgement: J
         named = _APPROVALS if change.approvals else (attribute_of(change.attribute),)
         places = [compiled.attributes.get(name) for name in named]
         concerned = np.unique(ways[np.isin(attributes, places), 0])
-        facts = worker.with_change(compiled, change)
+        facts = worker.with_change(compiled, known, change)
         opened = np.zeros(len(against), np.bool_)
         opened[concerned] = _opened(compiled, facts, concerned, worker.asked)
         if (found := tasks[opened[signatures]]).size:
@@ -185,29 +196,27 @@ class _Worker:
             next((minutes for minutes in stated if minutes > 0.0), USUAL_SESSION),
         )
 
-    def with_change(self, compiled: Compiler, change: _Change) -> Facts:
-        """Return what would be known of the worker."""
-        profile, record, devices, value = self.profile, self.record, self.devices, change.value
+    def facts(self, compiled: Compiler) -> Facts:
+        """Return what is known of the worker."""
+        return compiled.facts(self.profile, self.record, self.now, self.devices)
+
+    def with_change(self, compiled: Compiler, known: Facts, change: _Change) -> Facts:
+        """Return what would be known of the worker; only what the change is about is found anew."""
+        record, devices, value = self.record, None, str(change.value)
         kind, _, name = change.attribute.partition(":")
+        changed = WorkerUpdated(event_id="-", at=self.profile.at, worker_id=self.profile.worker_id)
         if change.approvals:
             record = record.copy()
             record["approved"] += change.approvals
         elif kind == "qualification":
-            profile = replace(profile, qualifications={**(profile.qualifications or {}), name: _held(change)})
+            changed = replace(changed, qualifications={name: _held(change)})
         elif kind == "skill":
-            skills = {normalise(skill): level for skill, level in _levels(profile.skills).items()}
-            profile = replace(profile, skills={**skills, normalise(name): _level(change)})
+            changed = replace(changed, skills={name: _level(change)})
         elif kind == "language":
-            profile = replace(profile, languages=(*(profile.languages or ()), str(value)))
-        elif devices is None:
-            profile = replace(profile, devices=(*(profile.devices or ()), str(value)))
+            changed = replace(changed, languages=(*(self.profile.languages or ()), value))
         else:
-            devices = (str(value),)
-        return compiled.facts(profile, record, self.now, devices)
-
-
-def _levels(skills: Iterable[str] | Mapping[str, float] | None) -> Mapping[str, float]:
-    return skills if isinstance(skills, Mapping) else dict.fromkeys(skills or (), 1.0)
+            devices = (*(self.profile.devices or ()), value) if self.devices is None else (value,)
+        return compiled.facts(changed, record, self.now, devices, known)
 
 
 def _held(change: _Change) -> int | str | None:
@@ -315,12 +324,12 @@ def _ways(
                 alone = alone and clauses[failing[j]].attribute == attribute
             # As if every failing clause of the attribute held.
             for k in range(start, stop):
-                answers[k] = nodes[k].kind == _ALL
+                answers[k] = nodes[k].kind == ALL_OF
             for k in range(stop - 1, start - 1, -1):
                 node = nodes[k]
                 if node.clause >= 0:
                     answers[k] = sheet.nodes[k] != 0 or (owed[k] and clauses[node.clause].attribute == attribute)
-                if node.parent >= 0 and nodes[node.parent].kind == _ALL:
+                if node.parent >= 0 and nodes[node.parent].kind == ALL_OF:
                     answers[node.parent] = answers[node.parent] and answers[k]
                 elif node.parent >= 0:
                     answers[node.parent] = answers[node.parent] or answers[k]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from features.estimates import DAY
 from features.events import WorkerUpdated
+from features.jit import kernel
 from features.layout import NEVER
 from features.requirements import LEVELS, Value, attribute_of, compared, declared
 from features.requirements_shape import AllOf, Clause, Guard, Node
@@ -60,18 +61,26 @@ class Roster:
         self._values: dict[Value, int] = {}
         self._numbers = [np.nan]
         self._stale = 0
+        self._next = 0
 
-    def refresh(self, state: MarketState) -> None:
-        """Read the profiles that were declared since the last time."""
+    @property
+    def outdated(self) -> bool:
+        """Whether more profiles have been replaced than there are workers: a new roster would be quicker."""
+        return self._stale > max(1_000, self.size)
+
+    def refresh(self, state: MarketState, most: int | None = None) -> bool:
+        """Read the profiles that were declared since the last time; return whether any may be left to read.
+
+        Args:
+            state: the market, always the same.
+            most: profiles read at the most; all of them if None.
+        """
         size = len(state.catalogue.workers)
-        if size > len(self._profile):
-            grown = np.zeros(max(size, 2 * len(self._profile)), np.int32)
-            grown[: len(self._profile)] = self._profile
-            self._profile = grown
-            self._min_reward = np.concatenate([self._min_reward, np.full(len(grown) - len(self._min_reward), np.nan)])
-        self.size = size
+        self._grow(size)
         records = state.arrays.workers[:size]
-        changed = np.flatnonzero(records["profile"] != self._profile[:size])
+        changed = _changed(records, self._profile, self._next % max(1, size), size if most is None else most)
+        if len(changed):
+            self._next = int(changed[-1]) + 1
         numbers = records["profile"][changed]
         self._stale += int(np.count_nonzero(self._profile[changed]))
         self._profile[changed] = numbers
@@ -82,9 +91,15 @@ class Roster:
                 self._read(worker, number, profile, added)
         for attribute, facts in added.items():
             self._facts.setdefault(attribute, _Facts()).extend(facts)
-        if self._stale > max(1_000, size):
-            self.__init__()  # type: ignore[misc]
-            self.refresh(state)
+        return len(changed) == most
+
+    def _grow(self, size: int) -> None:
+        if size > len(self._profile):
+            grown = np.zeros(max(size, 2 * len(self._profile)), np.int32)
+            grown[: len(self._profile)] = self._profile
+            self._profile = grown
+            self._min_reward = np.concatenate([self._min_reward, np.full(len(grown) - len(self._min_reward), np.nan)])
+        self.size = size
 
     def _read(
         self, worker: int, number: int, profile: WorkerUpdated, added: defaultdict[str, list[tuple[int, int, int]]]
@@ -155,22 +170,12 @@ class Roster:
         if facts is None:
             return found
         rows = facts.rows[: facts.used]
-        if self._stale:
-            rows = rows[rows["profile"] == self._profile[rows["worker"]]]
-        if comparator in ("exists", "not_exists"):
-            found[rows["worker"]] = comparator == "exists"
-            return found
         # Each distinct value is compared once; that of those who hold the attribute without one is left as it is.
-        every = np.arange(len(self._numbers), dtype=np.int32)
-        met_by_value = self._compare(clause, np.array(self._numbers), every)
-        bare = rows["value"] == _BARE
-        if bare.any():
-            rows = rows[~bare]
-        met = met_by_value[rows["value"]]
-        # Several values: one that meets a clause is enough, for ``ne`` and ``not_in`` none may be met.
-        workers = rows["worker"]
-        found[workers] = negative
-        found[workers[met != negative]] = not negative
+        if comparator in ("exists", "not_exists"):
+            met = np.full(len(self._numbers), comparator == "exists")
+        else:
+            met = self._compare(clause, np.array(self._numbers), np.arange(len(self._numbers), dtype=np.int32))
+        _answer(rows, self._profile, met, negative, comparator in ("exists", "not_exists"), found)
         return found
 
     def _compare(self, clause: Clause, numbers: NDArray[np.float64], values: NDArray[np.int32] | None) -> Mask:
@@ -207,3 +212,41 @@ class Roster:
             judged = approved + records["rejected"]
             return 100.0 * approved / np.where(judged > 0.0, judged, np.nan)
         return None
+
+
+@kernel
+def _changed(workers: NDArray[np.void], known: NDArray[np.int32], start: int, most: int) -> NDArray[np.int64]:
+    """Return workers whose profile is not the known one, at most so many, looked for from ``start`` on and round."""
+    found, count = np.empty(min(most, workers.size), np.int64), 0
+    for k in range(workers.size):
+        place = start + k if start + k < workers.size else start + k - workers.size
+        if count < found.size and workers[place].profile != known[place]:
+            found[count] = place
+            count += 1
+            if count == most:
+                break
+    return found[:count]
+
+
+@kernel
+def _answer(
+    rows: NDArray[np.void], profile: NDArray[np.int32], met: Mask, negative: bool, bare_too: bool, found: Mask
+) -> None:
+    """Fill what a clause says of the workers who hold its attribute, by what it says of each value.
+
+    Of several values one that meets a clause is enough; for ``ne`` and ``not_in``, which are ``negative``, none may be
+    met. Rows of one worker and profile stand together.
+    """
+    last = -1
+    for k in range(rows.size):
+        row = rows[k]
+        # What an earlier profile declared no longer counts.
+        if row.profile != profile[row.worker] or (row.value == _BARE and not bare_too):
+            continue
+        if row.worker != last:
+            found[row.worker] = met[row.value]
+            last = row.worker
+        elif negative:
+            found[row.worker] &= met[row.value]
+        else:
+            found[row.worker] |= met[row.value]

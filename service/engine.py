@@ -18,9 +18,10 @@ from features.events import Event as MarketEvent
 from features.events import FeedContext, FeedItem, FeedServed, WorkerErased, instant
 from features.money import Rates
 from features.state import MarketState
-from matching.audience import Audience, Audiences
+from matching.audience import Audience
 from matching.near_misses import NearMiss
 from matching.pipeline import Item, Matcher, Query
+from service.audiences import AudienceDesk
 from service.erasure import Eraser
 from service.locks import ReadWriteLock
 from service.models import Models, Serving
@@ -96,10 +97,10 @@ class Engine:
         self.caught_up = False
         self.failure = ""
         self._matcher = matcher or Matcher()
-        self._audiences = Audiences()
         self._state = MarketState(rates)
         self._lock = ReadWriteLock()
         self._eraser = Eraser(store)
+        self._audiences = AudienceDesk(self.read, models, self.now)
         self._waiting: SimpleQueue[_Group] = SimpleQueue()
         self._submitting = Lock()
         self._advanced = Condition()
@@ -118,6 +119,7 @@ class Engine:
                 return
             self._eraser.start()
             self._writer.start()
+            self._audiences.start()
             self.caught_up = True
 
     def stop(self) -> None:
@@ -126,6 +128,7 @@ class Engine:
             self._stop.set()
         if self._writer.is_alive():
             self._writer.join()
+        self._audiences.stop()
         self._eraser.stop()
         for _, done in self._drain():
             done.set_exception(_stopping())
@@ -193,13 +196,11 @@ class Engine:
         Args:
             find: is given the state and the instant, and returns the task's index; what it raises comes through.
             limit: workers at the most.
+
+        Raises:
+            UnpreparedError: a thread prepares what it rests on; ask again. Nothing waits for that meanwhile.
         """
-        serving = self.models.current
-        with self._lock.read():
-            now = self.now()
-            task = find(self._state, now)
-            audience = self._audiences.audience(self._state, serving.ranker, task, now, limit)
-            return audience, serving.version, self._state.seq
+        return self._audiences.audience(find, limit)
 
     def _write(self) -> None:
         """Group what is waiting into one commit, fold it, and tell those who wait."""

@@ -8,6 +8,7 @@ import msgspec
 from features.events import Event, decode_event, instant
 from features.money import Rates
 from features.state import MarketState
+from matching.audience import Audiences
 from matching.fallback import FallbackRanker
 from matching.pipeline import Matcher, Query
 from matching.scoring import Ranker
@@ -33,6 +34,9 @@ def warm_up(rates: Rates, ranker: Ranker) -> None:
     for each in (FallbackRanker(), ranker):
         matcher.feed(state, each, query)
         matcher.ranking(state, each, query, ["t2", "t3"])
+        audiences = Audiences()
+        audiences.prepare(lambda part: part(state), each, _NOW)
+        audiences.audience(state, each, state.catalogue.tasks.get("t0"), _NOW, 1)
 
 
 def _events() -> Iterator[Event]:

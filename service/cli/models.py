@@ -138,7 +138,7 @@ def rank(
             asked = read_requests(lines, str(requests))
     except OSError as error:
         raise CocokError(f"cannot read {requests}: {error.strerror}") from error
-    ranker = _ranker(settings, model)
+    ranker = ranker_of(settings, model)
     with opened(settings.store_url) as store, progress() as start:
         answers = rank_offline(
             store.read(),
@@ -162,7 +162,8 @@ def rank(
         out().print(f"Version {version} ranked {summary['requests']:,} lists, {summary['items']:,} items: {out_file}")
 
 
-def _ranker(settings: Settings, model: str) -> "BundleRanker":
+def ranker_of(settings: Settings, model: str) -> "BundleRanker":
+    """Return the ranker of a version, given its number or alias; the challenger while nothing was promoted."""
     from matching.scoring import BundleRanker
     from training.registry import Registry
 

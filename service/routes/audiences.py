@@ -1,14 +1,25 @@
 """Audiences: the workers for a task."""
 
+import time
+from collections.abc import Callable
+
 import msgspec
+from anyio import sleep
 from fastapi import APIRouter
 from starlette.responses import Response
 
 from features.state import MarketState
+from matching.audience import Audience, UnpreparedError
 from service.errors import Kind, Problem, not_found
 from service.routes.common import BODY, READS, Server, StrictRoute, problems, respond
 from service.routes.tasks import status_of
+from service.runtime import Runtime
 from service.schemas import AudienceOut, AudienceRequest
+
+PREPARED_SECONDS = 20.0
+"""How long a request waits for what audiences rest on to be prepared."""
+
+_POLL_SECONDS = 0.1
 
 router = APIRouter(route_class=StrictRoute, dependencies=READS, tags=["lists"])
 
@@ -28,7 +39,7 @@ async def audience(server: Server, request: AudienceRequest) -> Response:
     def find(state: MarketState, now: int) -> int:
         return _open_task(state, request.task_id, now)
 
-    found, version, seq = await server.rank(lambda: server.engine.audience(find, request.limit))
+    found, version, seq = await _once_prepared(server, lambda: server.engine.audience(find, request.limit))
     return respond(
         {
             "task_id": request.task_id,
@@ -38,6 +49,22 @@ async def audience(server: Server, request: AudienceRequest) -> Response:
             "suggested": found.suggested,
         }
     )
+
+
+async def _once_prepared(server: Runtime, ask: Callable[[], tuple[Audience, str, int]]) -> tuple[Audience, str, int]:
+    """Ask until there is an answer; it waits here, since those who rank are few."""
+    deadline = time.monotonic() + PREPARED_SECONDS
+    while True:
+        try:
+            return await server.rank(ask)
+        except UnpreparedError:
+            if time.monotonic() > deadline:
+                raise Problem(
+                    Kind.NOT_READY,
+                    "Audiences are being prepared, which takes minutes in a large market; ask again.",
+                    headers={"Retry-After": "10"},
+                ) from None
+        await sleep(_POLL_SECONDS)
 
 
 def _open_task(state: MarketState, task_id: str, now: int) -> int:

@@ -1,6 +1,7 @@
 """Audiences: whoever may take a task, the likeliest first, as scoring everybody would have it."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 from unittest.mock import patch
 
 import numpy as np
@@ -11,7 +12,8 @@ from hypothesis import strategies as st
 from features.build import rows, rows_of_workers
 from features.state import MarketState
 from matching import audience as audience_module
-from matching.audience import Audience, Audiences, suggested
+from matching import audience_stages
+from matching.audience import Audience, Audiences, UnpreparedError, suggested
 from matching.eligibility import judge
 from matching.fallback import FallbackRanker
 from matching.roster import Roster
@@ -22,6 +24,7 @@ from tests.requirements import PROFILES, TREES
 
 NOW = hour(2)
 FALLBACK = FallbackRanker()
+Answer = TypeVar("Answer")
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +37,26 @@ def market() -> MarketState:
     state = MarketState(RATES)
     state.apply(entries(usual()[0]))
     return state
+
+
+class Reads:
+    """Gives a state part by part, and counts the parts; what is to happen between them is done before each."""
+
+    def __init__(self, state: MarketState, between: Callable[[], object] = lambda: None) -> None:
+        self.state = state
+        self.between = between
+        self.parts = 0
+
+    def __call__(self, part: Callable[[MarketState], Answer], /) -> Answer:
+        self.between()
+        self.parts += 1
+        return part(self.state)
+
+
+def prepared(state: MarketState, ranker: Ranker, now: int) -> Audiences:
+    audiences = Audiences()
+    audiences.prepare(Reads(state), ranker, now)
+    return audiences
 
 
 def audience(state: MarketState, task_id: str = "t", limit: int = 50, ranker: Ranker = FALLBACK) -> Audience:
@@ -92,27 +115,123 @@ def test_given_more_workers_than_are_scored_then_the_best_are_found_all_the_same
 ) -> None:
     now = market.clock or 0
     whole, part = [], []
+    audiences = prepared(market, model, now)
     for task in market.open_tasks[:10].tolist():
         whole += [member.score for member in Audiences().audience(market, model, task, now, 5).members]
-        with patch.multiple(audience_module, SCORED=12, LOOKED_AT=30):
-            part += [member.score for member in Audiences().audience(market, model, task, now, 5).members]
+        with patch.object(audience_module, "SCORED", 12), patch.object(audience_stages, "LOOKED_AT", 30):
+            part += [member.score for member in audiences.audience(market, model, task, now, 5).members]
     assert len(part) == len(whole)
     assert sum(part) > 0.8 * sum(whole)
 
 
-def test_given_a_worker_joins_while_the_order_of_activity_is_fresh_then_they_can_be_found() -> None:
+@pytest.fixture
+def few_scored(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audience_module, "SCORED", 2)
+    monkeypatch.setattr(audience_stages, "LOOKED_AT", 2)
+
+
+@pytest.mark.usefixtures("few_scored")
+def test_given_a_worker_joins_after_it_was_prepared_then_they_can_be_found() -> None:
     log = some({}, {})
-    state, audiences = log.state(), Audiences()
+    state = log.state()
+    audiences, task = prepared(state, FALLBACK, NOW), state.catalogue.tasks.get("t")
+    state.apply(_later(log, "w9"))
+    assert "w9" in names(audiences.audience(state, FALLBACK, task, NOW, 3))
+
+
+@pytest.mark.usefixtures("few_scored")
+def test_given_nothing_was_prepared_then_more_workers_than_are_scored_are_refused_until_it_is() -> None:
+    state, audiences = some(*[{}] * 9).state(), Audiences()
     task = state.catalogue.tasks.get("t")
-    with patch.multiple(audience_module, SCORED=1):
+    with pytest.raises(UnpreparedError):
         audiences.audience(state, FALLBACK, task, NOW, 1)
-        state.apply(_later(log, "w9"))
-        assert "w9" in names(audiences.audience(state, FALLBACK, task, NOW, 3))
+    audiences.prepare(Reads(state), FALLBACK, NOW)
+    assert len(audiences.audience(state, FALLBACK, task, NOW, 1).members) == 1
 
 
-def _later(log: Log, worker_id: str) -> list[Entry]:
+@pytest.mark.usefixtures("few_scored")
+def test_given_more_profiles_changed_than_a_request_reads_then_it_is_refused_until_it_is_prepared(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(audience_module, "PROFILES_WITHIN", 5)
+    log = some(*[{}] * 3)
+    state = log.state()
+    audiences, task = prepared(state, FALLBACK, NOW), state.catalogue.tasks.get("t")
+    for number in range(4, 12):
+        state.apply(_later(log, f"w{number}"))
+    with pytest.raises(UnpreparedError):
+        audiences.audience(state, FALLBACK, task, NOW, 1)
+    audiences.prepare(Reads(state), FALLBACK, NOW)
+    assert audiences.audience(state, FALLBACK, task, NOW, 1).members
+
+
+def test_given_profiles_were_replaced_over_and_over_then_a_new_roster_says_the_same() -> None:
+    log = some({"languages": ["en"]}, {"languages": ["id"]}, languages=["en"])
+    state = log.state()
+    audiences, task = prepared(state, FALLBACK, NOW), state.catalogue.tasks.get("t")
+    with patch.object(Roster, "outdated", new=True):
+        state.apply(_later(log, "w0", languages=["id"]) + _later(log, "w1", languages=["en"]))
+        audiences.prepare(Reads(state), FALLBACK, NOW)
+    assert names(audiences.audience(state, FALLBACK, task, NOW, 3)) == ["w1"]
+
+
+def test_given_a_worker_took_such_a_task_since_the_table_was_made_then_it_counts_as_if_made_now() -> None:
+    skills = {"skills": ["audio"]}
+    log = some(*[{}] * 9, **skills).post("u", **skills).post("other", skills=["maps"])
+    state = log.state()
+    audiences, task = prepared(state, FALLBACK, NOW), state.catalogue.tasks.get("u")
+    state.apply(log.take("w7", "t", at=2.0).entries[len(log.entries) - 1 :])
+    looks = []
+    for kept in (audience_stages.KEPT, -1):
+        with patch.object(audience_stages, "KEPT", kept):
+            audiences.prepare(Reads(state), FALLBACK, NOW)
+        stages, every = audiences._stages, np.ones(len(state.catalogue.workers), np.bool_)
+        assert stages is not None
+        first = audience_stages._Linear(np.ones(7), np.zeros(7))
+        looks.append(audience_stages._look(state, task, NOW, every, stages._taken, stages._active, first))
+    np.testing.assert_allclose(looks[0], looks[1], rtol=1e-5)
+    worker = state.catalogue.workers.get("w7")
+    assert looks[0][worker] > np.delete(looks[0], worker).max()
+
+
+def test_given_events_come_between_the_parts_of_a_preparation_then_it_takes_them_in_its_stride() -> None:
+    log = some(*[{}] * 30)
+    state = log.state()
+
+    def joins() -> None:
+        # Often enough that the arrays and the tables move while they are read.
+        if reads.parts < 300:
+            before = len(log.entries)
+            log.add("worker_updated", worker_id=f"new{reads.parts}", skills=[f"s{reads.parts}"])
+            log.take(f"new{reads.parts}", "t")
+            state.apply(log.entries[before:])
+
+    reads, audiences = Reads(state, joins), Audiences()
+    with (
+        patch.multiple(audience_stages, _ROWS_AT_ONCE=4, _PLACES_AT_ONCE=64, _WORKERS_AT_ONCE=8),
+        patch.multiple(audience_module, PROFILES_AT_ONCE=4, SCORED=2),
+    ):
+        audiences.prepare(reads, FALLBACK, NOW)
+        audiences.prepare(reads, FALLBACK, NOW)
+        assert reads.parts > 50
+        assert audiences.audience(state, FALLBACK, state.catalogue.tasks.get("t"), NOW, 1).members
+
+
+def test_given_another_model_then_earlier_stages_serve_until_it_is_prepared(
+    market: MarketState, model: Ranker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = market.clock or 0
+    audiences, task = prepared(market, FALLBACK, now), int(market.open_tasks[0])
+    monkeypatch.setattr(audience_module, "SCORED", 12)
+    earlier = audiences.audience(market, model, task, now, 5)
+    assert earlier.members[0].p_accept is not None
+    audiences.prepare(Reads(market), model, now)
+    assert len(audiences.audience(market, model, task, now, 5).members) == len(earlier.members)
+
+
+def _later(log: Log, worker_id: str, **profile: Any) -> list[Entry]:
     before = len(log.entries)
-    return log.add("worker_updated", worker_id=worker_id).entries[before:]
+    return log.add("worker_updated", worker_id=worker_id, **profile).entries[before:]
 
 
 def test_given_three_slots_then_so_many_are_told_that_they_fill_with_four_in_five() -> None:

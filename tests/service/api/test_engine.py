@@ -3,7 +3,7 @@
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
@@ -13,13 +13,18 @@ import pytest
 from features.errors import CocokError
 from features.events import Event, decode_event
 from features.money import Rates
+from features.state import MarketState
+from matching import audience
+from matching.audience import Audiences, UnpreparedError
+from matching.audience_stages import Read
 from matching.bundle import Bundle
 from matching.pipeline import Query
+from matching.scoring import Ranker
 from service.engine import Engine, served_event
 from service.models import Models
 from service.store import Appended, Store, open_store
 from tests.log import RATES
-from tests.service.api.server import Registry, task
+from tests.service.api.server import Registry, event, task
 
 
 def engine_of(store: Store, rates: Rates = RATES) -> Engine:
@@ -160,3 +165,84 @@ def test_given_a_champion_that_fails_in_any_way_then_the_old_one_serves_and_the_
     assert models.current.refused == "OSError while loading"
     source.promoted = None
     assert models.refresh().refused == ""
+
+
+def find(name: str) -> Callable[[MarketState, int], int]:
+    return lambda state, _: state.catalogue.tasks.get(name)
+
+
+def threads(name: str) -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name == name]
+
+
+def test_given_audiences_are_being_prepared_then_events_are_taken_in_between_the_parts(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = threading.Event()
+
+    def prepare(_: Audiences, read: Read, *__: object) -> None:
+        # One preparation, that goes on until an event has come in between two of its parts.
+        while read(lambda state: state.seq) == 0:
+            pass
+        seen.set()
+
+    monkeypatch.setattr(Audiences, "prepare", prepare)
+    engine = engine_of(store)
+    engine.start()
+    try:
+        assert engine.submit([post("t")]).result(timeout=5).seq == 1
+        assert seen.wait(5)
+    finally:
+        engine.stop()
+
+
+def test_given_it_stops_in_the_middle_of_a_preparation_then_no_thread_is_left(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = threading.Event()
+
+    def prepare(_: Audiences, read: Read, *__: object) -> None:
+        while True:
+            read(lambda state: begun.set())
+
+    monkeypatch.setattr(Audiences, "prepare", prepare)
+    engine = engine_of(store)
+    engine.start()
+    assert begun.wait(5)
+    assert threads("cocok-audiences")
+    engine.stop()
+    assert not threads("cocok-audiences")
+
+
+def test_given_an_audience_that_is_not_prepared_then_it_is_refused_at_once_and_prepared(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audience, "SCORED", 1)
+    gate, prepare = threading.Event(), Audiences.prepare
+
+    def late(audiences: Audiences, read: Read, ranker: Ranker, now: int) -> None:
+        gate.wait(5)
+        prepare(audiences, read, ranker, now)
+
+    monkeypatch.setattr(Audiences, "prepare", late)
+    engine = engine_of(store)
+    engine.start()
+    try:
+        profiles = [decode_event(json.dumps(event("worker_updated", worker_id=f"w{n}")).encode()) for n in range(9)]
+        engine.submit([post("t"), *profiles]).result(timeout=5)
+        with pytest.raises(UnpreparedError):
+            engine.audience(find("t"), 2)
+        # Whoever asks in vain has it prepared anew, whatever is under way.
+        gate.set()
+        deadline = time.monotonic() + 5
+        while True:
+            try:
+                found, _, seq = engine.audience(find("t"), 2)
+                break
+            except UnpreparedError:
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+        assert (len(found.members), seq) == (2, 10)
+    finally:
+        gate.set()
+        engine.stop()

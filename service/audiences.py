@@ -1,0 +1,92 @@
+"""Audiences of a running server: prepared in the background, so that no request and no event waits for it."""
+
+import logging
+from collections.abc import Callable
+from threading import Event, Thread
+from typing import TypeVar
+
+from features.state import MarketState
+from matching.audience import Audience, Audiences, UnpreparedError
+from matching.audience_stages import Read
+from service.models import Models
+
+log = logging.getLogger(__name__)
+
+Answer = TypeVar("Answer")
+
+FRESH_SECONDS = 60.0
+"""How often audiences are prepared anew: how active workers are, and what came since."""
+
+PAUSE_SECONDS = 0.001
+"""Between two parts of a preparation, for those who wait for the state or the interpreter."""
+
+
+class _StoppingError(Exception):
+    """The preparation is to end where it is."""
+
+
+class AudienceDesk:
+    """Answers audiences from what a thread of its own keeps prepared.
+
+    Args:
+        read: gives the state, which stands still meanwhile.
+        models: what ranks; another model is prepared for at the next round, and served by earlier stages until then.
+        now: the instant, microseconds since 1970.
+    """
+
+    def __init__(self, read: Read, models: Models, now: Callable[[], int]) -> None:
+        self._read = read
+        self._models = models
+        self._now = now
+        self._audiences = Audiences()
+        self._stop = Event()
+        self._wanted = Event()
+        self._thread = Thread(target=self._keep, name="cocok-audiences", daemon=True)
+
+    def start(self) -> None:
+        """Begin to prepare."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End, in the middle of a preparation if need be."""
+        self._stop.set()
+        self._wanted.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def audience(self, find: Callable[[MarketState, int], int], limit: int) -> tuple[Audience, str, int]:
+        """Return workers for a task; see `service.engine.Engine.audience`.
+
+        Raises:
+            UnpreparedError: what it rests on is being prepared; ask again.
+        """
+        serving = self._models.current
+
+        def answer(state: MarketState) -> tuple[Audience, str, int]:
+            now = self._now()
+            found = self._audiences.audience(state, serving.ranker, find(state, now), now, limit)
+            return found, serving.version, state.seq
+
+        try:
+            return self._read(answer)
+        except UnpreparedError:
+            self._wanted.set()
+            raise
+
+    def _keep(self) -> None:
+        while not self._stop.is_set():
+            self._wanted.clear()
+            try:
+                self._audiences.prepare(self._part, self._models.current.ranker, self._now())
+            except _StoppingError:
+                return
+            except Exception:
+                # Whatever it is, the stages that are there serve on, and the next round may do.
+                log.exception("audiences could not be prepared")
+            if not self._stop.is_set():
+                self._wanted.wait(FRESH_SECONDS)
+
+    def _part(self, part: Callable[[MarketState], Answer], /) -> Answer:
+        if self._stop.wait(PAUSE_SECONDS):
+            raise _StoppingError
+        return self._read(part)

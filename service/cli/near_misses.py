@@ -1,0 +1,80 @@
+"""The command about a worker's prospects: `near-misses`."""
+
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+import typer
+from rich.table import Table
+
+from features.errors import CocokError
+from service.cli.console import Bars, Json, out, print_json, progress
+from service.settings import load_settings
+from service.store import opened
+
+if TYPE_CHECKING:
+    from features.state import MarketState
+    from matching.near_misses import NearMiss
+    from matching.scoring import Ranker
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command("near-misses")(near_misses)
+
+
+def near_misses(
+    worker: Annotated[str, typer.Argument(help="The worker's id.")],
+    model: Annotated[
+        str | None, typer.Option(help="champion, challenger or the number of a version; counts alone if absent.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Tell what would open the best-paid tasks to a worker, as of the end of the log.
+
+    Each is one change: a qualification, a skill, a language, a device or further approvals, with how many open tasks it
+    alone would open and what the best of them pay per hour of work.
+
+    Example: cocok near-misses ana --model champion
+    """
+    from features.state import MarketState
+    from matching.fallback import FallbackRanker
+    from service.cli.models import ranker_of
+
+    settings = load_settings()
+    ranker: Ranker = FallbackRanker() if model is None else ranker_of(settings, model)
+    state = MarketState(settings.exchange)
+    with opened(settings.store_url) as store, progress() as start:
+        advance, total, done = partial(Bars(start), "Reading the log"), store.count(), 0
+        for entries in store.read():
+            state.apply(entries)
+            done += len(entries)
+            advance(done, total)
+    if not state.catalogue.workers.get(worker):
+        raise CocokError(f"no event of the log names the worker {worker}")
+    found = _found(state, ranker, worker)
+    if as_json:
+        print_json([msgspec.to_builtins(miss) for miss in found])
+    elif found:
+        table = Table("what", "tasks", "pay per hour", "requirement", box=None)
+        for miss in found:
+            pay = miss.expected_hourly
+            asked = " ".join(map(str, filter(None, (miss.attribute, miss.comparator, miss.value))))
+            table.add_row(
+                miss.text.rpartition(": ")[0],
+                f"{miss.tasks:,}",
+                "" if pay is None else f"{pay.currency} {pay.amount:,.2f}",
+                asked,
+            )
+        out().print(table)
+    else:
+        out().print(f"No single change would open further tasks to {worker}.")
+
+
+def _found(state: "MarketState", ranker: "Ranker", worker: str) -> "list[NearMiss]":
+    from matching.eligibility import judge_open
+    from matching.near_misses import near_misses as find
+    from matching.pipeline import Query
+
+    query = Query(worker, state.clock or 0)
+    return find(state, ranker, query, judge_open(state, state.catalogue.workers.get(worker), query.now))
