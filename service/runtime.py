@@ -12,6 +12,8 @@ from starlette.responses import Response
 
 from features.errors import CocokError
 from features.money import Rates
+from matching.explore import Explore
+from matching.pipeline import Matcher
 from service.engine import Engine
 from service.models import Models, ModelSource
 from service.security import KeyStore
@@ -58,7 +60,9 @@ class Runtime:
         store = await to_thread.run_sync(open_store, self.settings.store_url)
         self.keys = KeyStore(self.settings.store_url)
         self.models = Models(_source(self.settings), self.rates)
-        self.engine = Engine(store, self.rates, self.models, log_clock=self.log_clock)
+        explore = Explore(temperature=self.settings.explore_temperature, floor=self.settings.explore_floor)
+        matcher = Matcher(explore=explore)
+        self.engine = Engine(store, self.rates, self.models, log_clock=self.log_clock, matcher=matcher)
         self._ranking = CapacityLimiter(self.settings.ranking_threads)
         try:
             async with anyio.create_task_group() as tasks:
