@@ -3,8 +3,8 @@
     .venv/bin/python -m benchmarks.attention [--workers 4000 --tasks-per-day 1200 --days 14 --depth 5 --seed 1]
 
 Every list is newest first with noise, and one pair of neighbours in it stands in the order of a fair coin. The truth is
-in the evaluator's books: how often a position of a list was truly reached, times the probability that it is then taken
-in. The estimate knows the log alone.
+what the simulator draws with: the probability that a worker goes on to a position, where nothing is taken, times the
+probability that it is then taken in; the mean over the lists. The estimate knows the log alone.
 """
 
 import argparse
@@ -52,12 +52,11 @@ def batches(events: Iterator[Event]) -> Iterator[list[tuple[int, int, Event]]]:
 
 
 def truth(world: World, depth: int) -> NDArray[np.float64]:
-    """Return the attention that the first positions truly had, relative to the first."""
+    """Return the attention that the first positions truly have, relative to the first."""
     lists = world.ledger.tables()["lists"]
-    lists = lists[lists["surface"] == "feed"]
-    reached = [(lists.loc[lists["shown"] >= k, "depth"] >= k).mean() for k in range(1, depth + 1)]
-    probability = np.array(reached) * glance(world.config.behaviour, depth)
-    return np.asarray(probability / probability[0])
+    scan_on = world.workers.scan_on[lists.loc[lists["surface"] == "feed", "worker"]]
+    reached = np.mean(scan_on[:, None] ** np.arange(depth), axis=0)
+    return np.asarray(reached * glance(world.config.behaviour, depth))
 
 
 def compared(table: pd.DataFrame, true: NDArray[np.float64]) -> Table:

@@ -5,8 +5,9 @@ such lists the same tasks stand at both positions equally often, so that what is
 opened less often for its position alone (Joachims, Swaminathan & Schnabel 2017, "Unbiased Learning-to-Rank with Biased
 Feedback", section 5.3). The ratios of neighbours are chained to attention relative to the first position.
 
-What is measured is attention as it comes about under the lists served, so also that a worker who takes a task looks no
-further.
+Workers who take a task mostly leave the list, and then nobody knows whether they would have opened the next one. They
+are taken for workers who opened the upper task and left it, since those looked as far: so attention is what it would be
+if nothing were taken, and does not depend on how good the lists are that it is measured on.
 """
 
 from collections.abc import Iterable, Sequence
@@ -39,16 +40,18 @@ class Swaps:
         positions: int64, position of the upper one, 1-based.
         workers: int64, number of the worker.
         upper: bool, whether the task at the upper position was opened.
-        lower: bool, the same of the one below.
+        taken: bool, whether it was accepted, too.
+        lower: bool, whether the task below was opened.
     """
 
     positions: NDArray[np.int64]
     workers: NDArray[np.int64]
     upper: NDArray[np.bool_]
+    taken: NDArray[np.bool_]
     lower: NDArray[np.bool_]
 
 
-def read_swaps(batches: Iterable[Sequence[tuple[int, int, Event]]], *, accepted: bool = False) -> Swaps:
+def read_swaps(batches: Iterable[Sequence[tuple[int, int, Event]]]) -> Swaps:
     """Collect pairs and what became of them.
 
     A task was opened from a list if it was viewed, saved or accepted from it: by the event's ``feed_id`` or, where it
@@ -57,9 +60,7 @@ def read_swaps(batches: Iterable[Sequence[tuple[int, int, Event]]], *, accepted:
 
     Args:
         batches: the log from its beginning, as (sequence number, ``known_at`` in microseconds since 1970, event).
-        accepted: count acceptances alone, which are rarer and further from attention, for logs without views.
     """
-    outcomes = AssignmentAccepted if accepted else _OPENED
     pairs: dict[str, _Pair] = {}
     latest: dict[tuple[str, str], tuple[str, int]] = {}
     for batch in batches:
@@ -70,13 +71,14 @@ def read_swaps(batches: Iterable[Sequence[tuple[int, int, Event]]], *, accepted:
                     latest[event.worker_id, item.task_id] = (event.feed_id, at)
                 if event.policy == SWAPPED and (pair := _Pair.of(event)) is not None:
                     pairs[event.feed_id] = pair
-            elif isinstance(event, outcomes):
+            elif isinstance(event, _OPENED):
                 feed_id = event.feed_id
                 if feed_id is None:
                     last, served = latest.get((event.worker_id, event.task_id), ("", 0))
                     feed_id = last if micros(event.at) - served <= _WITHIN else ""
                 if (pair := pairs.get(feed_id)) is not None and event.worker_id == pair.worker_id:
                     pair.opened.add(event.task_id)
+                    pair.taken |= isinstance(event, AssignmentAccepted) and event.task_id == pair.upper
             elif isinstance(event, WorkerErased):
                 pairs = {feed_id: pair for feed_id, pair in pairs.items() if pair.worker_id != event.worker_id}
     found = list(pairs.values())
@@ -84,6 +86,7 @@ def read_swaps(batches: Iterable[Sequence[tuple[int, int, Event]]], *, accepted:
         positions=np.array([pair.position for pair in found], np.int64),
         workers=np.asarray(pd.factorize(np.array([pair.worker_id for pair in found], object))[0], np.int64),
         upper=np.array([pair.upper in pair.opened for pair in found], np.bool_),
+        taken=np.array([pair.taken for pair in found], np.bool_),
         lower=np.array([pair.lower in pair.opened for pair in found], np.bool_),
     )
 
@@ -100,9 +103,10 @@ def attention(swaps: Swaps, *, level: float = 0.95) -> pd.DataFrame:
 
     Returns:
         One row for each ``position`` (int64) from 1 to where the chain breaks, which it does where fewer than
-        ``LEAST_SEEN`` tasks were opened at either side: ``lists`` (int64) whose pair was the position before and this
-        one; ``ratio``, ``ratio_low``, ``ratio_high`` (float64), attention relative to the position before;
-        ``attention``, ``low``, ``high`` (float64), relative to the first. Those of the first are 1, its lists 0.
+        ``LEAST_SEEN`` tasks were opened at either side, or opened and not taken at the upper: ``lists`` (int64) whose
+        pair was the position before and this one; ``ratio``, ``ratio_low``, ``ratio_high`` (float64), attention
+        relative to the position before; ``attention``, ``low``, ``high`` (float64), relative to the first. Those of the
+        first are 1, its lists 0.
 
     Raises:
         CocokError: the log has no swaps, or too few of them for a single ratio.
@@ -111,25 +115,26 @@ def attention(swaps: Swaps, *, level: float = 0.95) -> pd.DataFrame:
         raise CocokError(
             "the log has no swapped lists: set COCOK_SWAP_SHARE for `cocok serve`, and wait for workers to see them"
         )
-    deepest = int(swaps.positions.max())
-    workers = int(swaps.workers.max()) + 1
+    deepest, workers = int(swaps.positions.max()), int(swaps.workers.max()) + 1
     cells = swaps.workers * deepest + swaps.positions - 1
-
-    def count(weights: NDArray[np.bool_]) -> NDArray[np.float64]:
-        return np.bincount(cells, weights, workers * deepest).reshape(workers, deepest)
-
-    lists, upper, lower = count(np.ones(len(cells), np.bool_)), count(swaps.upper), count(swaps.lower)
-    enough = np.minimum(upper.sum(axis=0), lower.sum(axis=0)) >= LEAST_SEEN
-    told = int(enough.argmin()) if not enough.all() else deepest
+    left = swaps.upper & ~swaps.taken
+    lists, *counts = (
+        np.bincount(cells, weights, workers * deepest).reshape(workers, deepest)
+        for weights in (None, swaps.upper, swaps.taken, swaps.lower & ~swaps.taken, left, left & swaps.lower)
+    )
+    opened, _, lower, declined, _ = (count.sum(axis=0) for count in counts)
+    enough = np.minimum(np.minimum(opened, declined), lower) >= LEAST_SEEN
+    told = deepest if enough.all() else int(enough.argmin())
     if not told:
         raise CocokError(
-            f"too few swaps: of {int(lists[:, 0].sum())} lists with a pair at the top, {int(upper[:, 0].sum())} led to "
-            f"its first task and {int(lower[:, 0].sum())} to its second; {LEAST_SEEN} each are the least"
+            f"too few swaps: of {lists[:, 0].sum():.0f} lists with a pair at the top {opened[0]:.0f} had its upper task"
+            f" opened, {declined[0]:.0f} had it opened and not taken, and {lower[0]:.0f} had its lower task opened; "
+            f"{LEAST_SEEN} each are the least, and it takes task_viewed events"
         )
-    lists, upper, lower = lists[:, :told], upper[:, :told], lower[:, :told]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratios = np.log(lower.sum(axis=0)) - np.log(upper.sum(axis=0))
-        without_one = np.log(lower.sum(axis=0) - lower) - np.log(upper.sum(axis=0) - upper)
+    lists, counts = lists[:, :told], [count[:, :told] for count in counts]
+    totals = [count.sum(axis=0) for count in counts]
+    ratios = _log_ratio(*totals)
+    without_one = _log_ratio(*(total - count for total, count in zip(totals, counts, strict=True)))
     ratio = _with_interval(ratios, without_one, lists, level)
     chain = _with_interval(np.cumsum(ratios), np.cumsum(without_one, axis=1), np.cumsum(lists, axis=1), level)
     first = np.ones((3, 1))
@@ -152,6 +157,7 @@ class _Pair:
     upper: str
     lower: str
     opened: set[str]
+    taken: bool = False
 
     @classmethod
     def of(cls, event: FeedServed) -> "_Pair | None":
@@ -161,6 +167,26 @@ class _Pair:
             return None
         (position, upper), (_, lower) = at_stake
         return cls(event.worker_id, position, upper, lower, set())
+
+
+def _log_ratio(
+    upper: NDArray[np.float64],
+    taken: NDArray[np.float64],
+    lower: NDArray[np.float64],
+    left: NDArray[np.float64],
+    left_and_lower: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Return the logarithm of attention below over attention above.
+
+    Args:
+        upper: lists whose upper task was opened.
+        taken: of these, those whose worker took it.
+        lower: lists whose lower task was opened, the upper not being taken.
+        left: lists whose upper task was opened and not taken.
+        left_and_lower: of these, those whose lower task was opened.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(np.log(lower + taken * left_and_lower / left) - np.log(upper))
 
 
 def _with_interval(

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from math import log1p
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -15,9 +15,9 @@ from training.experiment.orders import ORDERS
 from training.experiment.recording import Nightly, Recorder
 from training.simulation import Occasion, Policy, Ranking
 
-CHAMPION, NIGHTLY, ORACLE, REFERENCE = "champion", "nightly", "oracle", "newest"
+CHAMPION, EXPLORE, NIGHTLY, ORACLE, REFERENCE = "champion", "explore", "nightly", "oracle", "newest"
 
-POLICIES = (*ORDERS, CHAMPION, NIGHTLY, ORACLE)
+POLICIES = (*ORDERS, CHAMPION, EXPLORE, NIGHTLY, ORACLE)
 """Names of all policies; see ``docs/experiments.md``."""
 
 EVERYTHING = 1_000_000
@@ -55,6 +55,7 @@ class Matched:
         matcher: makes a list.
         ranker: scores its tasks.
         told: whether the log tells the scores and the version of the model.
+        explores: whether orders are drawn; then the log tells their propensities.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Matched:
     matcher: Callable[[Occasion], Matcher]
     ranker: Callable[[Occasion], Ranker]
     told: bool = False
+    explores: bool = False
 
     def __call__(self, occasion: Occasion) -> Ranking:
         """Make a list."""
@@ -73,12 +75,14 @@ class Matched:
             Wishes(device=occasion.device),
             occasion.session_minutes,
             explain=False,
+            explore=int(occasion.rng.integers(2**63)) if self.explores else None,
         )
         items = self.matcher(occasion).feed(self.live.state, ranker, query).items
         return Ranking(
             occasion.board.indices([item.task_id for item in items]),
             self.name,
             scores=np.array([item.score for item in items]) if self.told else None,
+            propensities=np.array([item.propensity for item in items]) if self.explores else None,
             model_version=ranker.version if self.told else None,
         )
 
@@ -100,9 +104,11 @@ def contestant(name: str, live: Live, bundle: Bundle | None, recorder: Recorder 
         return Contestant(
             Matched(name, live, lambda occasion: Matcher([oracle.step(occasion)], EVERYTHING), ORDERS["random"])
         )
-    if name == CHAMPION and bundle is not None:
+    if name in (CHAMPION, EXPLORE) and bundle is not None:
         champion = BundleRanker(bundle, CHAMPION)
-        return Contestant(Matched(name, live, lambda _: PRODUCT, lambda _: champion, told=True))
+        return Contestant(
+            Matched(name, live, lambda _: PRODUCT, lambda _: champion, told=True, explores=name == EXPLORE)
+        )
     if name == NIGHTLY and bundle is not None and recorder is not None:
         nightly = Nightly(bundle, recorder)
         recorder.policy = Matched(name, live, lambda _: PRODUCT, lambda _: nightly.ranker, told=True)

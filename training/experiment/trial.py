@@ -8,7 +8,7 @@ import pandas as pd
 
 from features.money import Rates
 from matching.bundle import Bundle
-from training.experiment.contestants import CHAMPION, NIGHTLY, contestant
+from training.experiment.contestants import CHAMPION, EXPLORE, NIGHTLY, contestant
 from training.experiment.live import Entry, Live
 from training.experiment.measures import Window, by_day, by_worker, figures
 from training.experiment.recording import Recorder
@@ -80,7 +80,7 @@ def warm_up(world: World, rates: Rates, until: int, policies: tuple[str, ...], b
     """
     live = Live(world, rates)
     recorder = Recorder(live, NewestFirst(), MEMORY_DAYS * DAY) if NIGHTLY in policies else None
-    learns = bundle is None and not {CHAMPION, NIGHTLY}.isdisjoint(policies)
+    learns = bundle is None and not {CHAMPION, EXPLORE, NIGHTLY}.isdisjoint(policies)
     log: list[Entry] = []
     for entry in live.run(recorder or NewestFirst(), until):
         if learns:
