@@ -5,9 +5,10 @@ such lists the same tasks stand at both positions equally often, so that what is
 opened less often for its position alone (Joachims, Swaminathan & Schnabel 2017, "Unbiased Learning-to-Rank with Biased
 Feedback", section 5.3). The ratios of neighbours are chained to attention relative to the first position.
 
-Workers who take a task mostly leave the list, and then nobody knows whether they would have opened the next one. They
-are taken for workers who opened the upper task and left it, since those looked as far: so attention is what it would be
-if nothing were taken, and does not depend on how good the lists are that it is measured on.
+Workers who take a task mostly leave the list, and then nobody knows whether they would have opened the next one. That
+is concluded from those who opened the upper task and did not take it, since they looked as far; and as who opens much
+takes much, too, the workers' other lists tell how much more often takers open (`_takers`). So attention is what it would
+be if nothing were taken, and does not depend on how good the lists are that it is measured on.
 """
 
 from collections.abc import Iterable, Sequence
@@ -117,24 +118,27 @@ def attention(swaps: Swaps, *, level: float = 0.95) -> pd.DataFrame:
         )
     deepest, workers = int(swaps.positions.max()), int(swaps.workers.max()) + 1
     cells = swaps.workers * deepest + swaps.positions - 1
-    left = swaps.upper & ~swaps.taken
+    declined, untaken = swaps.upper & ~swaps.taken, swaps.lower & ~swaps.taken
     lists, *counts = (
         np.bincount(cells, weights, workers * deepest).reshape(workers, deepest)
-        for weights in (None, swaps.upper, swaps.taken, swaps.lower & ~swaps.taken, left, left & swaps.lower)
+        for weights in (np.ones(len(cells)), swaps.upper, untaken, declined & swaps.lower, swaps.taken)
     )
-    opened, _, lower, declined, _ = (count.sum(axis=0) for count in counts)
-    enough = np.minimum(np.minimum(opened, declined), lower) >= LEAST_SEEN
+    upper, lower, both, taken = (count.sum(axis=0) for count in counts)
+    enough = np.minimum(np.minimum(upper, upper - taken), lower) >= LEAST_SEEN
     told = deepest if enough.all() else int(enough.argmin())
     if not told:
         raise CocokError(
-            f"too few swaps: of {lists[:, 0].sum():.0f} lists with a pair at the top {opened[0]:.0f} had its upper task"
-            f" opened, {declined[0]:.0f} had it opened and not taken, and {lower[0]:.0f} had its lower task opened; "
-            f"{LEAST_SEEN} each are the least, and it takes task_viewed events"
+            f"too few swaps: of {lists[:, 0].sum():.0f} lists with a pair at the top {upper[0]:.0f} had its upper task"
+            f" opened, {upper[0] - taken[0]:.0f} had it opened and not taken, and {lower[0]:.0f} had its lower task "
+            f"opened; {LEAST_SEEN} each are the least, and it takes task_viewed events"
         )
-    lists, counts = lists[:, :told], [count[:, :told] for count in counts]
-    totals = [count.sum(axis=0) for count in counts]
-    ratios = _log_ratio(*totals)
-    without_one = _log_ratio(*(total - count for total, count in zip(totals, counts, strict=True)))
+    taking, leaving = _takers(lists.sum(axis=1), counts[0].sum(axis=1), counts[3].sum(axis=1))
+    lists = lists[:, :told]
+    # A worker without whom nothing is left to divide by makes an interval infinite.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        odds = (taking.sum() - taking) / (leaving.sum() - leaving)
+        ratios = _log_ratio(upper, lower, both, taking.sum() / leaving.sum())[:told]
+        without_one = _log_ratio(upper - counts[0], lower - counts[1], both - counts[2], odds[:, None])[:, :told]
     ratio = _with_interval(ratios, without_one, lists, level)
     chain = _with_interval(np.cumsum(ratios), np.cumsum(without_one, axis=1), np.cumsum(lists, axis=1), level)
     first = np.ones((3, 1))
@@ -169,24 +173,40 @@ class _Pair:
         return cls(event.worker_id, position, upper, lower, set())
 
 
+def _takers(
+    lists: NDArray[np.float64], upper: NDArray[np.float64], taken: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return how often takers open, and how often those do who opened and did not take: one number for each worker.
+
+    The ratio of the two sums is how many open the next task after taking one, for each who does after leaving one. A
+    worker's lists are compared with the same worker's *other* lists, each product of two lists once: so that the same
+    chance does not stand on both sides.
+
+    Args:
+        lists: of each worker, with a pair.
+        upper: of these, those whose upper task was opened.
+        taken: of these, those whose upper task was taken.
+    """
+    left = upper - taken
+    others = np.where(lists > 1, upper - 1.0, 0.0) / np.maximum(lists - 1.0, 1.0)
+    if not (left * others).any():
+        # Nobody has lists enough to compare: takers and leavers are taken for the same kind of people.
+        return taken, left
+    return taken * others, left * others
+
+
 def _log_ratio(
-    upper: NDArray[np.float64],
-    taken: NDArray[np.float64],
-    lower: NDArray[np.float64],
-    left: NDArray[np.float64],
-    left_and_lower: NDArray[np.float64],
+    upper: NDArray[np.float64], lower: NDArray[np.float64], both: NDArray[np.float64], odds: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Return the logarithm of attention below over attention above.
 
     Args:
         upper: lists whose upper task was opened.
-        taken: of these, those whose worker took it.
         lower: lists whose lower task was opened, the upper not being taken.
-        left: lists whose upper task was opened and not taken.
-        left_and_lower: of these, those whose lower task was opened.
+        both: of these, those whose upper task was opened.
+        odds: lists whose lower task would be opened if the upper had not been taken, for each of ``both``.
     """
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(np.log(lower + taken * left_and_lower / left) - np.log(upper))
+    return np.asarray(np.log(lower + both * odds) - np.log(upper))
 
 
 def _with_interval(
@@ -201,9 +221,8 @@ def _with_interval(
         level: of the interval.
     """
     workers = len(lists)
-    # A worker without whom nothing is left to tell of makes the interval infinite.
     variance = (workers - 1) / workers * np.square(without_one - logs).sum(axis=0)
     effective = 1.0 / np.square(lists / lists.sum(axis=0)).sum(axis=0)
     error = np.sqrt(np.where(np.isfinite(variance) & (effective > 1.0), variance, np.inf))
     reach = stdtrit(np.maximum(effective - 1.0, 1.0), (1.0 + level) / 2.0) * error
-    return np.exp(np.stack([logs, logs - reach, logs + reach]))
+    return np.asarray(np.exp(np.stack([logs, logs - reach, logs + reach])))

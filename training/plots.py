@@ -261,8 +261,7 @@ def attention(table: pd.DataFrame, truth: Sequence[float] | None = None) -> Figu
         label="from swaps",
     )
     if truth is not None:
-        dashes = {"color": _INK, "linewidth": 1.2, "linestyle": (0, (4, 3))}
-        axes.plot(table["position"], truth, label="the truth", **dashes)
+        axes.plot(table["position"], truth, color=_INK, linewidth=1.2, linestyle=(0, (4, 3)), label="the truth")
         _legend(figure, axes.get_legend_handles_labels()[0])
     axes.set_ylim(bottom=0)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

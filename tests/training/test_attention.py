@@ -92,10 +92,21 @@ def test_given_workers_who_take_the_upper_task_then_they_count_as_those_who_open
     number = np.arange(1000)
     upper, taken = number < 400, number < 100
     lower = ((number >= 100) & (number < 200)) | ((number >= 400) & (number < 420))
-    swaps = Swaps(np.ones(1000, np.int64), number % 50, upper, taken, lower)
+    swaps = Swaps(np.ones(1000, np.int64), number, upper, taken, lower)
     assert attention(swaps)["ratio"].tolist() == pytest.approx([1, (120 + 100 / 3) / 400])
     # Where they do not leave, what they open below changes nothing.
     assert attention(replace(swaps, lower=lower | (number < 50)))["ratio"].tolist() == pytest.approx([1, 460 / 1200])
+
+
+def test_given_takers_who_open_more_on_their_other_lists_then_they_would_have_opened_more_below() -> None:
+    # Ten lists each. Twenty workers open two of them and take one, twenty open five and take four.
+    number = np.arange(400)
+    lists, eager = number % 10, number >= 200
+    upper, taken = lists < np.where(eager, 5, 2), lists < np.where(eager, 4, 1)
+    lower = ~taken & (lists < np.where(eager, 6, 4))
+    table = attention(Swaps(np.ones(400, np.int64), number // 10, upper, taken, lower))
+    odds = (1 * 1 + 4 * 4) / (1 * 1 + 1 * 4)
+    assert table["ratio"].tolist() == pytest.approx([1, (100 + 40 * odds) / 140])
 
 
 def test_given_too_few_that_were_opened_then_the_chain_ends_before_them() -> None:

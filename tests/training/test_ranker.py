@@ -172,7 +172,9 @@ def test_directions_must_be_given_for_every_column() -> None:
         fit(market(lists=50), QUICK, 5, (0, 0, 0))
 
 
-def listed_by_a_column_that_nobody_cares_for(lists: int = 1500, size: int = 10) -> tuple[TrainingSet, tuple[float, ...]]:
+def listed_by_a_column_that_nobody_cares_for(
+    lists: int = 1500, size: int = 10
+) -> tuple[TrainingSet, tuple[float, ...]]:
     """Lists in order of column 1, where workers like column 0 and attention falls with position."""
     random = np.random.default_rng(2)
     features = random.normal(size=(lists, size, 4)).astype(np.float32)
