@@ -7,8 +7,8 @@ Feedback", section 5.3). The ratios of neighbours are chained to attention relat
 
 Workers who take a task mostly leave the list, and then nobody knows whether they would have opened the next one. That
 is concluded from those who opened the upper task and did not take it, since they looked as far; and as who opens much
-takes much, too, the workers' other lists tell how much more often takers open (`_takers`). So attention is what it would
-be if nothing were taken, and does not depend on how good the lists are that it is measured on.
+takes much, too, the workers' other lists tell how much more often takers open (`_takers`). So attention is what it
+would be if nothing were taken, and does not depend on how good the lists are that it is measured on.
 """
 
 from collections.abc import Iterable, Sequence
@@ -120,7 +120,7 @@ def attention(swaps: Swaps, *, level: float = 0.95) -> pd.DataFrame:
     cells = swaps.workers * deepest + swaps.positions - 1
     declined, untaken = swaps.upper & ~swaps.taken, swaps.lower & ~swaps.taken
     lists, *counts = (
-        np.bincount(cells, weights, workers * deepest).reshape(workers, deepest)
+        np.bincount(cells, weights.astype(np.float64), workers * deepest).reshape(workers, deepest)
         for weights in (np.ones(len(cells)), swaps.upper, untaken, declined & swaps.lower, swaps.taken)
     )
     upper, lower, both, taken = (count.sum(axis=0) for count in counts)
