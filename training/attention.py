@@ -31,6 +31,7 @@ LEAST_SEEN = 30
 
 _OPENED = (TaskViewed, TaskSaved, AssignmentAccepted)
 _WITHIN = HOUR
+_LEVEL = 0.95
 
 
 @dataclass(frozen=True)
@@ -67,11 +68,12 @@ def read_swaps(batches: Iterable[Sequence[tuple[int, int, Event]]]) -> Swaps:
     for batch in batches:
         for _, _, event in batch:
             if isinstance(event, FeedServed):
-                at = micros(event.at)
-                for item in event.items:
-                    latest[event.worker_id, item.task_id] = (event.feed_id, at)
+                listed = {(event.worker_id, item.task_id) for item in event.items} & latest.keys()
                 if event.policy == SWAPPED and (pair := _Pair.of(event)) is not None:
                     pairs[event.feed_id] = pair
+                    listed |= {(event.worker_id, pair.upper), (event.worker_id, pair.lower)}
+                # Only of tasks that were once at stake does it matter which list held them last.
+                latest |= dict.fromkeys(listed, (event.feed_id, micros(event.at)))
             elif isinstance(event, _OPENED):
                 feed_id = event.feed_id
                 if feed_id is None:
@@ -92,15 +94,14 @@ def read_swaps(batches: Iterable[Sequence[tuple[int, int, Event]]]) -> Swaps:
     )
 
 
-def attention(swaps: Swaps, *, level: float = 0.95) -> pd.DataFrame:
+def attention(swaps: Swaps) -> pd.DataFrame:
     """Estimate attention by position.
 
-    The interval is that of the logarithm, from a jackknife over workers with Student's t for the effective number of
-    them, as in `training.metrics.cluster_interval`: what one worker does on many lists is alike.
+    The interval, at 95 %, is that of the logarithm, from a jackknife over workers with Student's t for the effective
+    number of them, as in `training.metrics.cluster_interval`: what one worker does on many lists is alike.
 
     Args:
         swaps: of `read_swaps`.
-        level: how often an interval shall cover the truth.
 
     Returns:
         One row for each ``position`` (int64) from 1 to where the chain breaks, which it does where fewer than
@@ -119,9 +120,10 @@ def attention(swaps: Swaps, *, level: float = 0.95) -> pd.DataFrame:
     deepest, workers = int(swaps.positions.max()), int(swaps.workers.max()) + 1
     cells = swaps.workers * deepest + swaps.positions - 1
     declined, untaken = swaps.upper & ~swaps.taken, swaps.lower & ~swaps.taken
+    everyone = np.ones(len(cells), np.bool_)
     lists, *counts = (
-        np.bincount(cells, weights.astype(np.float64), workers * deepest).reshape(workers, deepest)
-        for weights in (np.ones(len(cells)), swaps.upper, untaken, declined & swaps.lower, swaps.taken)
+        np.asarray(np.bincount(cells, chosen, workers * deepest).reshape(workers, deepest), np.float64)
+        for chosen in (everyone, swaps.upper, untaken, declined & swaps.lower, swaps.taken)
     )
     upper, lower, both, taken = (count.sum(axis=0) for count in counts)
     enough = np.minimum(np.minimum(upper, upper - taken), lower) >= LEAST_SEEN
@@ -139,8 +141,8 @@ def attention(swaps: Swaps, *, level: float = 0.95) -> pd.DataFrame:
         odds = (taking.sum() - taking) / (leaving.sum() - leaving)
         ratios = _log_ratio(upper, lower, both, taking.sum() / leaving.sum())[:told]
         without_one = _log_ratio(upper - counts[0], lower - counts[1], both - counts[2], odds[:, None])[:, :told]
-    ratio = _with_interval(ratios, without_one, lists, level)
-    chain = _with_interval(np.cumsum(ratios), np.cumsum(without_one, axis=1), np.cumsum(lists, axis=1), level)
+    ratio = _with_interval(ratios, without_one, lists)
+    chain = _with_interval(np.cumsum(ratios), np.cumsum(without_one, axis=1), np.cumsum(lists, axis=1))
     first = np.ones((3, 1))
     return pd.DataFrame(
         {
@@ -210,7 +212,7 @@ def _log_ratio(
 
 
 def _with_interval(
-    logs: NDArray[np.float64], without_one: NDArray[np.float64], lists: NDArray[np.float64], level: float
+    logs: NDArray[np.float64], without_one: NDArray[np.float64], lists: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Return value, low and high of each column, given its logarithm and that without each worker.
 
@@ -218,11 +220,10 @@ def _with_interval(
         logs: positions.
         without_one: workers x positions.
         lists: workers x positions; how many are behind each.
-        level: of the interval.
     """
     workers = len(lists)
     variance = (workers - 1) / workers * np.square(without_one - logs).sum(axis=0)
     effective = 1.0 / np.square(lists / lists.sum(axis=0)).sum(axis=0)
     error = np.sqrt(np.where(np.isfinite(variance) & (effective > 1.0), variance, np.inf))
-    reach = stdtrit(np.maximum(effective - 1.0, 1.0), (1.0 + level) / 2.0) * error
+    reach = stdtrit(np.maximum(effective - 1.0, 1.0), (1.0 + _LEVEL) / 2.0) * error
     return np.asarray(np.exp(np.stack([logs, logs - reach, logs + reach])))
