@@ -1,6 +1,6 @@
 """The matcher: from a worker's request to a ranked feed, in a visible order of stages.
 
-eligibility -> first stage -> features -> model -> re-ranking -> page -> reasons
+eligibility -> first stage -> features -> model -> re-ranking -> exploration -> page -> swap -> reasons
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,8 +16,9 @@ from features.state import MarketState
 from matching.cascade import shortlist
 from matching.eligibility import Judgement, Wishes, judge, judge_open
 from matching.explain import Figures, Reason, reasons
+from matching.explore import Explore, Swap
 from matching.near_misses import NearMiss, near_misses
-from matching.rerank import Explore, GroupSpread, PayWeight, Ranking, SlotBalance, Step
+from matching.rerank import GroupSpread, PayWeight, Ranking, SlotBalance, Step
 from matching.scoring import Answers, Ranker, best_first, expected_hourly, known
 
 SHORTLIST = 300
@@ -43,6 +44,7 @@ class Query:
         explain: whether reasons are wanted.
         contributions: whether they are wanted in numbers too.
         explore: seed of a drawn order; None takes the best each time.
+        swap: seed of a pair of neighbours in a drawn order, in place of ``explore``; None leaves all as they are.
     """
 
     worker_id: str
@@ -55,6 +57,7 @@ class Query:
     explain: bool = True
     contributions: bool = False
     explore: int | None = None
+    swap: int | None = None
 
 
 @dataclass(frozen=True)
@@ -151,11 +154,15 @@ class Matcher:
 
     Attributes:
         steps: re-ranking steps of a feed, in order. A ranking of the caller's own candidates takes none.
-        shortlist: eligible tasks that the full model scores; more where a page is longer.
+        shortlist: eligible tasks that the full model scores; more where a page is longer or exploration promises.
+        explore: how the order of a feed is drawn, where a query asks for it.
+        swap: the same of one pair of neighbours.
     """
 
     steps: Sequence[Step] = feed_steps()
     shortlist: int = SHORTLIST
+    explore: Explore = field(default_factory=Explore)
+    swap: Swap = field(default_factory=Swap)
 
     def score(
         self, state: MarketState, ranker: Ranker, query: Query, tasks: NDArray[np.int32]
@@ -185,9 +192,13 @@ class Matcher:
         kept = judgement.kept
         if query.listed:
             kept = kept[~np.isin(_order(state, kept), list(query.listed))]
+        lots = kept[:0] if query.explore is None else self.explore.lots(state, worker, kept, query.explore)
         size = max(self.shortlist, query.limit)
         while True:
             tasks = kept[shortlist(state, ranker.first_stage, worker, kept, query.now, size)]
+            if len(lots):
+                # Whatever the first stage thinks of it: what is promised a position must be there to get it.
+                tasks = np.union1d(tasks, lots[: self.explore.depth])
             verdict, paying_less = self.score(state, ranker, query, tasks)
             if np.isnan(query.wishes.min_hourly) or len(verdict.tasks) > query.limit or len(tasks) == len(kept):
                 break
@@ -197,8 +208,12 @@ class Matcher:
         for step in self.steps:
             ranking = step(ranking, state, verdict.features)
         if query.explore is not None:
-            ranking = Explore(query.explore)(ranking, state, verdict.features)
+            # Pay per hour is known of scored tasks alone, and what pays too little is not promised anything.
+            lots = lots if np.isnan(query.wishes.min_hourly) else lots[np.isin(lots, verdict.tasks)]
+            ranking = self.explore(ranking, lots, query.explore)
         page = ranking.reordered(np.arange(min(query.limit, len(ranking.tasks))))
+        if query.swap is not None:
+            page = self.swap(page, query.swap)
         return Page(page, verdict, judgement, len(verdict.tasks) > len(page.tasks) or len(tasks) < len(kept))
 
     def feed(self, state: MarketState, ranker: Ranker, query: Query) -> Feed:

@@ -159,38 +159,3 @@ def _spread(keys: NDArray[np.int64], most: int, window: int) -> NDArray[np.intp]
         order[position] = chosen
         placed[chosen] = True
     return order
-
-
-@dataclass(frozen=True)
-class Explore:
-    """Draws the order of the first positions by Plackett and Luce instead of taking the best each time.
-
-    At each position a task is drawn with probability proportional to exp(score / (``temperature`` x standard deviation
-    of the scores)); that probability is its propensity (Luce 1959, Plackett 1975). Off unless it is asked for.
-
-    Attributes:
-        depth: positions that are drawn; the rest stays in order.
-        temperature: in standard deviations of the scores.
-        seed: of the draw; the same for the same list.
-    """
-
-    seed: int
-    depth: int = 20
-    temperature: float = 0.25
-
-    def __call__(self, ranking: Ranking, state: MarketState, features: NDArray[np.float32]) -> Ranking:
-        """Return a drawn order with its propensities."""
-        spread = self.temperature * float(ranking.scores.std()) if len(ranking.scores) else 0.0
-        if spread <= 0.0:
-            return ranking
-        utilities = ranking.scores / spread
-        random = np.random.default_rng(self.seed)
-        # Perturbed utilities in falling order are a draw from Plackett-Luce (Yellott 1977).
-        drawn = np.argsort(-(utilities + random.gumbel(size=len(utilities))), kind="stable")[: self.depth]
-        rest = np.setdiff1d(np.arange(len(utilities)), drawn, assume_unique=True)
-        order = np.concatenate([drawn, rest])
-        # Sums from the end, in logs: taking what was drawn off the whole would leave nothing of small weights.
-        left = np.logaddexp.accumulate(utilities[order][::-1])[::-1]
-        propensities = np.ones(len(utilities))
-        propensities[: len(drawn)] = np.exp((utilities[order] - left)[: len(drawn)])
-        return ranking.reordered(order, propensities)

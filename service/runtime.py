@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from features.errors import CocokError
 from features.money import Rates
+from matching.explore import Explore
 from matching.pipeline import Matcher, feed_steps
 from service.engine import Engine
 from service.models import Models, ModelSource
@@ -59,7 +60,8 @@ class Runtime:
         store = await to_thread.run_sync(open_store, self.settings.store_url)
         self.keys = KeyStore(self.settings.store_url)
         self.models = Models(_source(self.settings), self.rates)
-        matcher = Matcher(feed_steps(self.settings.pay_weight))
+        explore = Explore(temperature=self.settings.explore_temperature, floor=self.settings.explore_floor)
+        matcher = Matcher(feed_steps(self.settings.pay_weight), explore=explore)
         self.engine = Engine(store, self.rates, self.models, log_clock=self.log_clock, matcher=matcher)
         self._ranking = CapacityLimiter(self.settings.ranking_threads)
         try:

@@ -73,8 +73,10 @@ class FeedRequest(Asked):
         pattern="^[A-Za-z0-9_-]+$",
         description="`cursor` of the page before; absent for the first page.",
     )
-    explore: bool = Field(
-        False, description="Draw the order of the first 20 positions, with propensities, instead of taking the best."
+    explore: bool | None = Field(
+        None,
+        description="Whether the order of the first 20 positions is drawn, with propensities, instead of taking the "
+        "best; without it, the server's settings decide.",
     )
 
 

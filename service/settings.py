@@ -56,6 +56,29 @@ class Settings(BaseSettings):
         description="How much expected pay per hour counts in the order of feeds beside what the model says: standard "
         "deviations of the scores for every factor e; 0 leaves the order to the model.",
     )
+    explore_share: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Share of the logged feeds whose first positions are drawn by chance, so that new tasks and new "
+        "workers are learned of; a request's `explore` goes before it.",
+    )
+    explore_temperature: float = Field(
+        default=0.25, gt=0, description="How freely these are drawn, in standard deviations of the scores."
+    )
+    explore_floor: float = Field(
+        default=0.1,
+        ge=0,
+        le=1,
+        description="Share of each of these positions that is promised to new tasks; with new workers, to all tasks.",
+    )
+    swap_share: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Share of the other logged feeds in which a coin decides the order of one pair of neighbours, so "
+        "that attention by position can be measured (`cocok attention`).",
+    )
     model_poll_seconds: float = Field(
         default=30.0, gt=0, description="How often a server looks whether another model has become the champion."
     )

@@ -121,6 +121,12 @@ class Workspace:
 
         return log_frames(self.entries(None if until is None else micros(until)), self.settings.exchange)
 
+    def attention(self, until: datetime | None = None) -> "DataFrame":
+        """Return how attention falls with position, from the swaps in the log; see `training.attention.attention`."""
+        from training.attention import attention, read_swaps
+
+        return attention(read_swaps(self.entries(None if until is None else micros(until))))
+
     def training_set(
         self,
         *,

@@ -238,6 +238,38 @@ def learning_curve(table: pd.DataFrame) -> Figure:
     return figure
 
 
+def attention(table: pd.DataFrame, truth: Sequence[float] | None = None) -> Figure:
+    """Show how attention falls with position.
+
+    Args:
+        table: as of `training.attention.attention`.
+        truth: attention of the same positions, where it is known, as in a simulated market.
+    """
+    figure = _figure("Attention by position, relative to the first, with 95 % intervals", _HEIGHT)
+    axes = figure.subplots()
+    below, above = _reach(table["attention"], table["low"], table["high"])
+    axes.errorbar(
+        table["position"],
+        table["attention"],
+        yerr=(below, above),
+        color=_BLUE,
+        elinewidth=1.2,
+        capsize=3,
+        marker="o",
+        markersize=6,
+        linewidth=1.8,
+        label="from swaps",
+    )
+    if truth is not None:
+        axes.plot(table["position"], truth, color=_INK, linewidth=1.2, linestyle=(0, (4, 3)), label="the truth")
+        _legend(figure, axes.get_legend_handles_labels()[0])
+    axes.set_ylim(bottom=0)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_ylabel("attention", fontsize=_LABEL, color=_INK)
+    _tidy(axes, "position", grid="y")
+    return figure
+
+
 def trees(choice: TreeChoice) -> Figure:
     """Show how the number of trees was chosen: NDCG@10 on the validation lists of each fold, and their mean."""
     count = np.arange(1, len(choice.curve) + 1)

@@ -25,6 +25,9 @@ Progress = Callable[[int, int], None]
 LONGEST_LIST = 10_000
 """LightGBM refuses a list with more rows."""
 
+LARGEST_WEIGHT = 10.0
+"""No row weighs more than so many others, however little attention its position has."""
+
 _DEPTH = 10
 _SMOOTHING = 5
 _PATIENCE = 30
@@ -47,6 +50,9 @@ class RankerParameters:
         max_trees: more trees are not tried.
         min_trees: fewer are not chosen, however noisy the curve of a small log is.
         folds: validation windows from which the number of trees is chosen.
+        attention: of positions 1, 2, ..., relative to the first, as `training.attention` estimates it; the last holds
+            for all below. A row that something came of weighs the inverse (Joachims et al. 2017). Empty: all rows weigh
+            the same, which was as good or better where it was measured (docs/evaluation.md).
         seed: of the choice of columns.
         num_threads: 0 for all cores. It changes the speed, not the trees.
     """
@@ -61,6 +67,7 @@ class RankerParameters:
     max_trees: int = 300
     min_trees: int = 20
     folds: int = 3
+    attention: tuple[float, ...] = ()
     seed: int = 0
     num_threads: int = 0
 
@@ -133,7 +140,7 @@ def choose_trees(
     """
     settings = parameters.to_lightgbm(_checked(monotone, rows), ranks)
     boosters = [
-        _validated(rows, fold, settings)
+        _validated(rows, fold, settings, parameters)
         for fold in time_folds(rows, parameters.folds, maturity=maturity)
         if _teaches(rows, fold.training) and _teaches(rows, fold.validation)
     ]
@@ -188,7 +195,7 @@ def fit(
     everything = np.ones(len(rows), dtype=np.bool_)
     if not _teaches(rows, everything):
         raise _nothing_to_learn()
-    booster = lgb.Booster(settings, _dataset(rows, everything, settings))
+    booster = lgb.Booster(settings, _dataset(rows, everything, settings, parameters))
     for tree in range(trees):
         booster.update()
         if progress:
@@ -235,24 +242,42 @@ def smooth(curve: NDArray[np.float64], reach: int) -> NDArray[np.float64]:
     return np.asarray(total / counted, dtype=np.float64)
 
 
-def _validated(rows: TrainingSet, fold: Fold, settings: dict[str, Any]) -> lgb.Booster:
-    training = _dataset(rows, fold.training, settings)
+def _validated(rows: TrainingSet, fold: Fold, settings: dict[str, Any], parameters: RankerParameters) -> lgb.Booster:
+    training = _dataset(rows, fold.training, settings, parameters)
     booster = lgb.Booster(settings, training)
-    return booster.add_valid(_dataset(rows, fold.validation, settings, reference=training), "validation")
+    validation = _dataset(rows, fold.validation, settings, parameters, reference=training)
+    return booster.add_valid(validation, "validation")
 
 
 def _dataset(
-    rows: TrainingSet, lists: NDArray[np.bool_], settings: dict[str, Any], reference: lgb.Dataset | None = None
+    rows: TrainingSet,
+    lists: NDArray[np.bool_],
+    settings: dict[str, Any],
+    parameters: RankerParameters,
+    reference: lgb.Dataset | None = None,
 ) -> lgb.Dataset:
     index, sizes = learnable_rows(rows, lists)
+    labels = rows.labels[index]
     return lgb.Dataset(
         rows.features[index],
-        rows.labels[index],
+        labels,
         group=sizes,
+        # A validation set is judged as it is.
+        weight=None if reference else attention_weights(parameters.attention, labels, rows.positions[index]),
         reference=reference,
         feature_name=safe_names(rows.names),
         params=settings,
     ).construct()
+
+
+def attention_weights(
+    attention: Sequence[float], labels: NDArray[np.int8], positions: NDArray[np.int32]
+) -> NDArray[np.float64] | None:
+    """Return what rows weigh, given attention by position; None if it is empty. See `RankerParameters`."""
+    if not attention:
+        return None
+    inverse = np.minimum(1.0 / np.array(attention), LARGEST_WEIGHT)
+    return np.where(labels > 0, inverse[np.minimum(positions, len(inverse)) - 1], 1.0)
 
 
 def learnable_rows(rows: TrainingSet, lists: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -58,8 +58,8 @@ def experiment(
 
     Each world runs for some days as marketplaces do without Cocok; then every policy goes on from the same point, with
     the same people, postings and arrivals. Policies: random, newest, highest_reward, highest_hourly, skill_overlap,
-    popularity, champion, nightly (retrained every night), oracle (knows the truth). Everything is logged to MLflow, in
-    the experiment cocok-experiments.
+    popularity, champion, explore (the champion, drawing the first positions), nightly (retrained every night), oracle
+    (knows the truth). Everything is logged to MLflow, in the experiment cocok-experiments.
 
     Example: cocok experiment --policies random,champion,oracle --days 7 --seeds 3 --out compared
     """

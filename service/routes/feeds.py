@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any
 
@@ -20,8 +21,10 @@ from service.routes.common import BODY, READS, Server, StrictRoute, append, prob
 from service.runtime import Runtime
 from service.schemas import Asked, FeedOut, FeedRequest, RankingOut, RankingRequest
 
-RANKED, EXPLORED = "ranked", "explored"
-"""Policies of the lists that are logged: the best first, or a drawn order."""
+RANKED, EXPLORED, SWAPPED = "ranked", "explored", "swapped"
+"""Policies of the lists that are logged: the best first, a drawn order, or one pair of neighbours in a drawn order."""
+
+_CHANCE = secrets.SystemRandom()
 
 router = APIRouter(route_class=StrictRoute, dependencies=READS, tags=["lists"])
 
@@ -35,9 +38,9 @@ async def feed(server: Server, request: FeedRequest) -> Response:
     Filtered before paging: `limit` items come back whenever so many can be served. The list is durably logged before
     the answer, unless `record` is false or nothing is in it.
     """
-    make = partial(_query, server, request, listed=_listed(request.cursor, "/cursor"), explore=request.explore)
+    make = partial(_feed_query, server, request, _listed(request.cursor, "/cursor"))
     _check_money(server, request, "")
-    answered = await server.rank(lambda: server.engine.feed(partial(make, limit=request.limit)))
+    answered = await server.rank(lambda: server.engine.feed(make))
     await _record(server, [(request, "feed", answered)])
     return respond(_feed_out(answered))
 
@@ -53,7 +56,7 @@ async def batch(server: Server, requests: Annotated[list[FeedRequest], Body(min_
     for place, request in enumerate(requests):
         _check_money(server, request, f"/{place}")
         listed = _listed(request.cursor, f"/{place}/cursor")
-        makes.append(partial(_query, server, request, listed=listed, explore=request.explore, limit=request.limit))
+        makes.append(partial(_feed_query, server, request, listed))
     answers = await server.rank(lambda: [server.engine.feed(make) for make in makes])
     await _record(server, [(request, "batch", answered) for request, answered in zip(requests, answers, strict=True)])
     return respond([_feed_out(answered) for answered in answers])
@@ -89,15 +92,20 @@ def _listed(cursor: str | None, pointer: str) -> frozenset[int]:
         raise invalid(str(error), pointer) from error
 
 
-def _query(
-    server: Runtime,
-    request: Asked,
-    now: int,
-    *,
-    limit: int,
-    listed: frozenset[int] = frozenset(),
-    explore: bool = False,
-) -> Query:
+def _feed_query(server: Runtime, request: FeedRequest, listed: frozenset[int], now: int) -> Query:
+    query = replace(_query(server, request, now, limit=request.limit), listed=listed)
+    settings, seed = server.settings, _CHANCE.getrandbits(63)
+    explore = request.explore
+    if explore is None and request.record:
+        # Of a list that is not logged nothing can be learned, so chance has no business in it.
+        explore = _CHANCE.random() < settings.explore_share
+        # Attention to the first positions is what is measured, and those are on the first page.
+        if not explore and not listed and _CHANCE.random() < settings.swap_share:
+            return replace(query, swap=seed)
+    return replace(query, explore=seed) if explore else query
+
+
+def _query(server: Runtime, request: Asked, now: int, *, limit: int) -> Query:
     return Query(
         worker_id=request.worker_id,
         now=now,
@@ -111,11 +119,9 @@ def _query(
             excluded=frozenset(request.exclude_task_ids or ()),
         ),
         session_minutes=_number(request.session_minutes),
-        listed=listed,
         locale=request.locale,
         explain=request.explain is not False,
         contributions=request.explain is True,
-        explore=secrets.randbits(63) if explore else None,
     )
 
 
@@ -132,10 +138,15 @@ async def _record(server: Runtime, lists: Sequence[tuple[Asked, str, Answered]])
     for request, surface, (ranked, query) in lists:
         server.metrics.items.labels(ranked.model_version).inc(len(ranked.items))
         if request.record and ranked.items:
-            policy = RANKED if query.explore is None else EXPLORED
-            events.append(served_event(ranked, query, _context(request, surface), policy))
+            events.append(served_event(ranked, query, _context(request, surface), _policy(query)))
     if events:
         await append(server, events)
+
+
+def _policy(query: Query) -> str:
+    if query.explore is not None:
+        return EXPLORED
+    return RANKED if query.swap is None else SWAPPED
 
 
 def _context(request: Asked, surface: str) -> FeedContext:

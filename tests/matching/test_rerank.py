@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from math import log1p
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.spec import COLUMN, NAMES
 from features.state import MarketState
-from matching.rerank import Explore, GroupSpread, PayWeight, Ranking, SlotBalance, Step
+from matching.rerank import GroupSpread, PayWeight, Ranking, SlotBalance, Step
 from tests.log import Entry, Log, folded, logs
 
 STEPS: list[Step] = [
@@ -20,8 +19,6 @@ STEPS: list[Step] = [
     SlotBalance(0.01, 3.0),
     GroupSpread(),
     GroupSpread(1, 3),
-    Explore(1),
-    Explore(2, 2),
 ]
 
 
@@ -74,7 +71,7 @@ def test_given_any_market_and_scores_then_a_step_keeps_the_same_tasks_with_their
         assert sorted(after.tasks.tolist()) == sorted(before.tasks.tolist())
         assert dict(zip(after.tasks.tolist(), after.places.tolist(), strict=True)) == row_of
         assert len(after.scores) == len(after.propensities) == len(tasks)
-        assert ((after.propensities > 0) & (after.propensities <= 1)).all()
+        assert (after.propensities == 1).all()
 
 
 def test_given_pay_then_scores_rise_by_what_it_lies_above_the_mean_and_stay_where_it_is_not_known() -> None:
@@ -178,16 +175,6 @@ def test_given_room_for_all_or_unlimited_slots_then_nothing_moves() -> None:
     np.testing.assert_array_equal(after.scores, before.scores)
 
 
-def test_given_a_crowded_task_then_a_drawn_order_does_not_bring_it_back() -> None:
-    state, tasks = posted(1, *[None] * 9)
-    before = ranking(tasks, list(np.linspace(1, 0, 10)))
-    features = shown([1_000_000] + [0] * 9)
-    lowered = SlotBalance(strength=2.0)(before, state, features)
-    first = [Explore(seed)(lowered, state, features).tasks[0] for seed in range(200)]
-    without = [Explore(seed)(before, state, features).tasks[0] for seed in range(200)]
-    assert first.count(tasks[0]) == 0 < without.count(tasks[0])
-
-
 @given(
     groups=st.lists(st.sampled_from(["g1", "g2", "g3", None]), min_size=1, max_size=40),
     most=st.integers(1, 3),
@@ -238,75 +225,3 @@ def test_given_a_batch_ahead_then_the_fourth_of_it_waits_for_its_turn() -> None:
     after = GroupSpread(3, 10)(ranking(tasks, list(np.linspace(1, 0, 15))), state, shown([0] * 15))
     names = [state.catalogue.tasks.external(task) for task in after.tasks.tolist()]
     assert names == ["a0", "a1", "a2", *(f"b{n}" for n in range(7)), "a3", "a4", "a5", "b7", "b8"]
-
-
-def test_given_a_seed_then_the_drawn_order_is_the_same_and_others_differ() -> None:
-    state, tasks = posted(*[None] * 15)
-    before = ranking(tasks, list(np.linspace(1, 0, 15)))
-    drawn = [Explore(seed)(before, state, shown([0] * 15)).tasks.tolist() for seed in (5, 5, 6, 7, 8)]
-    assert drawn[0] == drawn[1]
-    assert len(set(map(tuple, drawn))) > 2
-
-
-def test_given_three_tasks_then_propensities_are_those_of_plackett_and_luce() -> None:
-    state, tasks = posted(None, None, None)
-    # Standard deviation 1; at temperature ln 2's inverse a score of one more is twice as likely.
-    scores = np.array([1.0, 0.0, -1.0]) * np.sqrt(1.5)
-    explore = {"depth": 3, "temperature": float(np.sqrt(1.5) / np.log(2))}
-    odds = dict(zip(tasks, [4.0, 2.0, 1.0], strict=True))
-    seen = set()
-    for seed in range(60):
-        after = Explore(seed, **explore)(ranking(tasks, list(scores)), state, shown([0] * 3))
-        first, second, third = after.tasks.tolist()
-        seen.add((first, second, third))
-        expected = [odds[first] / 7, odds[second] / (odds[second] + odds[third]), 1.0]
-        np.testing.assert_allclose(after.propensities, expected)
-    assert len(seen) == 6
-
-
-def test_given_many_draws_then_tasks_stand_as_often_as_their_propensities_say() -> None:
-    state, tasks = posted(*[None] * 5)
-    before = ranking(tasks, [1.0, 0.8, 0.5, 0.3, 0.0])
-    features = shown([0] * 5)
-    draws = 3000
-    first, pairs = dict.fromkeys(tasks, 0), dict.fromkeys(tasks, 0)
-    says: dict[int, float] = {}
-    says_second: dict[int, float] = {}
-    for seed in range(draws):
-        after = Explore(seed, depth=2, temperature=1.0)(before, state, features)
-        top, next_ = after.tasks[:2].tolist()
-        first[top] += 1
-        says[top] = after.propensities[0]
-        if top == tasks[0]:
-            pairs[next_] += 1
-            says_second[next_] = after.propensities[1]
-    assert sum(says.values()) == pytest.approx(1)
-    assert sum(says_second.values()) == pytest.approx(1)
-    for task in tasks:
-        assert first[task] / draws == pytest.approx(says[task], abs=0.03)
-    for task in tasks[1:]:
-        assert pairs[task] / first[tasks[0]] == pytest.approx(says_second[task], abs=0.06)
-
-
-def test_given_a_depth_then_the_rest_stays_in_order_and_is_certain() -> None:
-    state, tasks = posted(*[None] * 30)
-    after = Explore(3, depth=6)(ranking(tasks, list(np.linspace(1, 0, 30))), state, shown([0] * 30))
-    rest = after.tasks[6:].tolist()
-    assert rest == [task for task in tasks if task in rest]
-    assert (after.propensities[6:] == 1).all()
-    assert (after.propensities[:6] < 1).all()
-
-
-def test_given_one_task_far_above_all_then_what_follows_it_still_has_true_propensities() -> None:
-    count = 200
-    state, tasks = posted(*[None] * count)
-    after = Explore(0, depth=3)(ranking(tasks, [1e3] + [0.0] * (count - 1)), state, shown([0] * count))
-    assert after.tasks[0] == tasks[0]
-    np.testing.assert_allclose(after.propensities[:3], [1, 1 / (count - 1), 1 / (count - 2)], rtol=1e-6)
-
-
-def test_given_equal_scores_then_nothing_is_drawn() -> None:
-    state, tasks = posted(*[None] * 4)
-    after = Explore(0)(ranking(tasks, [2.0] * 4), state, shown([0] * 4))
-    assert after.tasks.tolist() == tasks
-    assert (after.propensities == 1).all()

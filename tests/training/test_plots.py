@@ -208,3 +208,13 @@ def test_given_any_figure_then_the_settings_of_matplotlib_stay_as_they_were(eval
     before = dict(mpl.rcParams)
     drawn(plots.metrics(evaluation))
     assert dict(mpl.rcParams) == before
+
+
+def test_given_attention_then_its_course_is_shown_beside_the_truth_where_that_is_known() -> None:
+    table = pd.DataFrame(
+        {"position": [1, 2, 3], "attention": [1, 0.6, 0.4], "low": [1, 0.5, 0.0], "high": [1, 0.7, np.inf]}
+    )
+    axes = drawn(plots.attention(table)).axes[0]
+    assert axes.lines[0].get_ydata().tolist() == [1, 0.6, 0.4]
+    figure = drawn(plots.attention(table, [1, 0.65, 0.5]))
+    assert legend(figure) == ["the truth", "from swaps"]

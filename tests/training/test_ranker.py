@@ -12,6 +12,7 @@ from training.metrics import ndcg
 from training.ranker import (
     LONGEST_LIST,
     RankerParameters,
+    attention_weights,
     choose_trees,
     fit,
     learnable_rows,
@@ -170,3 +171,34 @@ def test_names_become_acceptable_and_stay_distinct() -> None:
 def test_directions_must_be_given_for_every_column() -> None:
     with pytest.raises(ValueError, match="3 monotone directions for 4 columns"):
         fit(market(lists=50), QUICK, 5, (0, 0, 0))
+
+
+def listed_by_a_column_that_nobody_cares_for(
+    lists: int = 1500, size: int = 10
+) -> tuple[TrainingSet, tuple[float, ...]]:
+    """Lists in order of column 1, where workers like column 0 and attention falls with position."""
+    random = np.random.default_rng(2)
+    features = random.normal(size=(lists, size, 4)).astype(np.float32)
+    features = np.take_along_axis(features, np.argsort(-features[:, :, 1], axis=1)[:, :, None], axis=1)
+    attention = np.arange(1, size + 1) ** -1.0
+    liked = features[:, :, 0] > 0.8
+    opened = liked & (random.random((lists, size)) < attention)
+    plain = market(lists, size)
+    shown = replace(plain, features=features.reshape(-1, 4), labels=2 * opened.reshape(-1).astype(np.int8))
+    return shown, tuple(attention.tolist())
+
+
+def test_given_attention_then_the_order_of_the_lists_learned_from_counts_for_less() -> None:
+    rows, attention = listed_by_a_column_that_nobody_cares_for()
+    fair = np.random.default_rng(3).normal(size=(2000, 4)).astype(np.float32)
+    pull = []
+    for parameters in (QUICK, replace(QUICK, attention=attention)):
+        scores = fit(rows, parameters, 40, (0, 0, 0, 0)).predict(fair)
+        pull.append(np.corrcoef(scores, fair[:, 1])[0, 1])
+    assert pull[1] < pull[0] / 2
+
+
+def test_given_attention_then_rows_that_something_came_of_weigh_its_inverse_within_bounds() -> None:
+    labels, positions = np.array([0, 2, 1, 4, 1], np.int8), np.array([1, 1, 2, 3, 9], np.int32)
+    assert attention_weights((1.0, 0.5, 0.001), labels, positions).tolist() == [1, 1, 2, 10, 10]
+    assert attention_weights((), labels, positions) is None

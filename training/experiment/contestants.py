@@ -13,9 +13,9 @@ from training.experiment.orders import ORDERS
 from training.experiment.recording import Nightly, Recorder
 from training.simulation import Occasion, Policy, Ranking
 
-CHAMPION, NIGHTLY, ORACLE, REFERENCE = "champion", "nightly", "oracle", "newest"
+CHAMPION, EXPLORE, NIGHTLY, ORACLE, REFERENCE = "champion", "explore", "nightly", "oracle", "newest"
 
-POLICIES = (*ORDERS, CHAMPION, NIGHTLY, ORACLE)
+POLICIES = (*ORDERS, CHAMPION, EXPLORE, NIGHTLY, ORACLE)
 """Names of all policies; see ``docs/experiments.md``."""
 
 EVERYTHING = 1_000_000
@@ -54,7 +54,7 @@ class Matched:
         ranker: scores its tasks.
         told: whether the log tells the scores and the version of the model.
         recorder: keeps the rows of every list; None if nobody learns from them.
-        explores: whether orders are drawn, as feeds are on request; the log then tells their propensities.
+        explores: whether orders are drawn; then the log tells their propensities.
     """
 
     name: str
@@ -109,9 +109,11 @@ def contestant(
         return Contestant(
             Matched(name, live, lambda occasion: Matcher([oracle.step(occasion)], EVERYTHING), ORDERS["random"])
         )
-    if name == CHAMPION and bundle is not None:
+    if name in (CHAMPION, EXPLORE) and bundle is not None:
         champion = BundleRanker(bundle, CHAMPION)
-        return Contestant(Matched(name, live, lambda _: product, lambda _: champion, told=True))
+        return Contestant(
+            Matched(name, live, lambda _: product, lambda _: champion, told=True, explores=name == EXPLORE)
+        )
     if name == NIGHTLY and bundle is not None and recorder is not None:
         nightly = Nightly(bundle, recorder)
         policy = Matched(name, live, lambda _: product, lambda _: nightly.ranker, told=True, recorder=recorder)

@@ -30,7 +30,7 @@ from training.plots import (
 _COLOURS = dict(
     zip(
         POLICIES,
-        ("#B0B0B0", _GREY, "#E69F00", "#F0E442", "#56B4E9", "#CC79A7", _BLUE, "#009E73", _INK),
+        ("#B0B0B0", _GREY, "#E69F00", "#F0E442", "#56B4E9", "#CC79A7", _BLUE, _VERMILLION, "#009E73", _INK),
         strict=True,
     )
 )

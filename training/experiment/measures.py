@@ -19,6 +19,9 @@ LEAST_HOURS = 1.0
 FIRST_DAYS = 7
 """How long newcomers are waited for, days."""
 
+START_DAYS = 3
+"""How long the first acceptance of a task is waited for, days; half of the tasks are closed or expire within them."""
+
 _SECONDS = 3600.0
 
 
@@ -92,6 +95,13 @@ MEASURES = (
         "h",
         "less",
         "Median time from posting to the last slot, tasks that never fill included (Kaplan-Meier)",
+    ),
+    Measure(
+        "hours_to_start",
+        "time to a task's first acceptance",
+        "h",
+        "less",
+        "Mean time from posting to it, within three days: what waits longer, or is closed before, counts as three days",
     ),
     Measure(
         "wasted_clicks", "wasted clicks", "count", "less", "Tasks opened that could not, or could no longer, be taken"
@@ -238,6 +248,7 @@ def figures(window: Window) -> dict[str, float]:
         "lists_taken": float(feeds["taken"].notna().mean()),
         "slots_filled": ratio(tasks["filled"].sum(), tasks["slots"].sum()),
         "hours_to_fill": _hours_to_fill(window),
+        "hours_to_start": _hours_to_start(window),
         "wasted_clicks": float(wasted.sum()),
         "wasted_share": float(wasted.mean()),
         "approved": float(verdicts.mean()),
@@ -315,6 +326,13 @@ def _hours_to_fill(window: Window) -> float:
     full, posted = window.tasks["full_at"], window.tasks["posted_at"]
     times = full.fillna(window.until).astype(np.int64) - posted
     return median_time(times / HOUR, full.notna())
+
+
+def _hours_to_start(window: Window) -> float:
+    posted = window.tasks.set_index("task")["posted_at"]
+    first = window.assignments.groupby("task")["accepted_at"].min().reindex(posted.index)
+    waited = first.fillna(window.until).astype(np.int64) - posted
+    return restricted_mean(waited / HOUR, first.notna(), 24.0 * START_DAYS)
 
 
 def _newcomer_hours(window: Window) -> float:

@@ -9,7 +9,7 @@ import pandas as pd
 from features.money import Rates
 from matching.bundle import Bundle
 from matching.pipeline import Matcher
-from training.experiment.contestants import CHAMPION, NIGHTLY, PRODUCT, contestant
+from training.experiment.contestants import CHAMPION, EXPLORE, NIGHTLY, PRODUCT, contestant
 from training.experiment.live import Entry, Live
 from training.experiment.measures import Window, by_day, by_worker, figures
 from training.experiment.recording import Recorder, watched
@@ -84,7 +84,7 @@ def warm_up(world: World, rates: Rates, until: int, policies: tuple[str, ...], b
     recorder = Recorder(MEMORY_DAYS * DAY) if NIGHTLY in policies else None
     if recorder is not None:
         policy = watched(policy, live, recorder)
-    learns = bundle is None and not {CHAMPION, NIGHTLY}.isdisjoint(policies)
+    learns = bundle is None and not {CHAMPION, EXPLORE, NIGHTLY}.isdisjoint(policies)
     log: list[Entry] = []
     for entry in live.run(policy, until):
         if learns:

@@ -33,6 +33,7 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
 
 OPEN = MANY + 1  # of the worker ``w``: without the task that was taken and the one for phones, with the other two
 UNRECORDED = {"record": False}
+FORTY = [task(f"t{number}", reward=usd(1 + number), estimated_minutes=10) for number in range(40)]
 
 
 def ids(feed: dict[str, Any]) -> list[str]:
@@ -208,6 +209,37 @@ def test_given_exploration_then_propensities_tell_the_draw(api: Api) -> None:
     assert all(0 < propensity < 1 for propensity in propensities[:20])
     assert set(propensities[20:]) == {1.0}
     assert api.log()[-1]["policy"] == "explored"
+
+
+def test_given_a_share_of_exploration_then_it_holds_where_a_request_does_not_say_and_is_logged(tmp_path: Path) -> None:
+    with serving(tmp_path / "home", explore_share=1.0, explore_floor=0.4, swap_share=1.0) as api:
+        api.events(*FORTY)
+        for wish, policy in (({}, "explored"), ({"explore": True}, "explored"), ({"explore": False}, "ranked")):
+            feed = api.feed("w", limit=4, **wish)
+            assert api.log()[-1]["policy"] == policy
+            propensities = [item["propensity"] for item in feed["items"]]
+            # To a worker without a history each of the forty tasks is promised its part of the floor.
+            least, most = (1.0, 1.0) if policy == "ranked" else (0.4 / 40, 0.999)
+            assert all(least <= propensity <= most for propensity in propensities)
+        # Of a list that is not logged nothing could be learned.
+        unlogged = api.feed("w", limit=4, record=False)
+        assert {item["propensity"] for item in unlogged["items"]} == {1.0}
+
+
+def test_given_a_share_of_swaps_then_first_pages_have_a_pair_at_stake(tmp_path: Path) -> None:
+    with serving(tmp_path / "home", swap_share=1.0) as api:
+        api.events(*FORTY)
+        first = api.feed("w", limit=5)
+        second = api.feed("w", limit=5, cursor=first["cursor"])
+        logged, after = api.log()[-2:]
+        assert (logged["policy"], after["policy"]) == ("swapped", "ranked")
+        places = [item["position"] for item in logged["items"] if item["propensity"] == 0.5]
+        assert places in [[1, 2], [2, 3], [3, 4], [4, 5]]
+        assert sorted(item["propensity"] for item in first["items"]) == [0.5, 0.5, 1, 1, 1]
+        assert {item["propensity"] for item in second["items"]} == {1.0}
+        explored = api.feed("w", limit=5, explore=True)
+        assert api.log()[-1]["policy"] == "explored"
+        assert all(item["propensity"] < 1 for item in explored["items"])
 
 
 def test_given_a_batch_then_each_request_is_answered_in_its_place_and_logged_at_once(api: Api) -> None:

@@ -46,6 +46,7 @@ class Books:
         at: float,
         minutes: float = 60.0,
         *,
+        task: int = 0,
         unpaid: float = 0.0,
         usd: float | None = None,
         approved: bool | None = None,
@@ -55,6 +56,7 @@ class Books:
         return self._add(
             "assignments",
             worker=worker,
+            task=task,
             accepted_at=hour(at),
             ended_at=hour(at + minutes / 60) if over else None,
             work_seconds=60 * minutes if over else None,
@@ -88,6 +90,7 @@ _COLUMNS = {
     "assignments": (
         "assignment",
         "worker",
+        "task",
         "accepted_at",
         "ended_at",
         "work_seconds",

@@ -97,6 +97,19 @@ def test_tasks_that_are_not_full_yet_count_in_the_time_to_fill() -> None:
     assert math.isnan(figures(window(books))["hours_to_fill"])
 
 
+def test_tasks_wait_for_their_first_acceptance_for_three_days_at_most() -> None:
+    books = Books()
+    ann = books.worker()
+    soon, late, old = books.task(), books.task(), books.task(posted=-9)
+    books.task()
+    for task, at in ((soon, 6.0), (soon, 4.0), (late, 100.0), (old, 1.0)):
+        books.works(ann, at, task=task)
+    assert figures(window(books))["hours_to_start"] == pytest.approx((4 + 72 + 72) / 3)
+    # Of one of the last hours it is only known that it has waited for two.
+    books.task(posted=238.0)
+    assert figures(window(books))["hours_to_start"] == pytest.approx((4 + 72 + 72) / 3)
+
+
 def test_gini_of_exposure_counts_what_was_looked_at_and_tasks_that_never_were() -> None:
     books = Books()
     often, never, old = books.task(), books.task(), books.task(posted=-9)

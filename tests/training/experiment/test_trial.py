@@ -35,7 +35,7 @@ def log(begun: Start, policy: str) -> bytes:
     return b"\n".join(map(encode_event, events(begun, policy)))
 
 
-@pytest.mark.parametrize("policy", ["random", "oracle", "champion", "nightly"])
+@pytest.mark.parametrize("policy", ["random", "oracle", "champion", "explore", "nightly"])
 def test_given_the_same_seed_then_the_log_is_the_same_to_the_byte(learned: Callable[[], Start], policy: str) -> None:
     assert log(learned(), policy) == log(learned(), policy)
 
@@ -76,6 +76,21 @@ def test_every_list_is_made_by_the_policy_and_full_where_enough_can_be_taken(lea
         assert {event.model_version for event in lists} == {"champion" if policy == "champion" else None}
         assert all((event.items[0].score is None) == (policy == "newest") for event in lists if event.items)
         assert np.mean([len(event.items) for event in lists]) > 0.8 * SMALL.behaviour.list_length
+
+
+def test_the_champion_that_explores_draws_from_the_same_scores_and_logs_its_chances(
+    learned: Callable[[], Start],
+) -> None:
+    plain, drawn = (
+        [event for event in events(learned(), policy) if isinstance(event, FeedServed)]
+        for policy in ("champion", "explore")
+    )
+    assert {event.policy for event in drawn} == {"explore"}
+    assert {event.model_version for event in drawn} == {"champion"}
+    assert all(item.propensity is None for event in plain for item in event.items)
+    chances = [item.propensity or 0.0 for event in drawn for item in event.items]
+    assert 0 < min(chances) < 0.1 < max(chances) <= 1
+    assert [item.task_id for item in drawn[0].items] != [item.task_id for item in plain[0].items]
 
 
 def test_recorded_rows_are_those_of_a_replay() -> None:
