@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from features.spec import COLUMN
 from matching.cascade import DEFAULT
-from matching.scoring import Answers, Outcomes, smoothed_approval, usual_minutes
+from matching.scoring import Answers, Outcomes
 
 VERSION = "fallback"
 
@@ -27,12 +27,4 @@ class FallbackRanker:
         for name, weight in _WEIGHTS.items():
             values = features[:, COLUMN[name]].astype(np.float64)
             scores += weight * np.where(np.isnan(values), _MIDDLE.get(name, 0.0), values)
-        return Answers(scores, features, _expect)
-
-
-def _expect(features: NDArray[np.float32]) -> Outcomes:
-    return Outcomes(
-        p_accept=np.full(len(features), np.nan),
-        p_approve=smoothed_approval(features),
-        minutes=usual_minutes(features),
-    )
+        return Answers(scores, features, Outcomes.counted)

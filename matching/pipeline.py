@@ -17,7 +17,7 @@ from matching.eligibility import Wishes, judge, judge_open
 from matching.explain import Reason, reasons
 from matching.near_misses import NearMiss, near_misses
 from matching.rerank import Explore, GroupSpread, Ranking, SlotBalance, Step
-from matching.scoring import Answers, Ranker, best_first, expected_hourly, known
+from matching.scoring import Answers, Ranker, best_first, expectation
 
 SHORTLIST = 300
 """Eligible tasks that the full model scores; the first stage chooses them."""
@@ -52,7 +52,7 @@ class Query:
 
 @dataclass(frozen=True)
 class Item:
-    """A task in a feed; None where nothing is known."""
+    """A task in a feed; what is expected of it as in `matching.scoring.Expectation`."""
 
     task_id: str
     position: int
@@ -60,7 +60,11 @@ class Item:
     p_accept: float | None
     p_approve: float | None
     expected_minutes: float | None
+    minutes_low: float | None
+    minutes_high: float | None
     expected_hourly: Money | None
+    expected_hourly_low: Money | None
+    expected_hourly_high: Money | None
     reasons: Sequence[Reason]
     propensity: float
     row: NDArray[np.float32]
@@ -214,23 +218,19 @@ def items(
         ranking.tasks,
         ranking.places,
         verdict.answers.scores[ranking.places],
-        outcomes.p_accept,
         outcomes.p_approve,
         outcomes.minutes,
         ranking.propensities,
     )
     figures = zip(*(column.tolist() for column in columns), strict=True)
-    for position, (task, place, score, p_accept, p_approve, minutes, propensity) in enumerate(figures, first):
+    for shown, (task, place, score, p_approve, minutes, propensity) in enumerate(figures):
         row = verdict.features[place]
         found.append(
             Item(
                 task_id=external(task) if names is None else names[place],
-                position=position,
+                position=first + shown,
                 score=score,
-                p_accept=known(p_accept),
-                p_approve=known(p_approve),
-                expected_minutes=known(minutes),
-                expected_hourly=expected_hourly(state.catalogue.postings.get(task), p_approve, minutes),
+                **vars(expectation(outcomes, shown, state.catalogue.postings.get(task))),
                 reasons=reasons(row, p_approve, minutes, query.locale) if query.explain else (),
                 propensity=propensity,
                 row=row,

@@ -40,7 +40,7 @@ def test_given_rows_then_each_is_scored_for_itself_and_none_is_dropped(bundle: B
 
 def test_given_no_rows_then_there_are_no_answers(bundle: Bundle, features: np.ndarray) -> None:
     found = answered(bundle, features[:0])
-    assert [len(part) for part in (found.scores, *vars(found.outcomes()).values())] == [0, 0, 0, 0]
+    assert [len(part) for part in (found.scores, *vars(found.outcomes()).values())] == [0] * 8
 
 
 @pytest.mark.parametrize("columns", ["all", "some"])
