@@ -3,9 +3,9 @@
     python -m benchmarks.calibration [--seeds 1 2 3 4 5] [--last 0.3]
 
 For each seed the standard marketplace is simulated under newest first, the outcome models learn from the first part of
-its lists, and every figure is compared with what came of the last part. The truth is the simulator's own: its P(approved)
-and its expected minutes for the very worker, task and instant. What a list leads to depends on where a task stands in it
-and how far the worker looks, which no row of features tells: so there is no true p_accept to compare with.
+its lists, and every figure is compared with what came of the last part. The truth is the simulator's own: its
+P(approved) and its expected minutes for the very worker, task and instant. What a list leads to depends on where a task
+stands in it and how far the worker looks, which no row of features tells: so there is no true p_accept beside ours.
 
 - error: expected calibration error in 15 bins of as many rows each, over the base rate; noise is what the 95th
   percentile of chance alone would make of it, were every prediction true.

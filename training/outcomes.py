@@ -14,19 +14,25 @@ from matching.linear import Linear
 from training.calibration import calibrate
 from training.linear import fit_linear
 from training.ranker import monotone_parameters, reproducible, safe_names
-from training.splits import Fold, boundary
+from training.splits import Fold, boundary, split_at
 
 LEAST_OF_A_CLASS = 20
 """Rows of each class without which neither side of a split says anything."""
 
 BLOCKS = 5
-"""Blocks of time, each predicted from all the others."""
+"""Blocks of time, each predicted from all the others, on which a model is calibrated."""
+
+WINDOWS = (0.4, 0.6, 0.8)
+"""Parts of the rows, in order of time, before each of the windows on which the number of trees is chosen."""
 
 BY_REWARD = frozenset(feature.name for feature in FEATURES if feature.group == "pay" and feature.monotone == 1)
 """Columns that move with the task's own reward."""
 
 BY_LENGTH = frozenset(("minutes", "session_fit"))
 """Columns that move with how long the task takes, beside those of `BY_REWARD`."""
+
+DATES = frozenset(("open_tasks", "market_approval", "worker_age_days", "requester_posted"))
+"""Columns that tell the day in disguise: trees would learn how much was taken on it, and expect that of later days."""
 
 QUALITY = (
     *("kind_approval", "worker_approval", "requester_approval", "market_approval"),
@@ -61,7 +67,7 @@ class OutcomeParameters:
         feature_fraction: part of the columns that a tree may look at.
         lambda_l2: ridge penalty on leaf values.
         max_trees: growing ends here at the latest.
-        patience: growing ends after so many trees without a better loss on the blocks.
+        patience: growing ends after so many trees without a better loss on the windows.
         seed: of the choice of columns.
         num_threads: 0 for all cores. It changes the speed, not the trees.
     """
@@ -127,9 +133,9 @@ def fit_probability(
 ) -> CalibratedModel | Unfitted:
     """Fit a calibrated probability of an outcome: a linear part, trees that correct it, and a curve over both.
 
-    Blocks of time are predicted, each by a model of the others. They choose the number of trees and make the
-    calibration, so that it holds over days that differ rather than on the last ones; the model is then fitted on all
-    rows.
+    Windows of time, each predicted from what was known before it, choose the number of trees. Blocks of time, each
+    predicted from all the others, make the calibration, so that it holds over days that differ rather than on the last
+    ones. The model is then fitted on all rows.
 
     Args:
         features: rows x columns.
@@ -146,20 +152,21 @@ def fit_probability(
         The model, or the reason why the rows do not suffice for one.
     """
     parameters = parameters or OutcomeParameters()
-    folds = _blocks(times, maturity)
-    usable = [fold for fold in folds if min(_least(target, fold.training), _least(target, fold.validation)) > 0]
+    blocks = _blocks(times, maturity)
+    usable = [fold for fold in blocks if _has_both(target, fold)]
     if not usable:
-        for rows, side in ((folds[-1].training, "to learn from"), (folds[-1].validation, "to calibrate with")):
-            if not _least(target, rows):
-                positives = int(target[rows].sum())
-                negatives = int(rows.sum()) - positives
+        for rows, side in ((blocks[-1].training, "to learn from"), (blocks[-1].validation, "to calibrate with")):
+            positives = int(target[rows].sum())
+            negatives = int(rows.sum()) - positives
+            if min(positives, negatives) < LEAST_OF_A_CLASS:
                 return Unfitted(
                     f"{positives} positive and {negatives} negative rows {side}, and {LEAST_OF_A_CLASS} of each are "
                     "needed"
                 )
+    windows = [fold for fold in _windows(times, maturity) if _has_both(target, fold)]
     seen = [name not in unseen for name in names]
     settings = parameters.to_lightgbm({"objective": "binary", "metric": "binary_logloss"}, monotone, seen)
-    fitted = _fitted(features, target, names, monotone, linear, usable, settings, parameters)
+    fitted = _fitted(features, target, names, monotone, linear, usable, windows, settings, parameters)
     known = ~np.isnan(fitted.held_out)
     curve = calibrate(fitted.held_out[known], target[known])
     return CalibratedModel(fitted.model.booster, curve, fitted.model.base)
@@ -193,14 +200,17 @@ def fit_minutes(
     kept = minutes > 0
     target, rows, when = np.log(minutes[kept].astype(np.float64)), features[kept], times[kept]
     least = 5 * LEAST_OF_A_CLASS
-    folds = [fold for fold in _blocks(when, maturity) if min(fold.training.sum(), fold.validation.sum()) >= least]
-    if not folds:
+    blocks, windows = (
+        [fold for fold in cut if min(fold.training.sum(), fold.validation.sum()) >= least]
+        for cut in (_blocks(when, maturity), _windows(when, maturity))
+    )
+    if not blocks:
         return Unfitted(f"{kept.sum()} rows with minutes of work, and {least} on each side of a split are needed")
     monotone = [int(name == "minutes") for name in names]
     hidden = BY_REWARD | BY_LENGTH
     objective = {"objective": "huber", "alpha": _HUBER, "metric": "huber"}
     settings = parameters.to_lightgbm(objective, monotone, [name == "minutes" or name not in hidden for name in names])
-    fitted = _fitted(rows, target, names, monotone, PACE, folds, settings, parameters)
+    fitted = _fitted(rows, target, names, monotone, PACE, blocks, windows, settings, parameters)
     known = ~np.isnan(fitted.held_out)
     residuals = target[known] - fitted.held_out[known]
     spread = _spread(rows[known], residuals, names, [name not in hidden for name in names], parameters)
@@ -236,29 +246,37 @@ def _fitted(
     names: Sequence[str],
     monotone: Sequence[int],
     linear: Sequence[str],
-    folds: Sequence[Fold],
+    blocks: Sequence[Fold],
+    windows: Sequence[Fold],
     settings: dict[str, Any],
     parameters: OutcomeParameters,
 ) -> _Fitted:
     columns = [place for place, name in enumerate(names) if name in linear]
-    bases = [fit_linear(features[fold.training], target[fold.training], columns, monotone) for fold in folds]
-    boosters = []
-    for fold, base in zip(folds, bases, strict=True):
-        training = _dataset(features[fold.training], target[fold.training], names, base, settings)
+    # A short log may have no window with enough before it.
+    windows = windows or blocks
+    growing = []
+    for fold in windows:
+        rows, outcomes = features[fold.training], target[fold.training]
+        base = fit_linear(rows, outcomes, columns, monotone)
+        training = _dataset(rows, outcomes, names, base, settings)
         validation = _dataset(features[fold.validation], target[fold.validation], names, base, settings, training)
-        boosters.append(lgb.Booster(settings, training).add_valid(validation, "block"))
-    trees = _trees(boosters, [int(fold.validation.sum()) for fold in folds], parameters)
+        growing.append(lgb.Booster(settings, training).add_valid(validation, "window"))
+    trees = _trees(growing, [int(fold.validation.sum()) for fold in windows], parameters)
+
+    def fitted(rows: NDArray[np.float32], outcomes: NDArray[Any]) -> Additive:
+        base = fit_linear(rows, outcomes, columns, monotone)
+        return Additive(_grown(rows, outcomes, names, base, settings, trees), base)
+
     held_out = np.full(len(target), np.nan)
-    for fold, base, booster in zip(folds, bases, boosters, strict=True):
-        best = lgb.Booster(model_str=booster.model_to_string(num_iteration=trees))
+    for fold in blocks:
+        others = fitted(features[fold.training], target[fold.training])
         rows = features[fold.validation]
-        held_out[fold.validation] = base.predict(rows) + predict_rows(best, rows)
-    base = fit_linear(features, target, columns, monotone)
-    return _Fitted(Additive(_grown(features, target, names, base, settings, trees), base), held_out)
+        held_out[fold.validation] = others.base.predict(rows) + predict_rows(others.booster, rows)
+    return _Fitted(fitted(features, target), held_out)
 
 
 def _trees(boosters: Sequence[lgb.Booster], weights: Sequence[int], parameters: OutcomeParameters) -> int:
-    """Grow models of several blocks together, and return how many trees have the least loss over all of them."""
+    """Grow models of several windows together, and return how many trees have the least loss over all of them."""
     losses: list[float] = []
     best = 0
     while len(losses) < parameters.max_trees and len(losses) - best <= parameters.patience:
@@ -317,8 +335,15 @@ def _blocks(times: NDArray[np.int64], maturity: int) -> list[Fold]:
     return found
 
 
-def _least(target: NDArray[np.bool_], rows: NDArray[np.bool_]) -> int:
-    """Return the rows of the rarer class; 0 where they are too few."""
-    positives = int(target[rows].sum())
-    rarer = min(positives, int(rows.sum()) - positives)
-    return rarer if rarer >= LEAST_OF_A_CLASS else 0
+def _windows(times: NDArray[np.int64], maturity: int) -> list[Fold]:
+    """Cut the later part of the time into windows; what is learned from for one was known before it."""
+    ordered = np.sort(times)
+    starts = [boundary(ordered, share) for share in WINDOWS]
+    ends = [*starts[1:], None]
+    return [split_at(times, start, end, maturity=maturity) for start, end in zip(starts, ends, strict=True)]
+
+
+def _has_both(target: NDArray[np.bool_], fold: Fold) -> bool:
+    """Return whether each side has enough rows of each class."""
+    sides = target[fold.training], target[fold.validation]
+    return all(min(int(side.sum()), int((~side).sum())) >= LEAST_OF_A_CLASS for side in sides)
