@@ -23,7 +23,7 @@ from features.state import MarketState
 from matching.audience_stages import Read, Stages, dealt, prepared
 from matching.eligibility import judge
 from matching.roster import Mask, Roster
-from matching.scoring import Ranker, best_first, expected_hourly, known
+from matching.scoring import Ranker, best_first, expectation
 
 SCORED = 750
 """Workers that the models score; more where more are asked for."""
@@ -44,14 +44,18 @@ class UnpreparedError(Exception):
 
 @dataclass(frozen=True)
 class Member:
-    """A worker in an audience; None where nothing is known."""
+    """A worker in an audience; what is expected of him as in `matching.scoring.Expectation`."""
 
     worker_id: str
     score: float
     p_accept: float | None
     p_approve: float | None
     expected_minutes: float | None
+    minutes_low: float | None
+    minutes_high: float | None
     expected_hourly: Money | None
+    expected_hourly_low: Money | None
+    expected_hourly_high: Money | None
 
 
 @dataclass(frozen=True)
@@ -119,16 +123,11 @@ class Audiences:
             # Who was forgotten has no name. The rest is up to the same rules as for a feed.
             if not external(worker) or judge(state, worker, np.array([task], np.int32), now).bits[0]:
                 continue
-            p_accept, p_approve = float(outcomes.p_accept[place]), float(outcomes.p_approve[place])
-            minutes = float(outcomes.minutes[place])
             members.append(
                 Member(
                     worker_id=external(worker),
                     score=float(chances[place]),
-                    p_accept=known(p_accept),
-                    p_approve=known(p_approve),
-                    expected_minutes=known(minutes),
-                    expected_hourly=expected_hourly(posting, p_approve, minutes),
+                    **vars(expectation(outcomes, place, posting)),
                 )
             )
             if len(members) == limit:

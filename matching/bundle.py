@@ -5,9 +5,10 @@ bundle.json      what it is: format, time of creation, columns, fingerprints, ra
 ranker.txt       LightGBM, as text
 p_accept.txt     LightGBM, as text; optional
 p_approve.txt    LightGBM, as text; optional
-minutes.txt      LightGBM, as text; optional
+minutes.txt      LightGBM, as text: of the log of the minutes; optional, and with it
+spread.txt       LightGBM, as text: of the log of their scale
 judge.*.txt      the same models fitted without the last lists; optional
-arrays.npz       the first stage, and the knots of the calibrations
+arrays.npz       the first stage, the linear parts of the models, knots of calibrations and quantiles of residuals
 ```
 
 Two bundles of the same content have the same bytes but for ``created_at``.
@@ -31,11 +32,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.errors import CocokError
-from matching.calibration import CalibratedModel, Calibration, MinutesModel, Scorer, scorer
+from matching.calibration import Additive, CalibratedModel, Calibration, MinutesModel, Scorer, scorer
 from matching.cascade import FirstStage
 from matching.contributions import Contributor, contributor
+from matching.linear import Linear
 
-FORMAT = 3
+FORMAT = 4
 """Version of the layout; another is refused."""
 
 _MANIFEST = "bundle.json"
@@ -252,9 +254,12 @@ def _parts(models: Models, prefix: str) -> tuple[dict[str, lgb.Booster], dict[st
         if outcome is not None:
             boosters[f"{prefix}{name}"] = outcome.booster
             arrays |= {f"{prefix}{name}.x": outcome.calibration.x, f"{prefix}{name}.y": outcome.calibration.y}
+            arrays[f"{prefix}{name}.base"] = outcome.base.packed()
     if models.minutes is not None:
-        boosters[f"{prefix}minutes"] = models.minutes.booster
-        arrays[f"{prefix}minutes.shifts"] = np.array([models.minutes.shift, models.minutes.low, models.minutes.high])
+        for name, part in {"minutes": models.minutes.location, "spread": models.minutes.spread}.items():
+            boosters[f"{prefix}{name}"] = part.booster
+            arrays[f"{prefix}{name}.base"] = part.base.packed()
+        arrays[f"{prefix}minutes.residuals"] = models.minutes.residuals
     return boosters, arrays
 
 
@@ -265,9 +270,14 @@ def _outcomes(
     found: dict[str, Any] = {}
     for attribute, name in {"accept": f"{prefix}p_accept", "approve": f"{prefix}p_approve"}.items():
         if name in models:
-            found[attribute] = CalibratedModel(models[name], Calibration(arrays[f"{name}.x"], arrays[f"{name}.y"]))
-    if (name := f"{prefix}minutes") in models:
-        found["minutes"] = MinutesModel(models[name], *arrays[f"{name}.shifts"].tolist())
+            curve = Calibration(arrays[f"{name}.x"], arrays[f"{name}.y"])
+            found[attribute] = CalibratedModel(models[name], curve, Linear.unpacked(arrays[f"{name}.base"]))
+    if f"{prefix}minutes" in models:
+        location, spread = (
+            Additive(models[name], Linear.unpacked(arrays[f"{name}.base"]))
+            for name in (f"{prefix}minutes", f"{prefix}spread")
+        )
+        found["minutes"] = MinutesModel(location, spread, arrays[f"{prefix}minutes.residuals"])
     return found
 
 

@@ -1,7 +1,7 @@
 """From the margin of a model to a probability that means what it says."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 
 import lightgbm as lgb
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from matching.forest import Forest, ForestError
+from matching.linear import Linear
 
 Scorer = Callable[[NDArray[np.float32]], NDArray[np.float64]]
 """Gives the raw score of each row."""
@@ -34,28 +35,63 @@ class Calibration:
 
 
 @dataclass(frozen=True, eq=False)
-class MinutesModel:
-    """The median minutes of work of a row.
+class Additive:
+    """A linear part and trees that correct it, added up.
 
     Attributes:
-        booster: predicts the log of the minutes.
-        shift: added to it, so that half of the held-out work took longer and half took less.
-        low: added to it for the lower end of an interval that holds 80 % of the work.
-        high: added to it for the upper end.
+        booster: the trees.
+        base: the linear part; what is smooth and rests on few rows is safer there than in trees.
     """
 
     booster: lgb.Booster
-    shift: float
-    low: float
-    high: float
+    base: Linear = field(default_factory=Linear.constant)
 
-    def predict(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Return minutes for each row of ``features`` (rows x columns)."""
-        return np.exp(self._score(features) + self.shift)
+    def margin(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return the raw score of each row of ``features`` (rows x columns)."""
+        return self.base.predict(features) + self._score(features)
 
     @cached_property
     def _score(self) -> Scorer:
         return scorer(self.booster)
+
+
+LEVELS = np.linspace(0.01, 0.99, 99)
+"""Levels of the quantiles that a `MinutesModel` knows."""
+
+
+@dataclass(frozen=True, eq=False)
+class MinutesModel:
+    """The distribution of the minutes of work of a row.
+
+    The log of the minutes is a location plus a scale, each of the row, times a residual whose quantiles are the same
+    for all rows: so quantiles never cross. The location may follow the minutes that counts expect; the scale tells how
+    well the worker and the kind of work are known, and does not see how long the task takes.
+
+    Attributes:
+        location: predicts the log of the minutes.
+        spread: predicts the log of the scale.
+        residuals: float64, at ``LEVELS``; quantiles of the scaled residuals of work that was not learned from.
+    """
+
+    location: Additive
+    spread: Additive
+    residuals: NDArray[np.float64]
+
+    def predict(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return the median minutes for each row of ``features`` (rows x columns)."""
+        return self.quantiles(features, 0.5)[0]
+
+    def quantiles(
+        self, features: NDArray[np.float32], *levels: float | NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], ...]:
+        """Return the minutes than which a share ``level`` of such work takes less, for each row and level.
+
+        Args:
+            features: rows x columns.
+            levels: 0.01..0.99, what lies beyond counts as the nearer end; each one number, or one for each row.
+        """
+        location, scale = self.location.margin(features), np.exp(self.spread.margin(features))
+        return tuple(np.exp(location + scale * np.interp(level, LEVELS, self.residuals)) for level in levels)
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,20 +99,22 @@ class CalibratedModel:
     """A binary model with its calibration.
 
     Attributes:
-        booster: predicts log-odds.
+        booster: with ``base`` predicts log-odds.
         calibration: turns them into probabilities.
+        base: added to what the trees say; see `Additive`.
     """
 
     booster: lgb.Booster
     calibration: Calibration
+    base: Linear = field(default_factory=Linear.constant)
 
     def predict(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return a probability for each row of ``features`` (rows x columns)."""
-        return self.calibration.apply(self._score(features))
+        return self.calibration.apply(self._log_odds.margin(features))
 
     @cached_property
-    def _score(self) -> Scorer:
-        return scorer(self.booster)
+    def _log_odds(self) -> Additive:
+        return Additive(self.booster, self.base)
 
 
 def scorer(booster: lgb.Booster) -> Scorer:

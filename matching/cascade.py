@@ -1,17 +1,21 @@
 """The first stage of the cascade: a linear score over the cheapest columns, for when far more is eligible than scored.
 
 Its weights are learned from the ranker: least squares of the ranker's scores, centred within each list, on the centred
-columns. So it asks what the ranker would say, at a fraction of the cost.
+columns. So it asks what the ranker would say, at a fraction of the cost. Pay weighs nothing or in favour: more of it
+never costs a task its place among those that are scored.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from features.build import compared
-from features.spec import RELATIVE
+from features.spec import FEATURES, RELATIVE
 from features.state import MarketState
+
+_PAY = frozenset(feature.name for feature in FEATURES if feature.group == "pay" and feature.monotone == 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,9 +66,22 @@ def fit_first_stage(
 
     x, y = centred(filled), centred(scores[:, None])[:, 0]
     ridge = 1e-6 * np.trace(x.T @ x) / len(present) * np.eye(len(present))
-    weights[present] = np.linalg.lstsq(x.T @ x + ridge, x.T @ y, rcond=None)[0]
+    weights[present] = _least_squares(x.T @ x + ridge, x.T @ y, [RELATIVE[place] in _PAY for place in present])
     fill[present] = fill_present
     return FirstStage(weights, fill)
+
+
+def _least_squares(
+    normal: NDArray[np.float64], moments: NDArray[np.float64], not_negative: Sequence[bool]
+) -> NDArray[np.float64]:
+    """Solve normal equations, without the columns whose weight must not be negative and would be."""
+    weights, used = np.zeros(len(moments)), np.ones(len(moments), np.bool_)
+    while True:
+        weights[used] = np.linalg.lstsq(normal[np.ix_(used, used)], moments[used], rcond=None)[0]
+        wrong = used & not_negative & (weights < 0)
+        if not wrong.any():
+            return weights
+        weights[wrong], used[wrong] = 0.0, False
 
 
 def shortlist(

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from features.spec import COLUMN, GROUPS
 from matching.cascade import DEFAULT
 from matching.contributions import group_of
-from matching.scoring import Answers, Outcomes, smoothed_approval, usual_minutes
+from matching.scoring import Answers, Outcomes
 
 VERSION = "fallback"
 
@@ -29,7 +29,7 @@ class FallbackRanker:
         scores = np.zeros(len(features))
         for _, term in _terms(features):
             scores += term
-        return Answers(scores, features, _expect, _contribute)
+        return Answers(scores, features, Outcomes.counted, _contribute)
 
 
 def _terms(features: NDArray[np.float32]) -> Iterator[tuple[str, NDArray[np.float64]]]:
@@ -43,11 +43,3 @@ def _contribute(features: NDArray[np.float32]) -> NDArray[np.float64]:
     for name, term in _terms(features):
         found[:, GROUPS.index(group_of(name))] += term
     return found
-
-
-def _expect(features: NDArray[np.float32]) -> Outcomes:
-    return Outcomes(
-        p_accept=np.full(len(features), np.nan),
-        p_approve=smoothed_approval(features),
-        minutes=usual_minutes(features),
-    )

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import fields
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -16,7 +17,7 @@ from features.money import Money, Rates
 from features.state import MarketState
 from matching.eligibility import judge
 from matching.pipeline import Matcher, Query, open_at
-from matching.scoring import Ranker, best_first, expected_hourly, known
+from matching.scoring import Expectation, Ranker, best_first, expectation
 
 DEFAULT_LIMIT = 100
 """Items returned where neither candidates nor a limit are given."""
@@ -68,6 +69,10 @@ class Item(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     expected_minutes: float | None
     p_accept: float | None
     p_approve: float | None
+    expected_hourly_low: Money | None
+    expected_hourly_high: Money | None
+    minutes_low: float | None
+    minutes_high: float | None
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -167,10 +172,7 @@ def _rank_tasks(state: MarketState, ranker: Ranker, request: Request, eligibilit
         Item(
             task_id=item.task_id,
             score=item.score,
-            expected_hourly=item.expected_hourly,
-            expected_minutes=item.expected_minutes,
-            p_accept=item.p_accept,
-            p_approve=item.p_approve,
+            **{figure.name: getattr(item, figure.name) for figure in fields(Expectation)},
         )
         for item in found[: _limit(request, request.candidates)]
     ]
@@ -196,17 +198,8 @@ def _rank_workers(state: MarketState, ranker: Ranker, request: Request, eligibil
     posting = catalogue.postings.get(int(task[0]))
     items = []
     for place in best_first(chances, np.arange(len(kept), dtype=np.uint32))[: _limit(request, request.workers)]:
-        minutes, p_approve = float(found.minutes[place]), float(found.p_approve[place])
-        items.append(
-            Item(
-                worker_id=names[kept[place]],
-                score=float(chances[place]),
-                expected_hourly=expected_hourly(posting, p_approve, minutes),
-                expected_minutes=known(minutes),
-                p_accept=known(float(found.p_accept[place])),
-                p_approve=known(p_approve),
-            )
-        )
+        figures = vars(expectation(found, int(place), posting))
+        items.append(Item(worker_id=names[kept[place]], score=float(chances[place]), **figures))
     removed = [(name, codes) for name, codes in zip(names, against, strict=True) if codes]
     return _answer(request, items, "worker_id", removed, counted=request.workers is None)
 

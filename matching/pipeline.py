@@ -19,7 +19,7 @@ from matching.explain import Figures, Reason, reasons
 from matching.explore import Explore, Swap
 from matching.near_misses import NearMiss, near_misses
 from matching.rerank import GroupSpread, PayWeight, Ranking, SlotBalance, Step
-from matching.scoring import Answers, Ranker, best_first, expected_hourly, known
+from matching.scoring import Answers, Ranker, best_first, expectation
 
 SHORTLIST = 300
 """Eligible tasks that the full model scores; the first stage chooses them."""
@@ -62,7 +62,7 @@ class Query:
 
 @dataclass(frozen=True)
 class Item:
-    """A task in a feed; None where nothing is known, or where contributions were not asked for."""
+    """A task in a feed, with what is expected of it (`matching.scoring.Expectation`); contributions if asked for."""
 
     task_id: str
     position: int
@@ -70,7 +70,11 @@ class Item:
     p_accept: float | None
     p_approve: float | None
     expected_minutes: float | None
+    minutes_low: float | None
+    minutes_high: float | None
     expected_hourly: Money | None
+    expected_hourly_low: Money | None
+    expected_hourly_high: Money | None
     reasons: Sequence[Reason]
     contributions: Mapping[str, float] | None
     propensity: float
@@ -276,28 +280,25 @@ def items(
         ranking.tasks,
         ranking.places,
         verdict.answers.scores[ranking.places],
-        outcomes.p_accept,
         outcomes.p_approve,
         outcomes.minutes,
         ranking.propensities,
         lifts,
     )
     figures = zip(*(column.tolist() for column in columns), strict=True)
-    for position, (task, place, score, p_accept, p_approve, minutes, propensity, lift) in enumerate(figures, first):
+    for shown, (task, place, score, p_approve, minutes, propensity, lift) in enumerate(figures):
         row = verdict.features[place]
         posting = state.catalogue.postings.get(task)
         reward = None if posting is None else posting.reward
-        answered = Figures(p_approve, minutes, reward, expected_hourly(posting, p_approve, minutes))
+        expected = expectation(outcomes, shown, posting)
+        answered = Figures(p_approve, minutes, reward, expected.expected_hourly)
         by_group = dict(zip(GROUPS, lift, strict=True))
         found.append(
             Item(
                 task_id=external(task) if names is None else names[place],
-                position=position,
+                position=first + shown,
                 score=score,
-                p_accept=known(p_accept),
-                p_approve=known(p_approve),
-                expected_minutes=known(minutes),
-                expected_hourly=answered.hourly,
+                **vars(expected),
                 reasons=reasons(row, by_group, answered, query.locale) if query.explain else (),
                 contributions=by_group if query.contributions else None,
                 propensity=propensity,

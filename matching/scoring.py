@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Protocol
 
@@ -19,6 +19,14 @@ from matching.contributions import Contributor
 COMPARED_WITH = 44
 """Rows of a list with which contributions are compared: with those of a usual page they fill one block of a kernel."""
 
+INTERVAL = 0.8
+"""Share of what comes about that lies within an interval of an answer."""
+
+LOW, HIGH = 0.1, 0.9
+"""Levels of the ends of an interval of minutes."""
+
+MOST_KEPT = 0.95
+
 
 @dataclass(frozen=True)
 class Outcomes:
@@ -28,11 +36,53 @@ class Outcomes:
         p_accept: P(accepted within the maturity | listed); NaN without such a model.
         p_approve: P(approved | submitted); the smoothed share of the worker in such tasks without a model.
         minutes: minutes expected for this worker; NaN where nothing tells.
+        minutes_low: one in ten such works takes less; NaN without a model of the minutes, as all that follow.
+        minutes_high: one in ten such works takes more.
+        paid_fast: with ``paid_slow``, minutes between which approved work lies so often that four fifths of all
+            finished work does; see `paid_tails`.
+        paid_slow: the longer one.
     """
 
     p_accept: NDArray[np.float64]
     p_approve: NDArray[np.float64]
     minutes: NDArray[np.float64]
+    minutes_low: NDArray[np.float64]
+    minutes_high: NDArray[np.float64]
+    paid_fast: NDArray[np.float64]
+    paid_slow: NDArray[np.float64]
+
+    @classmethod
+    def counted(cls, features: NDArray[np.float32]) -> "Outcomes":
+        """Return what counts alone tell of rows (float32, rows x columns of the spec): no more than a middle."""
+        unknown = np.full(len(features), np.nan)
+        minutes = usual_minutes(features)
+        return cls(unknown, smoothed_approval(features), minutes, unknown, unknown, unknown, unknown)
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """The figures of an answer for one worker and task; each None where nothing tells it.
+
+    Attributes:
+        p_accept: P(accepted within the maturity | listed).
+        p_approve: P(approved | submitted).
+        expected_minutes: median minutes of work.
+        minutes_low: one in ten such works takes less.
+        minutes_high: one in ten such works takes more.
+        expected_hourly: reward x P(approved) over the expected minutes.
+        expected_hourly_low: with ``expected_hourly_high``, between which four fifths of finished work pay an hour. Work
+            that is rejected pays nothing, and counts.
+        expected_hourly_high: the upper end.
+    """
+
+    p_accept: float | None
+    p_approve: float | None
+    expected_minutes: float | None
+    minutes_low: float | None
+    minutes_high: float | None
+    expected_hourly: Money | None
+    expected_hourly_low: Money | None
+    expected_hourly_high: Money | None
 
 
 def no_contributions(features: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -130,12 +180,17 @@ class BundleRanker:
         return self._bundle.contributions(self._seen(features))
 
     def _expect(self, features: NDArray[np.float32]) -> Outcomes:
-        bundle, seen = self._bundle, self._seen(features)
-        return Outcomes(
-            p_accept=np.full(len(seen), np.nan) if bundle.accept is None else bundle.accept.predict(seen),
-            p_approve=smoothed_approval(features) if bundle.approve is None else bundle.approve.predict(seen),
-            minutes=usual_minutes(features) if bundle.minutes is None else bundle.minutes.predict(seen),
-        )
+        bundle, seen, found = self._bundle, self._seen(features), Outcomes.counted(features)
+        if bundle.accept is not None:
+            found = replace(found, p_accept=bundle.accept.predict(seen))
+        if bundle.approve is not None:
+            found = replace(found, p_approve=bundle.approve.predict(seen))
+        if bundle.minutes is not None:
+            tail = paid_tails(found.p_approve)
+            names = ("minutes", "minutes_low", "minutes_high", "paid_fast", "paid_slow")
+            quantiles = bundle.minutes.quantiles(seen, 0.5, LOW, HIGH, tail, 1.0 - tail)
+            found = replace(found, **dict(zip(names, quantiles, strict=True)))
+        return found
 
 
 def usual_minutes(features: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -176,6 +231,49 @@ def expected_hourly(posting: TaskPosted | None, p_approve: float, minutes: float
     if not hourly <= float(MAX_AMOUNT):
         return None
     return Money(amount=Decimal(f"{hourly:.2f}"), currency=posting.reward.currency)
+
+
+def expectation(outcomes: Outcomes, place: int, posting: TaskPosted | None) -> Expectation:
+    """Return the figures of one row of outcomes.
+
+    Args:
+        outcomes: of several rows.
+        place: of the row.
+        posting: the task of the row; None if it was never posted.
+    """
+    p_approve, minutes = float(outcomes.p_approve[place]), float(outcomes.minutes[place])
+    hourly = expected_hourly(posting, p_approve, minutes)
+    slow, fast = (
+        expected_hourly(posting, 1.0, float(ends[place])) for ends in (outcomes.paid_slow, outcomes.paid_fast)
+    )
+    if hourly is not None and slow is not None and slow.amount > hourly.amount:
+        # Where rejection is likely, work that is paid pays more than is to be expected.
+        slow = hourly
+    if hourly is not None and fast is not None and fast.amount < hourly.amount:
+        fast = hourly
+    return Expectation(
+        p_accept=known(float(outcomes.p_accept[place])),
+        p_approve=known(p_approve),
+        expected_minutes=known(minutes),
+        minutes_low=known(float(outcomes.minutes_low[place])),
+        minutes_high=known(float(outcomes.minutes_high[place])),
+        expected_hourly=hourly,
+        expected_hourly_low=slow,
+        expected_hourly_high=fast,
+    )
+
+
+def paid_tails(p_approve: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the share of approved work to leave out at either end, so that ``INTERVAL`` of all finished work is kept.
+
+    Rejected work pays nothing and is left out first: the less likely approval is, the more of the approved is kept, but
+    never more than ``MOST_KEPT``, as the very ends are anybody's guess. An unknown probability counts as certain.
+
+    Args:
+        p_approve: float64, rows.
+    """
+    chance = np.nan_to_num(p_approve, nan=1.0)
+    return np.asarray((1.0 - np.minimum(INTERVAL / np.maximum(chance, INTERVAL), MOST_KEPT)) / 2.0)
 
 
 def known(value: float) -> float | None:

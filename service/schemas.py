@@ -118,7 +118,13 @@ class ItemOut(BaseModel):
     p_accept: float | None = Field(description="P(accepted within the model's maturity | listed).")
     p_approve: float | None = Field(description="P(approved | submitted).")
     expected_minutes: float | None
+    minutes_low: float | None = Field(description="One in ten such works takes less.")
+    minutes_high: float | None = Field(description="One in ten such works takes more.")
     expected_hourly: MoneyOut | None = Field(description="Pay per hour for this worker; null without a reward.")
+    expected_hourly_low: MoneyOut | None = Field(
+        description="With `expected_hourly_high`, between which four in five finished works pay; a rejected one pays 0."
+    )
+    expected_hourly_high: MoneyOut | None
     reasons: list[ReasonOut] = Field(description="The strongest first; at least one, none with `explain` false.")
     contributions: dict[str, float] | None = Field(
         None,
@@ -182,7 +188,13 @@ class MemberOut(BaseModel):
     p_accept: float | None = Field(description="P(accepted within the model's maturity | listed).")
     p_approve: float | None = Field(description="P(approved | submitted).")
     expected_minutes: float | None
+    minutes_low: float | None = Field(description="One in ten such works takes less.")
+    minutes_high: float | None = Field(description="One in ten such works takes more.")
     expected_hourly: MoneyOut | None = Field(description="Pay per hour for this worker; null without a reward.")
+    expected_hourly_low: MoneyOut | None = Field(
+        description="With `expected_hourly_high`, between which four in five finished works pay; a rejected one pays 0."
+    )
+    expected_hourly_high: MoneyOut | None
 
 
 class AudienceOut(BaseModel):

@@ -16,7 +16,7 @@ from features.spec import COLUMN, NAMES, fingerprint
 from matching.bundle import Bundle, verify
 from matching.scoring import BundleRanker
 
-ANSWERS = ("score", "p_accept", "p_approve", "minutes")
+ANSWERS = ("score", "p_accept", "p_approve", "minutes", "minutes_low", "minutes_high")
 """Columns of what `BatchScorer.predict` returns, all float64; see `matching.scoring.Answers`."""
 
 
@@ -55,8 +55,8 @@ class BatchScorer:
         rows[:, self._places] = frame[self._names].to_numpy(dtype=np.float32)
         answers = self._ranker.answers(rows)
         expected = answers.outcomes()
-        columns = (answers.scores, expected.p_accept, expected.p_approve, expected.minutes)
-        return pd.DataFrame(dict(zip(ANSWERS, columns, strict=True)), index=frame.index)
+        columns = {"score": answers.scores, **vars(expected)}
+        return pd.DataFrame({name: columns[name] for name in ANSWERS}, index=frame.index)
 
 
 def columns_of(folder: Path) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Models of one outcome of a row: will it be accepted, will it be approved."""
+"""Models of one outcome of a row: will it be accepted, will it be approved, how long will it take."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,18 +8,57 @@ import lightgbm as lgb
 import numpy as np
 from numpy.typing import NDArray
 
-from matching.calibration import CalibratedModel, MinutesModel, predict_rows
+from features.spec import FEATURES
+from matching.calibration import LEVELS, Additive, CalibratedModel, MinutesModel, predict_rows
+from matching.linear import Linear
 from training.calibration import calibrate
+from training.linear import fit_linear
 from training.ranker import monotone_parameters, reproducible, safe_names
-from training.splits import boundary, split_at
+from training.splits import Fold, boundary, split_at
 
 LEAST_OF_A_CLASS = 20
-"""Rows of each class without which neither side of the split says anything."""
+"""Rows of each class without which neither side of a split says anything."""
+
+BLOCKS = 5
+"""Blocks of time, each predicted from all the others, on which a model is calibrated."""
+
+WINDOWS = (0.4, 0.6, 0.8)
+"""Parts of the rows, in order of time, before each of the windows on which the number of trees is chosen."""
+
+BY_REWARD = frozenset(feature.name for feature in FEATURES if feature.group == "pay" and feature.monotone == 1)
+"""Columns that move with the task's own reward."""
+
+BY_LENGTH = frozenset(("minutes", "session_fit"))
+"""Columns that move with how long the task takes, beside those of `BY_REWARD`."""
+
+DATES = frozenset(("open_tasks", "market_approval", "worker_age_days", "requester_posted"))
+"""Columns that tell the day in disguise: trees would learn how much was taken on it, and expect that of later days."""
+
+QUALITY = (
+    *("kind_approval", "worker_approval", "requester_approval", "market_approval"),
+    *("skill_coverage", "skill_overlap", "skill_experience", "affinity", "affinity_skill", "affinity_category"),
+    *("affinity_requester", "worker_rating", "requester_rating", "requester_give_up", "task_give_up"),
+    *("worker_give_up", "worker_accepts", "worker_accepts_slow", "worker_speed", "group_taken", "requester_posted"),
+    *("limit_minutes", "requester_hours"),
+)
+"""Columns of the linear part of the model of approval."""
+
+PACE = (
+    *("minutes", "worker_speed", "limit_minutes", "worker_accepts", "worker_accepts_slow", "worker_approval"),
+    *("kind_approval", "skill_coverage", "skill_overlap", "skill_experience", "skill_count", "language_known"),
+    *("affinity", "affinity_skill", "affinity_category", "popularity", "task_accepts", "slots_left"),
+    *("requester_approval", "requester_hours", "requester_give_up"),
+)
+"""Columns of the linear part of the model of minutes."""
+
+_LEAST_RESIDUAL = 0.02
+_HUBER = 0.5
+"""A residual of the log of the minutes beyond which it is taken for a forgotten tab, and no longer squared."""
 
 
 @dataclass(frozen=True)
 class OutcomeParameters:
-    """How an outcome model is fitted.
+    """How the trees of an outcome model are fitted. The defaults are those of acceptance.
 
     Attributes:
         learning_rate: shrinkage of every tree.
@@ -28,36 +67,49 @@ class OutcomeParameters:
         feature_fraction: part of the columns that a tree may look at.
         lambda_l2: ridge penalty on leaf values.
         max_trees: growing ends here at the latest.
-        patience: growing ends after so many trees without a better held-out loss.
-        held_out: part of the rows, the latest, that stops growing and calibrates.
+        patience: growing ends after so many trees without a better loss on the windows.
         seed: of the choice of columns.
         num_threads: 0 for all cores. It changes the speed, not the trees.
     """
 
     learning_rate: float = 0.1
-    num_leaves: int = 15
-    min_data_in_leaf: int = 50
-    feature_fraction: float = 0.8
-    lambda_l2: float = 1.0
+    num_leaves: int = 7
+    min_data_in_leaf: int = 100
+    feature_fraction: float = 0.3
+    lambda_l2: float = 5.0
     max_trees: int = 200
     patience: int = 20
-    held_out: float = 0.2
     seed: int = 0
     num_threads: int = 0
 
-    def to_lightgbm(self, monotone: Sequence[int]) -> dict[str, Any]:
-        """Return the parameters under LightGBM's names; ``monotone`` is -1, 0 or 1 for every column."""
+    def to_lightgbm(
+        self, objective: dict[str, Any], monotone: Sequence[int], usable: Sequence[bool] | None = None
+    ) -> dict[str, Any]:
+        """Return the parameters under LightGBM's names.
+
+        Args:
+            objective: LightGBM's ``objective`` and ``metric``.
+            monotone: -1, 0 or 1 for every column.
+            usable: whether trees may split on a column; all of them if None.
+        """
         return {
-            "objective": "binary",
-            "metric": "binary_logloss",
+            **objective,
             "learning_rate": self.learning_rate,
             "num_leaves": self.num_leaves,
             "min_data_in_leaf": self.min_data_in_leaf,
             "feature_fraction": self.feature_fraction,
             "lambda_l2": self.lambda_l2,
+            # A split is never worth anything where its gain counts for nothing.
+            **({} if usable is None else {"feature_contri": [float(use) for use in usable]}),
             **monotone_parameters(monotone),
             **reproducible(self.seed, self.num_threads),
         }
+
+
+CORRECTIONS = OutcomeParameters(learning_rate=0.05, num_leaves=4, lambda_l2=10.0)
+"""Of trees that correct a linear part, and need only tell where it is wrong."""
+
+_SPREAD_TREES = 40
 
 
 @dataclass(frozen=True)
@@ -74,13 +126,16 @@ def fit_probability(
     names: Sequence[str],
     monotone: Sequence[int],
     *,
+    unseen: frozenset[str] = frozenset(),
+    linear: Sequence[str] = (),
     maturity: int = 0,
     parameters: OutcomeParameters | None = None,
 ) -> CalibratedModel | Unfitted:
-    """Fit a calibrated probability of an outcome.
+    """Fit a calibrated probability of an outcome: a linear part, trees that correct it, and a curve over both.
 
-    The latest rows are held out: they stop the growth of trees and then calibrate the model. One whole number chosen
-    from them costs the calibration next to nothing, while a third part would cost the model its most recent rows.
+    Windows of time, each predicted from what was known before it, choose the number of trees. Blocks of time, each
+    predicted from all the others, make the calibration, so that it holds over days that differ rather than on the last
+    ones. The model is then fitted on all rows.
 
     Args:
         features: rows x columns.
@@ -88,29 +143,33 @@ def fit_probability(
         times: rows, in any order; instant of the list in microseconds.
         names: name of each column.
         monotone: -1, 0 or 1 for every column.
+        unseen: names of columns that the model must not look at.
+        linear: names of the columns of the linear part, as far as they are there.
         maturity: microseconds after an instant until its outcome is known; see `training.splits`.
-        parameters: how to fit; the defaults if None.
+        parameters: how to fit the trees; the defaults if None.
 
     Returns:
         The model, or the reason why the rows do not suffice for one.
     """
     parameters = parameters or OutcomeParameters()
-    split = split_at(times, boundary(np.sort(times), 1 - parameters.held_out), maturity=maturity)
-    for rows, side in ((split.training, "to learn from"), (split.validation, "to calibrate with")):
-        positives = int(target[rows].sum())
-        negatives = int(rows.sum()) - positives
-        if min(positives, negatives) < LEAST_OF_A_CLASS:
-            return Unfitted(
-                f"{positives} positive and {negatives} negative rows {side}, and {LEAST_OF_A_CLASS} of each are needed"
-            )
-    settings = parameters.to_lightgbm(monotone)
-    training = lgb.Dataset(
-        features[split.training], target[split.training], feature_name=safe_names(names), params=settings
-    )
-    validation = lgb.Dataset(features[split.validation], target[split.validation], reference=training, params=settings)
-    booster = _grown(settings, training, validation, parameters)
-    margins = predict_rows(booster, features[split.validation])
-    return CalibratedModel(booster, calibrate(margins, target[split.validation]))
+    blocks = _blocks(times, maturity)
+    usable = [fold for fold in blocks if _has_both(target, fold)]
+    if not usable:
+        for rows, side in ((blocks[-1].training, "to learn from"), (blocks[-1].validation, "to calibrate with")):
+            positives = int(target[rows].sum())
+            negatives = int(rows.sum()) - positives
+            if min(positives, negatives) < LEAST_OF_A_CLASS:
+                return Unfitted(
+                    f"{positives} positive and {negatives} negative rows {side}, and {LEAST_OF_A_CLASS} of each are "
+                    "needed"
+                )
+    windows = [fold for fold in _windows(times, maturity) if _has_both(target, fold)]
+    seen = [name not in unseen for name in names]
+    settings = parameters.to_lightgbm({"objective": "binary", "metric": "binary_logloss"}, monotone, seen)
+    fitted = _fitted(features, target, names, monotone, linear, usable, windows, settings, parameters)
+    known = ~np.isnan(fitted.held_out)
+    curve = calibrate(fitted.held_out[known], target[known])
+    return CalibratedModel(fitted.model.booster, curve, fitted.model.base)
 
 
 def fit_minutes(
@@ -122,11 +181,12 @@ def fit_minutes(
     maturity: int = 0,
     parameters: OutcomeParameters | None = None,
 ) -> MinutesModel | Unfitted:
-    """Fit the median of the minutes of work, and how far the work strays from it.
+    """Fit the distribution of the minutes of work.
 
-    Trees learn the median of the log of the minutes (quantile loss, Koenker & Bassett 1978). The latest rows are held
-    out: they stop the growth of trees, and their residuals shift the median and give the interval, which so holds as
-    often as it says (Romano, Patterson & Candès 2019, with constant width in the log).
+    The log of the minutes is a linear part and trees with Huber's loss; it never falls as the minutes that counts
+    expect rise, and sees nothing that depends on the reward. Blocks of time are predicted, each by a model of the
+    others: the size of their residuals teaches the scale, and their quantiles, scaled, give the intervals (conformal
+    prediction with a scale of the row: Lei et al. 2018, section 5.2).
 
     Args:
         features: rows x columns.
@@ -134,40 +194,156 @@ def fit_minutes(
         times: rows, in any order; instant of the list in microseconds.
         names: name of each column.
         maturity: microseconds after an instant until its outcome is known.
-        parameters: how to fit; the defaults if None.
+        parameters: how to fit the trees; `CORRECTIONS` if None.
     """
-    parameters = parameters or OutcomeParameters()
+    parameters = parameters or CORRECTIONS
     kept = minutes > 0
     target, rows, when = np.log(minutes[kept].astype(np.float64)), features[kept], times[kept]
-    split = split_at(when, boundary(np.sort(when), 1 - parameters.held_out), maturity=maturity)
     least = 5 * LEAST_OF_A_CLASS
-    if min(split.training.sum(), split.validation.sum()) < least:
-        return Unfitted(f"{kept.sum()} rows with minutes of work, and {least} on each side of a split are needed")
-    settings = {
-        **parameters.to_lightgbm([0] * len(names)),
-        "objective": "quantile",
-        "alpha": 0.5,
-        "metric": "quantile",
-    }
-    training = lgb.Dataset(
-        rows[split.training], target[split.training], feature_name=safe_names(names), params=settings
+    blocks, windows = (
+        [fold for fold in cut if min(fold.training.sum(), fold.validation.sum()) >= least]
+        for cut in (_blocks(when, maturity), _windows(when, maturity))
     )
-    validation = lgb.Dataset(rows[split.validation], target[split.validation], reference=training, params=settings)
-    booster = _grown(settings, training, validation, parameters)
-    residuals = target[split.validation] - predict_rows(booster, rows[split.validation])
-    low, middle, high = np.quantile(residuals, [0.1, 0.5, 0.9])
-    return MinutesModel(booster, shift=float(middle), low=float(low), high=float(high))
+    if not blocks:
+        return Unfitted(f"{kept.sum()} rows with minutes of work, and {least} on each side of a split are needed")
+    monotone = [int(name == "minutes") for name in names]
+    hidden = BY_REWARD | BY_LENGTH
+    objective = {"objective": "huber", "alpha": _HUBER, "metric": "huber"}
+    settings = parameters.to_lightgbm(objective, monotone, [name == "minutes" or name not in hidden for name in names])
+    fitted = _fitted(rows, target, names, monotone, PACE, blocks, windows, settings, parameters)
+    known = ~np.isnan(fitted.held_out)
+    residuals = target[known] - fitted.held_out[known]
+    spread = _spread(rows[known], residuals, names, [name not in hidden for name in names], parameters)
+    scaled = residuals / np.exp(spread.margin(rows[known]))
+    return MinutesModel(fitted.model, spread, np.quantile(scaled, LEVELS))
+
+
+def _spread(
+    features: NDArray[np.float32],
+    residuals: NDArray[np.float64],
+    names: Sequence[str],
+    usable: Sequence[bool],
+    parameters: OutcomeParameters,
+) -> Additive:
+    """Fit the log of how far the minutes stray, by how well worker and work are known."""
+    sizes = np.log(np.maximum(np.abs(residuals), _LEAST_RESIDUAL))
+    base = fit_linear(features, sizes, [], [0] * len(names))
+    settings = parameters.to_lightgbm({"objective": "regression"}, [0] * len(names), usable)
+    return Additive(_grown(features, sizes, names, base, settings, _SPREAD_TREES), base)
+
+
+@dataclass(frozen=True, eq=False)
+class _Fitted:
+    """A model fitted on all rows, and what others said of the blocks (float64, rows; NaN outside of them)."""
+
+    model: Additive
+    held_out: NDArray[np.float64]
+
+
+def _fitted(
+    features: NDArray[np.float32],
+    target: NDArray[Any],
+    names: Sequence[str],
+    monotone: Sequence[int],
+    linear: Sequence[str],
+    blocks: Sequence[Fold],
+    windows: Sequence[Fold],
+    settings: dict[str, Any],
+    parameters: OutcomeParameters,
+) -> _Fitted:
+    columns = [place for place, name in enumerate(names) if name in linear]
+    # A short log may have no window with enough before it.
+    windows = windows or blocks
+    growing = []
+    for fold in windows:
+        rows, outcomes = features[fold.training], target[fold.training]
+        base = fit_linear(rows, outcomes, columns, monotone)
+        training = _dataset(rows, outcomes, names, base, settings)
+        validation = _dataset(features[fold.validation], target[fold.validation], names, base, settings, training)
+        growing.append(lgb.Booster(settings, training).add_valid(validation, "window"))
+    trees = _trees(growing, [int(fold.validation.sum()) for fold in windows], parameters)
+
+    def fitted(rows: NDArray[np.float32], outcomes: NDArray[Any]) -> Additive:
+        base = fit_linear(rows, outcomes, columns, monotone)
+        return Additive(_grown(rows, outcomes, names, base, settings, trees), base)
+
+    held_out = np.full(len(target), np.nan)
+    for fold in blocks:
+        others = fitted(features[fold.training], target[fold.training])
+        rows = features[fold.validation]
+        held_out[fold.validation] = others.base.predict(rows) + predict_rows(others.booster, rows)
+    return _Fitted(fitted(features, target), held_out)
+
+
+def _trees(boosters: Sequence[lgb.Booster], weights: Sequence[int], parameters: OutcomeParameters) -> int:
+    """Grow models of several windows together, and return how many trees have the least loss over all of them."""
+    losses: list[float] = []
+    best = 0
+    while len(losses) < parameters.max_trees and len(losses) - best <= parameters.patience:
+        for booster in boosters:
+            booster.update()
+        losses.append(float(np.dot([booster.eval_valid()[0][2] for booster in boosters], weights)))
+        best = int(np.argmin(losses))
+    return best + 1
 
 
 def _grown(
-    settings: dict[str, Any], training: lgb.Dataset, validation: lgb.Dataset, parameters: OutcomeParameters
+    features: NDArray[np.float32],
+    target: NDArray[Any],
+    names: Sequence[str],
+    base: Linear,
+    settings: dict[str, Any],
+    trees: int,
 ) -> lgb.Booster:
-    grown = lgb.train(
-        settings,
-        training,
-        num_boost_round=parameters.max_trees,
-        valid_sets=[validation],
-        callbacks=[lgb.early_stopping(parameters.patience, verbose=False)],
+    grown = lgb.train(settings, _dataset(features, target, names, base, settings), num_boost_round=trees)
+    # Reading it back leaves the data behind.
+    return lgb.Booster(model_str=grown.model_to_string())
+
+
+def _dataset(
+    features: NDArray[np.float32],
+    target: NDArray[Any],
+    names: Sequence[str],
+    base: Linear,
+    settings: dict[str, Any],
+    reference: lgb.Dataset | None = None,
+) -> lgb.Dataset:
+    return lgb.Dataset(
+        features,
+        target,
+        init_score=base.predict(features),
+        reference=reference,
+        feature_name=safe_names(names),
+        params=settings,
     )
-    # Reading it back leaves the trees after the best one behind, and the data.
-    return lgb.Booster(model_str=grown.model_to_string(num_iteration=grown.best_iteration))
+
+
+def _blocks(times: NDArray[np.int64], maturity: int) -> list[Fold]:
+    """Cut the time into blocks; what is learned from for one ends and begins again ``maturity`` away from it.
+
+    Predicting each block from both sides, not only from what came before it (Roberts et al. 2017 compare the two),
+    gives every block a model as good as the final one, and a calibration over the whole time.
+    """
+    ordered = np.sort(times)
+    edges = [boundary(ordered, block / BLOCKS) for block in range(1, BLOCKS)]
+    starts, ends = [np.iinfo(np.int64).min, *edges], [*edges, np.iinfo(np.int64).max]
+    found = []
+    for start, end in zip(starts, ends, strict=True):
+        before = (times < start) & (times + maturity <= start)
+        after = (times >= end) & (times - maturity >= end)
+        found.append(Fold(before | after, (times >= start) & (times < end)))
+    return found
+
+
+def _windows(times: NDArray[np.int64], maturity: int) -> list[Fold]:
+    """Cut the later part of the time into windows; what is learned from for one was known before it."""
+    ordered = np.sort(times)
+    starts = [boundary(ordered, share) for share in WINDOWS]
+    ends = [*starts[1:], None]
+    return [split_at(times, start, end, maturity=maturity) for start, end in zip(starts, ends, strict=True)]
+
+
+def _has_both(target: NDArray[np.bool_], fold: Fold) -> bool:
+    """Return whether each side has enough rows of each class."""
+    sides = target[fold.training], target[fold.validation]
+    return all(min(int(side.sum()), int((~side).sum())) >= LEAST_OF_A_CLASS for side in sides)

@@ -7,7 +7,8 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import log_loss
 
-from matching.calibration import MinutesModel, predict_rows
+from matching.calibration import MinutesModel
+from matching.scoring import HIGH, LOW
 
 _Z = 1.959963984540054
 """Of the normal distribution, 95 % lies this many standard deviations around the mean."""
@@ -118,9 +119,10 @@ def minutes_reliability(
     timed = minutes > 0
     if not timed.any():
         return MinutesReliability(0, np.nan, np.nan)
-    residuals = np.log(minutes[timed].astype(np.float64)) - predict_rows(model.booster, features[timed])
-    inside = (residuals >= model.low) & (residuals <= model.high)
-    return MinutesReliability(int(timed.sum()), float(inside.mean()), float(np.exp(np.median(residuals) - model.shift)))
+    taken = minutes[timed].astype(np.float64)
+    low, middle, high = model.quantiles(features[timed], LOW, 0.5, HIGH)
+    inside = (taken >= low) & (taken <= high)
+    return MinutesReliability(int(timed.sum()), float(inside.mean()), float(np.median(taken / middle)))
 
 
 def _begins(probabilities: NDArray[np.float64], bins: int) -> NDArray[np.int64]:

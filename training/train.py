@@ -1,7 +1,7 @@
 """Training: from a training set to a bundle that has been judged, step by step."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,17 @@ from training.baselines import baseline_scores
 from training.contest import Contender, Contest
 from training.dataset import TrainingSet
 from training.metrics import Estimate, summarise
-from training.outcomes import OutcomeParameters, Unfitted, fit_minutes, fit_probability
+from training.outcomes import (
+    BY_LENGTH,
+    BY_REWARD,
+    CORRECTIONS,
+    DATES,
+    QUALITY,
+    OutcomeParameters,
+    Unfitted,
+    fit_minutes,
+    fit_probability,
+)
 from training.ranker import RankerParameters, TreeChoice, choose_trees, fit
 from training.splits import holdout
 
@@ -103,10 +113,9 @@ def train(
     ranker_without = fit(development, parameters, choice.trees, **columns, progress=_step(progress, "Fitting to judge"))
     scores = {"model": predict_rows(ranker_without, final.features), **baseline_scores(final)}
     ranker = fit(rows, parameters, choice.trees, **columns, progress=_step(progress, "Fitting the ranker"))
-    outcome_parameters = OutcomeParameters(num_threads=parameters.num_threads)
-    judged, _ = _outcomes(development, columns["monotone"], outcome_parameters)
+    judged, _ = fit_outcomes(development, parameters.num_threads)
     judge = Judge(ranker_without, since=int(final.times[0]), maturity=rows.maturity, **judged)
-    fitted, unfitted = _outcomes(rows, columns["monotone"], outcome_parameters)
+    fitted, unfitted = fit_outcomes(rows, parameters.num_threads)
     metrics = summarise(scores["model"], final)
     return Trained(
         bundle=Bundle(
@@ -132,19 +141,43 @@ def train(
     )
 
 
-def _outcomes(
-    rows: TrainingSet, monotone: Sequence[int], parameters: OutcomeParameters
-) -> tuple[dict[str, Any], dict[str, str]]:
-    """Fit what can be fitted of the outcome models, under the names that a bundle gives them; and say what cannot."""
+def fit_outcomes(rows: TrainingSet, num_threads: int = 0) -> tuple[dict[str, Any], dict[str, str]]:
+    """Fit what can be fitted of the outcome models, and say why the others cannot.
+
+    Args:
+        rows: lists to learn from.
+        num_threads: 0 for all cores.
+
+    Returns:
+        ``accept``, ``approve`` and ``minutes`` -> the model, as a bundle names them; and the same -> why there is none.
+    """
+    monotone = monotone_directions(rows.names)
     times = np.repeat(rows.times, np.diff(rows.offsets))
     settled = rows.verdicts >= 0
-    common: dict[str, Any] = {"names": rows.names, "maturity": rows.maturity, "parameters": parameters}
+    common: dict[str, Any] = {"names": rows.names, "maturity": rows.maturity}
+    corrections = replace(CORRECTIONS, num_threads=num_threads)
     models = {
-        "accept": fit_probability(rows.features, rows.labels >= lists.ACCEPTED, times, monotone=monotone, **common),
-        "approve": fit_probability(
-            rows.features[settled], rows.verdicts[settled] == 1, times[settled], monotone=monotone, **common
+        "accept": fit_probability(
+            rows.features,
+            rows.labels >= lists.ACCEPTED,
+            times,
+            monotone=monotone,
+            unseen=DATES,
+            parameters=OutcomeParameters(num_threads=num_threads),
+            **common,
         ),
-        "minutes": fit_minutes(rows.features, rows.minutes, times, **common),
+        # Pay per hour rises with the reward and falls with the minutes only if neither moves the chance of approval.
+        "approve": fit_probability(
+            rows.features[settled],
+            rows.verdicts[settled] == 1,
+            times[settled],
+            monotone=monotone,
+            unseen=BY_REWARD | BY_LENGTH,
+            linear=QUALITY,
+            parameters=corrections,
+            **common,
+        ),
+        "minutes": fit_minutes(rows.features, rows.minutes, times, parameters=corrections, **common),
     }
     return (
         {name: model for name, model in models.items() if not isinstance(model, Unfitted)},

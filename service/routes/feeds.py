@@ -172,7 +172,7 @@ def _feed_out(answered: Answered) -> dict[str, Any]:
                 "comparator": miss.comparator,
                 **({} if miss.value is None else {"value": miss.value}),
                 "tasks": miss.tasks,
-                "expected_hourly": None if miss.expected_hourly is None else msgspec.to_builtins(miss.expected_hourly),
+                "expected_hourly": _money(miss.expected_hourly),
                 "text": miss.text,
             }
             for miss in ranked.near_misses
@@ -199,10 +199,18 @@ def _items(items: Sequence[Item]) -> list[dict[str, Any]]:
             "p_accept": item.p_accept,
             "p_approve": item.p_approve,
             "expected_minutes": item.expected_minutes,
-            "expected_hourly": None if item.expected_hourly is None else msgspec.to_builtins(item.expected_hourly),
+            "minutes_low": item.minutes_low,
+            "minutes_high": item.minutes_high,
+            "expected_hourly": _money(item.expected_hourly),
+            "expected_hourly_low": _money(item.expected_hourly_low),
+            "expected_hourly_high": _money(item.expected_hourly_high),
             "reasons": [{"code": reason.code, "text": reason.text} for reason in item.reasons],
             **({} if item.contributions is None else {"contributions": item.contributions}),
             "propensity": item.propensity,
         }
         for item in items
     ]
+
+
+def _money(amount: Money | None) -> Any:
+    return None if amount is None else msgspec.to_builtins(amount)

@@ -11,8 +11,9 @@ import pytest
 
 from features.errors import CocokError
 from matching.bundle import FORMAT, Bundle, BundleError, Judge, verify
-from matching.calibration import CalibratedModel, Calibration, MinutesModel
+from matching.calibration import LEVELS, Additive, CalibratedModel, Calibration, MinutesModel
 from matching.cascade import FirstStage
+from matching.linear import Linear
 
 FEATURES, RATES = "spec-1", "rates-1"
 ROWS = np.random.default_rng(0).normal(size=(700, 3)).astype(np.float32)
@@ -63,8 +64,13 @@ def test_what_comes_back_scores_and_describes_itself_as_before(bundle: Bundle, s
 
 
 def test_the_judge_comes_back_with_its_own_models(bundle: Bundle, tmp_path: Path) -> None:
-    taken = CalibratedModel(booster("binary", ROWS[:, 2] > 0), Calibration(np.array([0.0]), np.array([0.25])))
-    minutes = MinutesModel(booster("regression", ROWS[:, 0]), 0.1, -0.5, 0.75)
+    base = Linear(
+        np.array([0, 1]), np.array([0.5, -2.0]), np.zeros(2), np.array([-1.0, -np.inf]), np.array([1.0, np.inf]), 0.25
+    )
+    curve = Calibration(np.array([-3.0, 3.0]), np.array([0.1, 0.9]))
+    taken = CalibratedModel(booster("binary", ROWS[:, 2] > 0), curve, base)
+    location, spread = booster("regression", ROWS[:, 0]), booster("regression", ROWS[:, 2])
+    minutes = MinutesModel(Additive(location, base), Additive(spread), 2 * LEVELS - 1)
     judge = Judge(
         booster("regression", -ROWS[:, 0]), 1_705_000_000_000_000, 3_600_000_000, approve=taken, minutes=minutes
     )
@@ -76,7 +82,7 @@ def test_the_judge_comes_back_with_its_own_models(bundle: Bundle, tmp_path: Path
     assert read.judge.approve is not None
     np.testing.assert_array_equal(read.judge.approve.predict(ROWS), taken.predict(ROWS))
     assert read.judge.minutes is not None
-    assert (read.judge.minutes.shift, read.judge.minutes.low, read.judge.minutes.high) == (0.1, -0.5, 0.75)
+    np.testing.assert_array_equal(read.judge.minutes.quantiles(ROWS, 0.1, 0.9), minutes.quantiles(ROWS, 0.1, 0.9))
     assert read.accept is not None
     assert read.approve is None
     np.testing.assert_array_equal(read.score(ROWS), bundle.score(ROWS))

@@ -89,6 +89,8 @@ def test_given_scores_that_are_a_sum_of_columns_then_its_weights_are_found() -> 
     random = np.random.default_rng(0)
     features = random.normal(size=(400, len(RELATIVE))).astype(np.float32)
     truth = random.normal(size=len(RELATIVE))
+    for name in ("reward", "hourly"):
+        truth[RELATIVE.index(name)] = abs(truth[RELATIVE.index(name)])
     per_list = np.repeat(random.normal(0, 50, 40), 10)
     found = learned(features, features @ truth + per_list)
     np.testing.assert_allclose(found.weights, truth, atol=0.01)
@@ -141,3 +143,12 @@ def test_given_lists_of_which_some_are_empty_then_the_others_teach() -> None:
     offsets = np.array([0, 0, 100, 100, 200, 200])
     found = fit_first_stage(features, features[:, 1].astype(np.float64), offsets, RELATIVE)
     assert found.weights[1] == pytest.approx(1, abs=0.01)
+
+
+def test_pay_that_the_ranker_dislikes_weighs_nothing_and_the_other_columns_are_fitted_without_it() -> None:
+    features = np.random.default_rng(0).normal(size=(400, len(RELATIVE))).astype(np.float32)
+    reward, affinity = RELATIVE.index("reward"), RELATIVE.index("affinity")
+    found = learned(features, features[:, affinity].astype(np.float64) - features[:, reward])
+    assert found.weights[reward] == 0
+    assert found.weights[affinity] == pytest.approx(1, abs=0.2)
+    assert learned(features, features[:, reward].astype(np.float64)).weights[reward] == pytest.approx(1, abs=0.05)

@@ -10,7 +10,16 @@ from features.events import TaskPosted, instant
 from features.money import Money
 from features.spec import COLUMN, GROUPS
 from matching.bundle import Bundle, BundleError
-from matching.scoring import COMPARED_WITH, Answers, BundleRanker, best_first, expected_hourly
+from matching.scoring import (
+    COMPARED_WITH,
+    Answers,
+    BundleRanker,
+    Outcomes,
+    best_first,
+    expectation,
+    expected_hourly,
+    paid_tails,
+)
 from tests.market import bundle_of, usual
 
 
@@ -40,7 +49,7 @@ def test_given_rows_then_each_is_scored_for_itself_and_none_is_dropped(bundle: B
 
 def test_given_no_rows_then_there_are_no_answers(bundle: Bundle, features: np.ndarray) -> None:
     found = answered(bundle, features[:0])
-    assert [len(part) for part in (found.scores, *vars(found.outcomes()).values())] == [0, 0, 0, 0]
+    assert [len(part) for part in (found.scores, *vars(found.outcomes()).values())] == [0] * 8
 
 
 @pytest.mark.parametrize("columns", ["all", "some"])
@@ -150,3 +159,24 @@ def test_given_no_reward_or_no_minutes_then_there_is_no_hourly_pay() -> None:
 @pytest.mark.parametrize("minutes", [0.0, 1e-300])
 def test_given_minutes_that_make_no_sense_then_there_is_no_hourly_pay_and_no_error(minutes: float) -> None:
     assert expected_hourly(posting(Money(amount=Decimal(10**15), currency="IDR")), 1.0, minutes) is None
+
+
+@pytest.mark.parametrize(("p_approve", "tail"), [(1.0, 0.1), (0.9, 0.0556), (0.8, 0.025), (0.3, 0.025), (np.nan, 0.1)])
+def test_given_a_chance_of_rejection_then_less_of_the_approved_work_is_left_out(p_approve: float, tail: float) -> None:
+    assert paid_tails(np.array([p_approve])) == pytest.approx([tail], abs=1e-3)
+
+
+def test_given_likely_rejection_then_the_interval_still_holds_what_is_to_be_expected() -> None:
+    one = np.array([1.0])
+    outcomes = Outcomes(one, 0.25 * one, 60 * one, 50 * one, 70 * one, 30 * one, 120 * one)
+    found = expectation(outcomes, 0, posting(Money(amount=Decimal(8), currency="USD")))
+    amounts = (found.expected_hourly_low, found.expected_hourly, found.expected_hourly_high)
+    assert [amount and amount.amount for amount in amounts] == [2, 2, 16]
+    assert (found.minutes_low, found.expected_minutes, found.minutes_high) == (50, 60, 70)
+
+
+def test_given_no_model_of_the_minutes_then_there_are_no_intervals(features: np.ndarray) -> None:
+    found = expectation(Outcomes.counted(features), 0, posting(Money(amount=Decimal(8), currency="USD")))
+    assert found.expected_hourly is not None
+    ends = (found.expected_hourly_low, found.expected_hourly_high, found.minutes_low, found.minutes_high)
+    assert ends == (None, None, None, None)

@@ -66,9 +66,9 @@ def test_given_a_version_then_mlflow_scores_a_table_as_the_service_does(
     scored = model.predict(rows.frame())
     answers = BundleRanker(bundle, "1").answers(rows.features)
     expected = {"score": answers.scores, **vars(answers.outcomes())}
-    assert tuple(scored.columns) == ANSWERS == tuple(expected)
-    for name, column in expected.items():
-        np.testing.assert_array_equal(scored[name], column)
+    assert tuple(scored.columns) == ANSWERS
+    for name in ANSWERS:
+        np.testing.assert_array_equal(scored[name], expected[name])
 
 
 @pytest.mark.usefixtures("store")

@@ -171,19 +171,18 @@ def test_given_a_figure_that_falls_as_pay_rises_then_it_is_refused_as_not_monoto
 
 
 class _Slow(MinutesModel):
-    def predict(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+    def quantiles(
+        self, features: NDArray[np.float32], *levels: float | NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], ...]:
         time.sleep(0.2)
-        return super().predict(features)
+        return super().quantiles(features, *levels)
 
 
 def test_given_a_model_that_takes_long_then_it_is_refused_as_too_slow(trained: Bundle, lists: Contest) -> None:
     assert trained.minutes is not None
     limits = replace(LIMITS, latency_ms=150)
     assert examined(lists, trained, limits=limits).reasons == []
-    slow = replace(
-        trained,
-        minutes=_Slow(trained.minutes.booster, trained.minutes.shift, trained.minutes.low, trained.minutes.high),
-    )
+    slow = replace(trained, minutes=_Slow(**vars(trained.minutes)))
     (reason,) = examined(lists, slow, limits=limits).reasons
     assert reason.startswith("it is too slow: 2")
     assert reason.endswith("ms for 300 tasks, allowed 150 ms")

@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from matching.calibration import MinutesModel
+from matching.calibration import LEVELS, Additive, MinutesModel
+from matching.linear import Linear
+from matching.scoring import HIGH, LOW
 from training.reliability import minutes_reliability, reliability
 
 
@@ -92,11 +94,13 @@ def test_given_no_row_then_it_says_so() -> None:
 @pytest.fixture(scope="module")
 def model() -> MinutesModel:
     """Says 10 minutes where the column is 0 and 20 where it is 1, give or take a factor of two."""
-    column = np.repeat([0.0, 1.0], 50)
-    target = np.log(np.where(column == 0, 10.0, 20.0))
-    settings = {"objective": "regression_l1", "verbosity": -1, "learning_rate": 1.0, "num_threads": 1}
-    booster = lgb.train(settings, lgb.Dataset(column[:, np.newaxis], target), num_boost_round=3)
-    return MinutesModel(booster, shift=0.0, low=-np.log(2), high=np.log(2))
+    nothing = lgb.train(
+        {"objective": "regression", "verbosity": -1, "num_threads": 1}, lgb.Dataset(np.zeros((9, 1)), np.zeros(9)), 1
+    )
+    columns, unbounded = np.zeros(1, np.int64), np.full(1, np.inf)
+    location = Linear(columns, np.log([2.0]), np.zeros(1), -unbounded, unbounded, offset=float(np.log(10)))
+    residuals = np.interp(LEVELS, [LOW, HIGH], [-np.log(2), np.log(2)])
+    return MinutesModel(Additive(nothing, location), Additive(nothing), residuals)
 
 
 def test_given_minutes_of_work_then_those_within_the_interval_are_counted(model: MinutesModel) -> None:
@@ -105,7 +109,7 @@ def test_given_minutes_of_work_then_those_within_the_interval_are_counted(model:
     found = minutes_reliability(model, features, np.array([9, 30, 22, 5, np.nan], dtype=np.float32))
     assert found.rows == 4
     assert found.inside == 2 / 4
-    assert found.ratio == pytest.approx(np.sqrt(0.9 * 1.1), rel=1e-5)
+    assert found.ratio == pytest.approx((0.9 + 1.1) / 2, rel=1e-5)
 
 
 def test_given_work_that_nobody_timed_then_there_is_nothing_to_say(model: MinutesModel) -> None:

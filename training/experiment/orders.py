@@ -1,7 +1,7 @@
 """What marketplaces do without learning: orders by one column, as rankers that the matcher takes like any other."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,7 +48,7 @@ class ByColumn:
 def nothing_expected(features: NDArray[np.float32]) -> Outcomes:
     """Return outcomes of which nothing is known."""
     unknown = np.full(len(features), np.nan)
-    return Outcomes(unknown, unknown, unknown)
+    return Outcomes(*[unknown] * len(fields(Outcomes)))
 
 
 _COLUMNS: dict[str, tuple[str | None, float]] = {

@@ -14,7 +14,10 @@ def test_given_a_task_then_its_workers_come_with_all_that_is_promised(api: Api) 
     assert (found["task_id"], found["model_version"]) == ("t", "fallback")
     assert len(found["items"]) == 3
     first = found["items"][0]
-    assert set(first) == {"worker_id", "score", "p_accept", "p_approve", "expected_minutes", "expected_hourly"}
+    assert set(first) == {
+        *("worker_id", "score", "p_accept", "p_approve", "expected_minutes", "minutes_low", "minutes_high"),
+        *("expected_hourly", "expected_hourly_low", "expected_hourly_high"),
+    }
     assert first["expected_hourly"]["currency"] == "USD"
     assert 1 <= found["suggested"] <= 3
     everybody = api.post("/v1/audiences", json={"task_id": "t"}).json()["items"]

@@ -52,9 +52,10 @@ def test_given_a_worker_then_the_best_twenty_come_with_all_that_is_promised(api:
     first = feed["items"][0]
     assert set(first) == {
         *("task_id", "position", "score", "p_accept", "p_approve", "expected_minutes", "expected_hourly"),
-        *("reasons", "propensity"),
+        *("minutes_low", "minutes_high", "expected_hourly_low", "expected_hourly_high", "reasons", "propensity"),
     }
     assert first["expected_hourly"]["currency"] == "USD"
+    assert first["expected_hourly_low"] is None
     assert first["reasons"][0].keys() == {"code", "text"}
     assert first["propensity"] == 1.0
     assert feed["removed"] == {"already_taken": 1, "device": 1}

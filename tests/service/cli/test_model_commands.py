@@ -139,7 +139,10 @@ def test_given_tasks_to_rank_then_a_line_has_the_documented_shape(cocok: Cocok, 
     (line,) = answers(cocok, tmp_path, {"worker_id": "w1", "candidates": ["t235", "t230", "nowhere", "t0"]})
     assert list(line) == ["request_id", "items", "removed"]
     for item in line["items"]:
-        assert list(item) == ["task_id", "score", "expected_hourly", "expected_minutes", "p_accept", "p_approve"]
+        assert list(item) == [
+            *("task_id", "score", "expected_hourly", "expected_minutes", "p_accept", "p_approve"),
+            *("expected_hourly_low", "expected_hourly_high", "minutes_low", "minutes_high"),
+        ]
         assert set(item["expected_hourly"]) == {"amount", "currency"}
         assert 0 <= item["p_accept"] <= 1
         assert 0 <= item["p_approve"] <= 1
