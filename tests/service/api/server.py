@@ -84,7 +84,7 @@ def _serving(home: Path, log_clock: bool, settings: dict[str, Any]) -> Iterator[
     with Api(base_url=f"http://127.0.0.1:{port}", timeout=30) as api:
         api.runtime = app.state.runtime
         api.home = home
-        assert api.runtime.settled.wait(120)
+        assert api.runtime.settled.wait(300)
         try:
             yield api
         finally:
