@@ -11,8 +11,10 @@ from matplotlib.figure import Figure
 
 from training import plots
 from training.evaluation import ALL, Evaluation
-from training.ranker import TreeChoice
+from training.metrics import Estimate
+from training.ranker import RankerParameters, TreeChoice
 from training.reliability import reliability
+from training.tuning import COMPLETE, PRUNED, SEARCHED, Tuning
 
 BLUE, VERMILLION, GREY = "#0072B2", "#D55E00", "#7F7F7F"
 SLICES = (ALL, "workers: new", "category: $1 to $5 jobs", f"category: {'x' * 200}")
