@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FixedLocator, MaxNLocator, PercentFormatter
+from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullFormatter, PercentFormatter
 from numpy.typing import ArrayLike, NDArray
 
 from features.spec import GROUPS
@@ -278,6 +278,10 @@ def tuning(found: Tuning) -> Figure:
         axes.scatter(first[name], first["value"], color=_VERMILLION, s=40, zorder=3, label="first: to be beaten")
         if name not in ("trial", "feature_fraction"):
             axes.set_xscale("log")
+            decades = found.trials[name].max() / found.trials[name].min() > 100
+            axes.xaxis.set_major_locator(LogLocator(subs=(1.0,) if decades else (1.0, 2.0, 5.0), numticks=5))
+            axes.xaxis.set_major_formatter("{x:g}")
+            axes.xaxis.set_minor_formatter(NullFormatter())
         _tidy(axes, name.replace("_", " "), grid="y")
     history = panels["trial"]
     history.step(complete["trial"], complete["value"].cummax(), where="post", color=_BLUE, label="best so far")
