@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from training.train import Progress, Trained
 
 _EVENTS_AT_ONCE = 20_000
+_TRIALS = "tuning.journal"
 
 
 @dataclass(frozen=True)
@@ -159,12 +160,33 @@ class Workspace:
         )
 
     def train(
-        self, rows: "TrainingSet", parameters: "RankerParameters | None" = None, progress: "Progress | None" = None
+        self,
+        rows: "TrainingSet",
+        parameters: "RankerParameters | None" = None,
+        progress: "Progress | None" = None,
+        *,
+        tune: int | None = None,
     ) -> "Trained":
-        """Fit and judge; see `training.train.train`. Nothing is registered yet."""
+        """Fit and judge; see `training.train.train`. Nothing is registered yet.
+
+        Args:
+            rows: the training set.
+            parameters: of the ranker; the defaults if None.
+            progress: called as the steps go on.
+            tune: search for better parameters than these first, up to so many trials in all, those of earlier calls for
+                the same rows included; see `training.tuning.tune`. None takes them as they are.
+        """
         from training.train import train
 
-        return train(rows, self.settings.exchange.fingerprint(), parameters, progress=progress)
+        rates = self.settings.exchange.fingerprint()
+        if tune is None:
+            return train(rows, rates, parameters, progress=progress)
+        from training.ranker import RankerParameters
+        from training.tuning import tune as search
+
+        trials = self.settings.home / _TRIALS
+        tuning = search(rows, parameters or RankerParameters(), tune, store=trials, progress=progress)
+        return replace(train(rows, rates, tuning.parameters, progress=progress), tuning=tuning)
 
     def study(self, trained: "Trained", progress: "Progress | None" = None) -> "dict[str, DataFrame]":
         """Refit without each feature group and with less history; see `training.report.study`."""
@@ -196,7 +218,7 @@ class Workspace:
         from training.publish import publish
         from training.report import report
 
-        found = report(trained.last)
+        found, tuning = report(trained.last), trained.tuning
         return publish(
             self.registry,
             trained,
@@ -205,10 +227,16 @@ class Workspace:
             figures={
                 **found.figures(),
                 "trees": plots.trees(trained.choice),
+                **({"tuning": plots.tuning(tuning)} if tuning else {}),
                 **{each: getattr(plots, each)(table) for each, table in (study or {}).items()},
                 **(figures or {}),
             },
-            tables={**found.tables(), **(study or {}), **(tables or {})},
+            tables={
+                **found.tables(),
+                **({"tuning": tuning.trials} if tuning else {}),
+                **(study or {}),
+                **(tables or {}),
+            },
         )
 
     def bundle(self, version: int) -> Bundle:

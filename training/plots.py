@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FixedLocator, MaxNLocator, PercentFormatter
+from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullFormatter, PercentFormatter
 from numpy.typing import ArrayLike, NDArray
 
 from features.spec import GROUPS
@@ -25,6 +25,7 @@ from training.evaluation import HEADLINE, Evaluation
 from training.ranker import TreeChoice
 from training.reliability import Reliability
 from training.sensitivity import FULL
+from training.tuning import COMPLETE, SEARCHED, Tuning
 
 _BLUE, _VERMILLION, _GREY, _PALE, _INK = "#0072B2", "#D55E00", "#7F7F7F", "#E4E4E4", "#222222"
 _GROUP_COLOURS = dict(
@@ -293,6 +294,32 @@ def trees(choice: TreeChoice) -> Figure:
     axes.set_ylabel("NDCG@10", fontsize=_LABEL, color=_INK)
     _tidy(axes, "trees", grid="y")
     _legend(figure, axes.get_legend_handles_labels()[0])
+    return figure
+
+
+def tuning(found: Tuning) -> Figure:
+    """Show the trials of a search: NDCG@10 by trial with the best so far, and by each parameter that was searched."""
+    complete = found.trials[found.trials["state"] == COMPLETE]
+    pruned = found.trials[found.trials["state"] != COMPLETE]
+    figure = _figure("NDCG@10 on validation lists, by trial and by parameter", 2 * _HEIGHT)
+    panels = figure.subplot_mosaic([["trial"] * 3, list(SEARCHED[:3]), list(SEARCHED[3:])])
+    for name, axes in panels.items():
+        axes.scatter(pruned[name], pruned["value"], color=_GREY, marker="x", s=26, label="given up early")
+        axes.scatter(complete[name], complete["value"], color=_BLUE, s=26, label="finished")
+        first = complete.iloc[:1]
+        axes.scatter(first[name], first["value"], color=_VERMILLION, s=40, zorder=3, label="first: to be beaten")
+        if name not in ("trial", "feature_fraction"):
+            axes.set_xscale("log")
+            decades = found.trials[name].max() / found.trials[name].min() > 100
+            axes.xaxis.set_major_locator(LogLocator(subs=(1.0,) if decades else (1.0, 2.0, 5.0), numticks=5))
+            axes.xaxis.set_major_formatter("{x:g}")
+            axes.xaxis.set_minor_formatter(NullFormatter())
+        _tidy(axes, name.replace("_", " "), grid="y")
+    history = panels["trial"]
+    history.step(complete["trial"], complete["value"].cummax(), where="post", color=_BLUE, label="best so far")
+    history.xaxis.set_major_locator(MaxNLocator(integer=True))
+    history.set_ylabel("NDCG@10", fontsize=_LABEL, color=_INK)
+    _legend(figure, history.get_legend_handles_labels()[0])
     return figure
 
 

@@ -13,6 +13,7 @@ from features.events import instant
 from training.metrics import Estimate
 from training.registry import FoldRun, Registry
 from training.train import Trained
+from training.tuning import SEARCHED
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -59,6 +60,7 @@ def publish(
                 "columns": len(rows.names),
                 "maturity_hours": rows.maturity_hours,
                 **asdict(trained.parameters),
+                **_searched(trained),
             },
             _metrics(trained),
             path,
@@ -97,6 +99,18 @@ def _metrics(trained: Trained) -> dict[str, float]:
     }
     # MLflow shows the end of an unbounded interval as 1.8e308.
     return {name: number for name, number in figures.items() if not math.isinf(number)}
+
+
+def _searched(trained: Trained) -> dict[str, object]:
+    """Return how the parameters were searched for, and the best that were found, whether they are used or not."""
+    if (tuning := trained.tuning) is None:
+        return {}
+    return {
+        "tuning.trials": len(tuning.trials),
+        "tuning.won": tuning.won,
+        "tuning.gain": _written(tuning.gain, signed=True),
+        **{f"tuning.best.{name}": getattr(tuning.best, name) for name in SEARCHED},
+    }
 
 
 def _folds(trained: Trained) -> Iterator[FoldRun]:
@@ -146,13 +160,15 @@ def _description(trained: Trained) -> str:
         f"{len(rows):,} lists with {len(rows.labels):,} rows of {len(rows.names)} features; the outcomes of a list "
         f"were waited for {rows.maturity_hours:.1f} hours",
         f"{trained.choice.trees} trees, chosen on {len(trained.choice.folds)} validation windows",
+        *([f"parameters: {trained.tuning.verdict()}"] if trained.tuning else []),
         *(f"no model of `{name}`: {reason}" for name, reason in trained.unfitted.items()),
     ]
     return "\n".join([_summary(trained), "", explained, "", *table, "", *(f"- {line}" for line in data)])
 
 
-def _written(estimate: Estimate) -> str:
-    return f"{estimate.value:.3f} ({estimate.low:.3f} to {estimate.high:.3f})"
+def _written(estimate: Estimate, *, signed: bool = False) -> str:
+    form = "+.4f" if signed else ".3f"
+    return f"{estimate.value:{form}} ({estimate.low:{form}} to {estimate.high:{form}})"
 
 
 def _moment(microseconds: int) -> str:

@@ -22,6 +22,9 @@ from training.splits import Fold, time_folds
 Progress = Callable[[int, int], None]
 """Called with the steps done and the steps in all."""
 
+Watch = Callable[[int, float], None]
+"""Called with the trees grown and the highest value of the smoothed curve so far; what it raises ends the growing."""
+
 LONGEST_LIST = 10_000
 """LightGBM refuses a list with more rows."""
 
@@ -119,6 +122,7 @@ def choose_trees(
     ranks: Sequence[bool] | None = None,
     maturity: int = 0,
     progress: Progress | None = None,
+    watch: Watch | None = None,
 ) -> TreeChoice:
     """Choose the number of trees by validation on several windows of time.
 
@@ -134,6 +138,7 @@ def choose_trees(
         ranks: whether trees may split on a column; all of them if None.
         maturity: microseconds after a list until its labels are known; see `training.splits`.
         progress: called after every round.
+        watch: called after every round; for who gives up a curve that promises nothing.
 
     Raises:
         CocokError: too little history, or no list from which an order can be learned.
@@ -141,20 +146,20 @@ def choose_trees(
     settings = parameters.to_lightgbm(_checked(monotone, rows), ranks)
     boosters = [
         _validated(rows, fold, settings, parameters)
-        for fold in time_folds(rows, parameters.folds, maturity=maturity)
-        if _teaches(rows, fold.training) and _teaches(rows, fold.validation)
+        for fold in teaching_folds(rows, parameters.folds, maturity=maturity)
     ]
-    if not boosters:
-        raise _nothing_to_learn()
     history: list[list[float]] = []
     best = 0
     while len(history) < parameters.max_trees and len(history) - best <= _PATIENCE:
         for booster in boosters:
             booster.update()
         history.append([booster.eval_valid()[0][2] for booster in boosters])
-        best = int(smooth(np.mean(history, axis=1), _SMOOTHING).argmax())
+        curve = smooth(np.mean(history, axis=1), _SMOOTHING)
+        best = int(curve.argmax())
         if progress:
             progress(len(history), parameters.max_trees)
+        if watch:
+            watch(len(history), float(curve[best]))
     if progress:
         progress(parameters.max_trees, parameters.max_trees)
     curves = np.array(history).T
@@ -201,6 +206,22 @@ def fit(
         if progress:
             progress(tree + 1, trees)
     return booster.free_dataset()
+
+
+def teaching_folds(rows: TrainingSet, folds: int, *, maturity: int = 0) -> list[Fold]:
+    """Return the windows of `training.splits.time_folds` that have an order to learn and one to judge.
+
+    Raises:
+        CocokError: too little history, or no list from which an order can be learned.
+    """
+    teaching = [
+        fold
+        for fold in time_folds(rows, folds, maturity=maturity)
+        if _teaches(rows, fold.training) and _teaches(rows, fold.validation)
+    ]
+    if not teaching:
+        raise _nothing_to_learn()
+    return teaching
 
 
 def reproducible(seed: int, num_threads: int) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,9 @@ from training.outcomes import (
 from training.ranker import RankerParameters, TreeChoice, choose_trees, fit
 from training.splits import holdout
 
+if TYPE_CHECKING:
+    from training.tuning import Tuning
+
 Progress = Callable[[str, int, int], None]
 """Called with the name of a step, what is done of it, and what there is to do."""
 
@@ -48,6 +51,7 @@ class Trained:
         last: the last part, where the same models fitted without it are judged beside the baselines.
         rows: what was learned from.
         parameters: of the ranker.
+        tuning: the search that the parameters came from; None without one.
     """
 
     bundle: Bundle
@@ -59,6 +63,7 @@ class Trained:
     last: Contest
     rows: TrainingSet
     parameters: RankerParameters
+    tuning: "Tuning | None" = None
 
     @property
     def judged(self) -> int:

@@ -3,7 +3,7 @@
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from matching.scoring import BundleRanker
     from training.dataset import TrainingSet
     from training.train import Trained
+    from training.tuning import Tuning
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 
@@ -46,6 +47,15 @@ def train(
             "--study", help="Also refit without each feature group and with less history; takes some ten times longer."
         ),
     ] = False,
+    tune: Annotated[
+        int | None,
+        typer.Option(
+            metavar="TRIALS",
+            min=2,
+            help="Search for better parameters first, up to so many trials in all; interrupted, the same command goes "
+            "on. A trial takes about as long as choosing the trees.",
+        ),
+    ] = None,
     name: Annotated[str | None, typer.Option(help="Of the run in MLflow; what it learned from if absent.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -54,7 +64,7 @@ def train(
     The number of trees is chosen on several windows of time; the figures printed are of a model that has not seen the
     last part of the lists, on that part, with 95 % intervals over workers.
 
-    Example: cocok train --until 2026-03-01T00:00:00Z
+    Example: cocok train --until 2026-03-01T00:00:00Z --tune 20
     """
     # What trains and ranks takes seconds to load; other commands do not wait for it.
     from service.workspace import Workspace
@@ -68,7 +78,7 @@ def train(
             maturity=None if maturity is None else _duration("--maturity", maturity),
             progress=partial(bars, "Replaying the log"),
         )
-        trained = workspace.train(rows, progress=bars)
+        trained = workspace.train(rows, progress=bars, tune=tune)
         studied = workspace.study(trained, bars) if study else {}
     version = workspace.publish(trained, name=name, study=studied)
     if as_json:
@@ -81,10 +91,23 @@ def train(
                 "rows": len(rows.labels),
                 "trees": trained.choice.trees,
                 "maturity_hours": rows.maturity_hours,
+                **({} if trained.tuning is None else {"tuning": _tuning(trained.tuning)}),
             }
         )
     else:
         _print_trained(version, trained, rows, studied)
+
+
+def _tuning(tuning: "Tuning") -> dict[str, Any]:
+    from training.tuning import PRUNED, SEARCHED
+
+    return {
+        "trials": len(tuning.trials),
+        "pruned": int((tuning.trials["state"] == PRUNED).sum()),
+        "won": tuning.won,
+        "gain": plain(tuning.gain),
+        **{which: {name: getattr(getattr(tuning, which), name) for name in SEARCHED} for which in ("start", "best")},
+    }
 
 
 def _print_trained(version: int, trained: "Trained", rows: "TrainingSet", studied: "dict[str, DataFrame]") -> None:
@@ -98,6 +121,8 @@ def _print_trained(version: int, trained: "Trained", rows: "TrainingSet", studie
         parts = [rankers["model" if name == "cocok" else name]["ndcg@10"] for rankers in trained.slices.values()]
         table.add_row(name, *(f"{e.value:.3f} ({e.low:.3f}-{e.high:.3f})" for e in [*metrics.values(), *parts]))
     console.print(table)
+    if trained.tuning:
+        console.print(f"Tuning: {trained.tuning.verdict()}.", soft_wrap=True)
     if studied:
         table = Table("without", "columns", "trees", "ndcg@10", "difference", box=None)
         for row in studied["ablation"].itertuples():

@@ -11,8 +11,10 @@ from matplotlib.figure import Figure
 
 from training import plots
 from training.evaluation import ALL, Evaluation
-from training.ranker import TreeChoice
+from training.metrics import Estimate
+from training.ranker import RankerParameters, TreeChoice
 from training.reliability import reliability
+from training.tuning import COMPLETE, PRUNED, SEARCHED, Tuning
 
 BLUE, VERMILLION, GREY = "#0072B2", "#D55E00", "#7F7F7F"
 SLICES = (ALL, "workers: new", "category: $1 to $5 jobs", f"category: {'x' * 200}")
@@ -202,6 +204,23 @@ def test_given_a_choice_of_trees_then_folds_mean_and_choice_are_marked(chosen: i
     # Two folds, their mean, the line of the choice and its mark.
     assert len(axes.lines) == 5
     assert axes.lines[-1].get_xdata() == [min(chosen, 4)]
+
+
+def test_given_a_search_then_each_parameter_has_a_panel_below_the_trials() -> None:
+    trials = pd.DataFrame(
+        {
+            "trial": [0, 1, 2],
+            "state": [COMPLETE, PRUNED, COMPLETE],
+            "value": [0.5, 0.4, 0.6],
+            **{name: [0.1, 0.2, 0.4] for name in SEARCHED},
+        }
+    )
+    start = RankerParameters()
+    figure = drawn(plots.tuning(Tuning(start, start, Estimate(0.0, 0.0, 0.0), trials)))
+    assert [axes.get_xlabel() for axes in figure.axes] == ["trial", *(name.replace("_", " ") for name in SEARCHED)]
+    assert legend(figure) == ["given up early", "finished", "first: to be beaten", "best so far"]
+    (best,) = figure.axes[0].lines
+    assert list(best.get_ydata()) == [0.5, 0.6]
 
 
 def test_given_any_figure_then_the_settings_of_matplotlib_stay_as_they_were(evaluation: Evaluation) -> None:

@@ -21,6 +21,7 @@ from training.publish import publish
 from training.ranker import RankerParameters
 from training.registry import Registry
 from training.train import Trained, train
+from training.tuning import COMPLETE, PRUNED, Tuning
 
 PARAMETERS = RankerParameters(max_trees=25, folds=2, num_threads=1, learning_rate=0.07)
 
@@ -136,6 +137,24 @@ def test_given_an_outcome_without_a_model_then_the_run_says_why(home: Path, trai
     run = run_of(home, publish(Registry.at(home), lacking, name="without verdicts"))
     assert run.info.run_name == "without verdicts"
     assert "no model of `p_approve`: too few verdicts" in run.data.tags["mlflow.note.content"]
+
+
+def test_given_a_search_then_its_run_tells_the_best_although_the_first_are_used(home: Path, trained: Trained) -> None:
+    found = Tuning(
+        start=PARAMETERS,
+        best=replace(PARAMETERS, num_leaves=63),
+        gain=Estimate(0.002, -0.001, 0.005),
+        trials=pd.DataFrame({"state": [COMPLETE, PRUNED, COMPLETE]}),
+    )
+    run = run_of(home, publish(Registry.at(home), replace(trained, tuning=found)))
+    assert {name: run.data.params[f"tuning.{name}"] for name in ("trials", "won", "gain", "best.num_leaves")} == {
+        "trials": "3",
+        "won": "False",
+        "gain": "+0.0020 (-0.0010 to +0.0050)",
+        "best.num_leaves": "63",
+    }
+    assert run.data.params["num_leaves"] == "31"
+    assert f"parameters: {found.verdict()}" in run.data.tags["mlflow.note.content"]
 
 
 def test_given_an_interval_without_bounds_then_its_ends_are_left_out(home: Path, trained: Trained) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mlflow import MlflowClient
 from threadpoolctl import threadpool_limits
 
 from service.cli import main
@@ -118,6 +119,27 @@ def test_given_a_person_then_train_prints_a_table_and_the_new_version_is_the_cha
     by_first = answers(cocok, tmp_path, {"worker_id": "w1"}, options=["--model", 1])
     assert by_number == by_alias
     assert by_number != by_first
+
+
+def test_given_trials_then_train_searches_goes_on_where_it_was_and_keeps_them_with_the_run(cocok: Cocok) -> None:
+    told = cocok("train", "--until", UNTIL, "--tune", 2, "--json").json()["tuning"]
+    assert list(told) == ["trials", "pruned", "won", "gain", "start", "best"]
+    assert (told["trials"], told["start"]["num_leaves"]) == (2, 31)
+    assert told["gain"]["low"] <= told["gain"]["value"] <= told["gain"]["high"]
+    ran = cocok("train", "--until", UNTIL, "--tune", 3)
+    assert "Tuning:" in ran.out
+    assert "3 trials" in ran.out
+    assert (cocok.home / "tuning.journal").exists()
+    run_id = Registry.at(cocok.home).versions()[-1].run_id
+    client = MlflowClient(f"sqlite:///{cocok.home / 'mlflow' / 'mlflow.db'}")
+    kept = {artifact.path for part in ("figures", "tables") for artifact in client.list_artifacts(run_id, part)}
+    assert {"figures/tuning.png", "tables/tuning.csv"} <= kept
+
+
+def test_given_a_single_trial_to_tune_with_then_it_is_a_usage_error(fresh: Cocok) -> None:
+    ran = fresh("train", "--tune", 1)
+    assert ran.code == 2
+    assert "--tune" in ran.err
 
 
 def test_given_no_champion_then_the_challenger_ranks_and_it_is_said(cocok: Cocok, tmp_path: Path) -> None:
@@ -325,3 +347,7 @@ def test_given_help_then_it_shows_an_example(fresh: Cocok, command: str) -> None
     assert ran.code == 0
     assert f"Example: cocok {command}" in ran.out
     assert "--json" in ran.out
+
+
+def test_given_help_of_train_then_its_example_tunes(fresh: Cocok) -> None:
+    assert "--tune 20" in " ".join(fresh("train", "--help").out.split())
