@@ -198,7 +198,7 @@ def als(rows: TrainingSet, takings: Takings, before: int, threads: int) -> Score
         workers[np.diff(histories.indptr) == 0] = usual
         owner = np.repeat(np.arange(len(later)), np.diff(later.offsets))
         items = folded.item_factors[takings.tasks_of(later)]
-        return np.einsum("rf,rf->r", workers[owner], items, dtype=np.float64)
+        return np.asarray(np.einsum("rf,rf->r", workers[owner], items), np.float64)
 
     return score
 
@@ -241,8 +241,8 @@ PEERS = (
     Peer("item kNN (implicit)", "as its kind, a category with its skills; a new kind last", item_knn),
 )
 UNAVAILABLE = {
-    "rerankers of RecTools": "RecTools 0.19 wants numpy < 2 on Python 3.11 and attrs < 24; Cocok wants numpy >= 2",
-    "LensKit": "LensKit wants pandas < 3 on Python 3.11 (2025.8); later releases want Python >= 3.12.5",
+    "rerankers of RecTools": "RecTools 0.19 wants numpy 1 on Python 3.11 and attrs before 24; Cocok wants numpy 2",
+    "LensKit": "LensKit 2025.8 wants pandas 2, and pandas 3 is pinned; later releases want Python 3.12.5",
 }
 """Peers that cannot be installed beside Cocok's pinned versions -> why."""
 
@@ -273,7 +273,7 @@ def _numbered(values: pd.Series) -> NDArray[np.int64]:
 
 
 def _microseconds(instants: pd.Series) -> NDArray[np.int64]:
-    return instants.dt.tz_localize(None).to_numpy("datetime64[us]").view(np.int64)
+    return np.asarray(instants.dt.tz_localize(None).to_numpy("datetime64[us]").view(np.int64))
 
 
 def _counts(rows: NDArray[np.int64], columns: NDArray[np.int64], shape: tuple[int, int]) -> csr_matrix:

@@ -11,7 +11,7 @@ from all lists known before `--until`, and the requests are judged (the gain of 
 
 The table has NDCG@10 over all workers, those with a history and those without, with 95 % intervals over workers, and
 the difference to Cocok on the same lists: above 0, the peer is better. Seconds are of the processor, for fitting alone.
-Peers that need more than Cocok come with `pip install 'cocok[peers]'`; those that are not there stand in the table with
+Peers that need more than Cocok come with `pip install -e '.[peers]'`; those that are not there stand in the table with
 the reason.
 """
 
@@ -46,6 +46,7 @@ from service.settings import load_settings
 from service.store import opened
 from service.workspace import Workspace
 from training.dataset import TrainingSet
+from training.lists import ACCEPTED
 from training.metrics import Estimate, cluster_interval, ndcg, paired_difference
 from training.splits import holdout
 
@@ -76,15 +77,17 @@ def compare(
         What the peers made of it, Cocok first; and the name of each that could not be asked -> why.
 
     Raises:
-        CocokError: there is nothing that Cocok could learn from.
+        CocokError: there is nothing to learn from.
     """
+    if not (development.labels >= ACCEPTED).any():
+        raise CocokError("no task of the lists to learn from was taken: give a log with more of the past")
     ranked, skipped = [], dict(UNAVAILABLE)
     for peer in track(PEERS, "Fitting", console=Console(stderr=True), transient=True):
         begun = time.process_time()
         try:
             score = peer.fit(development, takings, int(final.times[0]), threads)
         except ImportError as error:
-            skipped[peer.name] = f"{error}: pip install 'cocok[peers]'"
+            skipped[peer.name] = f"{error}: pip install -e '.[peers]'"
             continue
         seconds = time.process_time() - begun
         ranked.append(Ranked(peer, score(final), seconds))
@@ -106,7 +109,10 @@ def figures(ranked: list[Ranked], final: TrainingSet) -> list[dict[str, Any]]:
                     name: vars(Estimate(*cluster_interval(values[part], final.workers[part], bounds=(0.0, 1.0))))
                     for name, part in parts.items()
                 },
-                "difference": vars(paired_difference(values, reference, final.workers)),
+                "difference": {
+                    name: vars(paired_difference(values[part], reference[part], final.workers[part]))
+                    for name, part in parts.items()
+                },
                 "fit seconds": round(each.fit_seconds, 2),
             }
         )
@@ -121,7 +127,7 @@ def table(found: list[dict[str, Any]], skipped: Mapping[str, str], final: Traini
     shown.add_column(f"difference to {COCOK} (95 %)")
     shown.add_column("fit, s", justify="right")
     for each in found:
-        off = each["difference"]
+        off = each["difference"]["all"]
         difference = f"{off['value']:+.3f} ({off['low']:+.3f} to {off['high']:+.3f})"
         shown.add_row(
             each["ranker"],

@@ -4,6 +4,7 @@ import json
 import math
 import sys
 from collections import Counter
+from dataclasses import replace
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
@@ -51,9 +52,9 @@ def test_given_a_market_then_every_learned_peer_that_needs_no_extra_beats_chance
     chance = found["random"]["ndcg@10"]["all"]["high"]
     for name in (COCOK, "logistic regression, all columns", "LightGBM, ten naive columns"):
         assert found[name]["ndcg@10"]["all"]["value"] > chance, name
-    assert found[COCOK]["difference"]["value"] == 0.0
+    assert found[COCOK]["difference"]["all"]["value"] == 0.0
     apart = found["random"]["ndcg@10"]["all"]["value"] - found[COCOK]["ndcg@10"]["all"]["value"]
-    assert found["random"]["difference"]["value"] == pytest.approx(apart)
+    assert found["random"]["difference"]["all"]["value"] == pytest.approx(apart)
 
 
 @pytest.mark.parametrize("name", OPTIONAL)
@@ -73,9 +74,16 @@ def test_given_no_extra_then_the_table_names_the_peers_that_are_missing_and_how_
     development, final, takings = parts()
     ranked, skipped = compare(development, final, takings)
     assert {*OPTIONAL, *UNAVAILABLE} == set(skipped)
-    assert "cocok[peers]" in skipped["ALS (implicit)"]
+    assert "[peers]" in skipped["ALS (implicit)"]
     shown = table(figures(ranked, final), skipped, final)
     assert list(shown.columns[0].cells)[-len(skipped) :] == list(skipped)
+
+
+def test_given_lists_of_which_nothing_was_taken_then_it_says_so() -> None:
+    development, final, takings = parts()
+    seen = replace(development, labels=np.minimum(development.labels, 1))
+    with pytest.raises(CocokError, match="was taken"):
+        compare(seen, final, takings)
 
 
 def log() -> Log:
