@@ -1,4 +1,4 @@
-"""X."""
+"""Importing: files of events, or of what another marketplace exports, appended to the store in order of time."""
 
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
