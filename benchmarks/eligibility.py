@@ -4,8 +4,8 @@
 
 Tasks come in batches, and a batch bears one of a number of distinct sets of requirements: lists and trees over
 qualifications, skills, places, languages and history. Workers hold some of what is asked and have taken a few hundred
-tasks; half of them also block requesters, categories and patterns and want a least reward. A batch is read from an event,
-the tasks in it are folded without one.
+tasks; half of them also block requesters, categories and patterns and want a least reward. A batch is read from an
+event, the tasks in it are folded without one.
 """
 
 import argparse
