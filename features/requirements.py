@@ -7,7 +7,6 @@ evaluation is cheaper than finding out whether an earlier one still holds.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from math import nan
 from typing import Any, NamedTuple, get_args
 
 import numpy as np
@@ -19,7 +18,7 @@ from features.jit import kernel
 from features.layout import NEVER, Record
 from features.requirements_shape import AllOf, Clause, Comparator, Guard, Node, Requirements
 from features.text import normalise, primary_language
-from features.vocabulary import UNKNOWN, Vocabulary
+from features.vocabulary import Vocabulary
 
 COMPARATORS: tuple[str, ...] = get_args(Comparator)
 LEVELS: tuple[str, ...] = get_args(Guard)
@@ -161,21 +160,17 @@ class Compiler:
         else:
             held, number, values = base.held.copy(), base.number.copy(), base.values.tolist()
             start, stop = base.start.copy(), base.stop.copy()
-        found: list[tuple[int, int, float, int, int]] = []
         for name, given in _known(profile, record, now, devices):
-            # What no clause asks for is left out.
-            if (place := self.attributes.get(name)) != UNKNOWN:
-                first, of_number = len(values), nan
-                for value in given:
-                    if not isinstance(value, str):
-                        of_number = value
-                    if (operand := self._values.get(value)) is not None:
-                        values.append(operand)
-                found.append((place, _VALUED if given else _BARE, of_number, first, len(values)))
-        if found:
-            # Column by column, since to write a single number costs more than to find it.
-            places, *columns = map(list, zip(*found, strict=True))
-            held[places], number[places], start[places], stop[places] = columns
+            place = self.attributes.get(name)
+            held[place] = _VALUED if given else _BARE
+            start[place] = len(values)
+            number[place] = np.nan
+            for value in given:
+                if not isinstance(value, str):
+                    number[place] = value
+                if (operand := self._values.get(value)) is not None:
+                    values.append(operand)
+            stop[place] = len(values)
         return Facts(held, number, start, stop, np.array(values, np.int32))
 
     def sheet(self) -> Sheet:
@@ -209,7 +204,7 @@ class Compiler:
         """
         _, counts = self._blame(sheet, tasks)
         places = np.flatnonzero(counts)
-        return dict(zip(self.names.externals(places.tolist()), counts[places].tolist(), strict=True))
+        return dict(zip(map(self.names.external, places.tolist()), counts[places].tolist(), strict=True))
 
     def _blame(self, sheet: Sheet, tasks: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
         marks, counts = np.zeros(len(sheet.nodes), np.bool_), np.zeros(len(self.names), np.int64)
