@@ -31,6 +31,7 @@ class Catalogue:
         postings: task index -> the posting in force, updates applied.
         signatures: every distinct signature, in order of appearance.
         compiled: the same, ready to be evaluated.
+        offers: signature, requester and category of every distinct offer -> its index.
         texts: every distinct text of a task.
     """
 
@@ -43,6 +44,7 @@ class Catalogue:
         self.postings: dict[int, TaskPosted] = {}
         self.signatures: list[Signature] = []
         self.compiled = Compiler()
+        self.offers: dict[tuple[int, int, int], int] = {}
         self.texts = Texts()
         self._signature_index: dict[Signature, int] = {}
 
@@ -65,6 +67,10 @@ class Catalogue:
                 devices=signature.devices,
             )
         return index
+
+    def offer_of(self, signature: int, requester: int, category: int) -> int:
+        """Return the index of an offer, adding it if it is new."""
+        return self.offers.setdefault((signature, requester, category), len(self.offers))
 
     def erase_worker(self, external: str) -> int:
         """Forget a worker's name and profile; return the index the worker had, or ``UNKNOWN``."""

@@ -185,11 +185,14 @@ class Encoder:
         self._tokens.extend(content_tokens(skills, posting.keywords or (), posting.title, posting.description))
         languages = [label(f"language:{primary_language(tag)}") for tag in posting.languages or ()]
         order: int = murmurhash3_32(posting.task_id, positive=True)
+        signature, requester = catalogue.signature_of(posting), catalogue.requesters.add(posting.requester_id)
+        category = label(f"category:{normalise(posting.category)}") if posting.category else 0
         self._facts.append(
             (
-                catalogue.requesters.add(posting.requester_id),
-                label(f"category:{normalise(posting.category)}") if posting.category else 0,
-                catalogue.signature_of(posting),
+                requester,
+                category,
+                signature,
+                catalogue.offer_of(signature, requester, category),
                 catalogue.texts.add(Text(posting.title or "", posting.description or "", posting.keywords or ())),
                 token("category", posting.category) if posting.category else -1,
                 token("requester", posting.requester_id),

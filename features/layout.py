@@ -46,6 +46,7 @@ FACTS = np.dtype(
         ("requester", "i4"),
         ("category", "i4"),
         ("signature", "i4"),
+        ("offer", "i4"),
         ("text", "i4"),
         ("category_token", "i4"),
         ("requester_token", "i4"),
@@ -63,7 +64,8 @@ FACTS = np.dtype(
     ],
     align=True,
 )
-"""What a requester says of a task. ``order`` is a hash of the id: by it, a sample of the open tasks is drawn."""
+"""What a requester says of a task. ``order`` is a hash of the id: by it, a sample of the open tasks is drawn. ``offer``
+numbers what it shares with others; see ``OFFER``."""
 
 TASK = np.dtype(
     [
@@ -253,24 +255,22 @@ tells that the worker took or hid the task; ``barred_before`` chains these tasks
 
 OFFER = np.dtype(
     [
-        ("task", "i4"),
         ("signature", "i4"),
         ("requester", "i4"),
         ("category", "i4"),
-        ("text", "i4"),
-        ("full", "i4"),
-        ("reward", "f8"),
-        ("expires", "i8"),
     ],
     align=True,
 )
-"""An open task, as far as it decides who may take it: so little that all of them are read for every worker."""
+"""What tasks share of what decides who may take them. There are far fewer offers than tasks, so for a worker offers are
+judged, not tasks."""
 
 
 class Arrays(NamedTuple):
     """The whole state, as the kernels take it. Each array is of the record type of its name, but the plain ones.
 
-    ``offers`` has a record for each of ``open_tasks``, in the same places.
+    The open-task index is in columns, since a reader needs few of them: ``open_tasks``, and in the same places
+    ``open_offers``, twice the offer of a task and 1 more when it is full, and rewards, texts and instants of expiry.
+    ``offered`` counts the open tasks by what stands in ``open_offers``.
     """
 
     market: NDArray[np.void]
@@ -282,8 +282,13 @@ class Arrays(NamedTuple):
     tastes: NDArray[np.void]
     dealing_keys: NDArray[np.uint64]
     dealings: NDArray[np.void]
-    open_tasks: NDArray[np.int32]
     offers: NDArray[np.void]
+    offered: NDArray[np.int32]
+    open_tasks: NDArray[np.int32]
+    open_offers: NDArray[np.int32]
+    open_rewards: NDArray[np.float64]
+    open_texts: NDArray[np.int32]
+    open_expires: NDArray[np.int64]
     reference: NDArray[np.int32]
     expiring: NDArray[np.int64]
     expiring_tasks: NDArray[np.int32]

@@ -21,16 +21,11 @@ def is_full(task: Record) -> bool:
 
 
 @kernel
-def describe_offer(offer: Record, index: int, task: Record) -> None:
-    """Write down what decides who may take a task."""
-    offer.task = index
+def describe_offer(offer: Record, task: Record) -> None:
+    """Write down what a task shares with others of what decides who may take it."""
     offer.signature = task.facts.signature
     offer.requester = task.facts.requester
     offer.category = task.facts.category
-    offer.text = task.facts.text
-    offer.full = is_full(task)
-    offer.reward = task.facts.reward
-    offer.expires = task.facts.expires
 
 
 @kernel
@@ -39,19 +34,21 @@ def settle(s: Arrays, index: int) -> None:
     task = s.tasks[index]
     market = s.market[0]
     opened = is_open(task, market.clock)
+    if task.open_at >= 0:
+        s.offered[s.open_offers[task.open_at]] -= 1
     if opened and task.open_at < 0:
         task.open_at = market.n_open
-        s.open_tasks[market.n_open] = index
         market.n_open += 1
     elif not opened and task.open_at >= 0:
         market.n_open -= 1
-        last = s.open_tasks[market.n_open]
-        s.open_tasks[task.open_at] = last
-        s.offers[task.open_at] = s.offers[market.n_open]
-        s.tasks[last].open_at = task.open_at
+        last = s.tasks[s.open_tasks[market.n_open]]
+        last.open_at = task.open_at
+        _enter(s, s.open_tasks[market.n_open], last)
         task.open_at = -1
     if opened:
-        describe_offer(s.offers[task.open_at], index, task)
+        _enter(s, index, task)
+        describe_offer(s.offers[task.facts.offer], task)
+        s.offered[s.open_offers[task.open_at]] += 1
     place = _reference_place(s, index)
     present = place < market.n_reference and s.reference[place] == index
     wanted = opened and not is_full(task)
@@ -62,6 +59,16 @@ def settle(s: Arrays, index: int) -> None:
         s.reference[place] = index
     elif present and not wanted:
         _remove_reference(s, place)
+
+
+@kernel
+def _enter(s: Arrays, index: int, task: Record) -> None:
+    place = task.open_at
+    s.open_tasks[place] = index
+    s.open_offers[place] = 2 * task.facts.offer + is_full(task)
+    s.open_rewards[place] = task.facts.reward
+    s.open_texts[place] = task.facts.text
+    s.open_expires[place] = task.facts.expires
 
 
 @kernel

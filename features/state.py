@@ -31,6 +31,7 @@ from features.pairs import SMALLEST, grown
 from features.text import TOKEN_BITS
 
 _FIRST_ROWS = 256
+_OPEN = ("open_tasks", "open_offers", "open_rewards", "open_texts", "open_expires")
 
 
 class MarketState:
@@ -54,8 +55,13 @@ class MarketState:
             tastes=np.zeros(SMALLEST, TASTE),
             dealing_keys=np.zeros(SMALLEST, np.uint64),
             dealings=np.zeros(SMALLEST, DEALING),
-            open_tasks=np.zeros(_FIRST_ROWS, np.int32),
             offers=blank(OFFER, _FIRST_ROWS),
+            offered=np.zeros(2 * _FIRST_ROWS, np.int32),
+            open_tasks=np.zeros(_FIRST_ROWS, np.int32),
+            open_offers=np.zeros(_FIRST_ROWS, np.int32),
+            open_rewards=np.zeros(_FIRST_ROWS),
+            open_texts=np.zeros(_FIRST_ROWS, np.int32),
+            open_expires=np.zeros(_FIRST_ROWS, np.int64),
             reference=np.zeros(REFERENCE, np.int32),
             expiring=np.zeros(_FIRST_ROWS, np.int64),
             expiring_tasks=np.zeros(_FIRST_ROWS, np.int32),
@@ -108,11 +114,12 @@ class MarketState:
             "workers": len(catalogue.workers),
             "tasks": len(catalogue.tasks),
             "requesters": len(catalogue.requesters),
-            "open_tasks": market["n_open"],
-            "offers": market["n_open"],
+            "offers": len(catalogue.offers),
+            "offered": 2 * len(catalogue.offers),
             "reference": market["n_reference"],
+            **dict.fromkeys(_OPEN, market["n_open"]),
         }
-        for name in ("market", "workers", "tasks", "requesters", "tokens", "open_tasks", "offers", "reference"):
+        for name in ("market", "workers", "tasks", "requesters", "tokens", "offers", "offered", *_OPEN, "reference"):
             rows = getattr(arrays, name)
             digest.update(_fields(rows[: sizes.get(name, len(rows))]))
         for keys, values in ((arrays.taste_keys, arrays.tastes), (arrays.dealing_keys, arrays.dealings)):
@@ -133,8 +140,9 @@ class MarketState:
             workers=_longer(a.workers, len(catalogue.workers)),
             tasks=_longer(a.tasks, len(catalogue.tasks)),
             requesters=_longer(a.requesters, len(catalogue.requesters)),
-            open_tasks=_longer(a.open_tasks, len(catalogue.tasks)),
-            offers=_longer(a.offers, len(catalogue.tasks)),
+            offers=_longer(a.offers, len(catalogue.offers)),
+            offered=_longer(a.offered, 2 * len(catalogue.offers)),
+            **{name: _longer(getattr(a, name), len(catalogue.tasks)) for name in _OPEN},
             expiring=_longer(a.expiring, expiring),
             expiring_tasks=_longer(a.expiring_tasks, expiring),
             taste_keys=taste_keys,

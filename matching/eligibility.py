@@ -1,11 +1,13 @@
 """Who may take what. A filter drops nothing silently: it says of every task whether it is kept, or why not.
 
-What stands against a task is found by what it shares with others: its signature, its requester, its category and its
-text each have a table of reasons, made for the worker who asks, and a task is judged by looking into them.
+What stands against a task is mostly what stands against its offer, which it shares with others: signature, requester
+and category each have a table of reasons, made for the worker who asks, an offer is judged by looking into them, and a
+task by looking at its offer. What is its own, such as its reward, is looked at where somebody asks for it.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +16,7 @@ from numpy.typing import NDArray
 from features.events import WorkerUpdated
 from features.jit import kernel
 from features.layout import NEVER, OFFER, Arrays, blank
-from features.open_tasks import describe_offer
+from features.open_tasks import describe_offer, is_full
 from features.pairs import find, pair_key
 from features.requirements import LEVELS, Compiler, Program, Sheet, evaluate
 from features.requirements_shape import Guard
@@ -52,6 +54,22 @@ _MIN_REWARD, _DEVICE = int(BIT["min_reward"]), int(BIT["device"])
 _LANGUAGE, _COUNTRY = int(BIT["language"]), int(BIT["country"])
 _REQUIREMENT = int(BIT[REQUIREMENT])
 
+_OF_OFFERS = sum(
+    int(BIT[code])
+    for code in (
+        "full",
+        "language",
+        "country",
+        "device",
+        "blocked_requester",
+        "blocked_category",
+        "category",
+        "requester_rating",
+        REQUIREMENT,
+    )
+)
+"""Reasons that lie in the offer; all others are a task's own."""
+
 _BLOCK = 4_096
 """Tasks that are counted at once: few enough that their bits stay in the nearest cache."""
 
@@ -77,6 +95,20 @@ class Wishes:
     excluded: frozenset[str] = field(default_factory=frozenset)
 
 
+class Offers(NamedTuple):
+    """What stands against offers for one worker. A place is twice that of an offer, and 1 more for its full tasks.
+
+    Attributes:
+        signatures: int32, offers.
+        bits: uint32, places; bits of ``CODES``.
+        tasks: int32, places; how many of the tasks that are judged are there.
+    """
+
+    signatures: NDArray[np.int32]
+    bits: NDArray[np.uint32]
+    tasks: NDArray[np.int32]
+
+
 @dataclass(frozen=True, eq=False)
 class Judgement:
     """What stands against each of some tasks for one worker.
@@ -84,17 +116,24 @@ class Judgement:
     Attributes:
         tasks: int32, dense indices.
         bits: uint32, tasks; bits of ``CODES``, 0 for a task that may be offered.
-        signatures: int32, tasks; their signatures.
+        places: int32, tasks; where each is in ``offers``.
+        offers: what the tasks share.
         sheet: the worker's answers to the clauses of these tasks.
         compiled: what the sheet answers.
     """
 
     tasks: NDArray[np.int32]
     bits: NDArray[np.uint32]
-    signatures: NDArray[np.int32]
+    places: NDArray[np.int32]
+    offers: Offers
     sheet: Sheet
     compiled: Compiler
     _failed: dict[int, list[str]] = field(default_factory=dict)
+
+    @cached_property
+    def signatures(self) -> NDArray[np.int32]:
+        """The signatures of the tasks (int32)."""
+        return self.offers.signatures[self.places // 2]
 
     @property
     def kept(self) -> NDArray[np.int32]:
@@ -105,24 +144,35 @@ class Judgement:
         """Return the reasons against the task at a place, in the order of ``CODES``."""
         codes = codes_of(int(self.bits[place]))
         if codes and codes[-1] == REQUIREMENT:
-            signature = int(self.signatures[place])
+            signature = int(self.offers.signatures[self.places[place] // 2])
             if signature not in self._failed:
                 self._failed[signature] = self.compiled.failed(self.sheet, signature)
             codes[-1:] = [f"{REQUIREMENT}:{attribute}" for attribute in self._failed[signature]]
         return codes
 
+    def where(self, wanted: NDArray[np.bool_]) -> "Judgement":
+        """Return what is said of some of the tasks."""
+        places = self.places[wanted]
+        tasks = np.bincount(places, minlength=len(self.offers.tasks)).astype(np.int32)
+        offers = self.offers._replace(tasks=tasks)
+        return Judgement(self.tasks[wanted], self.bits[wanted], places, offers, self.sheet, self.compiled)
+
     def remove(self, tasks: NDArray[np.int32], code: str) -> None:
-        """Add a reason to some of the tasks."""
+        """Add a reason that is a task's own, not its offer's, to some of the tasks."""
         if len(tasks):
             self.bits[np.isin(self.tasks, tasks)] |= BIT[code]
 
     def counts(self) -> dict[str, int]:
         """Return reason -> number of tasks, for reasons that occur."""
-        by_code = _count(self.bits)
+        by_code, failing = np.zeros(len(CODES), np.int64), np.zeros(len(self.compiled), np.int64)
+        _count(self.bits, self.offers.tasks[:0], ~_OF_OFFERS, by_code)
+        _count(self.offers.bits, self.offers.tasks, _OF_OFFERS, by_code)
+        _count_failing(self.offers, failing)
         found = {code: count for code, count in zip(CODES[:-1], by_code[:-1].tolist(), strict=True) if count}
-        failing = _failing(self.bits, self.signatures, len(self.compiled))
         failures = self.compiled.failures(self.sheet, failing)
-        return found | {f"{REQUIREMENT}:{attribute}": count for attribute, count in failures.items()}
+        for attribute, count in failures.items():
+            found[f"{REQUIREMENT}:{attribute}"] = count
+        return found
 
 
 def judge(
@@ -149,15 +199,23 @@ def judge(
         level: for what the worker must be fit: requirements that guard a later one are left aside.
     """
     wishes = wishes or Wishes()
-    offers, bits = blank(OFFER, len(tasks)), np.zeros(len(tasks), np.uint32)
-    _look_up(state.arrays, worker, tasks, offers, bits)
+    arrays, catalogue = state.arrays, state.catalogue
+    # Each is an offer by itself.
+    records, counts, places = (
+        blank(OFFER, len(tasks)),
+        np.zeros(2 * len(tasks), np.int32),
+        np.zeros(len(tasks), np.int32),
+    )
+    _describe(arrays, tasks, records, counts, places)
+    facts = arrays.tasks["facts"]
+    columns = _Columns(tasks, places, facts["reward"][tasks], facts["text"][tasks], facts["expires"][tasks])
+    met = np.unique(records["signature"][arrays.tasks["posted"][tasks] != NEVER])
+    judgement = _judge(state, worker, records, counts, columns, met, now, wishes, level)
+    _look_up(arrays, worker, tasks, judgement.bits)
     if wishes.excluded:
-        excluded = [state.catalogue.tasks.get(external) for external in wishes.excluded]
-        bits[(bits != _UNKNOWN) & np.isin(tasks, excluded)] |= BIT["excluded"]
-    # Those of unknown tasks are 0, which harms nothing but is no signature of an empty market.
-    met = np.unique(offers["signature"]) if len(state.catalogue.compiled) else np.zeros(0, np.int32)
-    sheet, _ = _judge(state, worker, offers, met, now, wishes, level, bits)
-    return Judgement(tasks, bits, offers["signature"], sheet, state.catalogue.compiled)
+        excluded = [catalogue.tasks.get(external) for external in wishes.excluded]
+        judgement.bits[(judgement.bits != _UNKNOWN) & np.isin(tasks, excluded)] |= BIT["excluded"]
+    return judgement
 
 
 def judge_open(
@@ -168,21 +226,27 @@ def judge_open(
     The same as `judge` of these tasks, at a fraction of the cost. The tasks are in the order of the open-task index.
     """
     wishes = wishes or Wishes()
-    arrays = state.arrays
+    arrays, catalogue = state.arrays, state.catalogue
     size = int(arrays.market["n_open"][0])
-    offers, bits = arrays.offers[:size], np.zeros(size, np.uint32)
-    _bar(arrays, worker, bits)
+    # Open by the clock of the log may be no longer open now; mostly, the first to expire tells that none is due.
+    due = bool(arrays.market["n_expiring"][0]) and arrays.expiring[0] <= now
+    columns = _Columns(
+        arrays.open_tasks[:size],
+        arrays.open_offers[:size],
+        arrays.open_rewards[:size],
+        arrays.open_texts[:size],
+        arrays.open_expires[: size if due else 0],
+    )
+    every = np.arange(len(catalogue.compiled), dtype=np.int32)
+    records = arrays.offers[: len(catalogue.offers)]
+    # A copy, since the market goes on counting.
+    counts = arrays.offered[: 2 * len(records)].copy()
+    judgement = _judge(state, worker, records, counts, columns, every, now, wishes, level)
+    _bar(arrays, worker, judgement.bits)
     if wishes.excluded:
-        places = [arrays.tasks["open_at"][state.catalogue.tasks.get(external)] for external in wishes.excluded]
-        bits[[place for place in places if place >= 0]] |= BIT["excluded"]
-    every = np.arange(len(state.catalogue.compiled), dtype=np.int32)
-    sheet, expired = _judge(state, worker, offers, every, now, wishes, level, bits)
-    tasks, signatures = arrays.open_tasks[:size], offers["signature"]
-    # Open by the clock of the log may be no longer open now.
-    if expired:
-        left = (bits & _EXPIRED) == 0
-        tasks, bits, signatures = tasks[left], bits[left], signatures[left]
-    return Judgement(tasks, bits, signatures, sheet, state.catalogue.compiled)
+        excluded = arrays.tasks["open_at"][[catalogue.tasks.get(external) for external in wishes.excluded]]
+        judgement.bits[excluded[excluded >= 0]] |= BIT["excluded"]
+    return judgement.where((judgement.bits & _EXPIRED) == 0) if due else judgement
 
 
 def reasons_against(
@@ -197,28 +261,38 @@ def codes_of(bits: int) -> list[str]:
     return [code for place, code in enumerate(CODES) if bits >> place & 1]
 
 
+class _Columns(NamedTuple):
+    """Tasks as they are judged: each field but the last as long as the first, the last empty where none can be due."""
+
+    tasks: NDArray[np.int32]
+    places: NDArray[np.int32]
+    rewards: NDArray[np.float64]
+    texts: NDArray[np.int32]
+    expires: NDArray[np.int64]
+
+
 class _Tables(NamedTuple):
-    """Bits of reasons by what tasks share; that of texts is empty where none is blocked."""
+    """Bits of reasons by what offers consist of."""
 
     signatures: NDArray[np.uint32]
     requesters: NDArray[np.uint32]
     categories: NDArray[np.uint32]
-    texts: NDArray[np.uint32]
 
 
 def _judge(
     state: MarketState,
     worker: int,
-    offers: NDArray[np.void],
+    records: NDArray[np.void],
+    counts: NDArray[np.int32],
+    columns: _Columns,
     signatures: NDArray[np.int32],
     now: int,
     wishes: Wishes,
     level: Guard,
-    bits: NDArray[np.uint32],
-) -> tuple[Sheet, int]:
-    """Add to bits what stands against each offer; return the worker's answers to signatures, and how many expired.
+) -> Judgement:
+    """Judge offers, and tasks as far as the offers and what is in the columns goes.
 
-    The signatures are at least those of the offers.
+    The signatures are at least those of the offers that a task is in.
     """
     compiled, record = state.catalogue.compiled, state.arrays.workers[worker]
     profile = state.catalogue.profiles.get(worker)
@@ -231,10 +305,13 @@ def _judge(
         signatures=np.zeros(len(compiled), np.uint32),
         requesters=_requesters(state, profile, wishes),
         categories=_categories(state, profile, wishes),
-        texts=_texts(state, profile),
     )
     _of_signatures(program, sheet, signatures, asked, tables.signatures)
-    return sheet, _scan(offers, now, minimum, tables, bits)
+    offers = Offers(records["signature"], np.zeros(len(counts), np.uint32), counts)
+    _of_offers(records, tables, offers)
+    bits = np.empty(len(columns.tasks), np.uint32)
+    _of_tasks(columns, offers.bits, now, minimum, _texts(state, profile), bits)
+    return Judgement(columns.tasks, bits, columns.places, offers, sheet, compiled)
 
 
 def _requesters(state: MarketState, profile: WorkerUpdated | None, wishes: Wishes) -> NDArray[np.uint32]:
@@ -296,29 +373,44 @@ def _dealt(s: Arrays, worker: int, task: int) -> tuple[int, int]:
 
 
 @kernel
-def _look_up(
-    s: Arrays, worker: int, tasks: NDArray[np.int32], offers: NDArray[np.void], bits: NDArray[np.uint32]
+def _describe(
+    s: Arrays,
+    tasks: NDArray[np.int32],
+    records: NDArray[np.void],
+    counts: NDArray[np.int32],
+    places: NDArray[np.int32],
 ) -> None:
+    """Make an offer of each task; that of an unknown task stays blank and counts none."""
+    for i in range(tasks.size):
+        task = s.tasks[tasks[i]]
+        places[i] = 2 * i + is_full(task)
+        if task.posted != NEVER:
+            describe_offer(records[i], task)
+            counts[places[i]] = 1
+
+
+@kernel
+def _look_up(s: Arrays, worker: int, tasks: NDArray[np.int32], bits: NDArray[np.uint32]) -> None:
+    """Add to bits what lies in what the worker did with a task, and whether it is known and open."""
     for i in range(tasks.size):
         task = s.tasks[tasks[i]]
         if task.posted == NEVER:
             bits[i] = _UNKNOWN
             continue
-        describe_offer(offers[i], tasks[i], task)
-        bits[i] = _dealt(s, worker, tasks[i])[0]
+        bits[i] |= _dealt(s, worker, tasks[i])[0]
         if task.closed != 0:
-            bits[i] |= _CLOSED
+            bits[i] = bits[i] & ~np.uint32(_EXPIRED) | _CLOSED
 
 
 @kernel
 def _bar(s: Arrays, worker: int, bits: NDArray[np.uint32]) -> None:
-    """Set the bits, by place in the open-task index, of the tasks that the worker took or hid."""
+    """Add to bits, by place in the open-task index, what lies in what the worker did."""
     task = s.workers[worker].barred
     while task != 0:
         found, before = _dealt(s, worker, task)
         place = s.tasks[task].open_at
         if place >= 0:
-            bits[place] = found
+            bits[place] |= found
         task = before
 
 
@@ -341,28 +433,37 @@ def _of_signatures(
 
 
 @kernel
-def _scan(offers: NDArray[np.void], now: int, min_reward: float, tables: _Tables, bits: NDArray[np.uint32]) -> int:
-    """Add to bits what stands against each offer; return how many have expired."""
-    expired = 0
-    for i in range(offers.size):
-        found = bits[i]
-        if found == _UNKNOWN:
-            continue
-        offer = offers[i]
-        if offer.expires <= now and not found & _CLOSED:
-            found |= _EXPIRED
-            expired += 1
-        if offer.full != 0:
-            found |= _FULL
-        # Without a reward nothing says that the minimum is reached.
-        if min_reward > 0.0 and not offer.reward >= min_reward:
-            found |= _MIN_REWARD
-        found |= tables.signatures[offer.signature]
-        found |= tables.requesters[offer.requester] | tables.categories[offer.category]
-        if tables.texts.size:
-            found |= tables.texts[offer.text]
-        bits[i] = found
-    return expired
+def _of_offers(records: NDArray[np.void], tables: _Tables, offers: Offers) -> None:
+    """Find what stands against offers that a task is in."""
+    for k in range(records.size):
+        offer = records[k]
+        if offers.tasks[2 * k] + offers.tasks[2 * k + 1] > 0:
+            found = tables.signatures[offer.signature]
+            found |= tables.requesters[offer.requester] | tables.categories[offer.category]
+            offers.bits[2 * k], offers.bits[2 * k + 1] = found, found | _FULL
+
+
+@kernel
+def _of_tasks(
+    columns: _Columns,
+    of_offers: NDArray[np.uint32],
+    now: int,
+    min_reward: float,
+    of_texts: NDArray[np.uint32],
+    bits: NDArray[np.uint32],
+) -> None:
+    """Find what stands against tasks: what stands against their offers, and what is asked of a task by itself."""
+    for i in range(bits.size):
+        bits[i] = of_offers[columns.places[i]]
+    if min_reward > 0.0:
+        for i in range(bits.size):
+            # Without a reward nothing says that the minimum is reached.
+            bits[i] |= np.uint32(_MIN_REWARD) * np.uint32(not columns.rewards[i] >= min_reward)
+    if of_texts.size:
+        for i in range(bits.size):
+            bits[i] |= of_texts[columns.texts[i]]
+    for i in range(columns.expires.size):
+        bits[i] |= np.uint32(_EXPIRED) * np.uint32(columns.expires[i] <= now)
 
 
 @kernel
@@ -376,28 +477,28 @@ def _kept(tasks: NDArray[np.int32], bits: NDArray[np.uint32]) -> NDArray[np.int3
 
 
 @kernel
-def _count(bits: NDArray[np.uint32]) -> NDArray[np.int64]:
-    """Return the number of tasks by code (int64, codes)."""
-    counts = np.zeros(len(CODES), np.int64)
+def _count(bits: NDArray[np.uint32], tasks: NDArray[np.int32], wanted: int, counts: NDArray[np.int64]) -> None:
+    """Add to counts by code those of the wanted codes; ``tasks`` are behind each of the bits, one each if empty."""
     for start in range(0, bits.size, _BLOCK):
-        part, present = bits[start : start + _BLOCK], np.uint32(0)
+        part, weights, present = bits[start : start + _BLOCK], tasks[start : start + _BLOCK], np.uint32(0)
         for i in range(part.size):
             present |= part[i]
         # A pass for each code: the compiler adds up many tasks with one instruction.
         for code in range(counts.size):
-            if present >> code & 1:
+            if present & wanted & 1 << code:
                 count = np.uint32(0)
-                for i in range(part.size):
-                    count += part[i] >> np.uint32(code) & np.uint32(1)
+                if weights.size:
+                    for i in range(part.size):
+                        count += (part[i] >> np.uint32(code) & np.uint32(1)) * np.uint32(weights[i])
+                else:
+                    for i in range(part.size):
+                        count += part[i] >> np.uint32(code) & np.uint32(1)
                 counts[code] += count
-    return counts
 
 
 @kernel
-def _failing(bits: NDArray[np.uint32], signatures: NDArray[np.int32], size: int) -> NDArray[np.int64]:
-    """Return by signature the tasks that fail their requirements (int64, ``size``)."""
-    counts = np.zeros(size, np.int64)
-    for i in range(bits.size):
-        # Without a branch, since many tasks fail and none can be foreseen; one that fails nothing adds 0.
-        counts[signatures[i]] += (bits[i] & _REQUIREMENT) != 0
-    return counts
+def _count_failing(offers: Offers, counts: NDArray[np.int64]) -> None:
+    """Add to counts by signature the tasks that fail their requirements."""
+    for place in range(offers.bits.size):
+        if offers.tasks[place]:
+            counts[offers.signatures[place // 2]] += offers.tasks[place] * ((offers.bits[place] & _REQUIREMENT) != 0)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -112,6 +113,25 @@ def test_the_index_and_the_sample_are_those_of_plain_recomputation(log: list[Ent
     assert open_names(state) == market.open()
     assert sample_names(state) == market.sample()
     assert state.arrays.market[0]["n_available"] == len(market.available())
+
+
+@settings(deadline=None, max_examples=100)
+@given(logs(CHANGES))
+def test_beside_every_open_task_stands_what_its_own_record_says_and_offers_count_theirs(log: list[Entry]) -> None:
+    state, market = both(log)
+    arrays = state.arrays
+    size = int(arrays.market["n_open"][0])
+    tasks = arrays.open_tasks[:size]
+    facts = arrays.tasks["facts"][tasks]
+    full = [state.catalogue.tasks.external(task) not in market.available() for task in tasks.tolist()]
+    assert arrays.open_offers[:size].tolist() == (2 * facts["offer"] + full).tolist()
+    np.testing.assert_array_equal(arrays.open_rewards[:size], facts["reward"])
+    assert arrays.open_texts[:size].tolist() == facts["text"].tolist()
+    assert arrays.open_expires[:size].tolist() == facts["expires"].tolist()
+    for name in ("signature", "requester", "category"):
+        assert arrays.offers[name][facts["offer"]].tolist() == facts[name].tolist()
+    counted = np.bincount(arrays.open_offers[:size], minlength=len(arrays.offered))
+    assert arrays.offered.tolist() == counted.tolist()
 
 
 def crowd(count: int) -> Log:
