@@ -21,7 +21,6 @@ from rich.table import Table
 from benchmarks.attention import batches, truth
 from features.events import micros
 from features.money import Rates
-from matching.calibration import predict_rows
 from training.dataset import TrainingSet
 from training.metrics import cluster_interval, ndcg
 from training.ranker import RankerParameters, choose_trees, fit
@@ -57,7 +56,7 @@ def judged(
         parameters = RankerParameters(attention=weights, num_threads=1)
         choice = choose_trees(learned, parameters, monotone, ranks=ranks, maturity=learned.maturity)
         ranker = fit(learned, parameters, choice.trees, monotone, ranks=ranks)
-        yield name, choice.trees, ndcg(predict_rows(ranker, fair.features), fair.labels, fair.offsets)
+        yield name, choice.trees, ndcg(ranker.predict(fair.features), fair.labels, fair.offsets)
 
 
 def main() -> None:

@@ -193,7 +193,7 @@ def main() -> None:
     for name in max(columns.values(), key=len):
         digits = 0 if name == "feeds/s" else 3
         table.add_row(name, *(f"{column.get(name, 0.0):,.{digits}f}" for column in columns.values()))
-    console.print(f"Ranker of {bundle.ranker.num_trees()} trees, pages of {given.limit}")
+    console.print(f"Ranker of {bundle.ranker.booster.num_trees()} trees, pages of {given.limit}")
     console.print(table)
     table = Table("events folded at a time", "CPU µs an event", box=None)
     for size, cost in event_by_event(rates, (1, 5, 20, 1_000)).items():

@@ -26,7 +26,6 @@ from rich.table import Table
 
 from features.events import FeedServed
 from features.money import Rates
-from matching.calibration import predict_rows
 from matching.scoring import BundleRanker
 from training.baselines import BASELINES
 from training.dataset import TrainingSet
@@ -89,7 +88,7 @@ class Contexts:
             rows=rows,
             pages=Pages.of(rows),
             scores={
-                "champion": predict_rows(bundle.ranker, rows.features),
+                "champion": bundle.ranker.predict(rows.features),
                 **{name: BASELINES[name](rows) for name in ("past_rate", "newest", "highest_pay")},
             },
             outlooks=outlooks,

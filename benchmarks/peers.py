@@ -24,7 +24,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from features.text import words
-from matching.calibration import predict_rows
 from training import lists
 from training.baselines import BASELINES
 from training.dataset import TrainingSet
@@ -143,7 +142,7 @@ def cocok(rows: TrainingSet, _: Takings, __: int, threads: int) -> Scorer:
     monotone, ranks = monotone_directions(rows.names), ranking_columns(rows.names)
     choice = choose_trees(rows, parameters, monotone, ranks=ranks, maturity=rows.maturity)
     ranker = fit(rows, parameters, choice.trees, monotone, ranks=ranks)
-    return lambda later: predict_rows(ranker, later.features)
+    return lambda later: ranker.predict(later.features)
 
 
 def logistic_regression(rows: TrainingSet, _: Takings, __: int, threads: int) -> Scorer:

@@ -335,6 +335,9 @@ def _relative(name: str) -> tuple[Feature, Feature]:
 RELATIVE: tuple[str, ...] = _RELATIVE_TO_OPEN
 FEATURES: tuple[Feature, ...] = _OWN + tuple(feature for name in RELATIVE for feature in _relative(name))
 NAMES: tuple[str, ...] = tuple(feature.name for feature in FEATURES)
+BY_REWARD = frozenset(feature.name for feature in FEATURES if feature.group == "pay" and feature.monotone == 1)
+"""Columns that move with the task's own reward."""
+
 COLUMN: dict[str, int] = {name: place for place, name in enumerate(NAMES)}
 
 
@@ -346,7 +349,7 @@ def fingerprint() -> str:
 
 def table() -> str:
     """Return the spec as a Markdown table."""
-    head = "| feature | group | unit | meaning | missing (NaN) when | only raises the score | ranks |"
+    head = "| feature | group | unit | meaning | missing (NaN) when | trees only raise the score with it | ranks |"
     body = (
         f"| `{f.name}` | {f.group} | {f.unit} | {f.meaning} | {f.missing or 'never'} | {'yes' if f.monotone else ''}"
         f" | {'yes' if f.ranks else ''} |"

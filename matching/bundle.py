@@ -32,7 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.errors import CocokError
-from matching.calibration import Additive, CalibratedModel, Calibration, MinutesModel, Scorer, scorer
+from matching.calibration import Additive, CalibratedModel, Calibration, MinutesModel
 from matching.cascade import FirstStage
 from matching.contributions import Contributor, contributor
 from matching.linear import Linear
@@ -59,7 +59,7 @@ class Models(Protocol):
     """What a bundle and its judge have in common."""
 
     @property
-    def ranker(self) -> lgb.Booster:
+    def ranker(self) -> Additive:
         """Orders the rows of a list."""
 
     @property
@@ -88,7 +88,7 @@ class Judge:
         minutes: likewise.
     """
 
-    ranker: lgb.Booster
+    ranker: Additive
     since: int
     maturity: int
     accept: CalibratedModel | None = None
@@ -116,7 +116,7 @@ class Bundle:
         created_at: RFC 3339, UTC.
     """
 
-    ranker: lgb.Booster
+    ranker: Additive
     first_stage: FirstStage
     feature_names: tuple[str, ...]
     features_fingerprint: str
@@ -136,7 +136,7 @@ class Bundle:
         Raises:
             ValueError: another number of columns than the model has.
         """
-        return self._score(features)
+        return self.ranker.predict(features)
 
     def contributions(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return what each group of columns contributes to the score of each row; see `matching.contributions`.
@@ -144,10 +144,6 @@ class Bundle:
         Float64, rows x groups in the order of `matching.contributions.groups_of` the columns.
         """
         return self._contributions(features)
-
-    @cached_property
-    def _score(self) -> Scorer:
-        return scorer(self.ranker)
 
     @cached_property
     def _contributions(self) -> Contributor:
@@ -200,10 +196,12 @@ class Bundle:
             models = {name: lgb.Booster(model_str=files[f"{name}.txt"].decode()) for name in manifest["models"]}
             with np.load(BytesIO(files[_ARRAYS]), allow_pickle=False) as arrays:
                 own, judged = (_outcomes(models, arrays, prefix) for prefix in ("", _JUDGE))
-                judge = Judge(models[f"{_JUDGE}ranker"], **manifest["judge"], **judged) if manifest["judge"] else None
+                judge = (
+                    Judge(_ranker(models, arrays, _JUDGE), **manifest["judge"], **judged) if manifest["judge"] else None
+                )
                 first_stage = FirstStage(arrays["first_stage.weights"], arrays["first_stage.fill"])
             bundle = cls(
-                ranker=models["ranker"],
+                ranker=_ranker(models, arrays, ""),
                 first_stage=first_stage,
                 feature_names=tuple(manifest["feature_names"]),
                 features_fingerprint=manifest["features_fingerprint"],
@@ -248,8 +246,8 @@ class Bundle:
 
 def _parts(models: Models, prefix: str) -> tuple[dict[str, lgb.Booster], dict[str, NDArray[np.float64]]]:
     """Return what is saved of the models as text and as arrays, by name."""
-    boosters = {f"{prefix}ranker": models.ranker}
-    arrays: dict[str, NDArray[np.float64]] = {}
+    boosters = {f"{prefix}ranker": models.ranker.booster}
+    arrays = {f"{prefix}ranker.base": models.ranker.base.packed()}
     for name, outcome in {"p_accept": models.accept, "p_approve": models.approve}.items():
         if outcome is not None:
             boosters[f"{prefix}{name}"] = outcome.booster
@@ -261,6 +259,10 @@ def _parts(models: Models, prefix: str) -> tuple[dict[str, lgb.Booster], dict[st
             arrays[f"{prefix}{name}.base"] = part.base.packed()
         arrays[f"{prefix}minutes.residuals"] = models.minutes.residuals
     return boosters, arrays
+
+
+def _ranker(models: Mapping[str, lgb.Booster], arrays: Mapping[str, NDArray[np.float64]], prefix: str) -> Additive:
+    return Additive(models[f"{prefix}ranker"], Linear.unpacked(arrays[f"{prefix}ranker.base"]))
 
 
 def _outcomes(

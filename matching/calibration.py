@@ -36,7 +36,7 @@ class Calibration:
 
 @dataclass(frozen=True, eq=False)
 class Additive:
-    """A linear part and trees that correct it, added up.
+    """Trees and a linear part, added up.
 
     Attributes:
         booster: the trees.
@@ -46,7 +46,7 @@ class Additive:
     booster: lgb.Booster
     base: Linear = field(default_factory=Linear.constant)
 
-    def margin(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+    def predict(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return the raw score of each row of ``features`` (rows x columns)."""
         return self.base.predict(features) + self._score(features)
 
@@ -90,7 +90,7 @@ class MinutesModel:
             features: rows x columns.
             levels: 0.01..0.99, what lies beyond counts as the nearer end; each one number, or one for each row.
         """
-        location, scale = self.location.margin(features), np.exp(self.spread.margin(features))
+        location, scale = self.location.predict(features), np.exp(self.spread.predict(features))
         return tuple(np.exp(location + scale * np.interp(level, LEVELS, self.residuals)) for level in levels)
 
 
@@ -110,7 +110,11 @@ class CalibratedModel:
 
     def predict(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return a probability for each row of ``features`` (rows x columns)."""
-        return self.calibration.apply(self._log_odds.margin(features))
+        return self.calibration.apply(self.log_odds(features))
+
+    def log_odds(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return what is calibrated, for each row of ``features`` (rows x columns)."""
+        return self._log_odds.predict(features)
 
     @cached_property
     def _log_odds(self) -> Additive:

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from features.jit import kernel
 from features.spec import FEATURES, GROUPS
+from matching.calibration import Additive
 from matching.forest import ZERO, ForestError, Tree, joined, trees_of
 
 Contributor = Callable[[NDArray[np.float32]], NDArray[np.float64]]
@@ -52,17 +53,22 @@ def groups_of(names: Sequence[str]) -> tuple[str, ...]:
     return (*GROUPS, OWN) if OWN in map(group_of, names) else GROUPS
 
 
-def contributor(booster: lgb.Booster, names: Sequence[str]) -> Contributor:
-    """Return what tells the contributions of the groups to the raw score of a model with columns of these names.
+def contributor(model: Additive, names: Sequence[str]) -> Contributor:
+    """Return what tells the contributions of the groups to the score of a model with columns of these names.
 
-    A model that cannot be held as tables is explained by LightGBM, column by column, and the columns are summed.
+    Trees that cannot be held as tables are explained by LightGBM, column by column, and the columns are summed.
     """
     groups = groups_of(names)
     players = np.array([groups.index(group_of(name)) for name in names], np.int64)
+    by_trees = _by_trees(model.booster, players, len(groups))
+    return lambda features: by_trees(features) + model.base.contributions(features, players, len(groups))
+
+
+def _by_trees(booster: lgb.Booster, owners: NDArray[np.int64], players: int) -> Contributor:
     try:
-        return GroupShap.of(booster, players, len(groups)).contributions
+        return GroupShap.of(booster, owners, players).contributions
     except ForestError:
-        summed = (players[:, None] == np.arange(len(groups))).astype(np.float64)
+        summed = (owners[:, None] == np.arange(players)).astype(np.float64)
         return lambda features: _by_column(booster, features) @ summed
 
 

@@ -1,9 +1,11 @@
 """A linear function of a few columns of a row, missing values and outliers included."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+
+from features.jit import kernel
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,15 +45,53 @@ class Linear:
         columns, weights, fill, low, high = packed[1:].T
         return cls(columns.astype(np.int64), weights, fill, low, high, offset=float(packed[0, 0]))
 
+    def scaled(self, factor: float) -> "Linear":
+        """Return the same with a ``factor`` before it, and without an offset, which orders nothing."""
+        return replace(self, weights=factor * self.weights, offset=0.0)
+
     def predict(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return a value for each row of ``features`` (rows x columns)."""
-        total = np.full(len(features), self.offset)
-        # Column by column, so that no row depends on how many others there are.
-        for place, column in enumerate(self.columns.tolist()):
-            total += self.weights[place] * self.prepared(features[:, column], place)
-        return total
+        return _predict(features, self.columns, self.weights, self.fill, self.low, self.high, self.offset)
 
-    def prepared(self, values: NDArray[np.float32], place: int) -> NDArray[np.float64]:
-        """Return a column as it is weighted: filled where it is missing, and within its range."""
-        filled = np.where(np.isnan(values), self.fill[place], values.astype(np.float64))
-        return np.clip(filled, self.low[place], self.high[place])
+    def contributions(
+        self, features: NDArray[np.float32], owners: NDArray[np.int64], players: int
+    ) -> NDArray[np.float64]:
+        """Return what the columns of each player add to the value, above what they add where they are missing.
+
+        It is the Shapley value of a sum, where a column that does not play counts as its mean (Lundberg & Lee 2017).
+
+        Args:
+            features: float32, rows x columns.
+            owners: int64, columns; the player to whom each belongs.
+            players: how many there are.
+
+        Returns:
+            float64, rows x players.
+        """
+        found = np.zeros((players, len(features)))
+        for place, column in enumerate(self.columns.tolist()):
+            values = features[:, column]
+            filled = np.where(np.isnan(values), self.fill[place], values.astype(np.float64))
+            above = np.clip(filled, self.low[place], self.high[place]) - self.fill[place]
+            found[owners[column]] += self.weights[place] * above
+        return found.T
+
+
+@kernel
+def _predict(
+    features: NDArray[np.float32],
+    columns: NDArray[np.int64],
+    weights: NDArray[np.float64],
+    fill: NDArray[np.float64],
+    low: NDArray[np.float64],
+    high: NDArray[np.float64],
+    offset: float,
+) -> NDArray[np.float64]:
+    total = np.full(features.shape[0], offset)
+    for row in range(features.shape[0]):
+        for place in range(columns.size):
+            value = np.float64(features[row, columns[place]])
+            if np.isnan(value):
+                value = fill[place]
+            total[row] += weights[place] * min(max(value, low[place]), high[place])
+    return total

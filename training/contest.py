@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from features.errors import CocokError
 from features.money import Rates
 from matching.bundle import Bundle, Models
-from matching.calibration import predict_rows
 from training.baselines import baseline_scores
 from training.dataset import TrainingSet
 from training.replay import Entries, Progress, training_set
@@ -38,7 +37,7 @@ class Contender:
 
     def scores(self, rows: TrainingSet) -> NDArray[np.float64]:
         """Return the score of every row."""
-        return predict_rows(self.models.ranker, self.columns(rows))
+        return self.models.ranker.predict(self.columns(rows))
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,14 +4,13 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import lightgbm as lgb
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from features.spec import FEATURES
 from matching.bundle import Bundle
-from matching.calibration import predict_rows
+from matching.calibration import Scorer
 from matching.pipeline import SHORTLIST
 from matching.scoring import BundleRanker
 from training.contest import CHALLENGER, CHAMPION, Contest
@@ -188,13 +187,13 @@ def _calibrated(contest: Contest, bundle: Bundle, limits: Limits) -> Iterator[Ch
 
 def _monotone(bundle: Bundle, contest: Contest) -> Check:
     columns = [bundle.feature_names.index(name) for name in _PAY if name in bundle.feature_names]
-    models = {"score": bundle.ranker, **({"p_accept": bundle.accept.booster} if bundle.accept else {})}
+    models = {"score": bundle.ranker.predict, **({"p_accept": bundle.accept.log_odds} if bundle.accept else {})}
     features = contest.challenger.columns(contest.rows)
     drawn = np.random.default_rng(0).permutation(len(features))[:_MONOTONE_ROWS]
     falls = {}
-    for figure, booster in models.items():
+    for figure, score in models.items():
         for place in columns:
-            fall = _largest_fall(booster, features[drawn], place, features[:, place])
+            fall = _largest_fall(score, features[drawn], place, features[:, place])
             if fall > _ROUNDING:
                 falls[figure, bundle.feature_names[place]] = fall
     if not falls:
@@ -204,7 +203,7 @@ def _monotone(bundle: Bundle, contest: Contest) -> Check:
     return Check("monotone in reward", seen, "no fall", f"it is not monotone in reward: its {seen}")
 
 
-def _largest_fall(booster: lgb.Booster, rows: NDArray[np.float32], column: int, values: NDArray[np.float32]) -> float:
+def _largest_fall(score: Scorer, rows: NDArray[np.float32], column: int, values: NDArray[np.float32]) -> float:
     """Return by how much a raw score falls, at the most, as one column rises through its values with all else equal."""
     known = values[~np.isnan(values)]
     if len(known) == 0:
@@ -212,7 +211,7 @@ def _largest_fall(booster: lgb.Booster, rows: NDArray[np.float32], column: int, 
     steps = np.unique(np.quantile(known, np.linspace(0, 1, _MONOTONE_STEPS)).astype(np.float32))
     varied = np.repeat(rows, len(steps), axis=0)
     varied[:, column] = np.tile(steps, len(rows))
-    scores = predict_rows(booster, varied).reshape(len(rows), len(steps))
+    scores = score(varied).reshape(len(rows), len(steps))
     return float(-np.diff(scores, axis=1).min(initial=0.0))
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from features.spec import GROUPS
+from matching.calibration import Additive
 from matching.contributions import OWN, contributor, group_of, groups_of
 from training.dataset import TrainingSet
 from training.metrics import ndcg, paired_difference
@@ -92,13 +93,13 @@ def permutation(
     return table.sort_values("value", ascending=False, kind="stable", ignore_index=True)
 
 
-def contributions(booster: lgb.Booster, names: Sequence[str], features: NDArray[np.float32]) -> pd.DataFrame:
+def contributions(model: Additive, names: Sequence[str], features: NDArray[np.float32]) -> pd.DataFrame:
     """Return what each group of columns contributes to the raw score of each row: Shapley values of the groups.
 
     Feeds give their reasons by these numbers; see `matching.contributions` for what they mean.
 
     Args:
-        booster: the model.
+        model: the ranker of a bundle.
         names: name of each of its columns, in order.
         features: float32, rows x columns.
 
@@ -110,9 +111,9 @@ def contributions(booster: lgb.Booster, names: Sequence[str], features: NDArray[
     Raises:
         ValueError: the number of names is not that of the model's columns.
     """
-    if len(names) != booster.num_feature():
-        raise ValueError(f"{len(names)} names for a model of {booster.num_feature()} columns")
-    return pd.DataFrame(contributor(booster, names)(features), columns=list(groups_of(names)))
+    if len(names) != model.booster.num_feature():
+        raise ValueError(f"{len(names)} names for a model of {model.booster.num_feature()} columns")
+    return pd.DataFrame(contributor(model, names)(features), columns=list(groups_of(names)))
 
 
 def _columns(names: Sequence[str], by: Literal["group", "feature"]) -> dict[str, list[int]]:

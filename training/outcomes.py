@@ -8,25 +8,19 @@ import lightgbm as lgb
 import numpy as np
 from numpy.typing import NDArray
 
-from features.spec import FEATURES
+from features.spec import BY_REWARD
 from matching.calibration import LEVELS, Additive, CalibratedModel, MinutesModel, predict_rows
 from matching.linear import Linear
 from training.calibration import calibrate
 from training.linear import fit_linear
-from training.ranker import monotone_parameters, reproducible, safe_names
+from training.ranker import LEAST_OF_A_CLASS, monotone_parameters, reproducible, safe_names
 from training.splits import Fold, boundary, split_at
-
-LEAST_OF_A_CLASS = 20
-"""Rows of each class without which neither side of a split says anything."""
 
 BLOCKS = 5
 """Blocks of time, each predicted from all the others, on which a model is calibrated."""
 
 WINDOWS = (0.4, 0.6, 0.8)
 """Parts of the rows, in order of time, before each of the windows on which the number of trees is chosen."""
-
-BY_REWARD = frozenset(feature.name for feature in FEATURES if feature.group == "pay" and feature.monotone == 1)
-"""Columns that move with the task's own reward."""
 
 BY_LENGTH = frozenset(("minutes", "session_fit"))
 """Columns that move with how long the task takes, beside those of `BY_REWARD`."""
@@ -214,7 +208,7 @@ def fit_minutes(
     known = ~np.isnan(fitted.held_out)
     residuals = target[known] - fitted.held_out[known]
     spread = _spread(rows[known], residuals, names, [name not in hidden for name in names], parameters)
-    scaled = residuals / np.exp(spread.margin(rows[known]))
+    scaled = residuals / np.exp(spread.predict(rows[known]))
     return MinutesModel(fitted.model, spread, np.quantile(scaled, LEVELS))
 
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from matching.calibration import predict_rows
 from training.contest import CHALLENGER, Contest
 from training.evaluation import Evaluation, evaluate
 from training.importance import gain, permutation
@@ -94,9 +93,7 @@ def study(trained: "Trained", progress: "Progress | None" = None) -> dict[str, p
 
     contest = trained.last
     return {
-        "permutation": permutation(
-            lambda features: predict_rows(contest.challenger.models.ranker, features), contest.rows
-        ),
+        "permutation": permutation(contest.challenger.models.ranker.predict, contest.rows),
         "ablation": ablation(trained.rows, trained.parameters, progress=progress),
         "learning_curve": learning_curve(trained.rows, trained.parameters, progress=progress),
     }
@@ -119,5 +116,5 @@ def report(contest: Contest) -> Report:
         evaluation=evaluate(rows, contest.scores(), CHALLENGER),
         reliability=found,
         minutes=None if models.minutes is None else minutes_reliability(models.minutes, features, rows.minutes),
-        importance=gain(models.ranker, contest.challenger.names),
+        importance=gain(models.ranker.booster, contest.challenger.names),
     )

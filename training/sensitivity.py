@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from features.errors import CocokError
 from features.spec import GROUPS
-from matching.calibration import predict_rows
 from training.dataset import TrainingSet
 from training.metrics import Estimate, cluster_interval, ndcg, paired_difference
 from training.ranker import RankerParameters, choose_trees, fit
@@ -49,7 +48,7 @@ def judge(development: TrainingSet, final: TrainingSet, parameters: RankerParame
     """
     monotone, ranks = monotone_directions(development.names), ranking_columns(development.names)
     choice = choose_trees(development, parameters, monotone, ranks=ranks, maturity=development.maturity)
-    scores = predict_rows(fit(development, parameters, choice.trees, monotone, ranks=ranks), final.features)
+    scores = fit(development, parameters, choice.trees, monotone, ranks=ranks).predict(final.features)
     return Judged(len(development.names), choice.trees, ndcg(scores, final.labels, final.offsets))
 
 

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from features.spec import FEATURES, fingerprint
+from features.spec import BY_REWARD, FEATURES, fingerprint
 from matching.bundle import Bundle, Judge
-from matching.calibration import predict_rows
 from matching.cascade import fit_first_stage
 from training import lists
 from training.baselines import baseline_scores
@@ -18,7 +17,6 @@ from training.dataset import TrainingSet
 from training.metrics import Estimate, summarise
 from training.outcomes import (
     BY_LENGTH,
-    BY_REWARD,
     CORRECTIONS,
     DATES,
     QUALITY,
@@ -116,7 +114,7 @@ def train(
         development, parameters, **columns, maturity=rows.maturity, progress=_step(progress, "Choosing trees")
     )
     ranker_without = fit(development, parameters, choice.trees, **columns, progress=_step(progress, "Fitting to judge"))
-    scores = {"model": predict_rows(ranker_without, final.features), **baseline_scores(final)}
+    scores = {"model": ranker_without.predict(final.features), **baseline_scores(final)}
     ranker = fit(rows, parameters, choice.trees, **columns, progress=_step(progress, "Fitting the ranker"))
     judged, _ = fit_outcomes(development, parameters.num_threads)
     judge = Judge(ranker_without, since=int(final.times[0]), maturity=rows.maturity, **judged)
@@ -125,7 +123,7 @@ def train(
     return Trained(
         bundle=Bundle(
             ranker=ranker,
-            first_stage=fit_first_stage(rows.features, predict_rows(ranker, rows.features), rows.offsets, rows.names),
+            first_stage=fit_first_stage(rows.features, ranker.predict(rows.features), rows.offsets, rows.names),
             feature_names=rows.names,
             features_fingerprint=fingerprint(),
             rates_fingerprint=rates_fingerprint,

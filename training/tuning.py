@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 
 from features.errors import CocokError
 from features.spec import fingerprint
-from matching.calibration import predict_rows
 from training.dataset import TrainingSet
 from training.metrics import Estimate, cluster_interval, ndcg
 from training.ranker import RankerParameters, choose_trees, fit, teaching_folds
@@ -281,7 +280,7 @@ def _ndcg(development: TrainingSet, parameters: RankerParameters, trees: int) ->
     for fold in teaching_folds(development, parameters.folds, maturity=development.maturity):
         ranker = fit(development.select(fold.training), parameters, trees, **_columns(development))
         judged = development.select(fold.validation)
-        found[fold.validation] = ndcg(predict_rows(ranker, judged.features), judged.labels, judged.offsets)
+        found[fold.validation] = ndcg(ranker.predict(judged.features), judged.labels, judged.offsets)
     return found
 
 

@@ -20,6 +20,11 @@ ROWS = np.random.default_rng(0).normal(size=(700, 3)).astype(np.float32)
 ROWS[::7, 1] = np.nan
 
 
+PART = Linear(
+    np.array([0, 1]), np.array([0.5, -2.0]), np.zeros(2), np.array([-1.0, -np.inf]), np.array([1.0, np.inf]), 0.25
+)
+
+
 def booster(objective: str, target: np.ndarray) -> lgb.Booster:
     settings = {"objective": objective, "num_leaves": 7, "verbosity": -1, "num_threads": 1, "deterministic": True}
     return lgb.train(settings, lgb.Dataset(ROWS, target), num_boost_round=12)
@@ -30,7 +35,7 @@ def bundle() -> Bundle:
     taken = booster("binary", ROWS[:, 0] + ROWS[:, 2] > 1)
     return Bundle(
         first_stage=FirstStage(np.ones(11), np.zeros(11)),
-        ranker=booster("regression", np.sin(ROWS[:, 0]) + ROWS[:, 2]),
+        ranker=Additive(booster("regression", np.sin(ROWS[:, 0]) + ROWS[:, 2]), PART),
         feature_names=("pay", "Überschrift: skill", "age"),
         features_fingerprint=FEATURES,
         rates_fingerprint=RATES,
@@ -64,15 +69,17 @@ def test_what_comes_back_scores_and_describes_itself_as_before(bundle: Bundle, s
 
 
 def test_the_judge_comes_back_with_its_own_models(bundle: Bundle, tmp_path: Path) -> None:
-    base = Linear(
-        np.array([0, 1]), np.array([0.5, -2.0]), np.zeros(2), np.array([-1.0, -np.inf]), np.array([1.0, np.inf]), 0.25
-    )
+    base = PART
     curve = Calibration(np.array([-3.0, 3.0]), np.array([0.1, 0.9]))
     taken = CalibratedModel(booster("binary", ROWS[:, 2] > 0), curve, base)
     location, spread = booster("regression", ROWS[:, 0]), booster("regression", ROWS[:, 2])
     minutes = MinutesModel(Additive(location, base), Additive(spread), 2 * LEVELS - 1)
     judge = Judge(
-        booster("regression", -ROWS[:, 0]), 1_705_000_000_000_000, 3_600_000_000, approve=taken, minutes=minutes
+        Additive(booster("regression", -ROWS[:, 0])),
+        1_705_000_000_000_000,
+        3_600_000_000,
+        approve=taken,
+        minutes=minutes,
     )
     replace(bundle, judge=judge).save(tmp_path / "judged")
     read = load(tmp_path / "judged")

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.spec import GROUPS, NAMES
+from matching.calibration import Additive
 from matching.contributions import OWN, PLAYERS, GroupShap, contributor, group_of, groups_of
 from matching.forest import ForestError
 from tests.market import bundle_of, usual
@@ -127,7 +128,7 @@ def test_given_a_model_that_no_table_holds_then_lightgbm_explains_it() -> None:
     with pytest.raises(ForestError):
         GroupShap.of(booster, np.zeros(6, np.int64), 1)
     names = ["affinity", "affinity_fast", "reward_z", "task_uptake", "requester_hours", "session_fit"]
-    explain = contributor(booster, names)
+    explain = contributor(Additive(booster), names)
     by_column = booster.predict(features, pred_contrib=True)
     expected = np.stack(
         [by_column[:, [i for i, name in enumerate(names) if group_of(name) == group]].sum(axis=1) for group in GROUPS],

@@ -73,7 +73,7 @@ def test_given_a_trained_bundle_then_each_of_its_models_scores_as_lightgbm() -> 
     assert bundle.approve is not None
     assert bundle.minutes is not None
     minutes = bundle.minutes.location.booster, bundle.minutes.spread.booster
-    for booster in (bundle.ranker, bundle.accept.booster, bundle.approve.booster, *minutes):
+    for booster in (bundle.ranker.booster, bundle.accept.booster, bundle.approve.booster, *minutes):
         np.testing.assert_array_equal(Forest.of(booster).score(features), booster.predict(features, raw_score=True))
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from features.errors import CocokError
 from matching.bundle import Bundle
+from matching.calibration import Additive
 from tests.market import RATES, batches, bundle_of, end_of, entries, usual
 from training.contest import Contest, contest
 from training.replay import Entries, training_set
@@ -37,10 +38,11 @@ def known_before(until: int) -> Callable[[], Iterable[Entries]]:
     return lambda: batches(known)
 
 
-def guess() -> lgb.Booster:
+def guess() -> Additive:
     rows = usual()[1]
     noise = np.random.default_rng(0).normal(size=len(rows.labels))
-    return lgb.train({"verbosity": -1, "num_threads": 1}, lgb.Dataset(rows.features, noise), num_boost_round=3)
+    settings = {"verbosity": -1, "num_threads": 1}
+    return Additive(lgb.train(settings, lgb.Dataset(rows.features, noise), num_boost_round=3))
 
 
 def test_the_lists_are_those_set_aside_and_those_that_came_since(trained: Bundle) -> None:

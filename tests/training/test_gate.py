@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from matching.bundle import Bundle
-from matching.calibration import CalibratedModel, Calibration, MinutesModel
+from matching.calibration import Additive, CalibratedModel, Calibration, MinutesModel
 from tests.market import RATES, batches, bundle_of, end_of, entries, usual
 from training.contest import Contest, contest
 from training.dataset import TrainingSet
@@ -40,7 +40,7 @@ def with_newcomers(rows: TrainingSet) -> TrainingSet:
     return replace(rows, features=features)
 
 
-def learned(target: NDArray[np.float64], *, monotone: bool = True, trees: int = 60) -> lgb.Booster:
+def learned(target: NDArray[np.float64], *, monotone: bool = True, trees: int = 60) -> Additive:
     """A ranker that has learned to say ``target`` of the rows of the usual market, half of them as of newcomers."""
     rows = usual()[1]
     settings = {
@@ -52,10 +52,10 @@ def learned(target: NDArray[np.float64], *, monotone: bool = True, trees: int = 
         "monotone_constraints": monotone_directions(rows.names) if monotone else None,
         "monotone_constraints_method": "intermediate",
     }
-    return lgb.train(settings, lgb.Dataset(with_newcomers(rows).features, target), num_boost_round=trees)
+    return Additive(lgb.train(settings, lgb.Dataset(with_newcomers(rows).features, target), num_boost_round=trees))
 
 
-def examined(lists: Contest, bundle: Bundle, judge: lgb.Booster | None = None, limits: Limits = LIMITS) -> Verdict:
+def examined(lists: Contest, bundle: Bundle, judge: Additive | None = None, limits: Limits = LIMITS) -> Verdict:
     """Examine a bundle, whose ranker fitted without the lists is ``judge``, against the champion of the contest."""
     assert bundle.judge is not None
     models = replace(bundle.judge, ranker=judge or bundle.judge.ranker)
@@ -163,7 +163,7 @@ def test_given_a_figure_that_falls_as_pay_rises_then_it_is_refused_as_not_monoto
     planted = (
         replace(trained, ranker=falling)
         if figure == "score"
-        else replace(trained, accept=replace(trained.accept, booster=falling))
+        else replace(trained, accept=replace(trained.accept, booster=falling.booster))
     )
     reasons = examined(lists, planted, limits=replace(LIMITS, calibration=10)).reasons
     assert len(reasons) == 1

@@ -34,8 +34,8 @@ def score(features: np.ndarray) -> np.ndarray:
 def test_given_trees_then_shares_of_gain_add_up_and_come_with_their_groups(rows: TrainingSet) -> None:
     parameters = RankerParameters(min_data_in_leaf=10, feature_fraction=1.0, num_threads=1)
     # The ranker may not split on the last column.
-    booster = fit(rows, parameters, 20, [0] * 5, ranks=[True, True, True, True, False])
-    table = gain(booster, NAMES)
+    model = fit(rows, parameters, 20, [0] * 5, ranks=[True, True, True, True, False])
+    table = gain(model.booster, NAMES)
     assert table["share"].sum() == pytest.approx(1)
     assert table["share"].is_monotonic_decreasing
     by_name = table.set_index("feature")
@@ -52,9 +52,9 @@ def test_given_trees_then_shares_of_gain_add_up_and_come_with_their_groups(rows:
 
 
 def test_given_names_of_another_model_then_they_are_refused(rows: TrainingSet) -> None:
-    booster = fit(rows, RankerParameters(num_threads=1), 1, [0] * 5)
+    model = fit(rows, RankerParameters(num_threads=1), 1, [0] * 5)
     with pytest.raises(ValueError, match="4 names for a model of 5 columns"):
-        gain(booster, NAMES[:4])
+        gain(model.booster, NAMES[:4])
 
 
 def test_given_a_column_that_is_not_used_then_losing_it_costs_exactly_nothing(rows: TrainingSet) -> None:
@@ -112,10 +112,10 @@ def test_given_a_model_with_a_column_of_ones_own_then_each_row_is_told_what_its_
     rows: TrainingSet,
 ) -> None:
     parameters = RankerParameters(min_data_in_leaf=10, feature_fraction=1.0, num_threads=1)
-    booster = fit(rows, parameters, 20, [0] * 5)
-    table = contributions(booster, NAMES, rows.features)
+    model = fit(rows, parameters, 20, [0] * 5)
+    table = contributions(model, NAMES, rows.features)
     assert list(table.columns) == [*GROUPS, "own"]
-    left = booster.predict(rows.features, raw_score=True) - table.sum(axis=1)
+    left = model.predict(rows.features) - table.sum(axis=1)
     assert left.to_numpy() == pytest.approx(left[0])
     assert (table[["market", "requester", "context"]] == 0).all(axis=None)
     assert table.abs().mean().idxmax() == "skill"
@@ -124,4 +124,4 @@ def test_given_a_model_with_a_column_of_ones_own_then_each_row_is_told_what_its_
     speaks_for = table["skill"][(overlap > 0.8) & (warm > 0)], table["skill"][(overlap > 0.8) & (warm == 0)]
     assert speaks_for[0].mean() > 0 > speaks_for[1].mean()
     with pytest.raises(ValueError, match="4 names"):
-        contributions(booster, NAMES[:4], rows.features)
+        contributions(model, NAMES[:4], rows.features)

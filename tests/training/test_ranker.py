@@ -2,11 +2,11 @@
 
 from dataclasses import replace
 
-import lightgbm as lgb
 import numpy as np
 import pytest
 
 from features.errors import CocokError
+from matching.calibration import Additive
 from training.dataset import TrainingSet, task_catalogue
 from training.metrics import ndcg
 from training.ranker import (
@@ -54,11 +54,11 @@ def market(lists: int = 400, size: int = 12, seed: int = 0, *, signal: float = 1
 
 
 @pytest.fixture(scope="module")
-def fitted() -> lgb.Booster:
+def fitted() -> Additive:
     return fit(market(), QUICK, 40, MONOTONE)
 
 
-def test_learns_an_order_that_holds_on_lists_never_seen(fitted: lgb.Booster) -> None:
+def test_learns_an_order_that_holds_on_lists_never_seen(fitted: Additive) -> None:
     fresh = market(seed=9)
     learned = np.nanmean(ndcg(fitted.predict(fresh.features), fresh.labels, fresh.offsets))
     chance = np.nanmean(ndcg(np.zeros(len(fresh.labels)), fresh.labels, fresh.offsets))
@@ -67,7 +67,7 @@ def test_learns_an_order_that_holds_on_lists_never_seen(fitted: lgb.Booster) -> 
     assert learned > chance + 0.6 * (truth - chance)
 
 
-def test_the_score_never_moves_against_a_constraint(fitted: lgb.Booster) -> None:
+def test_the_score_never_moves_against_a_constraint(fitted: Additive) -> None:
     random = np.random.default_rng(3)
     base = random.normal(size=(200, 4)).astype(np.float32)
     base[random.random(base.shape) < 0.1] = np.nan
@@ -80,13 +80,41 @@ def test_the_score_never_moves_against_a_constraint(fitted: lgb.Booster) -> None
         assert np.ptp(scores, axis=1).min() > 0
 
 
-def test_the_same_rows_give_the_same_trees_whatever_the_threads(fitted: lgb.Booster) -> None:
-    def trees(model: lgb.Booster) -> str:
-        return str(model.model_to_string()).split("parameters:")[0]
+def test_the_same_rows_give_the_same_trees_whatever_the_threads(fitted: Additive) -> None:
+    def trees(model: Additive) -> str:
+        return str(model.booster.model_to_string()).split("parameters:")[0]
 
-    assert fit(market(), QUICK, 40, MONOTONE).model_to_string() == fitted.model_to_string()
+    again = fit(market(), QUICK, 40, MONOTONE)
+    assert again.booster.model_to_string() == fitted.booster.model_to_string()
+    np.testing.assert_array_equal(again.base.packed(), fitted.base.packed())
     assert trees(fit(market(), replace(QUICK, num_threads=2), 40, MONOTONE)) == trees(fitted)
     assert trees(fit(market(), replace(QUICK, seed=5), 40, MONOTONE)) != trees(fitted)
+
+
+def test_the_linear_part_counts_as_much_as_asked_beside_the_trees(fitted: Additive) -> None:
+    rows = market()
+
+    def spread(scores: np.ndarray) -> float:
+        return float((scores.reshape(len(rows), -1) - scores.reshape(len(rows), -1).mean(axis=1, keepdims=True)).std())
+
+    trees = Additive(fitted.booster).predict(rows.features)
+    linear = fitted.base.predict(rows.features)
+    assert spread(linear) / spread(trees) == pytest.approx(QUICK.linear)
+    np.testing.assert_array_equal(fitted.predict(rows.features), linear + trees)
+    alone = fit(rows, replace(QUICK, linear=0.0), 40, MONOTONE)
+    np.testing.assert_array_equal(alone.predict(rows.features), trees)
+
+
+def test_the_linear_part_uses_no_column_that_the_trees_may_not_split_on() -> None:
+    model = fit(market(), QUICK, 3, MONOTONE, ranks=[False, True, True, True])
+    assert 0 not in model.base.columns
+    assert len(model.base.columns)
+
+
+def test_too_few_acceptances_leave_the_trees_alone() -> None:
+    rows = market(lists=50)
+    model = fit(replace(rows, labels=np.minimum(rows.labels, 1)), QUICK, 3, MONOTONE)
+    assert len(model.base.columns) == 0
 
 
 def test_the_order_in_which_a_list_was_served_does_not_leak_through_ties() -> None:
@@ -148,7 +176,7 @@ def test_of_a_list_too_long_for_lightgbm_the_best_labels_stay() -> None:
     assert {0, size - 1, size + 7} <= set(index)
     assert len(set(index)) == 2 * LONGEST_LIST
     assert (index[:LONGEST_LIST] < size).all()
-    assert fit(rows, QUICK, 1, MONOTONE).num_trees() == 1
+    assert fit(rows, QUICK, 1, MONOTONE).booster.num_trees() == 1
 
 
 def test_nothing_to_learn_is_an_error_that_says_what_to_do() -> None:
@@ -192,7 +220,8 @@ def test_given_attention_then_the_order_of_the_lists_learned_from_counts_for_les
     rows, attention = listed_by_a_column_that_nobody_cares_for()
     fair = np.random.default_rng(3).normal(size=(2000, 4)).astype(np.float32)
     pull = []
-    for parameters in (QUICK, replace(QUICK, attention=attention)):
+    plain = replace(QUICK, linear=0.0)
+    for parameters in (plain, replace(plain, attention=attention)):
         scores = fit(rows, parameters, 40, (0, 0, 0, 0)).predict(fair)
         pull.append(np.corrcoef(scores, fair[:, 1])[0, 1])
     assert pull[1] < pull[0] / 2

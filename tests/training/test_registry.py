@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from features.errors import CocokError
 from features.spec import RELATIVE
 from matching.bundle import Bundle, BundleError, verify
+from matching.calibration import Additive
 from matching.cascade import FirstStage
 from training.registry import FoldRun, Registry
 
@@ -24,7 +25,7 @@ NOBODY_LISTENS = "http://somebody:secret@127.0.0.1:9"
 def save_bundle(folder: Path) -> Path:
     rows = np.random.default_rng(0).normal(size=(100, 2))
     settings = {"objective": "regression", "verbosity": -1, "num_threads": 1}
-    ranker = lgb.train(settings, lgb.Dataset(rows, rows[:, 0]), num_boost_round=2)
+    ranker = Additive(lgb.train(settings, lgb.Dataset(rows, rows[:, 0]), num_boost_round=2))
     stage = FirstStage(np.zeros(len(RELATIVE)), np.zeros(len(RELATIVE)))
     Bundle(ranker, stage, ("a", "b"), "spec", "rates", since=0, until=1).save(folder)
     return folder

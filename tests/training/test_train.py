@@ -60,7 +60,7 @@ def test_given_a_training_then_the_last_seventh_is_judged_and_all_of_it_is_learn
 ) -> None:
     assert trained.judged == pytest.approx(0.15 * len(rows), abs=2)
     assert (trained.bundle.since, trained.bundle.feature_names) == (rows.times[0], NAMES)
-    assert trained.bundle.ranker.num_trees() == trained.choice.trees
+    assert trained.bundle.ranker.booster.num_trees() == trained.choice.trees
 
 
 def test_given_workers_who_come_late_then_newcomers_are_judged_apart(rows: TrainingSet) -> None:

@@ -8,7 +8,6 @@ from features.errors import CocokError
 from features.events import FeedServed
 from features.spec import NAMES, fingerprint
 from matching.bundle import Bundle
-from matching.calibration import scorer
 from matching.cascade import fit_first_stage
 from matching.scoring import BundleRanker
 from training.dataset import TrainingSet, labelled
@@ -94,7 +93,7 @@ class Nightly:
 
     def __init__(self, bundle: Bundle, recorder: Recorder) -> None:
         self.ranker = BundleRanker(bundle, "nightly-0")
-        self._rates, self._trees, self._recorder = bundle.rates_fingerprint, bundle.ranker.num_trees(), recorder
+        self._rates, self._trees, self._recorder = bundle.rates_fingerprint, bundle.ranker.booster.num_trees(), recorder
         self._nights = 0
 
     def learn(self, now: int) -> None:
@@ -113,7 +112,7 @@ class Nightly:
             return
         bundle = Bundle(
             ranker=ranker,
-            first_stage=fit_first_stage(known.features, scorer(ranker)(known.features), known.offsets, NAMES),
+            first_stage=fit_first_stage(known.features, ranker.predict(known.features), known.offsets, NAMES),
             feature_names=NAMES,
             features_fingerprint=fingerprint(),
             rates_fingerprint=self._rates,

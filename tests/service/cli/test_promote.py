@@ -13,6 +13,7 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from matching.bundle import Bundle
+from matching.calibration import Additive
 from service.cli import main
 from tests.market import bundle_of, market, usual, write, written
 from tests.service.cli.run import Cocok
@@ -57,7 +58,7 @@ def poor() -> Bundle:
     rows, bundle = usual()[1], good()
     noise = np.random.default_rng(0).normal(size=len(rows.labels))
     settings = {"objective": "regression", "verbosity": -1, "num_threads": 1}
-    guess = lgb.train(settings, lgb.Dataset(rows.features, noise), num_boost_round=5)
+    guess = Additive(lgb.train(settings, lgb.Dataset(rows.features, noise), num_boost_round=5))
     assert bundle.judge is not None
     return replace(bundle, ranker=guess, judge=replace(bundle.judge, ranker=guess))
 
