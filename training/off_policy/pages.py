@@ -111,9 +111,10 @@ class Pages:
         log_density = _log_density(self.weights, self.rest)[:, 0]
         density = np.exp(log_density - log_density.max(axis=1, keepdims=True))
         reached = np.cumsum(density, axis=1) / density.sum(axis=1, keepdims=True)
-        luck = random.random(limit.shape)
+        # The density at an instant stands for the step around it.
+        luck, ends = random.random(limit.shape), _LOG_TIMES + _STEP / 2
         for place in range(len(self)):
-            limit[:, place] = np.interp(luck[:, place], reached[place], _LOG_TIMES) - self.rest[place]
+            limit[:, place] = np.interp(luck[:, place], reached[place], ends) - self.rest[place]
         rates = np.where(self.drawn, self.weights, 0.0)
         within = -np.expm1(-np.exp(np.minimum(rates + limit[:, :, None], _LONG)))
         rung = -np.log1p(-random.random((orders, *rates.shape)) * within)
