@@ -2,7 +2,7 @@
 
 Exploration learns what tasks and workers are worth that nothing is known of; swaps tell how attention falls with
 position (`training.attention`). Both are deterministic given a seed, and an item carries the probability with which it
-stands where it stands.
+was drawn to where it stands.
 """
 
 from dataclasses import dataclass
@@ -13,25 +13,36 @@ from numpy.typing import NDArray
 from features.state import MarketState
 from matching.rerank import Ranking
 
+_LEAST_SHARE = 1e-9
+"""Of the scores in the weights, so that with a floor of 1 what is not promised comes last and still by its score."""
+
 
 @dataclass(frozen=True)
 class Explore:
     """Draws the first positions, and promises a part of each to who is new.
 
-    At each position the task comes with probability ``1 - floor`` from a draw by Plackett and Luce (Luce 1959, Plackett
-    1975) among the best ``depth`` that are left, and with probability ``floor`` from an even draw among the *promised*
-    tasks that are left: the new ones or, for a new worker, all. The propensity is the sum of both ways. So while ``m``
-    promised tasks are left, each has at least ``floor / m`` at each of these positions.
+    Promised are the new tasks or, for a new worker, all. Each of the ``m`` promised has a probability of at least
+    ``floor / m`` at each of the first ``depth`` positions until it stands somewhere. There are two ways to it:
+
+    - The best ``depth`` come in an order drawn by Plackett and Luce (Luce 1959, Plackett 1975). Their weights are those
+      of the scores, mixed with an even share for the promised among them.
+    - Positions are given away to promised tasks from further down, by a coin that looks at nothing else, and evenly.
+
+    No task comes both ways, so that the order of the best is Plackett and Luce whatever is given away, as
+    `training.off_policy` asks for. The propensity of a task that was drawn is its probability given those before it and
+    the positions given away. A task that was given its position has propensity 1, since nothing else would move it.
 
     The cost is bounded. Without the floor the same ``depth`` tasks stand there in another order, and at each position
     the expected score lies below the best one left by ``temperature x log(depth)`` standard deviations of the scores at
-    the most: exp(score / t) maximises the expected score plus t times the entropy. The floor gives away
-    ``floor x depth`` positions in expectation, and a task takes part in it until it has been served ``new_task`` times.
+    the most: exp(score / t) maximises the expected score plus t times the entropy. The floor gives away at most
+    ``floor x depth`` positions in expectation; among the best a promised task counts as if it were at most
+    ``temperature x log(m / floor)`` standard deviations below the first. It does until it has been served ``new_task``
+    times.
 
     Attributes:
         depth: positions that are drawn; the rest stays in order.
         temperature: in standard deviations of the scores.
-        floor: probability (0..1) that a position is given to a promised task, while there is one.
+        floor: probability (0..1) of the promised together at a position.
         new_task: lists; a task served in fewer is new.
         new_worker: acceptances; a worker with fewer is new.
     """
@@ -42,11 +53,16 @@ class Explore:
     new_task: int = 20
     new_worker: int = 3
 
-    def lots(self, state: MarketState, worker: int, tasks: NDArray[np.int32], seed: int) -> NDArray[np.int32]:
-        """Return the promised ones among a worker's eligible tasks, in the order in which the floor draws them.
+    @property
+    def reserve(self) -> int:
+        """How many of the lots must be scored: ``depth`` may be given away, and as many more be among the best."""
+        return 2 * self.depth
 
-        The floor does not ask for scores, so its draws can come first: then the shortlist has room for the ``depth`` of
-        them that may be needed, and the promise holds for every eligible task, however many there are.
+    def lots(self, state: MarketState, worker: int, tasks: NDArray[np.int32], seed: int) -> NDArray[np.int32]:
+        """Return the promised ones among a worker's eligible tasks, in the order in which positions are given to them.
+
+        That order does not ask for scores, so it can come first: then the shortlist has room for those that may be
+        needed, and the promise holds for every eligible task, however many there are.
 
         Args:
             state: the market.
@@ -64,53 +80,47 @@ class Explore:
 
         Args:
             ranking: best first.
-            lots: int32, as of `lots`; the first ``depth`` of them are in the ranking.
+            lots: int32, as of `lots`; the first ``reserve`` of them are in the ranking.
             seed: of the list; the same for the same list.
         """
         if not len(ranking.tasks):
             return ranking
         random = np.random.default_rng([seed, 1])
-        utilities = self._utilities(ranking)
-        # Perturbed utilities in falling order are a draw from Plackett-Luce (Yellott 1977), and stay one among those
-        # left when the floor takes some away: the race behind it has no memory.
-        race = iter(np.argsort(-(utilities + random.gumbel(size=len(utilities))), kind="stable").tolist())
+        best = ranking.tasks[: self.depth]
+        promised, beyond = np.isin(best, lots), lots[~np.isin(lots, best)]
+        weights = self._weights(ranking, promised, len(beyond))
+        # Perturbed logs of weights in falling order are a draw from Plackett-Luce (Yellott 1977).
+        race = np.argsort(-(weights + random.gumbel(size=len(best))), kind="stable")
+        given = random.random(len(best)) * max(len(lots), 1) < self.floor * len(beyond)
+        given &= np.cumsum(given) <= len(beyond)
+        first = np.empty(len(best), np.intp)
         place_of = {task: place for place, task in enumerate(ranking.tasks.tolist())}
-        promised = iter([place_of[task] for task in lots[: self.depth].tolist()])
-        order: list[int] = []
-        for given in random.random(len(utilities)) < self.floor:
-            chosen = next((place for place in promised if place not in order), None) if given else None
-            order.append(next(place for place in race if place not in order) if chosen is None else chosen)
-        drawn = np.array(order, np.intp)
-        whole = np.concatenate([drawn, np.setdiff1d(np.arange(len(ranking.tasks)), drawn, assume_unique=True)])
-        propensities = np.ones(len(whole))
-        kept = np.isin(ranking.tasks[drawn], lots)
-        propensities[: len(drawn)] = self._propensities(drawn, utilities, kept, len(lots))
-        return ranking.reordered(whole, propensities)
-
-    def _propensities(
-        self, drawn: NDArray[np.intp], utilities: NDArray[np.float64], kept: NDArray[np.bool_], promised: int
-    ) -> NDArray[np.float64]:
-        """Return the probability of each task drawn, given those before it; ``kept`` tells which were promised."""
-        best = drawn < len(utilities)
-        by_score = np.full(len(drawn), -np.inf)
-        by_score[best] = utilities[drawn[best]]
-        unplaced = np.setdiff1d(np.arange(len(utilities)), drawn)
+        first[given] = [place_of[task] for task in beyond[: given.sum()].tolist()]
+        first[~given] = race[: (~given).sum()]
+        order = np.concatenate([first, np.setdiff1d(np.arange(len(ranking.tasks)), first, assume_unique=True)])
+        propensities = np.ones(len(order))
         # Sums from the end, in logs: taking what was drawn off the whole would leave nothing of small weights.
-        left = np.logaddexp.accumulate(np.concatenate([by_score, utilities[unplaced]])[::-1])[::-1][: len(drawn)]
-        waiting = promised - (np.cumsum(kept) - kept)
-        floor = np.where(waiting > 0, self.floor, 0.0)
-        chances: NDArray[np.float64] = (1.0 - floor) * np.exp(by_score - left) + floor * kept / np.maximum(waiting, 1)
-        return chances
+        left = np.logaddexp.accumulate(weights[race][::-1])[::-1]
+        propensities[: len(best)][~given] = np.exp(weights[race] - left)[: (~given).sum()]
+        return ranking.reordered(order, propensities)
 
-    def _utilities(self, ranking: Ranking) -> NDArray[np.float64]:
-        """Return the utilities of the first positions.
+    def _weights(self, ranking: Ranking, promised: NDArray[np.bool_], beyond: int) -> NDArray[np.float64]:
+        """Return the logs of the weights of the first positions; ``beyond`` is how many more are promised a part.
 
         A position is worth its place among the scores, whichever task the steps have put there: else what spreads
         groups would be undone by every draw.
         """
         first = -np.sort(-ranking.scores)[: self.depth]
         spread = self.temperature * float(ranking.scores.std())
-        return first / spread if spread > 0.0 else np.zeros(len(first))
+        utilities = first / spread if spread > 0.0 else np.zeros(len(first))
+        count = int(promised.sum())
+        if not count or not self.floor:
+            return utilities
+        # What the promised among the best have of the floor, as a share of the positions that are not given away.
+        share = self.floor * count / (count + (1.0 - self.floor) * beyond)
+        by_score = utilities - np.logaddexp.reduce(utilities) + np.log(max(1.0 - share, _LEAST_SHARE))
+        mixed: NDArray[np.float64] = np.where(promised, np.logaddexp(by_score, np.log(share / count)), by_score)
+        return mixed
 
 
 @dataclass(frozen=True)

@@ -202,7 +202,7 @@ class Matcher:
             tasks = kept[shortlist(state, ranker.first_stage, worker, kept, query.now, size)]
             if len(lots):
                 # Whatever the first stage thinks of it: what is promised a position must be there to get it.
-                tasks = np.union1d(tasks, lots[: self.explore.depth])
+                tasks = np.union1d(tasks, lots[: self.explore.reserve])
             verdict, paying_less = self.score(state, ranker, query, tasks)
             if np.isnan(query.wishes.min_hourly) or len(verdict.tasks) > query.limit or len(tasks) == len(kept):
                 break

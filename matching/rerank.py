@@ -20,7 +20,7 @@ class Ranking:
         tasks: int32, dense indices.
         places: int64; where each task's row is in ``features`` and in the answers.
         scores: float64; what the order was made by.
-        propensities: float64; probability of each task standing here given those before it, 1 without exploration.
+        propensities: float64; probability of each task being drawn here given those before it, 1 where none was drawn.
     """
 
     tasks: NDArray[np.int32]

@@ -131,7 +131,9 @@ class ItemOut(BaseModel):
         description="Only with `explain` true: what each group of features adds to the score, above its mean over the "
         "tasks that were scored.",
     )
-    propensity: float = Field(description="P(the task stands here | those before it); 1 without exploration.")
+    propensity: float = Field(
+        description="P(the task is drawn to this place | those before it); 1 where nothing was drawn."
+    )
 
 
 class NearMissOut(BaseModel):

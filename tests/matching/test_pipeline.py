@@ -206,7 +206,8 @@ def test_given_a_feed_then_scores_fall_and_exploring_draws_from_its_seed(model: 
     drawn = [Matcher().feed(state, model, replace(query, explore=seed)) for seed in (1, 1, 2, 3)]
     assert names(drawn[0]) == names(drawn[1])
     assert len({tuple(names(feed)) for feed in drawn}) > 1
-    assert all(0 < item.propensity < 1 for feed in drawn for item in feed.items)
+    assert all(0 < item.propensity <= 1 for feed in drawn for item in feed.items)
+    assert all(min(item.propensity for item in feed.items) < 1 for feed in drawn)
 
 
 def test_given_a_weight_of_pay_then_feeds_pay_more_at_the_top_and_rankings_stay_in_order_of_score(

@@ -1,19 +1,19 @@
 """Pages whose order was drawn, and how likely each order was.
 
-Exploration draws a page position by position (Luce 1959, Plackett 1975): of all candidates left, each with probability
+Exploration draws a page place by place (Luce 1959, Plackett 1975): of all candidates left, each with probability
 proportional to its weight. The log holds the page and not the other candidates, so only other orders *of the same page*
 can be judged. What counts is therefore the probability of an order given what stands on the page.
 
-Propensities tell it. With all weights adding up to 1, the item at position ``k`` has the weight
-``p_k (1 - p_1) ... (1 - p_{k-1})``, and the candidates that are not on the page have ``(1 - p_1) ... (1 - p_K)``
-together. A draw by weight is a race of exponential clocks with the weights as rates (Yellott 1977): a set comes before
-the rest, of weight ``r``, with probability ``G = E[prod_i (1 - exp(-w_i T))]`` over ``T ~ Exp(r)``, an integral in one
-dimension. The item at position ``k`` then stood there, given the page, with probability
-``p_k G(below k) / G(k and below)``.
+Propensities tell it. With all weights adding up to 1, the item at the ``k``-th drawn place has the weight
+``p_k (1 - p_1) ... (1 - p_{k-1})``, and the candidates that were not drawn have ``(1 - p_1) ... (1 - p_K)`` together.
+A draw by weight is a race of exponential clocks with the weights as rates (Yellott 1977): a set comes before the rest,
+of weight ``r``, with probability ``G = E[prod_i (1 - exp(-w_i T))]`` over ``T ~ Exp(r)``, an integral in one dimension.
+The item at place ``k`` then stood there, given the page, with probability ``p_k G(below k) / G(k and below)``.
 
-A policy may give a share of the places away to tasks that are not drawn by weight (a floor). Given the page that share
-cancels, but for tasks of the page that could have come either way: their weights are a little too large. For any other
-draw the weights are those that would have given the same propensities, and the probability is an approximation.
+A place with propensity 1 was not drawn: it lies below all that were, was given away (`matching.explore.Explore`), or
+went to the last candidate. It keeps its item under every policy, and the order of the others is given that. So this is
+exact for all lists that `Explore` makes; for any other draw the weights are those that would have given the same
+propensities, and the probability is an approximation.
 """
 
 from collections.abc import Iterator
@@ -28,14 +28,9 @@ Floats = NDArray[np.float64]
 Orders = NDArray[np.int64]
 """Orders x lists x longest: which place of the logged page comes to each place."""
 
-LAST = -1e6
-"""Utility of what was not drawn, for each place: so low that it keeps its place below all that was."""
-
 _STEP = 0.1
 _LOG_TIMES = np.arange(-38.0, 4.3, _STEP)
 """Where the integral over the log of time is evaluated: beyond, the integrand is nothing, or all clocks have rung."""
-
-_ROUNDING = 1e-9
 
 _SHORT, _LONG = -30.0, 700.0
 """Logs of times: below, ``1 - exp(-t)`` is ``t``; up to this, ``exp`` is still a number."""
@@ -46,7 +41,7 @@ _AT_ONCE = 4_000
 
 @dataclass(frozen=True, eq=False)
 class Pages:
-    """Lists of which at least two items were drawn in order, side by side; one line for each list.
+    """Lists of which at least two places were drawn, side by side; one line for each list.
 
     Attributes:
         lists: int64, lists; which of the training set's.
@@ -54,7 +49,7 @@ class Pages:
         there: bool, lists x longest; whether the page reaches so far.
         drawn: bool, lists x longest; whether the place was drawn. What was not keeps its place under every policy.
         weights: float64, lists x longest; log of the weight that the item was drawn with, -inf where it was not.
-        rest: float64, lists; log of the weight of the candidates that are not on the page, -inf if there are none.
+        rest: float64, lists; log of the weight of the candidates that were not drawn.
         chances: float64, lists x longest; log of the probability of the item standing here, given those before it and
             what stands on the page; 0 where nothing was drawn.
     """
@@ -68,39 +63,24 @@ class Pages:
     chances: Floats
 
     @classmethod
-    def of(cls, rows: TrainingSet, floor: float = 0.0) -> "Pages":
-        """Return the explored lists of a training set of whole lists.
-
-        A place below the last one with a propensity under 1 was not drawn. If it is the only one, it went to the last
-        candidate, and counts as drawn.
-
-        Args:
-            rows: whole lists.
-            floor: probability (0..1, below 1) with which the log's policy gave a place away. A page that ends with a
-                propensity of 1 had nothing to give it to.
-        """
+    def of(cls, rows: TrainingSet) -> "Pages":
+        """Return the explored lists of a training set of whole lists."""
         lists = np.flatnonzero(explored(rows))
         sizes = np.diff(rows.offsets)[lists]
         places = np.arange(sizes.max(initial=0))
         there = places < sizes[:, None]
         at = np.where(there, rows.offsets[:-1][lists][:, None] + places, 0)
         chances = np.where(there, rows.propensities[at], 1.0)
-        depth = np.where(chances < 1, places + 1, 0).max(axis=1, initial=0)
-        depth += depth == sizes - 1
-        drawn = places < depth[:, None]
-        last = np.take_along_axis(chances, np.maximum(depth - 1, 0)[:, None], axis=1)
-        by_weight = np.where((last < 1) & drawn, np.minimum(chances / (1 - floor), 1.0), chances)
-        # A propensity that rounds to 1 leaves something for what comes after it all the same.
-        left = np.where(drawn, np.log(np.maximum(1 - by_weight, np.finfo(float).eps)), 0.0)
+        drawn = chances < 1
+        left = np.log1p(-chances, out=np.zeros(at.shape), where=drawn)
         before = np.cumsum(left, axis=1) - left
-        weights = np.where(drawn, np.log(by_weight) + before, -np.inf)
-        exhausted = np.take_along_axis(by_weight, np.maximum(depth - 1, 0)[:, None], axis=1)[:, 0] >= 1 - _ROUNDING
-        rest = np.where(exhausted, -np.inf, left.sum(axis=1))
+        weights = np.where(drawn, np.log(chances) + before, -np.inf)
+        rest = left.sum(axis=1)
         first = np.zeros(at.shape)
         for part in parts(at.shape):
             comes_first = _comes_first(weights[part], rest[part])
             first[part] = comes_first[:, 1:] - comes_first[:, :-1]
-        return cls(lists, at, there, drawn, weights, rest, np.where(drawn, np.log(by_weight) + first, 0.0))
+        return cls(lists, at, there, drawn, weights, rest, np.where(drawn, np.log(chances) + first, 0.0))
 
     def __len__(self) -> int:
         """Return the number of lists."""
@@ -122,37 +102,46 @@ class Pages:
         """
         drawn = np.empty((orders, *self.rows.shape), np.int64)
         for part in parts(self.rows.shape):
-            drawn[:, part] = np.argsort(self.part(part)._clocks(orders, random), axis=2)
+            drawn[:, part] = in_order(self.part(part)._clocks(orders, random))
         return drawn
 
     def _clocks(self, orders: int, random: np.random.Generator) -> Floats:
-        """Return the log of the time at which each item's clock rings (orders x lists x longest)."""
-        limit = np.full((orders, len(self)), np.inf)
+        """Return the log of the time at which each item's clock rings (orders x lists x longest), inf for no clock."""
+        limit = np.empty((orders, len(self)))
         log_density = _log_density(self.weights, self.rest)[:, 0]
         density = np.exp(log_density - log_density.max(axis=1, keepdims=True))
         reached = np.cumsum(density, axis=1) / density.sum(axis=1, keepdims=True)
-        luck = random.random(limit.shape)
-        for place in np.flatnonzero(np.isfinite(self.rest)):
-            limit[:, place] = np.interp(luck[:, place], reached[place], _LOG_TIMES) - self.rest[place]
+        # The density at an instant stands for the step around it.
+        luck, ends = random.random(limit.shape), _LOG_TIMES + _STEP / 2
+        for place in range(len(self)):
+            limit[:, place] = np.interp(luck[:, place], reached[place], ends) - self.rest[place]
         rates = np.where(self.drawn, self.weights, 0.0)
         within = -np.expm1(-np.exp(np.minimum(rates + limit[:, :, None], _LONG)))
         rung = -np.log1p(-random.random((orders, *rates.shape)) * within)
-        never = -LAST * (1 + np.arange(rates.shape[1]))
-        return np.where(self.drawn, np.log(np.maximum(rung, np.finfo(float).tiny)) - rates, never)
+        return np.where(self.drawn, np.log(np.maximum(rung, np.finfo(float).tiny)) - rates, np.inf)
+
+
+def in_order(times: Floats) -> Orders:
+    """Return orders by rising time (orders x lists x longest); an item whose time is inf keeps its place."""
+    # Items and places, either with those first that move: so the others meet their own place again.
+    items = np.argsort(times, axis=2, kind="stable")
+    places = np.argsort(np.isinf(times), axis=2, kind="stable")
+    orders = np.empty_like(items)
+    np.put_along_axis(orders, places, items, axis=2)
+    return orders
 
 
 def explored(rows: TrainingSet) -> NDArray[np.bool_]:
-    """Return for each list whether its order was drawn: it has two items or more, and all their propensities are told.
+    """Return for each list whether its order was drawn: two places or more, and all its propensities are told.
 
-    A list in which a fair coin swapped two neighbours, and nothing else was drawn, says next to nothing of other orders
-    and does not count.
+    The propensities decide, whatever the policy of the list is called. A list in which a fair coin swapped two
+    neighbours (`matching.explore.Swap`), and nothing else was drawn, says next to nothing of other orders and does not
+    count.
     """
     told = np.where(np.isnan(rows.propensities), -np.inf, rows.propensities)
-    # The propensity of a place that could go to one item only is 1.
     least = np.minimum.reduceat(told, rows.offsets[:-1])
-    uncertain, even = (np.add.reduceat(kind, rows.offsets[:-1], dtype=np.int64) for kind in (told < 1, told == 0.5))
-    swapped = (uncertain == 2) & (even == 2)
-    found: NDArray[np.bool_] = (least > 0) & (least < 1) & (np.diff(rows.offsets) > 1) & ~swapped
+    drawn, even = (np.add.reduceat(kind, rows.offsets[:-1], dtype=np.int64) for kind in (told < 1, told == 0.5))
+    found: NDArray[np.bool_] = (least > 0) & (drawn > 1) & ~((drawn == 2) & (even == 2))
     return found
 
 
@@ -171,13 +160,13 @@ def _comes_first(weights: Floats, rest: Floats) -> Floats:
     """
     log_density = _log_density(weights, rest)
     highest = log_density.max(axis=2, keepdims=True)
-    found = np.log(np.exp(log_density - highest).sum(axis=2) * _STEP) + highest[:, :, 0]
-    return np.where(np.isfinite(rest)[:, None], found, 0.0)
+    found: Floats = np.log(np.exp(log_density - highest).sum(axis=2) * _STEP) + highest[:, :, 0]
+    return found
 
 
 def _log_density(weights: Floats, rest: Floats) -> Floats:
     """Return the log of the integrand for what stands at each place and below (lists x (longest + 1) x times)."""
-    rates = np.where(np.isfinite(weights), weights, 0.0) - np.where(np.isfinite(rest), rest, 0.0)[:, None]
+    rates = np.where(np.isfinite(weights), weights, 0.0) - rest[:, None]
     waited = rates[:, :, None] + _LOG_TIMES
     # Hardly any time is nearly no chance, of which the time itself is the share.
     rung = np.where(waited < _SHORT, waited, np.log(-np.expm1(-np.exp(np.clip(waited, _SHORT, _LONG)))))

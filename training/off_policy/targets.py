@@ -1,7 +1,8 @@
 """Target policies: what could have been served in place of what was.
 
-A target is an array of utilities (float64, lists x longest, in the order of the logged pages). It draws the order of a
-page by Plackett and Luce, with weights ``exp(utility)``; utilities far apart are an order without chance.
+A target is an array of utilities (float64, lists x longest, in the order of the logged pages), -inf where nothing was
+drawn. It draws the order of what was by Plackett and Luce, with weights ``exp(utility)``; utilities far apart are an
+order without chance.
 """
 
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from training.off_policy.pages import LAST, Floats, Orders, Pages
+from training.off_policy.pages import Floats, Orders, Pages, in_order
 
 Target = Callable[[Pages], Floats]
 """Utilities of logged pages (float64, lists x longest)."""
@@ -38,7 +39,7 @@ class AsServed:
         spread = np.std(own, axis=1, keepdims=True, where=pages.drawn)
         sharpness = np.std(np.where(pages.drawn, pages.weights, 0.0), axis=1, keepdims=True, where=pages.drawn)
         standard: Floats = np.divide(own - center, spread, out=np.zeros_like(own), where=spread > 0)
-        return _in_place(pages, standard * sharpness)
+        return np.where(pages.drawn, standard * sharpness, -np.inf)
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,18 +59,22 @@ class Strict:
         own = _known(pages, self.scores)
         ties = np.random.default_rng(_TIE_SEED).permutation(own.size).reshape(own.shape)
         ranks = np.argsort(np.lexsort((ties, -own), axis=1), axis=1)
-        return _in_place(pages, -_FAR * ranks)
+        return np.where(pages.drawn, -_FAR * ranks, -np.inf)
 
 
 def log_chances(utilities: Floats) -> Floats:
     """Return the log of the probability of each item standing where it was logged, given those before it."""
     # Sums from the end, in logs.
-    return utilities - np.logaddexp.accumulate(utilities[:, ::-1], axis=1)[:, ::-1]
+    left = np.logaddexp.accumulate(utilities[:, ::-1], axis=1)[:, ::-1]
+    return np.subtract(utilities, left, out=np.zeros_like(utilities), where=np.isfinite(utilities))
 
 
 def draw(utilities: Floats, orders: int, random: np.random.Generator) -> Orders:
-    """Draw orders of the pages: perturbed utilities in falling order (Yellott 1977)."""
-    return np.argsort(-(utilities + random.gumbel(size=(orders, *utilities.shape))), axis=2)
+    """Draw orders of the pages: perturbed utilities in falling order (Yellott 1977).
+
+    What is at -inf keeps its place.
+    """
+    return in_order(-(utilities + random.gumbel(size=(orders, *utilities.shape))))
 
 
 def _known(pages: Pages, scores: NDArray[np.float64]) -> Floats:
@@ -77,7 +82,3 @@ def _known(pages: Pages, scores: NDArray[np.float64]) -> Floats:
     own = pages.spread(scores)
     lowest = np.min(own, axis=1, keepdims=True, initial=np.inf, where=pages.drawn & ~np.isnan(own))
     return np.where(np.isnan(own), np.where(np.isfinite(lowest), lowest, 0.0), own)
-
-
-def _in_place(pages: Pages, utilities: NDArray[np.floating]) -> Floats:
-    return np.where(pages.drawn, utilities, LAST * (1 + np.arange(utilities.shape[1])))

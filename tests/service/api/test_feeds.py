@@ -207,7 +207,9 @@ def test_given_exploration_then_propensities_tell_the_draw(api: Api) -> None:
     feeds = [api.feed("w", explore=True, limit=40) for _ in range(3)]
     assert len({tuple(ids(feed)) for feed in feeds}) > 1
     propensities = [item["propensity"] for item in feeds[0]["items"]]
-    assert all(0 < propensity < 1 for propensity in propensities[:20])
+    # A few of the first twenty positions are given away, and are not drawn.
+    assert all(0 < propensity <= 1 for propensity in propensities[:20])
+    assert sum(propensity < 1 for propensity in propensities[:20]) > 10
     assert set(propensities[20:]) == {1.0}
     assert api.log()[-1]["policy"] == "explored"
 
@@ -220,8 +222,8 @@ def test_given_a_share_of_exploration_then_it_holds_where_a_request_does_not_say
             assert api.log()[-1]["policy"] == policy
             propensities = [item["propensity"] for item in feed["items"]]
             # To a worker without a history each of the forty tasks is promised its part of the floor.
-            least, most = (1.0, 1.0) if policy == "ranked" else (0.4 / 40, 0.999)
-            assert all(least <= propensity <= most for propensity in propensities)
+            assert all(0.4 / 40 <= propensity <= 1 for propensity in propensities)
+            assert (min(propensities) < 1) == (policy == "explored")
         # Of a list that is not logged nothing could be learned.
         unlogged = api.feed("w", limit=4, record=False)
         assert {item["propensity"] for item in unlogged["items"]} == {1.0}
@@ -240,7 +242,7 @@ def test_given_a_share_of_swaps_then_first_pages_have_a_pair_at_stake(tmp_path: 
         assert {item["propensity"] for item in second["items"]} == {1.0}
         explored = api.feed("w", limit=5, explore=True)
         assert api.log()[-1]["policy"] == "explored"
-        assert all(item["propensity"] < 1 for item in explored["items"])
+        assert any(item["propensity"] < 1 for item in explored["items"])
 
 
 def test_given_a_batch_then_each_request_is_answered_in_its_place_and_logged_at_once(api: Api) -> None:

@@ -68,9 +68,10 @@ def test_over_many_logs_the_model_corrected_estimate_is_right_on_average() -> No
 
 
 def test_the_log_s_own_policy_is_worth_what_was_seen(logged: Bandit) -> None:
-    # With all candidates on the page, its draw is the one of these utilities.
+    # With next to nothing left but the page, its draw is the one of these utilities.
     rows = logged.rows
-    left = np.logaddexp.accumulate(rows.column("by").reshape(-1, LENGTH)[:, ::-1], axis=1)[:, ::-1]
+    by = np.column_stack([rows.column("by").reshape(-1, LENGTH), np.full(len(rows), -20.0)])
+    left = np.logaddexp.accumulate(by[:, ::-1], axis=1)[:, :0:-1]
     whole = replace(rows, propensities=np.exp(rows.column("by") - left.ravel()).astype(np.float64))
     found = evaluate(whole, {"itself": lambda pages: pages.weights})
     own = by_policy(found, "ips").loc["itself"]

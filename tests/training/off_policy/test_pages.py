@@ -1,11 +1,14 @@
 """Explored pages: the probability of an order, given what stands on the page."""
 
+import math
 from dataclasses import replace
 from itertools import permutations
 
 import numpy as np
 import pytest
 
+from matching.explore import Explore
+from matching.rerank import Ranking
 from tests.training.handmade import handmade
 from training.dataset import TrainingSet
 from training.off_policy import Pages, explored
@@ -30,7 +33,7 @@ def test_the_weights_of_a_page_and_of_the_rest_follow_from_its_propensities() ->
     assert np.exp(pages.rest).tolist() == pytest.approx([0.23])
 
 
-@pytest.mark.parametrize("page", [(0, 1, 2), (2, 3, 4), (0, 1, 2, 3), (0, 1, 2, 3, 4)])
+@pytest.mark.parametrize("page", [(0, 1, 2), (2, 3, 4), (0, 1, 2, 3)])
 def test_an_order_is_as_likely_as_among_all_orders_of_its_page(page: tuple[int, ...]) -> None:
     orders = list(permutations(page))
     drawn = np.array([np.prod(propensities(order)) for order in orders])
@@ -67,13 +70,52 @@ def test_tiny_and_certain_chances_have_finite_logs() -> None:
     assert np.isfinite(pages.chances).all()
 
 
-def test_places_that_are_given_away_leave_the_chances_of_the_page_as_they_are() -> None:
-    # Everything on the page was drawn by weight, and at each place something else could have come.
-    page = (0, 1, 2, 3, 4)
-    orders = list(permutations(page))
-    given_away = Pages.of(log_of(*((0.9 * np.array(propensities(order))).tolist() for order in orders)), floor=0.1)
-    kept = Pages.of(log_of(*(propensities(order) for order in orders)))
-    assert given_away.chances == pytest.approx(kept.chances, abs=1e-6)
+def test_the_last_candidate_keeps_its_place() -> None:
+    orders = [(*order, 4) for order in permutations(range(4))]
+    drawn = np.array([np.prod(propensities(order)) for order in orders])
+    pages = Pages.of(log_of(*(propensities(order) for order in orders)))
+    assert np.exp(pages.chances.sum(axis=1)) == pytest.approx(drawn / drawn.sum(), rel=1e-6)
+    assert (pages.draw(50, np.random.default_rng(0))[:, 0, 4] == 4).all()
+
+
+def test_a_place_that_was_given_away_keeps_its_item_and_says_nothing_of_the_others() -> None:
+    given = Pages.of(
+        log_of(*([one, 1.0, two, three] for one, two, three in map(propensities, permutations((0, 1, 3)))))
+    )
+    plain = Pages.of(log_of(*map(propensities, permutations((0, 1, 3)))))
+    assert given.chances[:, [0, 2, 3]] == pytest.approx(plain.chances)
+    assert (given.chances[:, 1] == 0).all()
+    drawn = given.draw(200, np.random.default_rng(0))[:, 0]
+    assert (drawn[:, 1] == 1).all()
+    assert {tuple(order) for order in drawn[:, [0, 2, 3]].tolist()} == set(permutations((0, 2, 3)))
+
+
+@pytest.mark.parametrize("promised", [[], [2, 4, 6, 7], [6, 7, 8, 9], list(range(1, 10))])
+@pytest.mark.parametrize("length", [3, 6])
+def test_the_orders_that_exploration_draws_are_as_likely_as_is_found(promised: list[int], length: int) -> None:
+    scores = np.array([2.0, 1.6, 1.5, 1.2, 0.5, 0.4, 0.3, 0.1, 0.0])
+    before = Ranking(np.arange(1, 10, dtype=np.int32), np.arange(9), scores, np.ones(9))
+    explore = Explore(depth=4, temperature=0.5, floor=0.3)
+    pages: dict[tuple[int, ...], list[float]] = {}
+    for seed in range(1000):
+        lots = np.random.default_rng([seed, 9]).permutation(np.array(promised, np.int32))
+        after = explore(before, lots, seed)
+        pages[tuple(after.tasks[:length].tolist())] = after.propensities[:length].tolist()
+    kept = {page: told for page, told in pages.items() if explored(log_of(told))[0]}
+    found = Pages.of(log_of(*kept.values()))
+    alike: dict[tuple[object, ...], list[int]] = {}
+    for place, (page, told) in enumerate(kept.items()):
+        fixed = tuple(task for task, chance in zip(page, told, strict=True) if chance == 1)
+        where = tuple(chance == 1 for chance in told)
+        alike.setdefault((frozenset(page), fixed, where), []).append(place)
+    whole = 0
+    for places in alike.values():
+        drawn = int(found.drawn[places[0]].sum())
+        if len(places) == math.factorial(drawn):
+            whole += 1
+            by_policy = np.array([np.prod(list(kept.values())[place]) for place in places])
+            assert np.exp(found.chances[places].sum(axis=1)) == pytest.approx(by_policy / by_policy.sum(), rel=1e-5)
+    assert whole > 1
 
 
 def test_a_list_with_one_swap_of_neighbours_is_not_explored() -> None:
@@ -84,10 +126,10 @@ def test_a_list_with_one_swap_of_neighbours_is_not_explored() -> None:
     ]
 
 
-def test_a_list_is_explored_if_all_its_propensities_are_told_and_one_is_below_one() -> None:
-    rows = log_of([0.5, 0.2], [1.0, 1.0], [np.nan, 0.5], [0.5], [0.3, 1.0])
-    assert explored(rows).tolist() == [True, False, False, False, True]
-    assert Pages.of(rows).lists.tolist() == [0, 4]
+def test_a_list_is_explored_if_all_its_propensities_are_told_and_two_are_below_one() -> None:
+    rows = log_of([0.5, 0.2], [1.0, 1.0], [np.nan, 0.5, 0.2], [0.5], [0.3, 1.0], [0.3, 1.0, 0.4])
+    assert explored(rows).tolist() == [True, False, False, False, False, True]
+    assert Pages.of(rows).lists.tolist() == [0, 5]
 
 
 def test_a_log_without_exploration_has_no_pages() -> None:
