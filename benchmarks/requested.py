@@ -64,6 +64,7 @@ def requested(
                 worker_id=request.worker_id,
                 task_ids=list(request.candidates),
                 positions=list(range(1, len(request.candidates) + 1)),
+                propensities=[1.0] * len(request.candidates),
                 session_minutes=np.nan,
             )
         )

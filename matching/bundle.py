@@ -195,13 +195,14 @@ class Bundle:
             files = {name: _verified(folder / name, digest) for name, digest in manifest["checksums"].items()}
             models = {name: lgb.Booster(model_str=files[f"{name}.txt"].decode()) for name in manifest["models"]}
             with np.load(BytesIO(files[_ARRAYS]), allow_pickle=False) as arrays:
+                ranker = _ranker(models, arrays, "")
                 own, judged = (_outcomes(models, arrays, prefix) for prefix in ("", _JUDGE))
                 judge = (
                     Judge(_ranker(models, arrays, _JUDGE), **manifest["judge"], **judged) if manifest["judge"] else None
                 )
                 first_stage = FirstStage(arrays["first_stage.weights"], arrays["first_stage.fill"])
             bundle = cls(
-                ranker=_ranker(models, arrays, ""),
+                ranker=ranker,
                 first_stage=first_stage,
                 feature_names=tuple(manifest["feature_names"]),
                 features_fingerprint=manifest["features_fingerprint"],
