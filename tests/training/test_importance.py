@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from features.spec import GROUPS
+from matching.calibration import Additive
 from tests.training.handmade import handmade
 from training.dataset import TrainingSet
 from training.importance import contributions, gain, permutation
@@ -118,6 +119,8 @@ def test_given_a_model_with_a_column_of_ones_own_then_each_row_is_told_what_its_
     left = model.predict(rows.features) - table.sum(axis=1)
     assert left.to_numpy() == pytest.approx(left[0])
     assert (table[["market", "requester", "context"]] == 0).all(axis=None)
+    # Of the trees alone, since no linear part knows what depends on another column.
+    table = contributions(Additive(model.booster), NAMES, rows.features)
     assert table.abs().mean().idxmax() == "skill"
     # A large overlap speaks for a task if the worker has a history, and against it if not.
     overlap, warm = rows.column("skill_overlap"), rows.column("worker_accepts")

@@ -153,7 +153,7 @@ def test_given_a_search_then_its_run_tells_the_best_although_the_first_are_used(
         "gain": "+0.0020 (-0.0010 to +0.0050)",
         "best.num_leaves": "63",
     }
-    assert run.data.params["num_leaves"] == "31"
+    assert run.data.params["num_leaves"] == "15"
     assert f"parameters: {found.verdict()}" in run.data.tags["mlflow.note.content"]
 
 

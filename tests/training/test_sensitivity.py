@@ -33,7 +33,7 @@ def test_given_all_columns_then_the_figure_is_that_of_a_training(rows: TrainingS
 
 def test_given_a_market_of_tastes_then_the_skills_are_missed(table: pd.DataFrame) -> None:
     assert list(table.index) == [FULL, "skill", "context"]
-    assert table.loc["skill", "difference"] < table.loc["context", "difference"] < 0
+    assert table.loc["skill", "difference"] < min(0, table.loc["context", "difference"])
     assert table.loc["skill", "difference"] == pytest.approx(table.loc["skill", "value"] - table.loc[FULL, "value"])
     assert table.loc[FULL, "columns"] == len(NAMES)
     assert (table["columns"].drop(FULL) < len(NAMES)).all()

@@ -18,7 +18,7 @@ from training.splits import holdout
 from training.train import monotone_directions, ranking_columns
 from training.tuning import COMPLETE, PRUNED, SEARCHED, Tuning, tune
 
-START = RankerParameters(max_trees=25, folds=2, num_threads=1)
+START = RankerParameters(learning_rate=0.1, num_leaves=31, max_trees=25, folds=2, num_threads=1)
 POOR = replace(START, min_data_in_leaf=10_000)
 """No tree of it has a split."""
 

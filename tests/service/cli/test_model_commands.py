@@ -124,7 +124,7 @@ def test_given_a_person_then_train_prints_a_table_and_the_new_version_is_the_cha
 def test_given_trials_then_train_searches_goes_on_where_it_was_and_keeps_them_with_the_run(cocok: Cocok) -> None:
     told = cocok("train", "--until", UNTIL, "--tune", 2, "--json").json()["tuning"]
     assert list(told) == ["trials", "pruned", "won", "gain", "start", "best"]
-    assert (told["trials"], told["start"]["num_leaves"]) == (2, 31)
+    assert (told["trials"], told["start"]["num_leaves"]) == (2, 15)
     assert told["gain"]["low"] <= told["gain"]["value"] <= told["gain"]["high"]
     ran = cocok("train", "--until", UNTIL, "--tune", 3)
     assert "Tuning:" in ran.out
