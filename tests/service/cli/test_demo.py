@@ -64,8 +64,8 @@ def test_given_a_taken_port_and_settings_of_a_real_system_then_the_demo_shows_fe
     assert sum(bool(re.search(r"[A-Z]{3} \d[\d,]*\.\d\d", row)) for row in rows) > len(rows) / 2
     english, indonesian, newcomer = (part for part in shown.split("(model 1)")[1:])
     for part in (english, newcomer):
-        assert re.search(r"\b(It|Its|You|Per hour|Posted)\b", part)
-    assert re.search(r"\b(Anda|Upahnya|Bayaran|Sekitar|Baru)\b", indonesian)
+        assert re.search(r"\b(Its|You|an hour|Posted|Tasks like this|This requester|Workers rate)\b", part)
+    assert re.search(r"\b(Anda|Upahnya|Sekitar|Dipasang|Tugas seperti|Pemberi tugas|Pekerja)\b", indonesian)
     assert not (tmp_path / "real.db").exists()
     home = cocok.home / "demo"
     assert Registry.at(home).champion() == 1
