@@ -80,18 +80,25 @@ def course(
     ended = False
     for at, notice in notices:
         kind = type_of(notice)
-        if kind in ENDS:
-            ended = True
-            task = notice.fields.need("HITId")
-            identity = ("mturk", "hit", task, ENDS[kind], at.isoformat())
-            facts_of_end = {"task_id": task, "reason": ENDS[kind]}
-            yield notice, make("task_closed", identity, at, facts_of_end, notice, {"task_id": "HITId"})
-        elif kind in ("HITCreated", "HITExtended") and facts is None:
-            reason = (
-                "the HIT is in none of these files, and a notice does not describe it; give GetHIT's response along"
-            )
-            yield notice, notice.fields.error("HITId", reason)
-        elif kind == "HITExtended" and ended and facts is not None:
-            ended = False
-            left = max(0, facts["slots"] - sum(accepted <= at for accepted in taken))
-            yield notice, posting({**facts, "slots": left}, at, notice, "extended", at.isoformat())
+        try:
+            if kind in ENDS:
+                ended = True
+                yield notice, _end(notice, ENDS[kind], at)
+            elif kind in ("HITCreated", "HITExtended") and facts is None:
+                reason = (
+                    "the HIT is in none of these files, and a notice does not describe it; give GetHIT's response along"
+                )
+                raise notice.fields.error("HITId", reason)
+            elif kind == "HITExtended" and ended and facts is not None:
+                ended = False
+                left = max(0, facts["slots"] - sum(accepted <= at for accepted in taken))
+                yield notice, posting({**facts, "slots": left}, at, notice, "extended", at.isoformat())
+        except EventError as error:
+            yield notice, error
+
+
+def _end(notice: Record, reason: str, at: datetime) -> Event:
+    task = notice.fields.need("HITId")
+    identity = ("mturk", "hit", task, reason, at.isoformat())
+    names = {"task_id": "HITId", "at": "EventTimestamp"}
+    return make("task_closed", identity, at, {"task_id": task, "reason": reason}, notice, names)

@@ -39,7 +39,7 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 
 @pytest.mark.parametrize(("folder", "read"), [("mturk", mturk.read), ("toloka", toloka.read)])
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=1000)
 @given(data=st.data())
 def test_a_field_of_any_value_is_read_or_refused(tmp_path: Path, folder: str, read: Read, data: st.DataObject) -> None:
     whole = copy.deepcopy(documents(folder))

@@ -316,6 +316,14 @@ def test_a_hit_extended_after_its_end_is_offered_again_with_the_slots_that_are_l
     ]
 
 
+def test_an_end_before_the_log_can_hold_it_is_refused_and_the_rest_read(tmp_path: Path) -> None:
+    events, refused = found(read, written(tmp_path, {"HIT": hit()}, notice("HITDisposed", EventTimestamp=-1)))
+
+    assert [event["type"] for event in plain(events)] == ["task_posted"]
+    assert len(refused) == 1
+    assert refused[0].startswith("`Events[0].EventTimestamp`:")
+
+
 def test_a_hit_extended_while_it_is_open_stays_as_the_api_has_it(tmp_path: Path) -> None:
     events, refused = found(read, written(tmp_path, {"HIT": hit()}, notice("HITExtended")))
 
