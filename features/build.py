@@ -1,7 +1,7 @@
 """The builder: rows of features for a worker and tasks at an instant. Compiled; it reads the state and never writes."""
 
 import math
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +30,9 @@ from features.jit import kernel
 from features.layout import FOREVER, HOUR_BINS, LANGUAGES, NEVER, UNLIMITED, Arrays
 from features.pairs import find, pair_key
 from features.spec import COLUMN, NAMES, RELATIVE
-from features.state import MarketState
+
+if TYPE_CHECKING:
+    from features.state import MarketState
 
 TAKE_PRIOR = 50.0
 """Lists that the prior of a task's take rate is worth."""
@@ -378,7 +380,7 @@ def build_crowd(
 
 
 def rows(
-    state: MarketState, worker: int, tasks: NDArray[np.int32], now: int, session_minutes: float = math.nan
+    state: "MarketState", worker: int, tasks: NDArray[np.int32], now: int, session_minutes: float = math.nan
 ) -> NDArray[np.float32]:
     """Return the rows of features of a worker and tasks at an instant.
 
@@ -398,7 +400,7 @@ def rows(
 
 
 def rows_of_workers(
-    state: MarketState, workers: NDArray[np.int32], task: int, now: int, *, relative: bool = True
+    state: "MarketState", workers: NDArray[np.int32], task: int, now: int, *, relative: bool = True
 ) -> NDArray[np.float32]:
     """Return the rows of features of many workers and one task, the same as `rows` would give for each worker.
 
@@ -414,7 +416,7 @@ def rows_of_workers(
     return out
 
 
-def compared(state: MarketState, worker: int, tasks: NDArray[np.int32], now: int) -> NDArray[np.float64]:
+def compared(state: "MarketState", worker: int, tasks: NDArray[np.int32], now: int) -> NDArray[np.float64]:
     """Return only the columns of `features.spec.RELATIVE` (float64, tasks x columns), at a part of the cost of `rows`.
 
     The arguments are those of `rows`.

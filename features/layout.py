@@ -29,6 +29,23 @@ applied to the other, so that a task's own reward never enters what its reward i
 REFERENCE = 256
 """Open tasks that list-relative features refer to at the most."""
 
+SKETCH_SKILLS, SKETCH_WORDS = 32, 16
+"""Numbers into which the skills, and all other tokens, of a task or of what a worker took are folded."""
+
+SKETCH = SKETCH_SKILLS + SKETCH_WORDS
+
+LANES = 128
+"""Open tasks whose prospects lie side by side, number by number, so that one instruction reads several."""
+
+ROUND = 64
+"""Events after which rows of open tasks are written anew: of those that changed meanwhile, and of the next in turn."""
+
+SWEEP = 3 * 3600 * 1_000_000
+"""Microseconds in which the turn comes to every open task."""
+
+PROSPECT = 9
+"""Numbers that are known of an open task beside the sketch of its content; see `features.prospects`."""
+
 NEVER = np.iinfo(np.int64).min
 """The instant of what has not happened."""
 
@@ -127,14 +144,17 @@ WORKER = np.dtype(
         ("compared_slow", "f4", (HALVES,)),
         ("pull_slow", "f4", (HALVES,)),
         ("hours_slow", "f4", (HOUR_BINS,)),
+        ("sketch_slow", "f4", (SKETCH,)),
+        ("declared", "u4"),
     ],
     align=True,
 )
 """A worker. ``profile`` numbers the declared profile in force: a declared skill of another number no longer counts.
 ``barred`` is the last task that the worker took or hid for the first time, 0 for none; see ``DEALING``.
 Of what was taken, ``reward_slow / paid_slow`` is the mean log reward, ``hourly_slow / timed_slow`` the mean log of
-stated pay per hour, ``pull_slow / compared_slow`` the mean standard score of the log reward among the tasks of the
-same half that could have been taken instead. ``speed`` is the sum of log(minutes taken / minutes usual)."""
+stated pay per hour, ``sketch_slow`` the sum of its sketches, ``pull_slow / compared_slow`` the mean standard score of the log reward among the tasks of the
+same half that could have been taken instead. ``speed`` is the sum of log(minutes taken / minutes usual). ``declared`` are the
+declared skills, a bit for each number that skills are folded into."""
 
 TOKEN = np.dtype(
     [
@@ -187,6 +207,11 @@ MARKET = np.dtype(
         ("n_open", "i4"),
         ("n_reference", "i4"),
         ("n_expiring", "i4"),
+        ("n_changed", "i4"),
+        ("swept", "i4"),
+        ("swept_at", "i8"),
+        ("round", "i8"),
+        ("writes", "i8"),
         ("n_tastes", "i8"),
         ("n_dealings", "i8"),
         ("at", "i8"),
@@ -214,7 +239,8 @@ MARKET = np.dtype(
 )
 """The market as a whole, in an array of one record. ``chances`` is the sum over acceptances of one over the number of
 tasks with a slot left: what each of these tasks would have had at random. ``pull`` and ``compared`` are as a worker's.
-``clock`` is ``known_at`` of the last event, ``seq`` its number."""
+``clock`` is ``known_at`` of the last event, ``seq`` its number, ``round`` the one that it belongs to; ``writes`` numbers what was written
+about open tasks; ``swept`` is the place in the open-task index that came last in turn, as was due at ``swept_at``."""
 
 TASTE = np.dtype(
     [
@@ -270,7 +296,10 @@ OFFER = np.dtype(
 class Arrays(NamedTuple):
     """The whole state, as the kernels take it. Each array is of the record type of its name, but the plain ones.
 
-    ``offers`` has a record for each of ``open_tasks``, in the same places.
+    ``offers`` has a record for each of ``open_tasks``, in the same places. So have ``prospects`` (float32, blocks x
+    ``PROSPECT`` x ``LANES``) and ``sketches`` (int8, blocks x ``SKETCH`` x ``LANES``), a block for ``LANES`` of them,
+    and ``newcomer_rows`` (float32, places x columns of the spec), each as of its last round. ``written`` (int64) is the
+    number of the last writing at a place, negative where its task has no row yet; ``changed`` the tasks that wait.
     """
 
     market: NDArray[np.void]
@@ -284,6 +313,11 @@ class Arrays(NamedTuple):
     dealings: NDArray[np.void]
     open_tasks: NDArray[np.int32]
     offers: NDArray[np.void]
+    prospects: NDArray[np.float32]
+    sketches: NDArray[np.int8]
+    newcomer_rows: NDArray[np.float32]
+    written: NDArray[np.int64]
+    changed: NDArray[np.int32]
     reference: NDArray[np.int32]
     expiring: NDArray[np.int64]
     expiring_tasks: NDArray[np.int32]

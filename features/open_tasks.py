@@ -6,6 +6,7 @@ them, else those whose id has the smallest hashes. It depends on the market alon
 
 from features.jit import kernel
 from features.layout import NEVER, REFERENCE, Arrays, Record
+from features.prospects import move_prospect, note_change
 
 
 @kernel
@@ -42,16 +43,19 @@ def settle(s: Arrays, index: int) -> None:
     if opened and task.open_at < 0:
         task.open_at = market.n_open
         s.open_tasks[market.n_open] = index
+        s.written[market.n_open] = 0
         market.n_open += 1
     elif not opened and task.open_at >= 0:
         market.n_open -= 1
         last = s.open_tasks[market.n_open]
         s.open_tasks[task.open_at] = last
         s.offers[task.open_at] = s.offers[market.n_open]
+        move_prospect(s, market.n_open, task.open_at)
         s.tasks[last].open_at = task.open_at
         task.open_at = -1
     if opened:
         describe_offer(s.offers[task.open_at], index, task)
+        note_change(s, index)
     place = _reference_place(s, index)
     present = place < market.n_reference and s.reference[place] == index
     wanted = opened and not is_full(task)

@@ -14,11 +14,15 @@ from features.events import Event
 from features.fold import fold, tally
 from features.layout import (
     DEALING,
+    LANES,
     MARKET,
     NEVER,
     OFFER,
+    PROSPECT,
     REFERENCE,
     REQUESTER,
+    ROUND,
+    SKETCH,
     TASK,
     TASTE,
     TOKEN,
@@ -28,6 +32,8 @@ from features.layout import (
 )
 from features.money import Rates
 from features.pairs import SMALLEST, grown
+from features.rounds import write_round
+from features.spec import NAMES
 from features.text import TOKEN_BITS
 
 _FIRST_ROWS = 256
@@ -56,6 +62,11 @@ class MarketState:
             dealings=np.zeros(SMALLEST, DEALING),
             open_tasks=np.zeros(_FIRST_ROWS, np.int32),
             offers=blank(OFFER, _FIRST_ROWS),
+            prospects=np.zeros((_FIRST_ROWS // LANES, PROSPECT, LANES), np.float32),
+            sketches=np.zeros((_FIRST_ROWS // LANES, SKETCH, LANES), np.int8),
+            newcomer_rows=np.zeros((_FIRST_ROWS, len(NAMES)), np.float32),
+            written=np.zeros(_FIRST_ROWS, np.int64),
+            changed=np.zeros(2 * ROUND, np.int32),
             reference=np.zeros(REFERENCE, np.int32),
             expiring=np.zeros(_FIRST_ROWS, np.int64),
             expiring_tasks=np.zeros(_FIRST_ROWS, np.int32),
@@ -96,8 +107,19 @@ class MarketState:
         return batch
 
     def fold(self, batch: Batch, start: int, stop: int) -> None:
-        """Apply events ``start:stop`` of an encoded batch."""
-        fold(self.arrays, batch, start, stop)
+        """Apply events ``start:stop`` of an encoded batch.
+
+        What the state keeps of open tasks for a first look is written anew before the first event of each round: where
+        rounds end is a matter of sequence numbers, so it is the same however the log is cut into batches.
+        """
+        market, numbers = self.arrays.market, batch.events["seq"]
+        while start < stop:
+            current = int(numbers[start]) // ROUND
+            if current != market["round"][0]:
+                write_round(self.arrays, current)
+            upto = start + int(np.searchsorted(numbers[start:stop], (current + 1) * ROUND))
+            fold(self.arrays, batch, start, max(upto, start + 1))
+            start = max(upto, start + 1)
 
     def digest(self) -> str:
         """Return a hash of the state: equal for equal prefixes, however they were cut into batches."""
@@ -129,12 +151,17 @@ class MarketState:
         taste_keys, taste_values = grown(a.taste_keys, a.tastes, int(market["n_tastes"]) + tastes)
         dealing_keys, dealing_values = grown(a.dealing_keys, a.dealings, int(market["n_dealings"]) + dealings)
         expiring = int(market["n_expiring"]) + len(batch.facts)
+        opened = int(market["n_open"]) + len(batch.facts)
         self.arrays = a._replace(
             workers=_longer(a.workers, len(catalogue.workers)),
             tasks=_longer(a.tasks, len(catalogue.tasks)),
             requesters=_longer(a.requesters, len(catalogue.requesters)),
             open_tasks=_longer(a.open_tasks, len(catalogue.tasks)),
             offers=_longer(a.offers, len(catalogue.tasks)),
+            prospects=_longer(a.prospects, -(-opened // LANES)),
+            sketches=_longer(a.sketches, -(-opened // LANES)),
+            newcomer_rows=_longer(a.newcomer_rows, opened),
+            written=_longer(a.written, opened),
             expiring=_longer(a.expiring, expiring),
             expiring_tasks=_longer(a.expiring_tasks, expiring),
             taste_keys=taste_keys,
@@ -148,7 +175,7 @@ def _longer(array: NDArray[Any], rows: int) -> NDArray[Any]:
     if rows <= len(array):
         return array
     extra = max(rows, 2 * len(array)) - len(array)
-    tail = blank(array.dtype, extra) if array.dtype.fields else np.zeros(extra, array.dtype)
+    tail = blank(array.dtype, extra) if array.dtype.fields else np.zeros((extra, *array.shape[1:]), array.dtype)
     return np.concatenate([array, tail])
 
 

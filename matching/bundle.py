@@ -35,7 +35,7 @@ from matching.calibration import CalibratedModel, Calibration, MinutesModel, Sco
 from matching.cascade import FirstStage
 from matching.contributions import Contributor, contributor
 
-FORMAT = 3
+FORMAT = 4
 """Version of the layout; another is refused."""
 
 _MANIFEST = "bundle.json"

@@ -1,17 +1,31 @@
-"""The first stage of the cascade: a linear score over the cheapest columns, for when far more is eligible than scored.
+"""The cascade: from a million tasks that a worker may take to the few hundred that the ranker scores for that worker.
 
-Its weights are learned from the ranker: least squares of the ranker's scores, centred within each list, on the centred
-columns. So it asks what the ranker would say, at a fraction of the cost.
+A task is worth its prior, what the ranker says of it for a newcomer, and what the worker's own history adds: a linear
+sum of the cheapest columns. The prior has been scored before anybody asks, so all that the ranker has learned about
+tasks chooses among them; the weights of the sum are learned from how far the ranker's scores of a list lie from the
+priors of its tasks. A glance at every task (`features.glance`) keeps ``GLANCED`` times as many as are wanted, for which
+the columns are then computed. New tasks without a prior, ``2 * ROUND`` of them at the most, are always among the chosen.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from features.build import compared
+from features.glance import promising
+from features.newcomer import as_newcomer
 from features.spec import RELATIVE
 from features.state import MarketState
+from matching.priors import Priors
+
+if TYPE_CHECKING:
+    from matching.scoring import Ranker
+
+GLANCED = 2
+"""Tasks that a glance keeps for each that is wanted."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,21 +40,39 @@ class FirstStage:
         return np.where(np.isnan(columns), self.fill, columns) @ self.weights
 
 
+_DEFAULT_WEIGHTS = {"affinity": 1.0, "popularity": -1.0, "skill_overlap": 3.0}
+
 DEFAULT = FirstStage(
-    weights=np.array([{"affinity": 1.0, "hourly": 0.5, "reward": 0.3}.get(name, 0.0) for name in RELATIVE]),
-    fill=np.zeros(len(RELATIVE)),
+    weights=np.array([_DEFAULT_WEIGHTS.get(name, 0.0) for name in RELATIVE]), fill=np.zeros(len(RELATIVE))
 )
-"""What stands in for learned weights with the fallback ranker: affinity first, then pay."""
+"""What stands in for learned weights with the fallback ranker: how far the worker's taste is not everybody's, and skills."""
+
+
+def learn_first_stage(
+    score: Callable[[NDArray[np.float32]], NDArray[np.float64]],
+    features: NDArray[np.float32],
+    offsets: NDArray[np.int64],
+    names: tuple[str, ...],
+) -> FirstStage:
+    """Learn the first stage of a ranker from the rows of a training set; see `fit_first_stage`.
+
+    Args:
+        score: the ranker.
+        features: float32, rows x columns.
+        offsets: int64, lists + 1.
+        names: of the columns.
+    """
+    return fit_first_stage(features, score(features) - score(as_newcomer(features, names)), offsets, names)
 
 
 def fit_first_stage(
     features: NDArray[np.float32], scores: NDArray[np.float64], offsets: NDArray[np.int64], names: tuple[str, ...]
 ) -> FirstStage:
-    """Learn the first stage from what the ranker says of the rows of a training set.
+    """Learn the first stage: least squares of scores on columns, both centred within each list.
 
     Args:
         features: float32, rows x columns.
-        scores: float64, rows; the ranker's.
+        scores: float64, rows; the ranker's, less those of the same tasks for a newcomer.
         offsets: int64, lists + 1.
         names: of the columns; a compared column that is not among them gets no weight.
     """
@@ -68,19 +100,36 @@ def fit_first_stage(
 
 
 def shortlist(
-    state: MarketState, stage: FirstStage, worker: int, tasks: NDArray[np.int32], now: int, size: int
+    state: MarketState,
+    ranker: "Ranker",
+    priors: Priors,
+    worker: int,
+    tasks: NDArray[np.int32],
+    now: int,
+    size: int,
 ) -> NDArray[np.intp]:
-    """Return the places of the ``size`` most promising tasks, in order of place; all of them if there are no more.
+    """Return the places of the ``size`` most promising tasks and of those without a prior; all if there are no more.
 
     Args:
         state: the market.
-        stage: the first stage of the model in use.
+        ranker: the model in use.
+        priors: of the open tasks.
         worker: dense index.
-        tasks: int32, eligible tasks.
+        tasks: int32, eligible tasks, in the order of the open-task index.
         now: microseconds since 1970.
         size: how many the ranker scores.
+
+    Returns:
+        intp, rising places in ``tasks``.
+
+    Raises:
+        ValueError: the tasks are not open, or in another order.
     """
     if len(tasks) <= size:
         return np.arange(len(tasks))
-    scores = stage.scores(compared(state, worker, tasks, now))
-    return np.sort(np.argpartition(-scores, size)[:size])
+    stage, known = ranker.first_stage, priors.of(state, ranker)
+    glanced, new = promising(state, worker, tasks, now, known, stage.weights, stage.fill, GLANCED * size)
+    kept = tasks[glanced]
+    scores = known[state.arrays.tasks["open_at"][kept]] + stage.scores(compared(state, worker, kept, now))
+    chosen = glanced[np.argpartition(-scores, size)[:size]] if len(glanced) > size else glanced
+    return np.union1d(chosen, new)

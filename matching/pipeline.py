@@ -17,6 +17,7 @@ from matching.cascade import shortlist
 from matching.eligibility import Judgement, Wishes, judge, judge_open
 from matching.explain import Figures, Reason, reasons
 from matching.near_misses import NearMiss, near_misses
+from matching.priors import Priors
 from matching.rerank import Explore, GroupSpread, PayWeight, Ranking, SlotBalance, Step
 from matching.scoring import Answers, Ranker, best_first, expected_hourly, known
 
@@ -152,10 +153,12 @@ class Matcher:
     Attributes:
         steps: re-ranking steps of a feed, in order. A ranking of the caller's own candidates takes none.
         shortlist: eligible tasks that the full model scores; more where a page is longer.
+        priors: what rankers say of the open tasks by themselves, kept from list to list.
     """
 
     steps: Sequence[Step] = feed_steps()
     shortlist: int = SHORTLIST
+    priors: Priors = field(default_factory=Priors, repr=False, compare=False)
 
     def score(
         self, state: MarketState, ranker: Ranker, query: Query, tasks: NDArray[np.int32]
@@ -187,7 +190,7 @@ class Matcher:
             kept = kept[~np.isin(_order(state, kept), list(query.listed))]
         size = max(self.shortlist, query.limit)
         while True:
-            tasks = kept[shortlist(state, ranker.first_stage, worker, kept, query.now, size)]
+            tasks = kept[shortlist(state, ranker, self.priors, worker, kept, query.now, size)]
             verdict, paying_less = self.score(state, ranker, query, tasks)
             if np.isnan(query.wishes.min_hourly) or len(verdict.tasks) > query.limit or len(tasks) == len(kept):
                 break

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from features.spec import FEATURES, fingerprint
 from matching.bundle import Bundle, Judge
 from matching.calibration import predict_rows
-from matching.cascade import fit_first_stage
+from matching.cascade import learn_first_stage
 from training import lists
 from training.baselines import baseline_scores
 from training.contest import Contender, Contest
@@ -111,7 +111,9 @@ def train(
     return Trained(
         bundle=Bundle(
             ranker=ranker,
-            first_stage=fit_first_stage(rows.features, predict_rows(ranker, rows.features), rows.offsets, rows.names),
+            first_stage=learn_first_stage(
+                lambda features: predict_rows(ranker, features), rows.features, rows.offsets, rows.names
+            ),
             feature_names=rows.names,
             features_fingerprint=fingerprint(),
             rates_fingerprint=rates_fingerprint,
