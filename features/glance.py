@@ -1,7 +1,7 @@
 """The most promising of all open tasks, found at a glance at each: the first look of a worker who asks for a list.
 
-It adds to the prior of each task the sum of weighted compared columns, each as `features.prospects` tells it: with a sketch in place of every
-token, and a rough logarithm. Tasks lie side by side, so one instruction reads eight of them.
+It adds to the prior of each task the sum of weighted compared columns, each as `features.prospects` tells it: with a
+sketch in place of every token, and a rough logarithm. Tasks lie side by side, so one instruction reads eight of them.
 """
 
 import math

@@ -152,9 +152,10 @@ WORKER = np.dtype(
 """A worker. ``profile`` numbers the declared profile in force: a declared skill of another number no longer counts.
 ``barred`` is the last task that the worker took or hid for the first time, 0 for none; see ``DEALING``.
 Of what was taken, ``reward_slow / paid_slow`` is the mean log reward, ``hourly_slow / timed_slow`` the mean log of
-stated pay per hour, ``sketch_slow`` the sum of its sketches, ``pull_slow / compared_slow`` the mean standard score of the log reward among the tasks of the
-same half that could have been taken instead. ``speed`` is the sum of log(minutes taken / minutes usual). ``declared`` are the
-declared skills, a bit for each number that skills are folded into."""
+stated pay per hour, ``pull_slow / compared_slow`` the mean standard score of the log reward among the tasks of the
+same half that could have been taken instead; ``sketch_slow`` is the sum of its sketches. ``speed`` is the sum of
+log(minutes taken / minutes usual). ``declared`` are the declared skills, a bit for each number that skills are folded
+into."""
 
 TOKEN = np.dtype(
     [
@@ -239,8 +240,9 @@ MARKET = np.dtype(
 )
 """The market as a whole, in an array of one record. ``chances`` is the sum over acceptances of one over the number of
 tasks with a slot left: what each of these tasks would have had at random. ``pull`` and ``compared`` are as a worker's.
-``clock`` is ``known_at`` of the last event, ``seq`` its number, ``round`` the one that it belongs to; ``writes`` numbers what was written
-about open tasks; ``swept`` is the place in the open-task index that came last in turn, as was due at ``swept_at``."""
+``clock`` is ``known_at`` of the last event, ``seq`` its number, ``round`` the one that it belongs to. ``writes`` numbers
+what was written about open tasks; ``swept`` is the place in the open-task index that came last in turn, as was due at
+``swept_at``."""
 
 TASTE = np.dtype(
     [

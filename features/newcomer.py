@@ -1,4 +1,4 @@
-"""Rows as they would be for a newcomer: all that a list tells of its tasks, and nothing of the worker."""
+"""Rows as they would be for a newcomer or a regular: all that a list tells of its tasks, and nothing of tastes."""
 
 from collections.abc import Sequence
 
@@ -51,6 +51,17 @@ _VALUES = {
 """Columns that tell of the worker, and what they are where nothing is known."""
 
 
+_REGULAR = {
+    "worker_accepts": np.log1p(10.0),
+    "worker_accepts_slow": np.log1p(9.0),
+    "worker_accepts_fast": np.log1p(6.0),
+    "worker_idle_hours": np.log1p(0.3),
+    "worker_age_days": np.log1p(7.0),
+    "hour_fit": 2.0,
+}
+"""What a worker is like who has taken ten tasks, the last one a short while ago; all else is as for a newcomer."""
+
+
 def as_newcomer(features: NDArray[np.float32], names: Sequence[str]) -> NDArray[np.float32]:
     """Return rows (float32, rows x columns of these names) with what they tell of the worker unknown.
 
@@ -74,4 +85,13 @@ def as_newcomer(features: NDArray[np.float32], names: Sequence[str]) -> NDArray[
             found[:, place[name]] = np.where(missing, np.nan, np.float32(value))
     if {"reward_pull", "reward_pull_worker"} <= place.keys():
         found[:, place["reward_pull_worker"]] = found[:, place["reward_pull"]]
+    return found
+
+
+def as_regular(features: NDArray[np.float32], names: Sequence[str]) -> NDArray[np.float32]:
+    """Return rows of a newcomer (float32, rows x columns of these names) as those of somebody in the midst of work."""
+    found = features.copy()
+    for name, value in _REGULAR.items():
+        if name in names:
+            found[:, names.index(name)] = value
     return found

@@ -30,6 +30,7 @@ tells them; ``POSTED`` is in hours."""
 SCALE = 127.0
 """A weight of 1 in a sketch of small integers."""
 
+
 @kernel
 def skill_place(token: int) -> int:
     """Return the place of a skill in a sketch."""

@@ -1,6 +1,6 @@
 """The rounds of the log: after every ``ROUND`` events, rows that open tasks have for a newcomer are written anew.
 
-Those that changed come first, then the next ones in turn. So each row follows the market, a little late, and is a function of the log alone: every replica has the same.
+Those that changed come first, then as many and more in turn, so that the turn comes to all in ``SWEEP``. So each row follows the market, a little late, and is a function of the log alone: every replica has the same.
 """
 
 import math
@@ -21,7 +21,8 @@ def write_round(s: Arrays, number: int) -> None:
     market, records = s.market[0], s.tasks
     turns = market.n_open
     if market.clock - market.swept_at < SWEEP:
-        turns = market.n_open * (market.clock - market.swept_at) // SWEEP
+        # Where many tasks come at one instant, those before them are soon in another market.
+        turns = min(market.n_open, market.n_changed + market.n_open * (market.clock - market.swept_at) // SWEEP)
     due, count = np.empty(2 * ROUND + turns, np.int32), 0
     for k in range(market.n_changed):
         if records[s.changed[k]].open_at >= 0:
@@ -34,7 +35,7 @@ def write_round(s: Arrays, number: int) -> None:
     if turns == market.n_open:
         market.swept_at = market.clock
     else:
-        market.swept_at += turns * SWEEP // market.n_open
+        market.swept_at = min(market.clock, market.swept_at + turns * SWEEP // market.n_open)
     market.n_changed = 0
     market.round = number
     if count == 0:

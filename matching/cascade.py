@@ -1,6 +1,6 @@
 """The cascade: from a million tasks that a worker may take to the few hundred that the ranker scores for that worker.
 
-A task is worth its prior, what the ranker says of it for a newcomer, and what the worker's own history adds: a linear
+A task is worth its prior, what the ranker says of it for any newcomer or any regular worker, and what the worker's own history adds: a linear
 sum of the cheapest columns. The prior has been scored before anybody asks, so all that the ranker has learned about
 tasks chooses among them; the weights of the sum are learned from how far the ranker's scores of a list lie from the
 priors of its tasks. A glance at every task (`features.glance`) keeps ``GLANCED`` times as many as are wanted, for which
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from features.build import compared
 from features.glance import promising
-from features.newcomer import as_newcomer
+from features.newcomer import as_newcomer, as_regular
 from features.spec import RELATIVE
 from features.state import MarketState
 from matching.priors import Priors
@@ -45,7 +45,7 @@ _DEFAULT_WEIGHTS = {"affinity": 1.0, "popularity": -1.0, "skill_overlap": 3.0}
 DEFAULT = FirstStage(
     weights=np.array([_DEFAULT_WEIGHTS.get(name, 0.0) for name in RELATIVE]), fill=np.zeros(len(RELATIVE))
 )
-"""What stands in for learned weights with the fallback ranker: how far the worker's taste is not everybody's, and skills."""
+"""What stands in for learned weights with the fallback ranker: the worker's taste above everybody's, and skills."""
 
 
 def learn_first_stage(
@@ -62,7 +62,11 @@ def learn_first_stage(
         offsets: int64, lists + 1.
         names: of the columns.
     """
-    return fit_first_stage(features, score(features) - score(as_newcomer(features, names)), offsets, names)
+    strangers = as_newcomer(features, names)
+    if "worker_accepts" in names:
+        regular = features[:, names.index("worker_accepts")] > 0.0
+        strangers[regular] = as_regular(strangers[regular], names)
+    return fit_first_stage(features, score(features) - score(strangers), offsets, names)
 
 
 def fit_first_stage(
@@ -93,7 +97,7 @@ def fit_first_stage(
         return np.asarray(values - (totals / sizes)[owner])
 
     x, y = centred(filled), centred(scores[:, None])[:, 0]
-    ridge = 1e-6 * np.trace(x.T @ x) / len(present) * np.eye(len(present))
+    ridge = 3e-3 * np.trace(x.T @ x) / len(present) * np.eye(len(present))
     weights[present] = np.linalg.lstsq(x.T @ x + ridge, x.T @ y, rcond=None)[0]
     fill[present] = fill_present
     return FirstStage(weights, fill)
@@ -127,7 +131,7 @@ def shortlist(
     """
     if len(tasks) <= size:
         return np.arange(len(tasks))
-    stage, known = ranker.first_stage, priors.of(state, ranker)
+    stage, known = ranker.first_stage, priors.of(state, ranker, worker)
     glanced, new = promising(state, worker, tasks, now, known, stage.weights, stage.fill, GLANCED * size)
     kept = tasks[glanced]
     scores = known[state.arrays.tasks["open_at"][kept]] + stage.scores(compared(state, worker, kept, now))

@@ -21,7 +21,7 @@ from matching.priors import Priors
 from matching.rerank import Explore, GroupSpread, PayWeight, Ranking, SlotBalance, Step
 from matching.scoring import Answers, Ranker, best_first, expected_hourly, known
 
-SHORTLIST = 300
+SHORTLIST = 400
 """Eligible tasks that the full model scores; the first stage chooses them."""
 
 

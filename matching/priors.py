@@ -10,10 +10,15 @@ from numpy.typing import NDArray
 
 from features.jit import kernel
 from features.layout import Arrays
+from features.newcomer import as_regular
+from features.spec import NAMES
 from features.state import MarketState
 
 if TYPE_CHECKING:
     from matching.scoring import Ranker
+
+_PART = 10_000
+"""Rows scored at once, when a model is new."""
 
 
 @dataclass(eq=False)
@@ -26,7 +31,7 @@ class _Scored:
 
 
 class Priors:
-    """Keeps the scores of the rows that open tasks have for a newcomer, for every ranker that asks.
+    """Keeps the scores of the rows that open tasks have for a newcomer, and for a regular worker, by ranker.
 
     A score is kept until its row is written anew, so it is a function of the state alone, and a few rows are scored
     for a list. Those who ask at once must see the same state; whoever changes it waits for them, as it does anyway.
@@ -34,22 +39,29 @@ class Priors:
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._known: weakref.WeakKeyDictionary[Ranker, _Scored] = weakref.WeakKeyDictionary()
+        self._known: weakref.WeakKeyDictionary[Ranker, dict[bool, _Scored]] = weakref.WeakKeyDictionary()
 
-    def of(self, state: MarketState, ranker: "Ranker") -> NDArray[np.float32]:
-        """Return the score of each open task (float32, by place in the open-task index), 0 where there is no row yet."""
+    def of(self, state: MarketState, ranker: "Ranker", worker: int) -> NDArray[np.float32]:
+        """Return the score of each open task for any worker who has, or has not, taken tasks before.
+
+        Float32, by place in the open-task index; 0 where there is no row yet.
+        """
         arrays, size = state.arrays, int(state.arrays.market["n_open"][0])
+        regular = bool(arrays.workers["accepted"][worker] > 0.0)
         with self._lock:
-            known = self._known.get(ranker)
+            kept = self._known.setdefault(ranker, {})
+            known = kept.get(regular)
             if known is None or known.state() is not state:
-                known = self._known[ranker] = _Scored(weakref.ref(state), np.zeros(0, np.float32))
+                known = kept[regular] = _Scored(weakref.ref(state), np.zeros(0, np.float32))
             if len(known.scores) < size:
-                known.scores = np.concatenate([known.scores, np.zeros(len(arrays.written) - len(known.scores), np.float32)])
+                room = np.zeros(len(arrays.written) - len(known.scores), np.float32)
+                known.scores = np.concatenate([known.scores, room])
             if known.writes != arrays.market["writes"][0]:
                 places = _written_since(arrays, known.writes)
-                with_row = places[arrays.written[places] > 0]
                 known.scores[places] = 0.0
-                known.scores[with_row] = ranker.answers(arrays.newcomer_rows[with_row]).scores
+                for part in np.array_split(places[arrays.written[places] > 0], max(1, -(-len(places) // _PART))):
+                    rows = arrays.newcomer_rows[part]
+                    known.scores[part] = ranker.answers(as_regular(rows, NAMES) if regular else rows).scores
                 known.writes = int(arrays.market["writes"][0])
             return known.scores[:size]
 
