@@ -3,10 +3,10 @@
     python -m benchmarks.cascade [--open-tasks 10000 100000] [--workers 100] [--json]
 
 Up to 10,000 of the tasks come from a simulated market in which workers take them; the others are postings of the same
-requesters, merged into its log by time, so that all are priced and worded as the simulation does it. The model is that of
-`benchmarks.feeds`. For each worker every eligible task is scored. Of the 20 best, the share that is in the shortlist is
-the recall; the loss of NDCG is that of the best 20 of the shortlist, with what a task's score lies above the mean of all
-as its gain. Intervals are bootstrapped over workers.
+requesters, merged into its log by time, so that all are priced and worded as the simulation does it. The model is that
+of `benchmarks.feeds`. For each worker every eligible task is scored. Of the 20 best, the share that is in the shortlist
+is the recall; the loss of NDCG is that of the best 20 of the shortlist, with what a task's score lies above the mean of
+all as its gain. Intervals are bootstrapped over workers.
 """
 
 import argparse

@@ -84,7 +84,10 @@ def promising(
     count, count_new = _gather(arrays, scores.reshape(-1), tasks, found, new)
     if count < len(tasks):
         raise ValueError("the tasks are not those of the open-task index, in its order")
-    return _highest(found, size) if size < len(tasks) else np.arange(len(tasks)), new[:count_new]
+    new = new[:count_new]
+    # Without a prior they cannot be compared with the others, whose places they must not take.
+    found[new] = found.min(initial=np.inf)
+    return _highest(found, size) if size < len(tasks) else np.arange(len(tasks)), new
 
 
 @kernel

@@ -240,7 +240,7 @@ MARKET = np.dtype(
 )
 """The market as a whole, in an array of one record. ``chances`` is the sum over acceptances of one over the number of
 tasks with a slot left: what each of these tasks would have had at random. ``pull`` and ``compared`` are as a worker's.
-``clock`` is ``known_at`` of the last event, ``seq`` its number, ``round`` the one that it belongs to. ``writes`` numbers
+``clock`` is ``known_at`` of the last event, ``seq`` its number, ``round`` the one that it is in. ``writes`` numbers
 what was written about open tasks; ``swept`` is the place in the open-task index that came last in turn, as was due at
 ``swept_at``."""
 

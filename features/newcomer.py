@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 
 _AFFINITIES = ("affinity", "affinity_fast", "affinity_skill", "affinity_text")
 
+_PAY = {"minutes", "hourly", "worker_speed", "kind_approval", "requester_approval", "market_approval"}
+
 _VALUES = {
     **dict.fromkeys(
         (
@@ -65,14 +67,19 @@ _REGULAR = {
 def as_newcomer(features: NDArray[np.float32], names: Sequence[str]) -> NDArray[np.float32]:
     """Return rows (float32, rows x columns of these names) with what they tell of the worker unknown.
 
-    The same as `features.build.rows` gives for worker 0, but for what cannot be told from a row: the approval of the kind
-    of work at its edge, and where a mixture of tokens rounds.
+    The same as `features.build.rows` gives for worker 0, but that what stands relative to the open tasks keeps the shape
+    that it has for the worker.
     """
     found, place = features.copy(), {name: number for number, name in enumerate(names)}
-    if {"minutes", "hourly", "worker_speed"} <= place.keys():
-        speed = features[:, place["worker_speed"]]
+    if _PAY <= place.keys():
+        speed, kind, requester, market = (
+            features[:, place[name]]
+            for name in ("worker_speed", "kind_approval", "requester_approval", "market_approval")
+        )
+        approval = requester + market
+        usual, own = (np.clip(share * approval / market, 0.01, 1.0) for share in (market, kind + market))
         found[:, place["minutes"]] -= speed
-        found[:, place["hourly"]] += speed
+        found[:, place["hourly"]] += speed + np.log(usual / own)
     for name in _AFFINITIES:
         for suffix in ("", "_z", "_rank"):
             own, usual = f"{name}{suffix}", f"popularity{suffix}"

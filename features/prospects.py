@@ -2,13 +2,13 @@
 
 A worker wants the most promising of a million tasks, and to build rows for all of them would take a second. So three
 things are kept of each open task. The row that it has for a newcomer holds all that says nothing of the worker: what a
-ranker makes of it is the prior of the task, and stays until the row is written anew. A sketch of its content is its tokens
-folded into ``SKETCH`` numbers by their hash, those of words with a sign, a count sketch (Charikar, Chen and
+ranker makes of it is the prior of the task, and stays until the row is written anew. A sketch of its content is its
+tokens folded into ``SKETCH`` numbers by their hash, those of words with a sign, a count sketch (Charikar, Chen and
 Farach-Colton 2002); a worker's sketch is the decayed sum of those of the tasks taken, and the product of the two
 estimates how much of such content the worker took. A few numbers make an affinity of it.
 
-All this lags behind: it is written when the task changes, and in turn, round by round. It decides which tasks are looked
-at more closely, and never enters a row of a list.
+All this lags behind: it is written when the task changes, and in turn, round by round. It decides which tasks are
+looked at more closely, and never enters a row of a list.
 """
 
 import math

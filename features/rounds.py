@@ -1,6 +1,7 @@
 """The rounds of the log: after every ``ROUND`` events, rows that open tasks have for a newcomer are written anew.
 
-Those that changed come first, then as many and more in turn, so that the turn comes to all in ``SWEEP``. So each row follows the market, a little late, and is a function of the log alone: every replica has the same.
+Those that changed come first, then as many in turn, and more where it takes more for the turn to come to all in
+``SWEEP``. So each row follows the market, a little late, and is a function of the log alone, the same on every replica.
 """
 
 import math
@@ -22,7 +23,7 @@ def write_round(s: Arrays, number: int) -> None:
     turns = market.n_open
     if market.clock - market.swept_at < SWEEP:
         # Where many tasks come at one instant, those before them are soon in another market.
-        turns = min(market.n_open, market.n_changed + market.n_open * (market.clock - market.swept_at) // SWEEP)
+        turns = min(market.n_open, ROUND + market.n_open * (market.clock - market.swept_at) // SWEEP)
     due, count = np.empty(2 * ROUND + turns, np.int32), 0
     for k in range(market.n_changed):
         if records[s.changed[k]].open_at >= 0:

@@ -51,8 +51,8 @@ CONSIDERED = 8
 SCORED = 4
 """Changes whose tasks the models score: those that promise most by what requesters say of pay and time."""
 
-TASKS_SCORED = 12
-"""Tasks scored for a change: the best-paid ones, about as many as a session holds."""
+TASKS_SCORED = 25
+"""Tasks scored for a change: the best-paid ones, more than a session holds."""
 
 SAMPLED = 2_048
 """Tasks whose pay is looked at: of each signature that stands in the way an equal number, evenly over its tasks. How
