@@ -67,19 +67,19 @@ _REGULAR = {
 def as_newcomer(features: NDArray[np.float32], names: Sequence[str]) -> NDArray[np.float32]:
     """Return rows (float32, rows x columns of these names) with what they tell of the worker unknown.
 
-    The same as `features.build.rows` gives for worker 0, but that what stands relative to the open tasks keeps the shape
-    that it has for the worker.
+    The same as `features.build.rows` gives for worker 0, but that what stands relative to the open tasks keeps the
+    shape that it has for the worker.
     """
     found, place = features.copy(), {name: number for number, name in enumerate(names)}
-    if _PAY <= place.keys():
+    if place.keys() >= _PAY:
         speed, kind, requester, market = (
             features[:, place[name]]
             for name in ("worker_speed", "kind_approval", "requester_approval", "market_approval")
         )
         approval = requester + market
-        usual, own = (np.clip(share * approval / market, 0.01, 1.0) for share in (market, kind + market))
+        anyone, held = (np.clip(share * approval / market, 0.01, 1.0) for share in (market, kind + market))
         found[:, place["minutes"]] -= speed
-        found[:, place["hourly"]] += speed + np.log(usual / own)
+        found[:, place["hourly"]] += speed + np.log(anyone / held)
     for name in _AFFINITIES:
         for suffix in ("", "_z", "_rank"):
             own, usual = f"{name}{suffix}", f"popularity{suffix}"

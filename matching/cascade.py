@@ -1,11 +1,11 @@
 """The cascade: from a million tasks that a worker may take to the few hundred that the ranker scores for that worker.
 
 A task is worth its prior, what the ranker says of it for any newcomer or any regular worker, and what the worker's own
-history adds: a linear sum of the cheapest columns. The prior has been scored before anybody asks, so all that the ranker
-has learned about tasks chooses among them; the weights of the sum are learned from how far the ranker's scores of a list
-lie from the priors of its tasks. A glance at every task (`features.glance`) keeps ``GLANCED`` times as many as are
-wanted, for which the columns are then computed. New tasks without a prior, ``2 * ROUND`` of them at the most, are always
-among the chosen.
+history adds: a linear sum of the cheapest columns. The prior has been scored before anybody asks, so all that the
+ranker has learned about tasks chooses among them; the weights of the sum are learned from how far the ranker's scores
+of a list lie from the priors of its tasks. A glance at every task (`features.glance`) keeps ``GLANCED`` times as many
+as are wanted, for which the columns are then computed. New tasks without a prior, ``2 * ROUND`` of them at the most,
+are always among the chosen.
 """
 
 from collections.abc import Callable
