@@ -25,7 +25,7 @@ from matching.priors import Priors
 if TYPE_CHECKING:
     from matching.scoring import Ranker
 
-GLANCED = 2
+GLANCED = 3
 """Tasks that a glance keeps for each that is wanted."""
 
 
