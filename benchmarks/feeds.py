@@ -119,7 +119,7 @@ def by_stage(
         for model in (CalibratedModel, MinutesModel):
             timed = clock.wrapped(lambda model, *_: outcomes[id(model)], model.predict)
             patches.enter_context(patch.object(model, "predict", timed))
-        timed_matcher = Matcher(steps, matcher.shortlist)
+        timed_matcher = replace(matcher, steps=steps)
         for query in queries:
             for explain in (False, True):
                 with clock.feed():

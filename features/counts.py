@@ -5,7 +5,7 @@ Here is also what an open task contributes to them while it has a slot left.
 
 from features.estimates import FAST, HOUR, SLOW, decay, expected
 from features.jit import kernel
-from features.layout import HALVES, HOUR_BINS, NEVER, TOKENS, Arrays, Record
+from features.layout import HALVES, HOUR_BINS, NEVER, SKETCH, TOKENS, Arrays, Record
 from features.open_tasks import is_full, next_expired, settle
 
 TOKEN_ROWS = TOKENS + 3
@@ -99,6 +99,8 @@ def touch_worker(worker: Record, now: int) -> None:
         worker.pull_slow[half] *= slow
     for k in range(HOUR_BINS):
         worker.hours_slow[k] *= slow
+    for k in range(SKETCH):
+        worker.sketch_slow[k] *= slow
     worker.at = now
 
 

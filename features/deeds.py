@@ -18,6 +18,7 @@ from features.estimates import FAST, HOUR, SECOND, SLOW, decay, decay_seconds, s
 from features.jit import kernel
 from features.layout import Arrays, Record
 from features.pairs import claim, pair_key
+from features.prospects import add_sketch
 
 NEWCOMER = 3
 """A worker is a newcomer to the market until this many assignments were accepted."""
@@ -97,6 +98,7 @@ def accept(s: Arrays, index: int, task_index: int) -> None:
     worker.accepted_slow += 1.0
     worker.accepted_fast += 1.0
     worker.hours_slow[hour_bin(now)] += 1.0
+    add_sketch(task, worker.sketch_slow)
     worker.last_accept = now
     if not math.isnan(task.facts.reward):
         worker.paid_slow += 1.0

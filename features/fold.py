@@ -29,6 +29,7 @@ from features.deeds import accept, bar, dealing_of, give_up, judge, serve, submi
 from features.jit import kernel
 from features.layout import FOREVER, NEVER, TOKENS, Arrays, Record
 from features.open_tasks import is_full, is_open, watch_expiry
+from features.prospects import skill_place
 
 LEAST_REWARD = 1e-4
 """A reward counts as no less when its log is taken: the log of nothing would be minus infinity."""
@@ -167,7 +168,10 @@ def _declare(s: Arrays, event: Record, batch: Batch) -> None:
     worker.session_minutes = profile.session_minutes
     for k in range(worker.languages.size):
         worker.languages[k] = profile.languages[k]
+    worker.declared = 0
     for k in range(event.start, event.stop):
+        if batch.skill_levels[k] > 0.0:
+            worker.declared |= np.uint32(1) << np.uint32(skill_place(batch.skill_rows[k]))
         taste = s.tastes[taste_of(s, event.worker, batch.skill_rows[k])]
         taste.level = batch.skill_levels[k]
         taste.profile = worker.profile

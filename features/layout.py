@@ -29,6 +29,11 @@ applied to the other, so that a task's own reward never enters what its reward i
 REFERENCE = 256
 """Open tasks that list-relative features refer to at the most."""
 
+SKETCH_SKILLS, SKETCH_WORDS = 32, 16
+"""Numbers into which the skills, and all other tokens, of a task or of what a worker took are folded."""
+
+SKETCH = SKETCH_SKILLS + SKETCH_WORDS
+
 NEVER = np.iinfo(np.int64).min
 """The instant of what has not happened."""
 
@@ -129,6 +134,8 @@ WORKER = np.dtype(
         ("compared_slow", "f4", (HALVES,)),
         ("pull_slow", "f4", (HALVES,)),
         ("hours_slow", "f4", (HOUR_BINS,)),
+        ("sketch_slow", "f4", (SKETCH,)),
+        ("declared", "u4"),
     ],
     align=True,
 )
@@ -136,7 +143,9 @@ WORKER = np.dtype(
 ``barred`` is the last task that the worker took or hid for the first time, 0 for none; see ``DEALING``.
 Of what was taken, ``reward_slow / paid_slow`` is the mean log reward, ``hourly_slow / timed_slow`` the mean log of
 stated pay per hour, ``pull_slow / compared_slow`` the mean standard score of the log reward among the tasks of the
-same half that could have been taken instead. ``speed`` is the sum of log(minutes taken / minutes usual)."""
+same half that could have been taken instead, ``sketch_slow`` the sum of sketches (`features.prospects`). ``declared``
+are the declared skills, a bit for each number that skills are folded into. ``speed`` is the sum of log(minutes taken /
+minutes usual)."""
 
 TOKEN = np.dtype(
     [
@@ -269,8 +278,9 @@ class Arrays(NamedTuple):
     """The whole state, as the kernels take it. Each array is of the record type of its name, but the plain ones.
 
     The open-task index is in columns, since a reader needs few of them: ``open_tasks``, and in the same places
-    ``open_offers``, twice the offer of a task and 1 more when it is full, and rewards, texts and instants of expiry.
-    ``offered`` counts the open tasks by what stands in ``open_offers``.
+    ``open_offers``, twice the offer of a task and 1 more when it is full, rewards, texts, instants of expiry, and in
+    ``open_changed`` the number of the event by which a task changed or came to its place. ``offered`` counts the open
+    tasks by what stands in ``open_offers``.
     """
 
     market: NDArray[np.void]
@@ -289,6 +299,7 @@ class Arrays(NamedTuple):
     open_rewards: NDArray[np.float64]
     open_texts: NDArray[np.int32]
     open_expires: NDArray[np.int64]
+    open_changed: NDArray[np.int64]
     reference: NDArray[np.int32]
     expiring: NDArray[np.int64]
     expiring_tasks: NDArray[np.int32]

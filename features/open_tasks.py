@@ -69,6 +69,7 @@ def _enter(s: Arrays, index: int, task: Record) -> None:
     s.open_rewards[place] = task.facts.reward
     s.open_texts[place] = task.facts.text
     s.open_expires[place] = task.facts.expires
+    s.open_changed[place] = s.market[0].seq
 
 
 @kernel

@@ -37,7 +37,7 @@ from matching.cascade import FirstStage
 from matching.contributions import Contributor, contributor
 from matching.linear import Linear
 
-FORMAT = 4
+FORMAT = 5
 """Version of the layout; another is refused."""
 
 _MANIFEST = "bundle.json"

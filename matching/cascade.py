@@ -1,19 +1,32 @@
-"""The first stage of the cascade: a linear score over the cheapest columns, for when far more is eligible than scored.
+"""The cascade: from a million tasks that a worker may take to the few hundred that the ranker scores for that worker.
 
-Its weights are learned from the ranker: least squares of the ranker's scores, centred within each list, on the centred
-columns. So it asks what the ranker would say, at a fraction of the cost. Pay weighs nothing or in favour: more of it
-never costs a task its place among those that are scored.
+A task is worth its prior, what the ranker says of it for any newcomer or any regular worker, and what the worker's own
+history adds: a linear sum of the cheapest columns. The prior has been scored before anybody asks, so all that the
+ranker has learned about tasks chooses among them; the weights of the sum are learned from how far the ranker's scores
+of a list lie from the priors of its tasks. A glance at every task (`features.glance`) keeps ``GLANCED`` times as many
+as are wanted, for which the columns are then computed. Pay weighs nothing or in favour in the sum, as in the ranker:
+more of it does not cost a task its place among those that are scored.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from features.build import compared
+from features.glance import promising
+from features.newcomer import as_newcomer, as_regular
 from features.spec import FEATURES, RELATIVE
 from features.state import MarketState
+from matching.priors import Priors
+
+if TYPE_CHECKING:
+    from matching.scoring import Ranker
+
+GLANCED = 3
+"""Tasks that a glance keeps for each that is wanted."""
 
 _PAY = frozenset(feature.name for feature in FEATURES if feature.group == "pay" and feature.monotone == 1)
 
@@ -30,21 +43,43 @@ class FirstStage:
         return np.where(np.isnan(columns), self.fill, columns) @ self.weights
 
 
+_DEFAULT_WEIGHTS = {"affinity": 1.0, "popularity": -1.0, "skill_overlap": 3.0}
+
 DEFAULT = FirstStage(
-    weights=np.array([{"affinity": 1.0, "hourly": 0.5, "reward": 0.3}.get(name, 0.0) for name in RELATIVE]),
-    fill=np.zeros(len(RELATIVE)),
+    weights=np.array([_DEFAULT_WEIGHTS.get(name, 0.0) for name in RELATIVE]), fill=np.zeros(len(RELATIVE))
 )
-"""What stands in for learned weights with the fallback ranker: affinity first, then pay."""
+"""What stands in for learned weights with the fallback ranker: the worker's taste above everybody's, and skills."""
+
+
+def learn_first_stage(
+    score: Callable[[NDArray[np.float32]], NDArray[np.float64]],
+    features: NDArray[np.float32],
+    offsets: NDArray[np.int64],
+    names: tuple[str, ...],
+) -> FirstStage:
+    """Learn the first stage of a ranker from the rows of a training set; see `fit_first_stage`.
+
+    Args:
+        score: the ranker.
+        features: float32, rows x columns.
+        offsets: int64, lists + 1.
+        names: of the columns.
+    """
+    anybody = as_newcomer(features, names)
+    if "worker_accepts" in names:
+        regular = features[:, names.index("worker_accepts")] > 0.0
+        anybody[regular] = as_regular(anybody[regular], names)
+    return fit_first_stage(features, score(features) - score(anybody), offsets, names)
 
 
 def fit_first_stage(
     features: NDArray[np.float32], scores: NDArray[np.float64], offsets: NDArray[np.int64], names: tuple[str, ...]
 ) -> FirstStage:
-    """Learn the first stage from what the ranker says of the rows of a training set.
+    """Learn the first stage: least squares of scores on columns, both centred within each list.
 
     Args:
         features: float32, rows x columns.
-        scores: float64, rows; the ranker's.
+        scores: float64, rows; the ranker's, less the priors of the tasks.
         offsets: int64, lists + 1.
         names: of the columns; a compared column that is not among them gets no weight.
     """
@@ -65,7 +100,7 @@ def fit_first_stage(
         return np.asarray(values - (totals / sizes)[owner])
 
     x, y = centred(filled), centred(scores[:, None])[:, 0]
-    ridge = 1e-6 * np.trace(x.T @ x) / len(present) * np.eye(len(present))
+    ridge = 3e-3 * np.trace(x.T @ x) / len(present) * np.eye(len(present))
     weights[present] = _least_squares(x.T @ x + ridge, x.T @ y, [RELATIVE[place] in _PAY for place in present])
     fill[present] = fill_present
     return FirstStage(weights, fill)
@@ -85,19 +120,33 @@ def _least_squares(
 
 
 def shortlist(
-    state: MarketState, stage: FirstStage, worker: int, tasks: NDArray[np.int32], now: int, size: int
+    state: MarketState,
+    ranker: "Ranker",
+    priors: Priors,
+    worker: int,
+    tasks: NDArray[np.int32],
+    now: int,
+    size: int,
 ) -> NDArray[np.intp]:
     """Return the places of the ``size`` most promising tasks, in order of place; all of them if there are no more.
 
     Args:
         state: the market.
-        stage: the first stage of the model in use.
+        ranker: the model in use.
+        priors: of the open tasks.
         worker: dense index.
-        tasks: int32, eligible tasks.
+        tasks: int32, eligible tasks, in the order of the open-task index.
         now: microseconds since 1970.
         size: how many the ranker scores.
+
+    Raises:
+        ValueError: the tasks are not open, or in another order.
     """
     if len(tasks) <= size:
         return np.arange(len(tasks))
-    scores = stage.scores(compared(state, worker, tasks, now))
-    return np.sort(np.argpartition(-scores, size)[:size])
+    stage, known = ranker.first_stage, priors.of(state, ranker, now)
+    prior = known.regular if state.arrays.workers["accepted"][worker] > 0.0 else known.newcomer
+    places = promising(state, known.prospects, worker, tasks, now, prior, stage.weights, stage.fill, GLANCED * size)
+    glanced = tasks[places]
+    scores = prior[state.arrays.tasks["open_at"][glanced]] + stage.scores(compared(state, worker, glanced, now))
+    return np.sort(places[np.argpartition(-scores, size)[:size]]) if len(places) > size else places

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 MOST = 3
 """Near misses in an answer at the most."""
 
-CONSIDERED = 16
+CONSIDERED = 8
 """Changes that are tried: those that most tasks wait for."""
 
 SCORED = 4
@@ -53,6 +53,10 @@ SCORED = 4
 
 TASKS_SCORED = 25
 """Tasks scored for a change: the best-paid ones, more than a session holds."""
+
+SAMPLED = 2_048
+"""Tasks whose pay is looked at: of each signature that stands in the way an equal number, evenly over its tasks. How
+many tasks a change opens is counted over all of them, by signature."""
 
 USUAL_SESSION = 60.0
 """Minutes of a session where the worker says nothing."""
@@ -110,10 +114,11 @@ class _Change:
 
 @dataclass(frozen=True)
 class _Promise:
-    """Tasks that a change opens, and what a session with the best of them earns, in the base currency."""
+    """What a change opens: a sample of the tasks, their number, and what a session with the best of them earns."""
 
     change: _Change
     tasks: NDArray[np.int32]
+    count: int
     earned: float
     minutes: float
 
@@ -130,14 +135,13 @@ def near_misses(state: MarketState, ranker: Ranker, query: "Query", judgement: J
         query: who asks, and what for.
         judgement: of all open tasks for this query.
     """
-    bits, signatures = judgement.bits, judgement.signatures
-    near = np.flatnonzero((bits != 0) & (bits & ~_CHANGEABLE == 0))
-    if not len(near):
-        return []
-    tasks, signatures = judgement.tasks[near], signatures[near]
     against = np.zeros(len(judgement.compiled), np.uint32)
-    against[signatures] = bits[near]
-    waiting = np.bincount(signatures, minlength=len(against))
+    waiting = np.zeros(len(judgement.compiled), np.int64)
+    _count_near(judgement.bits, judgement.signatures, against, waiting)
+    places = _sample(judgement.bits, judgement.signatures, waiting)
+    if not len(places):
+        return []
+    tasks, signatures = judgement.tasks[places], judgement.signatures[places]
     worker = _Worker.of(state, query)
     compiled = judgement.compiled
     known = worker.facts(compiled)
@@ -150,18 +154,51 @@ def near_misses(state: MarketState, ranker: Ranker, query: "Query", judgement: J
     attributes = compiled.program.clauses["attribute"][ways[:, 1]]
     for change, _ in hoped.most_common(CONSIDERED):
         named = _APPROVALS if change.approvals else (attribute_of(change.attribute),)
-        places = [compiled.attributes.get(name) for name in named]
-        concerned = np.unique(ways[np.isin(attributes, places), 0])
+        concerned = np.unique(ways[np.isin(attributes, [compiled.attributes.get(name) for name in named]), 0])
         facts = worker.with_change(compiled, known, change)
         opened = np.zeros(len(against), np.bool_)
         opened[concerned] = _opened(compiled, facts, concerned, worker.asked)
         if (found := tasks[opened[signatures]]).size:
-            promises.append(_stated(state, change, found, worker.session))
+            promises.append(_stated(state, change, found, int(waiting[opened].sum()), worker.session))
     best = sorted(_best_of_topics(promises), key=_order)[:SCORED]
     scored = sorted(_expected(state, ranker, query, worker.session, best), key=_order)
     if not np.isnan(query.wishes.min_hourly):
         scored = [promise for promise in scored if promise.minutes > 0.0]
     return [_told(state, promise, worker, query.locale) for promise in scored[:MOST]]
+
+
+@kernel
+def _count_near(
+    bits: NDArray[np.uint32], signatures: NDArray[np.int32], against: NDArray[np.uint32], waiting: NDArray[np.int64]
+) -> None:
+    """Count by signature the tasks that nothing but what is changeable stands against, and write down what does."""
+    for i in range(bits.size):
+        if bits[i] != 0 and bits[i] & ~_CHANGEABLE == 0:
+            against[signatures[i]] = bits[i]
+            waiting[signatures[i]] += 1
+
+
+@kernel
+def _sample(bits: NDArray[np.uint32], signatures: NDArray[np.int32], waiting: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return places of near tasks (int64, rising), of each signature evenly; all of them up to ``SAMPLED``."""
+    total, kinds = 0, 0
+    for count in waiting:
+        total += count
+        kinds += count > 0
+    each = total if total <= SAMPLED else max(1, SAMPLED // max(1, kinds))
+    size = 0
+    for count in waiting:
+        size += min(count, each)
+    seen, places, found = np.zeros(waiting.size, np.int64), np.empty(size, np.int64), 0
+    for i in range(bits.size):
+        if bits[i] != 0 and bits[i] & ~_CHANGEABLE == 0:
+            signature = signatures[i]
+            step = -(-waiting[signature] // each)
+            if seen[signature] % step == 0:
+                places[found] = i
+                found += 1
+            seen[signature] += 1
+    return places[:found]
 
 
 def _totals(clauses: NDArray[np.int64], counts: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
@@ -351,7 +388,7 @@ def _opened(compiled: Compiler, facts: Facts, signatures: NDArray[np.int64], ask
     return opened
 
 
-def _stated(state: MarketState, change: _Change, tasks: NDArray[np.int32], session: float) -> _Promise:
+def _stated(state: MarketState, change: _Change, tasks: NDArray[np.int32], count: int, session: float) -> _Promise:
     """Return a promise by what requesters say, with the tasks that look best-paid in front."""
     facts = state.arrays.tasks["facts"]
     rewards, minutes = facts["reward"][tasks], facts["stated_minutes"][tasks].astype(np.float64)
@@ -361,7 +398,7 @@ def _stated(state: MarketState, change: _Change, tasks: NDArray[np.int32], sessi
     first = min(TASKS_SCORED, len(tasks))
     order = np.argpartition(-hourly, first - 1)
     best = order[:first]
-    return _Promise(change, tasks[order], *_session(rewards[best], minutes[best], session))
+    return _Promise(change, tasks[order], count, *_session(rewards[best], minutes[best], session))
 
 
 def _session(pay: NDArray[np.float64], minutes: NDArray[np.float64], available: float) -> tuple[float, float]:
@@ -377,7 +414,7 @@ def _session(pay: NDArray[np.float64], minutes: NDArray[np.float64], available: 
 
 def _order(promise: _Promise) -> tuple[float, int, float, str]:
     # Of equal promises, the one that asks for less.
-    return -promise.earned, -len(promise.tasks), _number(promise.change.value), promise.change.attribute
+    return -promise.earned, -promise.count, _number(promise.change.value), promise.change.attribute
 
 
 def _best_of_topics(promises: list[_Promise]) -> list[_Promise]:
@@ -403,7 +440,7 @@ def _expected(
     ends = np.cumsum([len(part) for part in parts])[:-1]
     for promise, own in zip(promises, np.split(places, ends), strict=True):
         earned, minutes = _session(pay[own], outcomes.minutes[own], session)
-        yield _Promise(promise.change, promise.tasks, earned, minutes)
+        yield _Promise(promise.change, promise.tasks, promise.count, earned, minutes)
 
 
 def _told(state: MarketState, promise: _Promise, worker: _Worker, locale: str) -> NearMiss:
@@ -415,11 +452,11 @@ def _told(state: MarketState, promise: _Promise, worker: _Worker, locale: str) -
         change.value,
         held=(worker.profile.qualifications or {}).get(change.attribute.partition(":")[2]),
         approvals=change.approvals,
-        tasks=len(promise.tasks),
+        tasks=promise.count,
         hourly=hourly,
         locale=locale,
     )
-    return NearMiss(change.attribute, change.comparator, change.value, len(promise.tasks), hourly, text)
+    return NearMiss(change.attribute, change.comparator, change.value, promise.count, hourly, text)
 
 
 def _in_usual_currency(state: MarketState, promise: _Promise) -> Money | None:

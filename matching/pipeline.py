@@ -18,12 +18,12 @@ from matching.eligibility import Judgement, Wishes, judge, judge_open
 from matching.explain import Figures, Reason, reasons
 from matching.explore import Explore, Swap
 from matching.near_misses import NearMiss, near_misses
+from matching.priors import Priors
 from matching.rerank import GroupSpread, PayWeight, Ranking, SlotBalance, Step
 from matching.scoring import Answers, Ranker, best_first, expectation
 
-SHORTLIST = 300
-"""Eligible tasks that the full model scores; the first stage chooses them."""
-
+SHORTLIST = 400
+"""Eligible tasks that the full model scores; the cascade chooses them."""
 
 PAY_WEIGHT = 0.0
 """How much expected pay per hour counts in a feed beside what the model says; see `PayWeight`."""
@@ -161,12 +161,14 @@ class Matcher:
         shortlist: eligible tasks that the full model scores; more where a page is longer or exploration promises.
         explore: how the order of a feed is drawn, where a query asks for it.
         swap: the same of one pair of neighbours.
+        priors: what rankers say of the open tasks for anybody, kept from list to list.
     """
 
     steps: Sequence[Step] = feed_steps()
     shortlist: int = SHORTLIST
     explore: Explore = field(default_factory=Explore)
     swap: Swap = field(default_factory=Swap)
+    priors: Priors = field(default_factory=Priors, repr=False, compare=False)
 
     def score(
         self, state: MarketState, ranker: Ranker, query: Query, tasks: NDArray[np.int32]
@@ -199,7 +201,7 @@ class Matcher:
         lots = kept[:0] if query.explore is None else self.explore.lots(state, worker, kept, query.explore)
         size = max(self.shortlist, query.limit)
         while True:
-            tasks = kept[shortlist(state, ranker.first_stage, worker, kept, query.now, size)]
+            tasks = kept[shortlist(state, ranker, self.priors, worker, kept, query.now, size)]
             if len(lots):
                 # Whatever the first stage thinks of it: what is promised a position must be there to get it.
                 tasks = np.union1d(tasks, lots[: self.explore.reserve])

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from features.spec import BY_REWARD, FEATURES, fingerprint
 from matching.bundle import Bundle, Judge
-from matching.cascade import fit_first_stage
+from matching.cascade import learn_first_stage
 from training import lists
 from training.baselines import baseline_scores
 from training.contest import Contender, Contest
@@ -123,7 +123,7 @@ def train(
     return Trained(
         bundle=Bundle(
             ranker=ranker,
-            first_stage=fit_first_stage(rows.features, ranker.predict(rows.features), rows.offsets, rows.names),
+            first_stage=learn_first_stage(ranker.predict, rows.features, rows.offsets, rows.names),
             feature_names=rows.names,
             features_fingerprint=fingerprint(),
             rates_fingerprint=rates_fingerprint,

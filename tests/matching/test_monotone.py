@@ -12,6 +12,8 @@ from features.build import rows
 from features.state import MarketState
 from matching.bundle import Bundle
 from matching.cascade import shortlist
+from matching.eligibility import judge_open
+from matching.priors import Priors
 from matching.scoring import BundleRanker, Expectation, expectation
 from tests.log import folded
 from tests.market import bundle_of, entries, usual
@@ -109,9 +111,9 @@ def test_given_a_task_said_to_take_longer_then_its_pay_is_not_higher(factor: str
 @pytest.mark.parametrize("factor", ["1.01", "2", "10"])
 def test_given_a_task_on_the_shortlist_then_more_reward_does_not_cost_it_its_place(factor: str) -> None:
     def listed(state: MarketState, worker_id: str) -> set[str]:
-        tasks, worker = np.sort(state.open_tasks), state.catalogue.workers.get(worker_id)
-        now = int(state.arrays.market["clock"][0])
-        kept = tasks[shortlist(state, bundle().first_stage, worker, tasks, now, len(tasks) // 2)]
+        worker, now = state.catalogue.workers.get(worker_id), int(state.arrays.market["clock"][0])
+        tasks = judge_open(state, worker, now).tasks
+        kept = tasks[shortlist(state, BundleRanker(bundle(), "1"), Priors(), worker, tasks, now, len(tasks) // 2)]
         return {state.catalogue.tasks.external(task) for task in kept.tolist()}
 
     for task_id in tasks_in_question():

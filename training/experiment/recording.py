@@ -8,7 +8,7 @@ from features.errors import CocokError
 from features.events import FeedServed
 from features.spec import NAMES, fingerprint
 from matching.bundle import Bundle
-from matching.cascade import fit_first_stage
+from matching.cascade import learn_first_stage
 from matching.scoring import BundleRanker
 from training.dataset import TrainingSet, labelled
 from training.experiment.live import Entry, Live
@@ -112,7 +112,7 @@ class Nightly:
             return
         bundle = Bundle(
             ranker=ranker,
-            first_stage=fit_first_stage(known.features, ranker.predict(known.features), known.offsets, NAMES),
+            first_stage=learn_first_stage(ranker.predict, known.features, known.offsets, NAMES),
             feature_names=NAMES,
             features_fingerprint=fingerprint(),
             rates_fingerprint=self._rates,

@@ -1,0 +1,216 @@
+"""The most promising of all open tasks, found at a glance at each: the first look of a worker who asks for a list.
+
+It adds to the prior of each task the sum of weighted compared columns, each as `features.prospects` tells it: with a
+sketch in place of every token, and a rough logarithm. Tasks lie side by side, so one instruction reads eight of them.
+"""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.compared import CONTENT_PRIOR, view_of
+from features.estimates import HOUR, SECOND, SLOW, decay
+from features.jit import kernel
+from features.layout import SKETCH, SKETCH_SKILLS, Arrays
+from features.prospects import (
+    CHANCE,
+    CHANCE_SKILL,
+    HOURLY,
+    LANES,
+    LIFT,
+    LIFT_FAST,
+    LIFT_NEWCOMERS,
+    POSTED,
+    REWARD,
+    SCALE,
+    SKILL_WEIGHT,
+    Prospects,
+)
+from features.spec import RELATIVE
+from features.state import MarketState
+
+_BINS = 4096
+"""Bins in which scores are counted to find the best of them."""
+
+_LOG_SLOPE = math.log(2.0) / (1 << 23)
+_LOG_OFFSET = 126.9427 * math.log(2.0)
+"""The bits of a positive float32, read as an integer, are nearly its logarithm: this one is off by .03 at the most."""
+
+_AFFINITY, _AFFINITY_FAST, _AFFINITY_SKILL, _AFFINITY_TEXT = (
+    RELATIVE.index(name) for name in ("affinity", "affinity_fast", "affinity_skill", "affinity_text")
+)
+_POPULARITY, _POPULARITY_FAST, _POPULARITY_NEWCOMERS = (
+    RELATIVE.index(name) for name in ("popularity", "popularity_fast", "popularity_newcomers")
+)
+_OVERLAP, _REWARD, _HOURLY, _AGE = (
+    RELATIVE.index(name) for name in ("skill_overlap", "reward", "hourly", "task_age_hours")
+)
+
+
+def promising(
+    state: MarketState,
+    prospects: Prospects,
+    worker: int,
+    tasks: NDArray[np.int32],
+    now: int,
+    priors: NDArray[np.float32],
+    weights: NDArray[np.float64],
+    fill: NDArray[np.float64],
+    size: int,
+) -> NDArray[np.int64]:
+    """Return the ``size`` tasks with the highest prior and weighted compared columns, as a glance tells.
+
+    Args:
+        state: the market.
+        prospects: of its open tasks.
+        worker: dense index.
+        tasks: int32, open tasks, in the order of the open-task index.
+        now: microseconds since 1970.
+        priors: float32, places of the open-task index; what a task is worth to anyone.
+        weights: of each column of `features.spec.RELATIVE`.
+        fill: what stands for a missing value of each.
+        size: how many are wanted.
+
+    Returns:
+        Places in ``tasks`` (int64, rising); all if there are no more.
+
+    Raises:
+        ValueError: the tasks are not open, or not in order.
+    """
+    arrays = state.arrays
+    n_open = int(arrays.market["n_open"][0])
+    scores = np.zeros((-(-n_open // LANES), LANES), np.float32)
+    scores.reshape(-1)[:n_open] = priors[:n_open]
+    narrow = weights.astype(np.float32), fill.astype(np.float32)
+    _glance(arrays, prospects, worker, now // SECOND * SECOND, *narrow, scores)
+    found = np.empty(len(tasks), np.float32)
+    if _gather(arrays.open_tasks[:n_open], scores.reshape(-1), tasks, found) < len(tasks):
+        raise ValueError("the tasks are not those of the open-task index, in its order")
+    return _highest(found, size) if size < len(tasks) else np.arange(len(tasks))
+
+
+@kernel
+def _add_logs(ratios: NDArray[np.float32], weight: float, scores: NDArray[np.float32]) -> None:
+    """Add the weighted logs of positive numbers to scores, roughly."""
+    bits = ratios.view(np.int32)
+    slope, offset = np.float32(weight * _LOG_SLOPE), np.float32(weight * _LOG_OFFSET)
+    for i in range(LANES):
+        scores[i] += np.float32(bits[i]) * slope - offset
+
+
+@kernel
+def _glance(
+    s: Arrays,
+    prospects: Prospects,
+    worker: int,
+    now: int,
+    weights: NDArray[np.float32],
+    fill: NDArray[np.float32],
+    out: NDArray[np.float32],
+) -> None:
+    """Add to the prior of each place in the open-task index (float32, blocks x ``LANES``) what the columns add."""
+    view, record = view_of(s, worker, now), s.workers[worker]
+    zero, prior, hour = np.float32(0.0), np.float32(CONTENT_PRIOR), np.float32(now / HOUR)
+    share = np.float32(view.accepted_slow / view.taken if view.taken > 0.0 else 0.0)
+    own = np.float32(math.log(view.worker_approval) - view.speed)
+    left = decay(record.at, now, SLOW)
+    took, known = np.zeros(SKETCH, np.float32), np.zeros(SKETCH_SKILLS, np.float32)
+    for k in range(SKETCH):
+        took[k] = record.sketch_slow[k] * left / SCALE
+    for k in range(SKETCH_SKILLS):
+        if record.sketch_slow[k] > 0.0 or (record.declared >> np.uint32(k)) & np.uint32(1):
+            known[k] = 1.0 / SCALE
+    # Of the recent past there is no sketch: the affinity of a month stands for that of three days.
+    of_all, of_skills, of_text = (
+        weights[_AFFINITY] + weights[_AFFINITY_FAST],
+        weights[_AFFINITY_SKILL],
+        weights[_AFFINITY_TEXT],
+    )
+    skills, words, overlap = np.empty(LANES, np.float32), np.empty(LANES, np.float32), np.empty(LANES, np.float32)
+    ratios = np.empty(LANES, np.float32)
+    for block in range(len(out)):
+        numbers, sketch, scores = prospects.numbers[block], prospects.sketches[block], out[block]
+        skills[:], words[:], overlap[:] = zero, zero, zero
+        for k in range(SKETCH_SKILLS):
+            if known[k] != zero:
+                for i in range(LANES):
+                    here = np.float32(sketch[k, i])
+                    skills[i] += here * took[k]
+                    overlap[i] += here * known[k]
+        for k in range(SKETCH_SKILLS, SKETCH):
+            if took[k] != zero:
+                for i in range(LANES):
+                    words[i] += np.float32(sketch[k, i]) * took[k]
+        for i in range(LANES):
+            reward, hourly = numbers[REWARD, i], numbers[HOURLY, i] + own
+            scores[i] += weights[_REWARD] * (reward if reward == reward else fill[_REWARD])
+            scores[i] += weights[_HOURLY] * (hourly if hourly == hourly else fill[_HOURLY])
+        _add_logs(numbers[LIFT], weights[_POPULARITY], scores)
+        _add_logs(numbers[LIFT_FAST], weights[_POPULARITY_FAST], scores)
+        _add_logs(numbers[LIFT_NEWCOMERS], weights[_POPULARITY_NEWCOMERS], scores)
+        for i in range(LANES):
+            age = hour - numbers[POSTED, i]
+            ratios[i] = np.float32(1.0) + (age if age > zero else zero)
+        _add_logs(ratios, weights[_AGE], scores)
+        for i in range(LANES):
+            both = skills[i] + words[i]
+            mass = (both if both > zero else zero) + prior * numbers[LIFT, i]
+            ratios[i] = mass / (share * numbers[CHANCE, i] + prior)
+        _add_logs(ratios, of_all, scores)
+        for i in range(LANES):
+            mass = (words[i] if words[i] > zero else zero) + prior * numbers[LIFT, i]
+            ratios[i] = mass / (share * (numbers[CHANCE, i] - numbers[CHANCE_SKILL, i]) + prior)
+        _add_logs(ratios, of_text, scores)
+        for i in range(LANES):
+            mass = skills[i] + prior * numbers[LIFT, i]
+            ratios[i] = mass / (share * numbers[CHANCE_SKILL, i] + prior)
+        words[:] = zero
+        _add_logs(ratios, of_skills, words)
+        missing = weights[_OVERLAP] * fill[_OVERLAP] + weights[_AFFINITY_SKILL] * fill[_AFFINITY_SKILL]
+        for i in range(LANES):
+            weight = numbers[SKILL_WEIGHT, i]
+            told = words[i] + weights[_OVERLAP] * overlap[i] / weight
+            scores[i] += told if weight > zero else missing
+
+
+@kernel
+def _gather(
+    opened: NDArray[np.int32], scores: NDArray[np.float32], tasks: NDArray[np.int32], out: NDArray[np.float32]
+) -> int:
+    """Fill the scores of some of the open tasks, which are in the same order; return how many were found."""
+    found = 0
+    for place in range(opened.size):
+        if found == tasks.size:
+            break
+        out[found] = scores[place]
+        found += opened[place] == tasks[found]
+    return found
+
+
+@kernel
+def _highest(scores: NDArray[np.float32], size: int) -> NDArray[np.int64]:
+    """Return the places of about the highest scores (int64, ``size`` of them, rising).
+
+    Where several fall into the last bin that is needed, the first ones are taken.
+    """
+    low, high = scores[0], scores[0]
+    for score in scores:
+        low, high = min(low, score), max(high, score)
+    scale = np.float32((_BINS - 1) / (high - low)) if high > low else np.float32(0.0)
+    bins, counts = np.empty(scores.size, np.int16), np.zeros(_BINS, np.int64)
+    for i in range(scores.size):
+        bins[i] = np.int16((scores[i] - low) * scale)
+    for i in range(scores.size):
+        counts[bins[i]] += 1
+    last, above = _BINS - 1, 0
+    while above + counts[last] < size:
+        above += counts[last]
+        last -= 1
+    places, count, room = np.empty(size, np.int64), 0, size - above
+    for i in range(scores.size):
+        if bins[i] > last or (bins[i] == last and room > 0):
+            room -= bins[i] == last
+            places[count] = i
+            count += 1
+    return places

@@ -1,0 +1,125 @@
+"""What can be told of an open task at a glance: so little, and so laid out, that all open tasks are read for a worker.
+
+A worker wants the most promising of a million tasks, and to build rows for all of them would take seconds. So a sketch
+of the content of each is kept: its tokens folded into ``SKETCH`` numbers by their hash, those of words with a sign, a
+count sketch (Charikar, Chen and Farach-Colton 2002). A worker's sketch is the decayed sum of those of the tasks taken,
+and the product of the two estimates how much of such content the worker took. A few numbers make an affinity of it.
+
+No part of the state but the workers' sketches: whoever reads it writes it, of the tasks that changed. It decides which
+tasks are looked at more closely, and never enters a row of a list.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.compared import POPULARITY_PRIOR, SHARE_PRIOR
+from features.estimates import FAST, HOUR, SLOW, decay, expected, market_approval, smoothed, usual_log_minutes
+from features.jit import kernel
+from features.layout import SKETCH, SKETCH_SKILLS, SKETCH_WORDS, Arrays, Record
+from features.text import SKILL
+
+LANES = 128
+"""Open tasks that lie side by side, number by number, so that one instruction reads several."""
+
+PROSPECT = 9
+"""Numbers that are kept of a task beside the sketch."""
+
+LIFT, LIFT_FAST, LIFT_NEWCOMERS, CHANCE, CHANCE_SKILL, SKILL_WEIGHT, REWARD, HOURLY, POSTED = range(PROSPECT)
+"""Places of the numbers that are kept. A lift is what a popularity is the log of; chances are what random choice would
+have taken of the content and of its skills, in weight of tokens; ``REWARD`` and ``HOURLY`` are logs, NaN where nothing
+tells them; ``POSTED`` is in hours."""
+
+SCALE = 127.0
+"""A weight of 1 in a sketch of small integers."""
+
+
+class Prospects(NamedTuple):
+    """What is kept of the open tasks, in the order of the open-task index.
+
+    Attributes:
+        numbers: float32, blocks x ``PROSPECT`` x ``LANES``; a block for every ``LANES`` tasks.
+        sketches: int8, blocks x ``SKETCH`` x ``LANES``; in parts of ``1 / SCALE``.
+    """
+
+    numbers: NDArray[np.float32]
+    sketches: NDArray[np.int8]
+
+    @classmethod
+    def empty(cls, blocks: int) -> "Prospects":
+        """Return room for ``blocks`` times ``LANES`` tasks."""
+        return cls(np.zeros((blocks, PROSPECT, LANES), np.float32), np.zeros((blocks, SKETCH, LANES), np.int8))
+
+
+@kernel
+def skill_place(token: int) -> int:
+    """Return the place of a skill in a sketch."""
+    return token & (SKETCH_SKILLS - 1)
+
+
+@kernel
+def add_sketch(task: Record, sketch: NDArray[np.float32]) -> None:
+    """Add the sketch of a task's content to another (float32, ``SKETCH``)."""
+    for k in range(task.n_tokens):
+        token = task.tokens[k]
+        # Skills are few, and one must not take away from another: they have no sign.
+        if task.kinds[k] == SKILL:
+            sketch[skill_place(token)] += task.weights[k]
+        else:
+            sign = 1.0 if token & SKETCH_WORDS else -1.0
+            sketch[SKETCH_SKILLS + (token & (SKETCH_WORDS - 1))] += sign * task.weights[k]
+
+
+@kernel
+def describe_prospects(s: Arrays, places: NDArray[np.int64], out: Prospects) -> None:
+    """Write down what is known of the tasks at some places of the open-task index, by the market's clock."""
+    market, tokens = s.market[0], s.tokens
+    now, approval = market.clock, market_approval(s)
+    market_slow, market_fast = decay(market.at, now, SLOW), decay(market.at, now, FAST)
+    chances, chances_fast, chances_newcomer = (
+        market.chances_slow * market_slow,
+        market.chances_fast * market_fast,
+        market.chances_newcomer * market_slow,
+    )
+    sketch = np.empty(SKETCH, np.float32)
+    for place in places:
+        task = s.tasks[s.open_tasks[place]]
+        requester = s.requesters[task.facts.requester]
+        taken, taken_fast, taken_newcomer = 0.0, 0.0, 0.0
+        chance, chance_fast, chance_newcomer, chance_skill, skill_weight = 0.0, 0.0, 0.0, 0.0, 0.0
+        for k in range(task.n_tokens):
+            record, weight = tokens[task.tokens[k]], task.weights[k]
+            slow, fast = decay(record.at, now, SLOW), decay(record.at, now, FAST)
+            here = weight * expected(record.expected_slow, record.available, record.chances_slow, chances, slow)
+            chance += here
+            chance_fast += weight * expected(
+                record.expected_fast, record.available, record.chances_fast, chances_fast, fast
+            )
+            chance_newcomer += weight * expected(
+                record.expected_newcomer, record.available, record.chances_newcomer, chances_newcomer, slow
+            )
+            taken += weight * record.taken_slow * slow
+            taken_fast += weight * record.taken_fast * fast
+            taken_newcomer += weight * record.taken_newcomer * slow
+            if task.kinds[k] == SKILL:
+                chance_skill += here
+                skill_weight += weight
+        block, lane = place // LANES, place % LANES
+        numbers = out.numbers[block]
+        numbers[LIFT, lane] = (taken + POPULARITY_PRIOR) / (chance + POPULARITY_PRIOR)
+        numbers[LIFT_FAST, lane] = (taken_fast + POPULARITY_PRIOR) / (chance_fast + POPULARITY_PRIOR)
+        numbers[LIFT_NEWCOMERS, lane] = (taken_newcomer + POPULARITY_PRIOR) / (chance_newcomer + POPULARITY_PRIOR)
+        numbers[CHANCE, lane] = chance
+        numbers[CHANCE_SKILL, lane] = chance_skill
+        numbers[SKILL_WEIGHT, lane] = skill_weight
+        numbers[REWARD, lane] = task.log_reward
+        trust = smoothed(requester.approved, requester.rejected, approval, SHARE_PRIOR) / approval
+        hourly = task.log_reward - usual_log_minutes(market, tokens, task) + math.log(60.0)
+        numbers[HOURLY, lane] = hourly + math.log(min(1.0, max(0.01, trust)))
+        numbers[POSTED, lane] = task.posted / HOUR
+        sketch[:] = 0.0
+        add_sketch(task, sketch)
+        for k in range(SKETCH):
+            out.sketches[block, k, lane] = np.int8(np.floor(SCALE * min(1.0, max(-1.0, sketch[k])) + 0.5))
