@@ -146,7 +146,9 @@ def shortlist(
         return np.arange(len(tasks))
     stage, known = ranker.first_stage, priors.of(state, ranker, now)
     prior = known.regular if state.arrays.workers["accepted"][worker] > 0.0 else known.newcomer
-    places = promising(state, known.prospects, worker, tasks, now, prior, stage.weights, stage.fill, GLANCED * size)
+    places = np.arange(len(tasks))
+    if len(tasks) > GLANCED * size:
+        places = promising(state, known.prospects, worker, tasks, now, prior, stage.weights, stage.fill, GLANCED * size)
     glanced = tasks[places]
     scores = prior[state.arrays.tasks["open_at"][glanced]] + stage.scores(compared(state, worker, glanced, now))
-    return np.sort(places[np.argpartition(-scores, size)[:size]]) if len(places) > size else places
+    return np.sort(places[np.argpartition(-scores, size)[:size]])

@@ -22,8 +22,14 @@ from matching.priors import Priors
 from matching.rerank import GroupSpread, PayWeight, Ranking, SlotBalance, Step
 from matching.scoring import Answers, Ranker, best_first, expectation
 
-SHORTLIST = 400
-"""Eligible tasks that the full model scores; the cascade chooses them."""
+SHORTLIST = 300
+"""Eligible tasks that the full model scores, at the least; the cascade chooses them."""
+
+LONGEST = 600
+"""Eligible tasks that the full model scores of many: of more, more lie close to the best."""
+
+SHARE = 1 / 50
+"""Share of the eligible tasks that the full model scores, between the two."""
 
 PAY_WEIGHT = 0.0
 """How much expected pay per hour counts in a feed beside what the model says; see `PayWeight`."""
@@ -158,7 +164,7 @@ class Matcher:
 
     Attributes:
         steps: re-ranking steps of a feed, in order. A ranking of the caller's own candidates takes none.
-        shortlist: eligible tasks that the full model scores; more where a page is longer or exploration promises.
+        shortlist: eligible tasks that the full model scores, at the least; see `wanted`. More where exploration promises.
         explore: how the order of a feed is drawn, where a query asks for it.
         swap: the same of one pair of neighbours.
         priors: what rankers say of the open tasks for anybody, kept from list to list.
@@ -169,6 +175,10 @@ class Matcher:
     explore: Explore = field(default_factory=Explore)
     swap: Swap = field(default_factory=Swap)
     priors: Priors = field(default_factory=Priors, repr=False, compare=False)
+
+    def wanted(self, eligible: int, limit: int) -> int:
+        """Return how many of the eligible tasks the full model scores for a page of ``limit``."""
+        return max(self.shortlist, limit, min(round(SHARE * eligible), LONGEST))
 
     def score(
         self, state: MarketState, ranker: Ranker, query: Query, tasks: NDArray[np.int32]
@@ -199,7 +209,7 @@ class Matcher:
         if query.listed:
             kept = kept[~np.isin(_order(state, kept), list(query.listed))]
         lots = kept[:0] if query.explore is None else self.explore.lots(state, worker, kept, query.explore)
-        size = max(self.shortlist, query.limit)
+        size = self.wanted(len(kept), query.limit)
         while True:
             tasks = kept[shortlist(state, ranker, self.priors, worker, kept, query.now, size)]
             if len(lots):

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 SWEEP = HOUR
 """Microseconds in which what is kept of every open task is written anew, whether or not the task itself changed."""
 
+TURN = 256
+"""Tasks that come in turn at once, as there are costs to a turn."""
+
 _PART = 5_000
 """Tasks written at once."""
 
@@ -83,7 +86,7 @@ class Priors:
                 kept.known = _longer(kept.known, max(missing, len(kept.known.prospects.numbers)))
             turn = min(size, size * max(0, now - kept.swept_at) // SWEEP)
             due = arrays.open_changed[:size] > kept.seq if seq != kept.seq else np.zeros(size, np.bool_)
-            if turn:
+            if turn >= min(size, TURN) > 0:
                 due[np.arange(kept.swept, kept.swept + turn) % size] = True
                 # What is left of a turn is not lost where lists come faster than turns.
                 kept.swept_at = now if turn == size else kept.swept_at + turn * SWEEP // size
@@ -105,7 +108,10 @@ def _write(state: MarketState, ranker: "Ranker", places: NDArray[np.int64], now:
 def _longer(known: Known, blocks: int) -> Known:
     more = Known.empty(blocks)
     return Known(
-        Prospects(*(np.concatenate(pair) for pair in zip(known.prospects, more.prospects, strict=True))),
+        Prospects(
+            np.concatenate([known.prospects.numbers, more.prospects.numbers]),
+            np.concatenate([known.prospects.sketches, more.prospects.sketches]),
+        ),
         np.concatenate([known.newcomer, more.newcomer]),
         np.concatenate([known.regular, more.regular]),
     )
