@@ -140,7 +140,7 @@ def shortlist(
         size: how many the ranker scores.
 
     Raises:
-        ValueError: the tasks are not open, or in another order.
+        ValueError: where a glance is needed, the tasks are not open or in another order.
     """
     if len(tasks) <= size:
         return np.arange(len(tasks))

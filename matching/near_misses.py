@@ -150,16 +150,18 @@ def near_misses(state: MarketState, ranker: Ranker, query: "Query", judgement: J
     for clause, count in _totals(ways[:, 1], waiting[ways[:, 0]]):
         for change in _changes(compiled.clauses[clause], worker.record):
             hoped[change] += count
-    promises = []
+    promises, pay = [], _Pay.of(state, tasks, worker.session)
     attributes = compiled.program.clauses["attribute"][ways[:, 1]]
     for change, _ in hoped.most_common(CONSIDERED):
-        named = _APPROVALS if change.approvals else (attribute_of(change.attribute),)
-        concerned = np.unique(ways[np.isin(attributes, [compiled.attributes.get(name) for name in named]), 0])
+        concerned = np.zeros(len(ways), np.bool_)
+        for name in _APPROVALS if change.approvals else (attribute_of(change.attribute),):
+            concerned |= attributes == compiled.attributes.get(name)
         facts = worker.with_change(compiled, known, change)
         opened = np.zeros(len(against), np.bool_)
-        opened[concerned] = _opened(compiled, facts, concerned, worker.asked)
-        if (found := tasks[opened[signatures]]).size:
-            promises.append(_stated(state, change, found, int(waiting[opened].sum()), worker.session))
+        signatures_concerned = np.unique(ways[concerned, 0])
+        opened[signatures_concerned] = _opened(compiled, facts, signatures_concerned, worker.asked)
+        if (found := np.flatnonzero(opened[signatures])).size:
+            promises.append(_stated(pay, change, found, int(waiting[opened].sum()), worker.session))
     best = sorted(_best_of_topics(promises), key=_order)[:SCORED]
     scored = sorted(_expected(state, ranker, query, worker.session, best), key=_order)
     if not np.isnan(query.wishes.min_hourly):
@@ -388,17 +390,30 @@ def _opened(compiled: Compiler, facts: Facts, signatures: NDArray[np.int64], ask
     return opened
 
 
-def _stated(state: MarketState, change: _Change, tasks: NDArray[np.int32], count: int, session: float) -> _Promise:
+@dataclass(frozen=True)
+class _Pay:
+    """What requesters say that tasks pay (base currency) and take (minutes; the median where they do not say)."""
+
+    tasks: NDArray[np.int32]
+    rewards: NDArray[np.float64]
+    minutes: NDArray[np.float64]
+    hourly: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, state: MarketState, tasks: NDArray[np.int32], session: float) -> "_Pay":
+        facts = state.arrays.tasks["facts"]
+        rewards, minutes = facts["reward"][tasks], facts["stated_minutes"][tasks].astype(np.float64)
+        known = minutes[~np.isnan(minutes)]
+        minutes[np.isnan(minutes)] = np.median(known) if known.size else session
+        return cls(tasks, rewards, minutes, np.nan_to_num(rewards / minutes))
+
+
+def _stated(pay: _Pay, change: _Change, places: NDArray[np.intp], count: int, session: float) -> _Promise:
     """Return a promise by what requesters say, with the tasks that look best-paid in front."""
-    facts = state.arrays.tasks["facts"]
-    rewards, minutes = facts["reward"][tasks], facts["stated_minutes"][tasks].astype(np.float64)
-    known = minutes[~np.isnan(minutes)]
-    minutes[np.isnan(minutes)] = np.median(known) if known.size else session
-    hourly = np.nan_to_num(rewards / minutes)
-    first = min(TASKS_SCORED, len(tasks))
-    order = np.argpartition(-hourly, first - 1)
+    first = min(TASKS_SCORED, len(places))
+    order = places[np.argpartition(-pay.hourly[places], first - 1)]
     best = order[:first]
-    return _Promise(change, tasks[order], count, *_session(rewards[best], minutes[best], session))
+    return _Promise(change, pay.tasks[order], count, *_session(pay.rewards[best], pay.minutes[best], session))
 
 
 def _session(pay: NDArray[np.float64], minutes: NDArray[np.float64], available: float) -> tuple[float, float]:

@@ -164,7 +164,7 @@ class Matcher:
 
     Attributes:
         steps: re-ranking steps of a feed, in order. A ranking of the caller's own candidates takes none.
-        shortlist: eligible tasks that the full model scores, at the least; see `wanted`. More where exploration promises.
+        shortlist: eligible tasks that the full model scores, at the least; see `wanted`. Exploration may promise more.
         explore: how the order of a feed is drawn, where a query asks for it.
         swap: the same of one pair of neighbours.
         priors: what rankers say of the open tasks for anybody, kept from list to list.
