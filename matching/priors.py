@@ -73,6 +73,10 @@ class Priors:
         self._lock = Lock()
         self._kept: weakref.WeakKeyDictionary[Ranker, _Kept] = weakref.WeakKeyDictionary()
 
+    def __reduce__(self) -> tuple[type["Priors"], tuple[()]]:
+        # Another process has another market, and begins with nothing.
+        return Priors, ()
+
     def of(self, state: MarketState, ranker: "Ranker", now: int) -> Known:
         """Return what is known of every open task of a market at an instant (microseconds since 1970)."""
         arrays = state.arrays

@@ -1,5 +1,7 @@
 """The first stage: what the ranker would say, roughly, where far more is eligible than it scores."""
 
+import copy
+import pickle
 from functools import cache
 
 import numpy as np
@@ -11,6 +13,7 @@ from features.spec import NAMES, RELATIVE
 from features.state import MarketState
 from matching.bundle import Bundle
 from matching.cascade import FirstStage, fit_first_stage, shortlist
+from matching.pipeline import Matcher, Query
 from matching.priors import SWEEP, Known, Priors
 from matching.scoring import Answers, BundleRanker, best_first
 from tests.log import folded
@@ -149,6 +152,14 @@ def test_given_a_sweep_later_then_all_of_a_market_is_known_as_it_is(bundle: Bund
     np.testing.assert_allclose(known.prospects.numbers, fresh.prospects.numbers)
     np.testing.assert_array_equal(known.prospects.sketches, fresh.prospects.sketches)
     np.testing.assert_allclose(known.newcomer[:size], fresh.newcomer[:size], atol=0.1)
+
+
+def test_given_a_matcher_for_another_process_then_it_begins_with_nothing_and_ranks_the_same(bundle: Bundle) -> None:
+    state, ranker, here = late(), BundleRanker(bundle, "1"), Matcher(shortlist=SIZE)
+    query = Query("w1", int(state.clock or 0), explain=False)
+    lists = [[item.task_id for item in each.feed(state, ranker, query).items] for each in (here, copy.deepcopy(here))]
+    assert pickle.loads(pickle.dumps(here)) == here
+    assert lists[0] == lists[1] != []
 
 
 def test_given_rows_of_a_worker_then_those_of_a_newcomer_follow_from_them() -> None:
