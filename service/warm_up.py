@@ -29,8 +29,9 @@ def warm_up(rates: Rates, ranker: Ranker) -> None:
     """
     state = MarketState(rates)
     state.apply([(seq, _NOW, event) for seq, event in enumerate(_events(), 1)])
-    matcher = Matcher(shortlist=2)
-    query = Query("w", _NOW, explore=1, listed=frozenset({1}))
+    # So short that the cascade has something to leave out.
+    matcher = Matcher(shortlist=1)
+    query = Query("w", _NOW, limit=1, explore=1, listed=frozenset({1}))
     for each in (FallbackRanker(), ranker):
         matcher.feed(state, each, query)
         matcher.ranking(state, each, query, ["t2", "t3"])
