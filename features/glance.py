@@ -30,9 +30,6 @@ from features.prospects import (
 from features.spec import RELATIVE
 from features.state import MarketState
 
-_BINS = 4096
-"""Bins in which scores are counted to find the best of them."""
-
 _LOG_SLOPE = math.log(2.0) / (1 << 23)
 _LOG_OFFSET = 126.9427 * math.log(2.0)
 """The bits of a positive float32, read as an integer, are nearly its logarithm: this one is off by .03 at the most."""
@@ -58,7 +55,7 @@ def promising(
     weights: NDArray[np.float64],
     fill: NDArray[np.float64],
     size: int,
-) -> NDArray[np.int64]:
+) -> NDArray[np.intp]:
     """Return the ``size`` tasks with the highest prior and weighted compared columns, as a glance tells.
 
     Args:
@@ -73,7 +70,7 @@ def promising(
         size: how many are wanted.
 
     Returns:
-        Places in ``tasks`` (int64, rising); all if there are no more.
+        Places in ``tasks`` (intp, rising); all if there are no more.
 
     Raises:
         ValueError: the tasks are not open, or not in order.
@@ -87,7 +84,9 @@ def promising(
     found = np.empty(len(tasks), np.float32)
     if _gather(arrays.open_tasks[:n_open], scores.reshape(-1), tasks, found) < len(tasks):
         raise ValueError("the tasks are not those of the open-task index, in its order")
-    return _highest(found, size) if size < len(tasks) else np.arange(len(tasks))
+    if size >= len(tasks):
+        return np.arange(len(tasks))
+    return np.sort(np.argpartition(found, len(tasks) - size)[-size:])
 
 
 @kernel
@@ -186,31 +185,3 @@ def _gather(
         out[found] = scores[place]
         found += opened[place] == tasks[found]
     return found
-
-
-@kernel
-def _highest(scores: NDArray[np.float32], size: int) -> NDArray[np.int64]:
-    """Return the places of about the highest scores (int64, ``size`` of them, rising).
-
-    Where several fall into the last bin that is needed, the first ones are taken.
-    """
-    low, high = scores[0], scores[0]
-    for score in scores:
-        low, high = min(low, score), max(high, score)
-    scale = np.float32((_BINS - 1) / (high - low)) if high > low else np.float32(0.0)
-    bins, counts = np.empty(scores.size, np.int16), np.zeros(_BINS, np.int64)
-    for i in range(scores.size):
-        bins[i] = np.int16((scores[i] - low) * scale)
-    for i in range(scores.size):
-        counts[bins[i]] += 1
-    last, above = _BINS - 1, 0
-    while above + counts[last] < size:
-        above += counts[last]
-        last -= 1
-    places, count, room = np.empty(size, np.int64), 0, size - above
-    for i in range(scores.size):
-        if bins[i] > last or (bins[i] == last and room > 0):
-            room -= bins[i] == last
-            places[count] = i
-            count += 1
-    return places
