@@ -52,8 +52,12 @@ NODE = np.dtype(
 """A node of a tree; ``holds`` is its answer before anything is asked, ``parent`` the node above, ``name`` the attribute
 as it was written."""
 
-SIGNATURE = np.dtype([("start", "i4"), ("stop", "i4"), ("language", "i4"), ("country", "i4"), ("device", "i4")])
-"""The nodes ``start:stop`` of a signature's requirements, the root first, and the clauses that its sets come to."""
+SIGNATURE = np.dtype(
+    [("start", "i4"), ("stop", "i4"), ("plain", "i4"), ("language", "i4"), ("country", "i4"), ("device", "i4")],
+    align=True,
+)
+"""The nodes ``start:stop`` of a signature's requirements, the root first, and the clauses that its sets come to;
+``plain`` tells that the root asks for all of some clauses, no two of one attribute, as most do: nothing to climb."""
 
 
 class Program(NamedTuple):
@@ -132,7 +136,7 @@ class Compiler:
             self._nodes.extend(self._tree(requirements.root, start))
         sets = (("language", languages), ("country", countries), ("device", devices))
         places = [self._allowed(attribute, tuple(values)) for attribute, values in sets]
-        self._signatures.extend([(start, self._nodes.used, *places)])
+        self._signatures.extend([(start, self._nodes.used, _plain(requirements), *places)])
         return self._signatures.used - 1
 
     def facts(
@@ -193,7 +197,7 @@ class Compiler:
         marks, _ = self._blame(sheet, tasks)
         nodes = self._nodes.rows[np.flatnonzero(marks)]
         names = nodes["name"][nodes["kind"] == _CLAUSE].tolist()
-        return [self.names.external(name) for name in dict.fromkeys(names)]
+        return self.names.externals(dict.fromkeys(names))
 
     def failures(self, sheet: Sheet, tasks: NDArray[np.int64]) -> dict[str, int]:
         """Return attribute -> tasks that it keeps from the worker.
@@ -204,7 +208,7 @@ class Compiler:
         """
         _, counts = self._blame(sheet, tasks)
         places = np.flatnonzero(counts)
-        return dict(zip(map(self.names.external, places.tolist()), counts[places].tolist(), strict=True))
+        return dict(zip(self.names.externals(places.tolist()), counts[places].tolist(), strict=True))
 
     def _blame(self, sheet: Sheet, tasks: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
         marks, counts = np.zeros(len(sheet.nodes), np.bool_), np.zeros(len(self.names), np.int64)
@@ -247,6 +251,14 @@ class Compiler:
             self._operands.extend(operands)
             self._clauses.extend([(key[0], comparator, number, start, self._operands.used, absent)])
         return place
+
+
+def _plain(requirements: Requirements | None) -> bool:
+    """Tell whether requirements ask for all of some clauses, no two of one attribute."""
+    if requirements is None or not isinstance(requirements.root, AllOf):
+        return False
+    attributes = [node.attribute for node in requirements.root.nodes if isinstance(node, Clause)]
+    return len(set(attributes)) == len(requirements.root.nodes)
 
 
 class _Rows:
@@ -350,22 +362,8 @@ def evaluate(program: Program, facts: Facts, sheet: Sheet, signatures: NDArray[n
         clause = clauses[place]
         attribute, comparator = clause.attribute, clause.comparator
         held, number = facts.held[attribute], facts.number[attribute]
-        answer = clause.absent != 0
-        if held == _NOT_HELD or (held == _BARE and comparator < _EXISTS):
-            pass
-        elif comparator >= _EXISTS:
-            answer = comparator == _EXISTS
-        elif comparator == _LT:
-            # A text is NaN here, so that no number comes before or after it.
-            answer = number < clause.number
-        elif comparator == _LE:
-            answer = number <= clause.number
-        elif comparator == _GT:
-            answer = number > clause.number
-        elif comparator == _GE:
-            answer = number >= clause.number
-        else:
-            met = False
+        if _EQ <= comparator <= _NOT_IN:
+            found = False
             for k in range(facts.start[attribute], facts.stop[attribute]):
                 low, high = clause.start, clause.stop
                 while low < high:
@@ -374,11 +372,30 @@ def evaluate(program: Program, facts: Facts, sheet: Sheet, signatures: NDArray[n
                         low = middle + 1
                     else:
                         high = middle
-                met |= low < clause.stop and operands[low] == facts.values[k]
-            answer = met == (comparator in (_EQ, _IN))
-        answers[place] = answer
+                found |= low < clause.stop and operands[low] == facts.values[k]
+            met = found == (comparator in (_EQ, _IN))
+        else:
+            # Without branches, since neither the comparator nor the answer can be foreseen. A text is NaN here, so that
+            # no number comes before or after it.
+            met = (comparator <= _LE) & (number < clause.number)
+            met |= ((comparator == _LE) | (comparator == _GE)) & (number == clause.number)
+            met |= ((comparator == _GT) | (comparator == _GE)) & (number > clause.number)
+            met |= comparator == _EXISTS
+        told = (held == _VALUED) | ((held == _BARE) & (comparator >= _EXISTS))
+        answers[place] = (told & met) | (~told & (clause.absent != 0))
     for i in range(signatures.size):
-        start, stop = program.signatures[signatures[i]].start, program.signatures[signatures[i]].stop
+        signature = program.signatures[signatures[i]]
+        start, stop = signature.start, signature.stop
+        if signature.plain:
+            holds = True
+            for k in range(start + 1, stop):
+                node = nodes[k]
+                met = (node.guards > level) | (answers[node.clause] == 1)
+                sheet.nodes[k] = met
+                holds &= met
+            sheet.nodes[start] = holds
+            sheet.signatures[signatures[i]] = holds
+            continue
         for k in range(stop - 1, start - 1, -1):
             node = nodes[k]
             if node.kind == _CLAUSE:
@@ -396,16 +413,25 @@ def _count_failures(
     program: Program, sheet: Sheet, tasks: NDArray[np.int64], marks: NDArray[np.bool_], counts: NDArray[np.int64]
 ) -> None:
     """Add tasks to the attributes that signatures fail for, and leave marks at the nodes that are to blame."""
-    nodes = program.nodes
+    nodes, held = program.nodes, sheet.nodes
     counted = np.full(counts.size, -1, np.int64)
     for signature in range(tasks.size):
-        if tasks[signature] == 0:
+        # Into variables, or they are read anew after every store.
+        start, stop = program.signatures[signature].start, program.signatures[signature].stop
+        weight = tasks[signature]
+        if weight == 0:
             continue
-        for k in range(program.signatures[signature].start, program.signatures[signature].stop):
+        if program.signatures[signature].plain:
+            for k in range(start + 1, stop):
+                fails = held[k] == 0
+                marks[k] = fails
+                counts[nodes[k].name] += weight * fails
+            continue
+        for k in range(start, stop):
             node = nodes[k]
             # Without branches, since which clauses fail cannot be foreseen.
-            marks[k] = (sheet.nodes[k] == 0) & ((node.parent < 0) | marks[node.parent])
+            marks[k] = (held[k] == 0) & ((node.parent < 0) | marks[node.parent])
             # An attribute that fails in two clauses keeps a task away once.
             fails = marks[k] & (node.kind == _CLAUSE) & (counted[node.name] != signature)
             counted[node.name] = signature if fails else counted[node.name]
-            counts[node.name] += tasks[signature] * fails
+            counts[node.name] += weight * fails

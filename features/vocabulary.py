@@ -1,5 +1,7 @@
 """External ids and the dense integers that the state's arrays are indexed by."""
 
+from collections.abc import Iterable
+
 UNKNOWN = 0
 """The index of an id never seen. Its row in every array stays blank, so an unknown worker is a newcomer by itself."""
 
@@ -34,6 +36,11 @@ class Vocabulary:
     def external(self, index: int) -> str:
         """Return the id behind an index."""
         return self._ids[index]
+
+    def externals(self, indices: Iterable[int]) -> list[str]:
+        """Return the ids behind indices."""
+        ids = self._ids
+        return [ids[index] for index in indices]
 
     def forget(self, external: str) -> int:
         """Cut the tie between an id and its row, and return that row's index (``UNKNOWN`` if there was none).

@@ -53,6 +53,7 @@ _FULL, _TAKEN, _HIDDEN = int(BIT["full"]), int(BIT["already_taken"]), int(BIT["h
 _MIN_REWARD, _DEVICE = int(BIT["min_reward"]), int(BIT["device"])
 _LANGUAGE, _COUNTRY = int(BIT["language"]), int(BIT["country"])
 _REQUIREMENT = int(BIT[REQUIREMENT])
+_PLACE_OF_FULL = CODES.index("full")
 
 _OF_OFFERS = sum(
     int(BIT[code])
@@ -165,14 +166,11 @@ class Judgement:
     def counts(self) -> dict[str, int]:
         """Return reason -> number of tasks, for reasons that occur."""
         by_code, failing = np.zeros(len(CODES), np.int64), np.zeros(len(self.compiled), np.int64)
-        _count(self.bits, self.offers.tasks[:0], ~_OF_OFFERS, by_code)
-        _count(self.offers.bits, self.offers.tasks, _OF_OFFERS, by_code)
-        _count_failing(self.offers, failing)
+        _count(self.bits, ~_OF_OFFERS, by_code)
+        _count_offers(self.offers, by_code, failing)
         found = {code: count for code, count in zip(CODES[:-1], by_code[:-1].tolist(), strict=True) if count}
         failures = self.compiled.failures(self.sheet, failing)
-        for attribute, count in failures.items():
-            found[f"{REQUIREMENT}:{attribute}"] = count
-        return found
+        return found | {f"{REQUIREMENT}:{attribute}": count for attribute, count in failures.items()}
 
 
 def judge(
@@ -477,28 +475,40 @@ def _kept(tasks: NDArray[np.int32], bits: NDArray[np.uint32]) -> NDArray[np.int3
 
 
 @kernel
-def _count(bits: NDArray[np.uint32], tasks: NDArray[np.int32], wanted: int, counts: NDArray[np.int64]) -> None:
-    """Add to counts by code those of the wanted codes; ``tasks`` are behind each of the bits, one each if empty."""
+def _count(bits: NDArray[np.uint32], wanted: int, counts: NDArray[np.int64]) -> None:
+    """Add to counts by code how many bits of the wanted codes are set."""
     for start in range(0, bits.size, _BLOCK):
-        part, weights, present = bits[start : start + _BLOCK], tasks[start : start + _BLOCK], np.uint32(0)
+        part, present = bits[start : start + _BLOCK], np.uint32(0)
         for i in range(part.size):
             present |= part[i]
         # A pass for each code: the compiler adds up many tasks with one instruction.
         for code in range(counts.size):
             if present & wanted & 1 << code:
                 count = np.uint32(0)
-                if weights.size:
-                    for i in range(part.size):
-                        count += (part[i] >> np.uint32(code) & np.uint32(1)) * np.uint32(weights[i])
-                else:
-                    for i in range(part.size):
-                        count += part[i] >> np.uint32(code) & np.uint32(1)
+                for i in range(part.size):
+                    count += part[i] >> np.uint32(code) & np.uint32(1)
                 counts[code] += count
 
 
 @kernel
-def _count_failing(offers: Offers, counts: NDArray[np.int64]) -> None:
-    """Add to counts by signature the tasks that fail their requirements."""
-    for place in range(offers.bits.size):
-        if offers.tasks[place]:
-            counts[offers.signatures[place // 2]] += offers.tasks[place] * ((offers.bits[place] & _REQUIREMENT) != 0)
+def _count_offers(offers: Offers, counts: NDArray[np.int64], failing: NDArray[np.int64]) -> None:
+    """Add to counts by code the tasks behind offers, and to counts by signature those that fail its requirements."""
+    bits, tasks = np.empty(_BLOCK, np.uint32), np.empty(_BLOCK, np.uint32)
+    for start in range(0, offers.signatures.size, _BLOCK):
+        size, present, full = min(_BLOCK, offers.signatures.size - start), np.uint32(0), np.int32(0)
+        for i in range(size):
+            k = start + i
+            # What stands against the full tasks of an offer stands against its others, but that they are full.
+            tasks[i] = offers.tasks[2 * k] + offers.tasks[2 * k + 1]
+            bits[i] = offers.bits[2 * k] * np.uint32(tasks[i] > 0)
+            full += offers.tasks[2 * k + 1]
+            present |= bits[i]
+        counts[_PLACE_OF_FULL] += full
+        for i in range(size):
+            failing[offers.signatures[start + i]] += np.int64(tasks[i]) * ((bits[i] & _REQUIREMENT) != 0)
+        for code in range(counts.size):
+            if present & 1 << code:
+                count = np.uint32(0)
+                for i in range(size):
+                    count += (bits[i] >> np.uint32(code) & np.uint32(1)) * tasks[i]
+                counts[code] += count

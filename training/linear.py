@@ -1,6 +1,7 @@
 """Fitting the linear part of an outcome model."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,33 +35,49 @@ def fit_linear(
         columns: places of the columns to use.
         monotone: -1, 0 or 1 for every column of ``features``.
     """
-    used = [column for column in columns if not np.isnan(features[:, column]).all()]
-    while used:
-        found = _fitted(features, target, used, monotone)
-        wrong = found.weights * [monotone[column] for column in used] < 0
+    given = np.array([column for column in columns if not np.isnan(features[:, column]).all()], np.int64)
+    directions = np.array(monotone)[given]
+    standard = _standardised(features, given, directions)
+    used = np.ones(len(given), np.bool_)
+    while used.any():
+        found = _fitted(standard, target, used)
+        wrong = found.weights * directions[used] < 0
         if not wrong.any():
             return found
-        used = [column for column, bad in zip(used, wrong, strict=True) if not bad]
+        used[used] = ~wrong
     share = float(target.mean())
     return Linear.constant(float(np.log(share / (1 - share))) if target.dtype == np.bool_ else share)
 
 
-def _fitted(
-    features: NDArray[np.float32],
-    target: NDArray[np.float64] | NDArray[np.bool_],
-    used: Sequence[int],
-    monotone: Sequence[int],
-) -> Linear:
-    values = features[:, used].astype(np.float64)
+class _Standardised(NamedTuple):
+    """Columns as they are learned from: ``values`` are rows x columns, all others have one entry for each column."""
+
+    columns: NDArray[np.int64]
+    values: NDArray[np.float64]
+    fill: NDArray[np.float64]
+    deviation: NDArray[np.float64]
+    reach: NDArray[np.float64]
+
+
+def _standardised(
+    features: NDArray[np.float32], columns: NDArray[np.int64], directions: NDArray[np.int64]
+) -> _Standardised:
+    values = features[:, columns].astype(np.float64)
     fill = np.nanmean(values, axis=0)
     filled = np.where(np.isnan(values), fill, values)
     deviation = np.maximum(filled.std(axis=0), 1e-6)
-    reach = np.where([monotone[column] != 0 for column in used], np.inf, _REACH * deviation)
+    reach = np.where(directions != 0, np.inf, _REACH * deviation)
     standard = (np.clip(filled, fill - reach, fill + reach) - fill) / deviation
+    return _Standardised(columns, standard, fill, deviation, reach)
+
+
+def _fitted(given: _Standardised, target: NDArray[np.float64] | NDArray[np.bool_], used: NDArray[np.bool_]) -> Linear:
+    fill, deviation, reach = given.fill[used], given.deviation[used], given.reach[used]
+    standard = given.values if used.all() else given.values[:, used]
     if target.dtype == np.bool_:
         logistic = LogisticRegression(C=LOGISTIC_C, max_iter=1000).fit(standard, target)
         weights, offset = logistic.coef_[0] / deviation, float(logistic.intercept_[0])
     else:
         ridge = Ridge(alpha=RIDGE).fit(standard, target)
         weights, offset = ridge.coef_ / deviation, float(ridge.intercept_)
-    return Linear(np.array(used, np.int64), weights, fill, fill - reach, fill + reach, offset - float(weights @ fill))
+    return Linear(given.columns[used], weights, fill, fill - reach, fill + reach, offset - float(weights @ fill))

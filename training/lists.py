@@ -245,11 +245,10 @@ def labels(history: History, served: ServedList, maturity: int) -> Labels:
     size = len(served.task_ids)
     found = Labels(np.zeros(size, np.int8), np.full(size, -1, np.int8), np.full(size, np.nan, np.float32))
     for place, task_id in enumerate(served.task_ids):
-        later = [
-            outcome
-            for outcome in history.outcomes.get((served.worker_id, task_id), ())
-            if outcome[0] > served.prefix and outcome[1] >= served.at
-        ]
+        outcomes = history.outcomes.get((served.worker_id, task_id))
+        if outcomes is None:
+            continue
+        later = [outcome for outcome in outcomes if outcome[0] > served.prefix and outcome[1] >= served.at]
         if later:
             stages = [stage for _, _, stage, _ in later]
             found.labels[place] = _best(stage for _, at, stage, _ in later if at <= served.at + maturity)

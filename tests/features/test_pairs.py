@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.layout import DEALING
-from features.pairs import LOAD, SMALLEST, claim, find, grown, pair_key
+from features.pairs import LOAD, SMALLEST, claim, find, find_each, grown, pair_key
 
 INDICES = st.integers(1, 2**31 - 1)
 OTHERS = st.integers(0, 2**31 - 1)
@@ -70,3 +70,16 @@ def test_a_table_with_room_is_not_moved() -> None:
     assert same_values is values
     more_keys, more_values = grown(keys, values, int(SMALLEST * LOAD) + 1)
     assert len(more_keys) == len(more_values) > SMALLEST
+
+
+@settings(deadline=None)
+@given(st.sets(PAIRS, max_size=300), st.integers(1, 20), st.lists(OTHERS | st.integers(0, 20), max_size=60))
+def test_many_pairs_of_one_worker_are_found_at_once_as_one_by_one(
+    pairs: set[tuple[int, int]], worker: int, others: list[int]
+) -> None:
+    keys, _ = empty()
+    for pair in pairs:
+        claim(keys, key(*pair))
+    asked, places = np.array(others, np.int64), np.zeros(len(others), np.int64)
+    find_each(keys, worker, asked, places)
+    assert places.tolist() == [find(keys, key(worker, other)) for other in others]
