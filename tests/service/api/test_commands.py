@@ -1,5 +1,6 @@
 """`cocok serve` and `cocok keys`, as they are typed."""
 
+import asyncio
 import os
 import re
 import signal
@@ -14,6 +15,7 @@ import httpx
 import pytest
 
 from service.cli import main
+from service.cli.serve import _listen
 from tests.service.api.server import task
 from tests.service.cli.run import Cocok
 
@@ -73,6 +75,21 @@ def test_given_a_taken_port_or_a_strange_host_then_one_line_says_so(cocok: Cocok
     assert (ran.code, len(ran.err.splitlines())) == (1, 1)
     assert "choose another --port" in ran.err
     assert "is no address" in cocok("serve", "--host", "no.such.host.invalid").err
+
+
+def test_given_a_connection_then_no_part_of_an_answer_waits_for_an_acknowledgement() -> None:
+    async def delay_is_off() -> bool:
+        taken: asyncio.Queue[asyncio.StreamWriter] = asyncio.Queue()
+        listening = _listen("127.0.0.1", 0, protected=False)
+        server = await asyncio.start_server(lambda _, writer: taken.put_nowait(writer), sock=listening)
+        _, client = await asyncio.open_connection(*listening.getsockname())
+        connection = (await taken.get()).get_extra_info("socket")
+        off = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
+        client.close()
+        server.close()
+        return off
+
+    assert asyncio.run(delay_is_off())
 
 
 def test_given_keys_then_they_are_made_listed_and_revoked(cocok: Cocok) -> None:
