@@ -1,6 +1,6 @@
 """What a feed costs as the market grows: CPU time in process against open tasks, workers and events of the log.
 
-    python -m benchmarks.scaling [--feeds 100] [--out docs/images/feed-cost.png] [--cache DIR] [--json scaling.json]
+    python -m benchmarks.scaling [--feeds 100] [--reach 10] [--out docs/images/feed-cost.png] [--cache DIR]
 
 One of the three grows at a time, from a market of 10,000 open tasks and 10,000 workers.
 """
@@ -22,22 +22,27 @@ from matching.pipeline import Matcher, Query
 from matching.scoring import BundleRanker
 
 BASE = Size(workers=10_000, past_tasks=5_000, lists=2_000)
-SIZES: dict[str, Sequence[Size]] = {
-    "open tasks": [replace(BASE, open_tasks=count) for count in (1_000, 10_000, 100_000)],
-    "workers": [replace(BASE, workers=count) for count in (1_000, 10_000, 100_000)],
-    "events of the log": [replace(BASE, assignments=mean) for mean in (1.0, 3.0, 10.0, 30.0)],
-}
-"""What grows -> markets; events are counted, not chosen."""
+
+
+def sizes(reach: float) -> dict[str, Sequence[Size]]:
+    """Return what grows -> markets, from the base's part of ``reach`` to as many times it; events are counted."""
+    scales = (1 / reach, 1.0, reach)
+    return {
+        "open tasks": [replace(BASE, open_tasks=round(BASE.open_tasks * scale)) for scale in scales],
+        "workers": [replace(BASE, workers=round(BASE.workers * scale)) for scale in scales],
+        "events of the log": [replace(BASE, assignments=BASE.assignments * scale) for scale in scales],
+    }
+
 
 Costs = dict[str, list[tuple[int, list[float], list[float]]]]
 """What grows -> how much there is of it, and milliseconds of feeds with and without explanations."""
 
 
-def costs(cache: Path, sizes: dict[str, Sequence[Size]], feeds: int, told: Callable[[str], object]) -> Costs:
+def costs(cache: Path, markets_of: dict[str, Sequence[Size]], feeds: int, told: Callable[[str], object]) -> Costs:
     """Measure feeds in every market."""
-    found: Costs = {name: [] for name in sizes}
+    found: Costs = {name: [] for name in markets_of}
     rates, done = Rates.shipped(), {}
-    for name, markets in sizes.items():
+    for name, markets in markets_of.items():
         for size in markets:
             if size not in done:
                 done[size] = _measured(cache, size, feeds, rates)
@@ -83,10 +88,11 @@ def main() -> None:
     """Measure, report and draw."""
     options = parser(__doc__)
     options.add_argument("--feeds", type=int, default=100, help="of each market and kind")
+    options.add_argument("--reach", type=float, default=10.0, help="how many times the base the largest market is")
     options.add_argument("--out", type=Path, help="file for the figure (PNG)")
     given = options.parse_args()
     with cache_of(given) as cache:
-        found = costs(cache, SIZES, given.feeds, print)
+        found = costs(cache, sizes(given.reach), given.feeds, print)
     report("Cost of a feed against size", figures_of(found), given.json)
     if given.out:
         drawn(found).savefig(given.out, dpi=110)
