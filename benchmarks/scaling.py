@@ -78,6 +78,8 @@ def drawn(found: Costs) -> Drawing:
             for place, label in ((1, "with reasons and near misses"), (2, "without")):
                 axes.plot(amounts, [statistics.median(point[place]) for point in points], marker="o", label=label)
             axes.set(xscale="log", xlabel=name)
+            axes.set_xticks(amounts, [f"{amount:,}" for amount in amounts])
+            axes.minorticks_off()
             axes.set_ylim(bottom=0)
         drawing.axes[0].set_ylabel("CPU ms a feed, median")
         drawing.axes[0].legend(frameon=False)
