@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
+KEPT := $(if $(BENCH_CACHE),--cache $(BENCH_CACHE))
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test notebooks bench lint format docs clean
@@ -30,8 +31,11 @@ notebooks: $(READY) ## Execute the notebooks in place, in order
 	env -u OMP_NUM_THREADS OMP_WAIT_POLICY=passive COCOK_HOME='$(CURDIR)/.cocok' \
 		$(BIN)/python notebooks/execute.py $(sort $(wildcard notebooks/*.ipynb))
 
-bench: $(READY) ## Run the benchmarks that need no log of yours
+bench: $(READY) ## Run the benchmarks that need no log of yours; BENCH_CACHE=DIR keeps their markets (some minutes)
 	$(BIN)/python -m benchmarks.log
+	$(BIN)/python -m benchmarks.eligibility
+	$(foreach name,serving learning rivals startup,$(BIN)/python -m benchmarks.$(name) $(KEPT) &&) true
+	$(BIN)/python -m benchmarks.feeds $(KEPT)
 
 lint: $(READY) ## Check format, style, types and import rules
 	$(BIN)/ruff format --check .

@@ -1,10 +1,11 @@
-"""Where the time of a feed goes: CPU time by stage, in process, over a simulated market of a given number of tasks.
+"""Where the time of a feed goes: CPU time by stage, in process, over the shared market of a given number of tasks.
 
-    python -m benchmarks.feeds [--open-tasks 1000 10000] [--feeds 400]
+    python -m benchmarks.feeds [--open-tasks 1000 10000] [--workers 20000] [--feeds 400] [--cache DIR]
 
-The market is simulated and folded, the model is trained on a small log of its own. Stages are timed by wrapping what
-the matcher calls, each without what it calls itself; feeds a second come from a run without any wrapping. Feeds with
-and without explanations (contributions, reasons, near misses) are asked for in turn, so both meet the same machine.
+The market and the model are those of `benchmarks.market`, which the benchmarks over HTTP use as well. Stages are timed
+by wrapping what the matcher calls, each without what it calls itself; feeds a second come from a run without any
+wrapping. Feeds with and without explanations (contributions, reasons, near misses) are asked for in turn, so both meet
+the same machine.
 """
 
 import argparse
@@ -14,6 +15,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -21,6 +23,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.market import END, SECOND, Size, bundle_of, folded, home_of
+from benchmarks.report import cache_of
 from features.events import Event, micros
 from features.money import Rates
 from features.state import MarketState
@@ -30,15 +34,7 @@ from matching.calibration import CalibratedModel, MinutesModel
 from matching.pipeline import Matcher, Query
 from matching.rerank import Step
 from matching.scoring import BundleRanker
-from training.ranker import RankerParameters
-from training.replay import training_set
 from training.simulation import NewestFirst, SimulationConfig, World
-from training.train import train
-
-END = 1_772_323_200_000_000
-SECOND = 1_000_000
-DAYS_OPEN = 3.4
-"""Tasks open at the end of a simulated log, in days of posting, as a rule of thumb."""
 
 Entries = list[tuple[int, int, Event]]
 
@@ -48,22 +44,10 @@ def simulated(config: SimulationConfig) -> Entries:
     return [(seq, micros(event.at), event) for seq, event in enumerate(World(config, END).run(NewestFirst()), 1)]
 
 
-def trained(rates: Rates, trees: int) -> Bundle:
-    """Return a bundle trained on a small log."""
-    log = simulated(SimulationConfig(workers=400, tasks_per_day=120, days=14))
-    rows = training_set(lambda: [log], rates, until=END)
-    parameters = RankerParameters(num_threads=1, max_trees=trees, min_trees=trees, folds=1)
-    return train(rows, rates.fingerprint(), parameters).bundle
-
-
-def market(rates: Rates, open_tasks: int) -> tuple[MarketState, list[str]]:
-    """Return a market with about so many open tasks, and the workers to ask for: all of it, and one who is new."""
-    config = SimulationConfig(workers=max(400, open_tasks // 4), tasks_per_day=round(open_tasks / DAYS_OPEN), days=5)
-    state = MarketState(rates)
-    state.apply(simulated(config))
-    workers = [state.catalogue.workers.external(index) for index in range(1, len(state.catalogue.workers))]
-    chosen = np.random.default_rng(0).permutation(len(workers))
-    return state, [*(workers[place] for place in chosen), "newcomer"]
+def workers_of(size: Size) -> list[str]:
+    """Return the workers to ask for: all that were drawn, and one who is new."""
+    chosen = np.random.default_rng(0).permutation(size.workers)
+    return [*(f"w{number}" for number in chosen), "newcomer"]
 
 
 class Clock:
@@ -166,15 +150,19 @@ def event_by_event(rates: Rates, sizes: Sequence[int]) -> dict[int, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--open-tasks", type=int, nargs="+", default=[1_000, 10_000], metavar="N")
+    parser.add_argument("--workers", type=int, default=20_000)
+    parser.add_argument("--cache", type=Path, help="folder that keeps the markets, so that they are built once")
     parser.add_argument("--feeds", type=int, default=400)
     parser.add_argument("--limit", type=int, default=20)
     parser.add_argument("--trees", type=int, default=150, help="of the ranker")
     given = parser.parse_args()
     rates, matcher, console = Rates.shipped(), Matcher(), Console(width=110)
-    bundle = trained(rates, given.trees)
     columns: dict[str, dict[str, float]] = {}
-    for size in given.open_tasks:
-        state, workers = market(rates, size)
+    for count in given.open_tasks:
+        size = Size(open_tasks=count, workers=given.workers, trees=given.trees)
+        with cache_of(given) as cache:
+            state, bundle = folded(home_of(cache, size), rates), bundle_of(cache, size, rates)
+        workers = workers_of(size)
         queries = [
             Query(workers[number % len(workers)], END + number * SECOND, given.limit) for number in range(given.feeds)
         ]

@@ -1,0 +1,114 @@
+"""What a feed costs as the market grows: CPU time in process against open tasks, workers and events of the log.
+
+    python -m benchmarks.scaling [--feeds 100] [--reach 10] [--out docs/images/feed-cost.png] [--cache DIR]
+
+One of the three grows at a time, from a market of 10,000 open tasks and 10,000 workers.
+"""
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import matplotlib as mpl
+from matplotlib.figure import Figure as Drawing
+
+from benchmarks.feeds import workers_of
+from benchmarks.market import END, Size, bundle_of, folded, home_of
+from benchmarks.report import Figure, cache_of, parser, report
+from features.money import Rates
+from matching.pipeline import Matcher, Query
+from matching.scoring import BundleRanker
+
+BASE = Size(workers=10_000, past_tasks=5_000, lists=2_000)
+
+
+def sizes(reach: float) -> dict[str, Sequence[Size]]:
+    """Return what grows -> markets, from the base's part of ``reach`` to as many times it; events are counted."""
+    scales = (1 / reach, 1.0, reach)
+    return {
+        "open tasks": [replace(BASE, open_tasks=round(BASE.open_tasks * scale)) for scale in scales],
+        "workers": [replace(BASE, workers=round(BASE.workers * scale)) for scale in scales],
+        "events of the log": [replace(BASE, assignments=BASE.assignments * scale) for scale in scales],
+    }
+
+
+Costs = dict[str, list[tuple[int, list[float], list[float]]]]
+"""What grows -> how much there is of it, and milliseconds of feeds with and without explanations."""
+
+
+def costs(cache: Path, markets_of: dict[str, Sequence[Size]], feeds: int, told: Callable[[str], object]) -> Costs:
+    """Measure feeds in every market."""
+    found: Costs = {name: [] for name in markets_of}
+    rates, done = Rates.shipped(), {}
+    for name, markets in markets_of.items():
+        for size in markets:
+            if size not in done:
+                done[size] = _measured(cache, size, feeds, rates)
+                told(f"{size.name}: {statistics.median(done[size][1]):.1f} ms")
+            events, explained, plain = done[size]
+            amount = {"open tasks": size.open_tasks, "workers": size.workers}.get(name, events)
+            found[name].append((amount, explained, plain))
+    return found
+
+
+def _measured(cache: Path, size: Size, feeds: int, rates: Rates) -> tuple[int, list[float], list[float]]:
+    state = folded(home_of(cache, size), rates)
+    ranker, matcher, workers = BundleRanker(bundle_of(cache, size, rates), "1"), Matcher(), workers_of(size)
+    spent: tuple[list[float], list[float]] = [], []
+    for number in range(feeds + 5):
+        for explain in (False, True):
+            query = Query(workers[number % len(workers)], END, explain=explain)
+            begun = time.process_time()
+            matcher.feed(state, ranker, query)
+            if number >= 5:  # the first ones compile
+                spent[explain].append(1e3 * (time.process_time() - begun))
+    return state.seq, spent[True], spent[False]
+
+
+def drawn(found: Costs) -> Drawing:
+    """Draw the medians."""
+    with mpl.rc_context({"font.size": 8, "axes.spines.top": False, "axes.spines.right": False}):
+        drawing = Drawing(figsize=(7.2, 2.4), layout="constrained")
+        for axes, (name, points) in zip(
+            drawing.subplots(1, len(found), sharey=True, squeeze=False)[0], found.items(), strict=True
+        ):
+            amounts = [amount for amount, _, _ in points]
+            for place, label in ((1, "with reasons and near misses"), (2, "without")):
+                axes.plot(amounts, [statistics.median(point[place]) for point in points], marker="o", label=label)
+            axes.set(xscale="log", xlabel=name)
+            axes.set_xticks(amounts, [f"{amount:,}" for amount in amounts])
+            axes.minorticks_off()
+            axes.set_ylim(bottom=0)
+        drawing.axes[0].set_ylabel("CPU ms a feed, median")
+        drawing.axes[0].legend(frameon=False)
+    return drawing
+
+
+def main() -> None:
+    """Measure, report and draw."""
+    options = parser(__doc__)
+    options.add_argument("--feeds", type=int, default=100, help="of each market and kind")
+    options.add_argument("--reach", type=float, default=10.0, help="how many times the base the largest market is")
+    options.add_argument("--out", type=Path, help="file for the figure (PNG)")
+    given = options.parse_args()
+    with cache_of(given) as cache:
+        found = costs(cache, sizes(given.reach), given.feeds, print)
+    report("Cost of a feed against size", figures_of(found), given.json)
+    if given.out:
+        drawn(found).savefig(given.out, dpi=110)
+
+
+def figures_of(found: Costs) -> list[Figure]:
+    """Return what was measured as figures."""
+    return [
+        Figure(f"{amount:,} {name}, {kind}", "ms", spent)
+        for name, points in found.items()
+        for amount, explained, plain in points
+        for kind, spent in (("explained", explained), ("plain", plain))
+    ]
+
+
+if __name__ == "__main__":
+    main()
