@@ -31,7 +31,8 @@ from features.state import MarketState
 from matching.bundle import Bundle
 from matching.cascade import shortlist
 from matching.eligibility import judge_open
-from matching.pipeline import Matcher, Query
+from matching.pipeline import Matcher
+from matching.query import Query
 from matching.scoring import BundleRanker, best_first
 from training.simulation import SimulationConfig
 from training.simulation.population import draw_requesters

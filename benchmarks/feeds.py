@@ -31,7 +31,8 @@ from features.state import MarketState
 from matching import pipeline
 from matching.bundle import Bundle
 from matching.calibration import CalibratedModel, MinutesModel
-from matching.pipeline import Matcher, Query
+from matching.pipeline import Matcher
+from matching.query import Query
 from matching.rerank import Step
 from matching.scoring import BundleRanker
 from training.simulation import NewestFirst, SimulationConfig, World

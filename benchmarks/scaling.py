@@ -18,7 +18,8 @@ from benchmarks.feeds import workers_of
 from benchmarks.market import END, Size, bundle_of, folded, home_of
 from benchmarks.report import Figure, cache_of, parser, report
 from features.money import Rates
-from matching.pipeline import Matcher, Query
+from matching.pipeline import Matcher
+from matching.query import Query
 from matching.scoring import BundleRanker
 
 BASE = Size(workers=10_000, past_tasks=5_000, lists=2_000)

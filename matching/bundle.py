@@ -33,8 +33,8 @@ from numpy.typing import NDArray
 
 from features.errors import CocokError
 from matching.calibration import Additive, CalibratedModel, Calibration, MinutesModel
-from matching.cascade import FirstStage
 from matching.contributions import Contributor, contributor
+from matching.first_stage import FirstStage
 from matching.linear import Linear
 
 FORMAT = 5

@@ -1,127 +1,27 @@
 """The cascade: from a million tasks that a worker may take to the few hundred that the ranker scores for that worker.
 
 A task is worth its prior, what the ranker says of it for any newcomer or any regular worker, and what the worker's own
-history adds: a linear sum of the cheapest columns. The prior has been scored before anybody asks, so all that the
-ranker has learned about tasks chooses among them; the weights of the sum are learned from how far the ranker's scores
-of a list lie from the priors of its tasks. A glance at every task (`features.glance`) keeps ``GLANCED`` times as many
-as are wanted, for which the columns are then computed. Pay weighs nothing or in favour in the sum, as in the ranker:
-more of it does not cost a task its place among those that are scored.
+history adds: the first stage. The prior has been scored before anybody asks, so all that the ranker has learned about
+tasks chooses among them. A glance at every task (`features.glance`) keeps ``GLANCED`` times as many as are wanted, for
+which the columns of the first stage are then computed.
 """
-
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from features.build import compared
 from features.glance import promising
-from features.newcomer import as_newcomer, as_regular
-from features.spec import FEATURES, RELATIVE
 from features.state import MarketState
 from matching.priors import Priors
-
-if TYPE_CHECKING:
-    from matching.scoring import Ranker
+from matching.scoring import Ranker
 
 GLANCED = 3
 """Tasks that a glance keeps for each that is wanted."""
 
-_PAY = frozenset(feature.name for feature in FEATURES if feature.group == "pay" and feature.monotone == 1)
-
-
-@dataclass(frozen=True, eq=False)
-class FirstStage:
-    """Weights of the columns of `features.spec.RELATIVE`; a missing value counts as ``fill``."""
-
-    weights: NDArray[np.float64]
-    fill: NDArray[np.float64]
-
-    def scores(self, columns: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return a score for each row of ``columns`` (float64, rows x compared columns)."""
-        return np.where(np.isnan(columns), self.fill, columns) @ self.weights
-
-
-_DEFAULT_WEIGHTS = {"affinity": 1.0, "popularity": -1.0, "skill_overlap": 3.0}
-
-DEFAULT = FirstStage(
-    weights=np.array([_DEFAULT_WEIGHTS.get(name, 0.0) for name in RELATIVE]), fill=np.zeros(len(RELATIVE))
-)
-"""What stands in for learned weights with the fallback ranker: the worker's taste above everybody's, and skills."""
-
-
-def learn_first_stage(
-    score: Callable[[NDArray[np.float32]], NDArray[np.float64]],
-    features: NDArray[np.float32],
-    offsets: NDArray[np.int64],
-    names: tuple[str, ...],
-) -> FirstStage:
-    """Learn the first stage of a ranker from the rows of a training set; see `fit_first_stage`.
-
-    Args:
-        score: the ranker.
-        features: float32, rows x columns.
-        offsets: int64, lists + 1.
-        names: of the columns.
-    """
-    anybody = as_newcomer(features, names)
-    if "worker_accepts" in names:
-        regular = features[:, names.index("worker_accepts")] > 0.0
-        anybody[regular] = as_regular(anybody[regular], names)
-    return fit_first_stage(features, score(features) - score(anybody), offsets, names)
-
-
-def fit_first_stage(
-    features: NDArray[np.float32], scores: NDArray[np.float64], offsets: NDArray[np.int64], names: tuple[str, ...]
-) -> FirstStage:
-    """Learn the first stage: least squares of scores on columns, both centred within each list.
-
-    Args:
-        features: float32, rows x columns.
-        scores: float64, rows; the ranker's, less the priors of the tasks.
-        offsets: int64, lists + 1.
-        names: of the columns; a compared column that is not among them gets no weight.
-    """
-    weights, fill = np.zeros(len(RELATIVE)), np.zeros(len(RELATIVE))
-    present = [place for place, name in enumerate(RELATIVE) if name in names]
-    if not present:
-        return FirstStage(weights, fill)
-    columns = features[:, [names.index(RELATIVE[place]) for place in present]].astype(np.float64)
-    known = ~np.isnan(columns)
-    sums = np.where(known, columns, 0.0).sum(axis=0)
-    fill_present = sums / np.maximum(known.sum(axis=0), 1)
-    filled = np.where(known, columns, fill_present)
-    owner = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
-    sizes = np.maximum(np.diff(offsets), 1)[:, None]
-
-    def centred(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        totals = np.stack([np.bincount(owner, column, len(offsets) - 1) for column in values.T], axis=1)
-        return np.asarray(values - (totals / sizes)[owner])
-
-    x, y = centred(filled), centred(scores[:, None])[:, 0]
-    ridge = 3e-3 * np.trace(x.T @ x) / len(present) * np.eye(len(present))
-    weights[present] = _least_squares(x.T @ x + ridge, x.T @ y, [RELATIVE[place] in _PAY for place in present])
-    fill[present] = fill_present
-    return FirstStage(weights, fill)
-
-
-def _least_squares(
-    normal: NDArray[np.float64], moments: NDArray[np.float64], not_negative: Sequence[bool]
-) -> NDArray[np.float64]:
-    """Solve normal equations, without the columns whose weight must not be negative and would be."""
-    weights, used = np.zeros(len(moments)), np.ones(len(moments), np.bool_)
-    while True:
-        weights[used] = np.linalg.lstsq(normal[np.ix_(used, used)], moments[used], rcond=None)[0]
-        wrong = used & not_negative & (weights < 0)
-        if not wrong.any():
-            return weights
-        weights[wrong], used[wrong] = 0.0, False
-
 
 def shortlist(
     state: MarketState,
-    ranker: "Ranker",
+    ranker: Ranker,
     priors: Priors,
     worker: int,
     tasks: NDArray[np.int32],

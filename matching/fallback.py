@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.spec import COLUMN, GROUPS
-from matching.cascade import DEFAULT
 from matching.contributions import group_of
+from matching.first_stage import DEFAULT
 from matching.scoring import Answers, Outcomes
 
 VERSION = "fallback"

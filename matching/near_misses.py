@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING
 
 import numpy as np
 from msgspec.structs import replace
@@ -37,10 +36,8 @@ from features.requirements_shape import Clause
 from features.state import MarketState
 from matching.eligibility import BIT, Judgement
 from matching.near_miss_texts import describe
+from matching.query import Query
 from matching.scoring import Ranker
-
-if TYPE_CHECKING:
-    from matching.pipeline import Query
 
 MOST = 3
 """Near misses in an answer at the most."""
@@ -123,7 +120,7 @@ class _Promise:
     minutes: float
 
 
-def near_misses(state: MarketState, ranker: Ranker, query: "Query", judgement: Judgement) -> list[NearMiss]:
+def near_misses(state: MarketState, ranker: Ranker, query: Query, judgement: Judgement) -> list[NearMiss]:
     """Return the changes that promise the worker of a query the most, at most ``MOST``, the best first.
 
     They are ranked by what the worker could earn with the tasks that they open: reward x P(approved), the best-paid per
@@ -220,7 +217,7 @@ class _Worker:
     session: float
 
     @classmethod
-    def of(cls, state: MarketState, query: "Query") -> "_Worker":
+    def of(cls, state: MarketState, query: Query) -> "_Worker":
         index = state.catalogue.workers.get(query.worker_id)
         profile, record = state.catalogue.profiles.get(index), state.arrays.workers[index]
         device = query.wishes.device
@@ -440,7 +437,7 @@ def _best_of_topics(promises: list[_Promise]) -> list[_Promise]:
 
 
 def _expected(
-    state: MarketState, ranker: Ranker, query: "Query", session: float, promises: list[_Promise]
+    state: MarketState, ranker: Ranker, query: Query, session: float, promises: list[_Promise]
 ) -> Iterator[_Promise]:
     """Yield the promises by what the models expect of the tasks in front of each."""
     parts = [promise.tasks[:TASKS_SCORED] for promise in promises]

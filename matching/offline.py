@@ -16,7 +16,8 @@ from features.events import Event, Id, micros
 from features.money import Money, Rates
 from features.state import MarketState
 from matching.eligibility import judge
-from matching.pipeline import Matcher, Query, open_at
+from matching.pipeline import Matcher, open_at
+from matching.query import Query
 from matching.scoring import Expectation, Ranker, best_first, expectation
 
 DEFAULT_LIMIT = 100

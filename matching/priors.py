@@ -3,7 +3,7 @@
 import weakref
 from dataclasses import dataclass
 from threading import Lock
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +14,7 @@ from features.newcomer import as_regular
 from features.prospects import LANES, Prospects, describe_prospects
 from features.spec import NAMES
 from features.state import MarketState
-
-if TYPE_CHECKING:
-    from matching.scoring import Ranker
+from matching.scoring import Ranker
 
 SWEEP = HOUR
 """Microseconds in which what is kept of every open task is written anew, whether or not the task itself changed."""
@@ -77,7 +75,7 @@ class Priors:
         # Another process has another market, and begins with nothing.
         return Priors, ()
 
-    def of(self, state: MarketState, ranker: "Ranker", now: int) -> Known:
+    def of(self, state: MarketState, ranker: Ranker, now: int) -> Known:
         """Return what is known of every open task of a market at an instant (microseconds since 1970)."""
         arrays = state.arrays
         size, seq = int(arrays.market["n_open"][0]), state.seq
@@ -102,7 +100,7 @@ class Priors:
             return kept.known
 
 
-def _write(state: MarketState, ranker: "Ranker", places: NDArray[np.int64], now: int, known: Known) -> None:
+def _write(state: MarketState, ranker: Ranker, places: NDArray[np.int64], now: int, known: Known) -> None:
     newcomer = rows(state, 0, state.arrays.open_tasks[places], now)
     known.newcomer[places] = ranker.answers(newcomer).scores
     known.regular[places] = ranker.answers(as_regular(newcomer, NAMES)).scores

@@ -13,8 +13,8 @@ from features.events import TaskPosted
 from features.money import MAX_AMOUNT, Money
 from features.spec import COLUMN, GROUPS, NAMES
 from matching.bundle import Bundle, BundleError
-from matching.cascade import FirstStage
 from matching.contributions import Contributor
+from matching.first_stage import FirstStage
 
 COMPARED_WITH = 44
 """Rows of a list with which contributions are compared: with those of a usual page they fill one block of a kernel."""

@@ -20,7 +20,8 @@ from features.money import Rates
 from features.state import MarketState
 from matching.audience import Audience
 from matching.near_misses import NearMiss
-from matching.pipeline import Item, Matcher, Query
+from matching.pipeline import Item, Matcher
+from matching.query import Query
 from service.audiences import AudienceDesk
 from service.erasure import Eraser
 from service.locks import ReadWriteLock

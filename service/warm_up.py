@@ -10,7 +10,8 @@ from features.money import Rates
 from features.state import MarketState
 from matching.audience import Audiences
 from matching.fallback import FallbackRanker
-from matching.pipeline import Matcher, Query
+from matching.pipeline import Matcher
+from matching.query import Query
 from matching.scoring import Ranker
 
 _NOW = 1_767_225_600_000_000  # any instant will do

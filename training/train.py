@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from features.spec import BY_REWARD, FEATURES, fingerprint
 from matching.bundle import Bundle, Judge
-from matching.cascade import learn_first_stage
+from matching.first_stage import learn_first_stage
 from training import lists
 from training.baselines import baseline_scores
 from training.contest import Contender, Contest

@@ -74,7 +74,7 @@ def near_misses(
 def _found(state: "MarketState", ranker: "Ranker", worker: str) -> "list[NearMiss]":
     from matching.eligibility import judge_open
     from matching.near_misses import near_misses as find
-    from matching.pipeline import Query
+    from matching.query import Query
 
     query = Query(worker, state.clock or 0)
     return find(state, ranker, query, judge_open(state, state.catalogue.workers.get(worker), query.now))

@@ -13,7 +13,8 @@ from starlette.responses import Response
 from features.events import FeedContext
 from features.money import Money
 from matching.eligibility import Wishes
-from matching.pipeline import Item, Query
+from matching.pipeline import Item
+from matching.query import Query
 from service.cursor import MOST_LISTED, decode_cursor, encode_cursor
 from service.engine import Ranked, served_event
 from service.errors import Kind, invalid

@@ -12,7 +12,7 @@ import pytest
 from features.errors import CocokError
 from matching.bundle import FORMAT, Bundle, BundleError, Judge, verify
 from matching.calibration import LEVELS, Additive, CalibratedModel, Calibration, MinutesModel
-from matching.cascade import FirstStage
+from matching.first_stage import FirstStage
 from matching.linear import Linear
 
 FEATURES, RATES = "spec-1", "rates-1"

@@ -12,9 +12,11 @@ from features.newcomer import as_newcomer
 from features.spec import NAMES, RELATIVE
 from features.state import MarketState
 from matching.bundle import Bundle
-from matching.cascade import FirstStage, fit_first_stage, shortlist
-from matching.pipeline import Matcher, Query
+from matching.cascade import shortlist
+from matching.first_stage import FirstStage, fit_first_stage
+from matching.pipeline import Matcher
 from matching.priors import SWEEP, Known, Priors
+from matching.query import Query
 from matching.scoring import Answers, BundleRanker, best_first
 from tests.log import folded
 from tests.market import bundle_of, entries, market, usual

@@ -15,7 +15,8 @@ from features.state import MarketState
 from matching.eligibility import Wishes
 from matching.explore import Explore, Swap
 from matching.fallback import FallbackRanker
-from matching.pipeline import Matcher, Query
+from matching.pipeline import Matcher
+from matching.query import Query
 from matching.rerank import Ranking, SlotBalance
 from tests.log import Log, hour, usd
 

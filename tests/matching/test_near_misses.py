@@ -12,7 +12,8 @@ from features.state import MarketState
 from matching.eligibility import Wishes, judge_open
 from matching.fallback import FallbackRanker
 from matching.near_misses import NearMiss, near_misses
-from matching.pipeline import Matcher, Query
+from matching.pipeline import Matcher
+from matching.query import Query
 from tests.log import Log, hour, usd
 from tests.requirements import PROFILES, TREES
 

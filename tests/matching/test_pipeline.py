@@ -29,7 +29,8 @@ from matching.eligibility import Wishes, codes_of, reasons_against
 from matching.explain import _RULES
 from matching.fallback import FallbackRanker
 from matching.offline import Request, rank
-from matching.pipeline import Feed, Item, Matcher, Query, feed_steps, open_at
+from matching.pipeline import Feed, Item, Matcher, feed_steps, open_at
+from matching.query import Query
 from matching.scoring import Ranker
 from matching.wording import LOCALES, money
 from tests.log import RATES, WORKERS, Entry, Log, folded, hour, logs, usd

@@ -13,7 +13,8 @@ from features.events import decode_event, instant
 from features.state import MarketState
 from matching.eligibility import Judgement, Wishes, judge, judge_open
 from matching.fallback import FallbackRanker
-from matching.pipeline import Item, Matcher, Query
+from matching.pipeline import Item, Matcher
+from matching.query import Query
 from tests.log import RATES, START, Entry, folded
 from tests.requirements import NOBODY, PROFILES, Json, clauses, failed
 

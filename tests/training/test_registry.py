@@ -16,7 +16,7 @@ from features.errors import CocokError
 from features.spec import RELATIVE
 from matching.bundle import Bundle, BundleError, verify
 from matching.calibration import Additive
-from matching.cascade import FirstStage
+from matching.first_stage import FirstStage
 from training.registry import FoldRun, Registry
 
 NOBODY_LISTENS = "http://somebody:secret@127.0.0.1:9"

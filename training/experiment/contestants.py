@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from matching.bundle import Bundle
 from matching.eligibility import Wishes
-from matching.pipeline import Matcher, Query
+from matching.pipeline import Matcher
+from matching.query import Query
 from matching.scoring import BundleRanker, Ranker
 from training.experiment.live import Entry, Live
 from training.experiment.oracle import Oracle

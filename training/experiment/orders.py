@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.spec import COLUMN
-from matching.cascade import DEFAULT
+from matching.first_stage import DEFAULT
 from matching.scoring import Answers, Outcomes
 from training.simulation import Occasion
 

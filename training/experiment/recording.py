@@ -8,7 +8,7 @@ from features.errors import CocokError
 from features.events import FeedServed
 from features.spec import NAMES, fingerprint
 from matching.bundle import Bundle
-from matching.cascade import learn_first_stage
+from matching.first_stage import learn_first_stage
 from matching.scoring import BundleRanker
 from training.dataset import TrainingSet, labelled
 from training.experiment.live import Entry, Live

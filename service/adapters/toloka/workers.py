@@ -82,10 +82,15 @@ def describe(record: Record, at: datetime, profiles: Profiles) -> None:
         allowed = truth(fields.flag("adult_allowed"))
         profiles.hold(worker, at, "qualifications", "adult_allowed", allowed, record)
     attributes = fields.object("attributes")
-    for name, value in attributes.body.items() if attributes is not None else ():
+    if attributes is None:
+        return
+    for name, value in attributes.body.items():
         if value == UNKNOWN:
             continue
         if name == "device_category" and isinstance(value, str):
-            profiles.hold(worker, at, "devices", device(value), None, record)
+            try:
+                profiles.hold(worker, at, "devices", device(value), None, record)
+            except ValueError as error:
+                raise attributes.error(name, str(error)) from error
         elif name in COMPUTED and isinstance(value, int | str):
             profiles.hold(worker, at, "qualifications", name, value, record)

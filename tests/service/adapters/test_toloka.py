@@ -437,6 +437,14 @@ def test_a_pool_that_changed_between_two_exports_is_no_conflict(tmp_path: Path) 
         ([restriction("PLANET")], "scope", 'found "PLANET"'),
         ([restriction("POOL")], "pool_id", "missing"),
         ([{"id": "w1", "languages": ["ID"]}], "id", "metadata bears no time"),
+        (
+            [
+                {"user_id": "w1", "skill_id": "2", "value": 50, "created": "2026-03-01T00:00:00"},
+                {"id": "w1", "attributes": {"device_category": " "}},
+            ],
+            "attributes.device_category",
+            "expected text",
+        ),
         ([{"weather": "fine"}], "", "no object of the API that is understood"),
     ],
 )

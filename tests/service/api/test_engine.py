@@ -18,7 +18,7 @@ from matching import audience
 from matching.audience import Audiences, UnpreparedError
 from matching.audience_stages import Read
 from matching.bundle import Bundle
-from matching.pipeline import Query
+from matching.query import Query
 from matching.scoring import Ranker
 from service.engine import Engine, served_event
 from service.models import Models

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from features.build import rows
 from features.events import FeedContext, FeedServed, micros
 from features.state import MarketState
-from matching.pipeline import Query
+from matching.query import Query
 from service import engine
 from service.engine import Ranked
 from service.store import Stored

@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 
 from features.events import FeedContext, FeedServed
 from matching.bundle import Bundle
-from matching.pipeline import Query
+from matching.query import Query
 from matching.scoring import Ranker
 from service import engine
 from service.engine import Ranked

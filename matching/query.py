@@ -1,0 +1,36 @@
+"""What is asked of the matcher."""
+
+from dataclasses import dataclass, field
+
+from matching.eligibility import Wishes
+
+
+@dataclass(frozen=True)
+class Query:
+    """What is asked of the matcher.
+
+    Attributes:
+        worker_id: external id; an unknown worker is a newcomer.
+        now: the instant, microseconds since 1970.
+        limit: items on this page.
+        wishes: filters of this request.
+        session_minutes: minutes the worker has now, NaN for what the profile says.
+        listed: hashes of the ids that earlier pages hold; they do not come again.
+        locale: language of the reasons.
+        explain: whether reasons are wanted.
+        contributions: whether they are wanted in numbers too.
+        explore: seed of a drawn order; None takes the best each time.
+        swap: seed of a pair of neighbours in a drawn order, in place of ``explore``; None leaves all as they are.
+    """
+
+    worker_id: str
+    now: int
+    limit: int = 20
+    wishes: Wishes = field(default_factory=Wishes)
+    session_minutes: float = float("nan")
+    listed: frozenset[int] = frozenset()
+    locale: str = "en"
+    explain: bool = True
+    contributions: bool = False
+    explore: int | None = None
+    swap: int | None = None
