@@ -2,7 +2,8 @@
 
 import msgspec
 
-from features.events import TaskPosted, WorkerUpdated
+from features.events import TaskPosted
+from features.packed import Postings, Profiles
 from features.requirements import Compiler
 from features.requirements_shape import Requirements
 from features.text import normalise, primary_language
@@ -40,8 +41,8 @@ class Catalogue:
         self.tasks = Vocabulary()
         self.requesters = Vocabulary()
         self.labels = Vocabulary()
-        self.profiles: dict[int, WorkerUpdated] = {}
-        self.postings: dict[int, TaskPosted] = {}
+        self.profiles = Profiles()
+        self.postings = Postings()
         self.signatures: list[Signature] = []
         self.compiled = Compiler()
         self.offers: dict[tuple[int, int, int], int] = {}
@@ -56,6 +57,10 @@ class Catalogue:
             frozenset(normalise(device) for device in posting.devices or ()),
             posting.requirements,
         )
+        return self.add_signature(signature)
+
+    def add_signature(self, signature: Signature) -> int:
+        """Return the index of a signature, adding it if it is new."""
         index = self._signature_index.get(signature)
         if index is None:
             index = self._signature_index[signature] = len(self.signatures)

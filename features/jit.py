@@ -16,15 +16,20 @@ import numba
 Function = TypeVar("Function", bound=Callable[..., object])
 
 
+def source_digest() -> str:
+    """Return 16 hex digits that change with any source of this package."""
+    digest = hashlib.blake2b(digest_size=8)
+    for source in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(source.read_bytes())
+    return digest.hexdigest()
+
+
 def _cache_folder() -> Path:
     chosen = os.environ.get("NUMBA_CACHE_DIR")
     root = (
         Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "cocok" / "kernels"
     )
-    digest = hashlib.blake2b(digest_size=8)
-    for source in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(source.read_bytes())
-    return root / digest.hexdigest()
+    return root / source_digest()
 
 
 numba.config.CACHE_DIR = str(_cache_folder())

@@ -73,9 +73,10 @@ def claim(keys: NDArray[np.uint64], key: np.uint64) -> tuple[int, bool]:
 
 
 @kernel
-def _move(
+def move(
     keys: NDArray[np.uint64], values: NDArray[np.void], new_keys: NDArray[np.uint64], new: NDArray[np.void]
 ) -> None:
+    """Put the pairs of a table, or of any part of one, into another that has room for them."""
     for old in range(keys.size):
         if keys[old] != np.uint64(0):
             place, _ = claim(new_keys, keys[old])
@@ -90,5 +91,5 @@ def grown(
         return keys, values
     size = max(SMALLEST, 1 << int(np.ceil(np.log2(pairs / LOAD))))
     new_keys, new_values = np.zeros(size, np.uint64), np.zeros(size, values.dtype)
-    _move(keys, values, new_keys, new_values)
+    move(keys, values, new_keys, new_values)
     return new_keys, new_values

@@ -106,20 +106,25 @@ class MarketState:
         """Apply events ``start:stop`` of an encoded batch."""
         fold(self.arrays, batch, start, stop)
 
-    def digest(self) -> str:
-        """Return a hash of the state: equal for equal prefixes, however they were cut into batches."""
-        digest = hashlib.blake2b(digest_size=16)
-        arrays, catalogue = self.arrays, self.catalogue
-        market = arrays.market[0]
-        sizes = {
+    def used(self) -> dict[str, int]:
+        """Return how many rows of an array say something, for those arrays that may have room behind them."""
+        catalogue, market = self.catalogue, self.arrays.market[0]
+        return {
             "workers": len(catalogue.workers),
             "tasks": len(catalogue.tasks),
             "requesters": len(catalogue.requesters),
             "offers": len(catalogue.offers),
             "offered": 2 * len(catalogue.offers),
-            "reference": market["n_reference"],
-            **dict.fromkeys(_OPEN, market["n_open"]),
+            "reference": int(market["n_reference"]),
+            "expiring": int(market["n_expiring"]),
+            "expiring_tasks": int(market["n_expiring"]),
+            **dict.fromkeys(_OPEN, int(market["n_open"])),
         }
+
+    def digest(self) -> str:
+        """Return a hash of the state: equal for equal prefixes, however they were cut into batches."""
+        digest = hashlib.blake2b(digest_size=16)
+        arrays, sizes = self.arrays, self.used()
         for name in ("market", "workers", "tasks", "requesters", "tokens", "offers", "offered", *_OPEN, "reference"):
             rows = getattr(arrays, name)
             digest.update(_fields(rows[: sizes.get(name, len(rows))]))

@@ -5,7 +5,7 @@ one word where it stands alone: ``transcri*``, ``survey * minutes``. One without
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -47,6 +47,10 @@ class Texts:
             index = self._index[text] = len(self._texts)
             self._texts.append(text)
         return index
+
+    def __iter__(self) -> Iterator[Text]:
+        """Yield the texts by number."""
+        return iter(self._texts)
 
     def found_in(self, pattern: str) -> NDArray[np.int32]:
         """Return the numbers of the texts that a pattern is found in (int32, rising).

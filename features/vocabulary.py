@@ -42,6 +42,15 @@ class Vocabulary:
         ids = self._ids
         return [ids[index] for index in indices]
 
+    def ids(self) -> list[str]:
+        """Return the ids by index; empty for the blank row, and for what was forgotten."""
+        return list(self._ids)
+
+    def restore(self, ids: list[str]) -> None:
+        """Become the vocabulary that `ids` was asked of."""
+        self._ids = ids
+        self._index = {external: index for index, external in enumerate(ids) if external}
+
     def forget(self, external: str) -> int:
         """Cut the tie between an id and its row, and return that row's index (``UNKNOWN`` if there was none).
 

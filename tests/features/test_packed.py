@@ -1,0 +1,74 @@
+"""Packed events are the events that were put, whatever else happens to the map."""
+
+import pickle
+from typing import cast
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from features.events import TaskPosted, WorkerUpdated
+from features.packed import Postings, Profiles
+from features.requirements_shape import Clause
+from tests.log import Log
+
+
+def profile(worker: str) -> WorkerUpdated:
+    log = Log().add(
+        "worker_updated",
+        worker_id=worker,
+        skills={"b": 0.5, "a": 1},
+        expected_hourly={"amount": "1.50", "currency": "USD"},
+    )
+    return cast("WorkerUpdated", log.entries[0][2])
+
+
+def posting(requirements: object) -> TaskPosted:
+    log = Log().post("t1", 0.000001, requirements=requirements, expires_at="2027-01-01T00:00:00.000001+02:00")
+    return cast("TaskPosted", log.entries[0][2])
+
+
+STEPS = st.lists(st.tuples(st.sampled_from(["set", "delete", "adopt"]), st.integers(0, 6)), max_size=25)
+
+
+@given(STEPS)
+def test_it_is_a_map_like_any_other(steps: list[tuple[str, int]]) -> None:
+    here, there = Profiles(), dict[int, WorkerUpdated]()
+    for number, (step, index) in enumerate(steps):
+        if step == "set":
+            here[index] = there[index] = profile(f"w{number}")
+        elif step == "delete":
+            assert here.pop(index, None) == there.pop(index, None)
+        else:
+            each = list(here.packed(7))
+            here = Profiles()
+            here.adopt(np.cumsum([len(packed) for packed in each]), b"".join(each))
+        assert here == there
+        assert len(here) == len(there)
+        assert [index in here for index in range(9)] == [index in there for index in range(9)]
+        assert [here.get(index) for index in range(-2, 9)] == [there.get(index) for index in range(-2, 9)]
+    assert pickle.loads(pickle.dumps(here)) == there
+
+
+CLAUSE = {"attribute": "country", "comparator": "eq", "value": "ID"}
+
+
+@pytest.mark.parametrize(
+    "requirements", [None, [], [CLAUSE], CLAUSE, {"and": [CLAUSE]}, {"or": [CLAUSE, {"and": [CLAUSE, CLAUSE]}]}]
+)
+def test_requirements_come_back_as_the_same_tree(requirements: object) -> None:
+    kept, given_ = Postings(), posting(requirements)
+    kept[3] = given_
+    assert kept[3] == given_
+    assert kept[3].expires_at == given_.expires_at
+    if requirements == CLAUSE:
+        assert kept[3].requirements is not None
+        assert isinstance(kept[3].requirements.root, Clause)
+
+
+def test_what_is_not_there_is_not_found() -> None:
+    with pytest.raises(KeyError):
+        Profiles()[0]
+    with pytest.raises(KeyError):
+        del Profiles()[0]
