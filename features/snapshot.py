@@ -11,7 +11,7 @@ one that is damaged; then an older one, or the log, gives the same state.
 import hashlib
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from io import BufferedReader
 from itertools import islice
 from pathlib import Path
@@ -64,11 +64,13 @@ class Origin(msgspec.Struct, frozen=True):
 
     Attributes:
         log: identity of the log.
+        rewrites: how often what the log keeps of events had been replaced.
         mark: tells the last event folded from any other.
         erasures: sequence numbers of erasures that were folded, but not yet carried out in the log.
     """
 
     log: str
+    rewrites: int
     mark: str
     erasures: tuple[int, ...] = ()
 
@@ -132,8 +134,13 @@ def read_header(file: BufferedReader) -> Header:
         raise SnapshotError(f"its header is not understood: {error}") from error
 
 
-def load(path: Path, rates: Rates) -> tuple[MarketState, Header]:
+def load(path: Path, rates: Rates, check: Callable[[Header], None] = lambda _: None) -> tuple[MarketState, Header]:
     """Read a snapshot; return the state as it was, with all that folding further needs, and the header.
+
+    Args:
+        path: the file.
+        rates: rates of exchange in force.
+        check: is given the header before the rest is read, and may raise a `SnapshotError` itself.
 
     Raises:
         SnapshotError: the file is damaged, or was not written by this code, on such a machine, with these rates.
@@ -149,6 +156,7 @@ def load(path: Path, rates: Rates) -> tuple[MarketState, Header]:
             ):
                 if ours != theirs:
                     raise SnapshotError(f"it was written with {what}")
+            check(header)
             if file.tell() + sum(section.size for section in header.sections) != path.stat().st_size:
                 raise SnapshotError("it is not as long as it should be")
             _restore(state, _Reader(file, header.sections))

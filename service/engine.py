@@ -26,6 +26,7 @@ from service.audiences import AudienceDesk
 from service.erasure import Eraser
 from service.locks import ReadWriteLock
 from service.models import Models, Serving
+from service.snapshots import Snapshots
 from service.store import Appended, ConflictError, Store
 
 log = logging.getLogger(__name__)
@@ -83,24 +84,35 @@ class Engine:
         models: what ranks.
         log_clock: now is ``known_at`` of the log instead of the wall clock, for replaying history.
         matcher: the pipeline.
+        snapshots: of the log, one of which is begun from; and they forget whom the log forgets.
 
     Attributes:
         caught_up: the log was folded once as it was at the start.
         failure: why the log can no longer be followed; empty while it can.
+        restored: sequence number of the snapshot that was begun from, 0 for the beginning of the log.
     """
 
     def __init__(
-        self, store: Store, rates: Rates, models: Models, *, log_clock: bool = False, matcher: Matcher | None = None
+        self,
+        store: Store,
+        rates: Rates,
+        models: Models,
+        *,
+        log_clock: bool = False,
+        matcher: Matcher | None = None,
+        snapshots: Snapshots | None = None,
     ) -> None:
         self.store = store
         self.models = models
         self.log_clock = log_clock
         self.caught_up = False
         self.failure = ""
+        self.restored = 0
+        self._snapshots = snapshots
         self._matcher = matcher or Matcher()
         self._state = MarketState(rates)
         self._lock = ReadWriteLock()
-        self._eraser = Eraser(store)
+        self._eraser = Eraser(store, snapshots.forget) if snapshots else Eraser(store)
         self._audiences = AudienceDesk(self.read, models, self.now)
         self._waiting: SimpleQueue[_Group] = SimpleQueue()
         self._submitting = Lock()
@@ -109,11 +121,19 @@ class Engine:
         self._writer = Thread(target=self._write, name="cocok-writer", daemon=True)
 
     def start(self) -> None:
-        """Fold the log as it is, then follow it. Ends early if the engine is stopped meanwhile.
+        """Fold the log as it is, from the newest sound snapshot if there is one, then follow it.
+
+        Ends early if the engine is stopped meanwhile.
 
         Raises:
             CocokError: the log cannot be read, or holds what cannot be folded.
         """
+        restored = self._snapshots.restore() if self._snapshots else None
+        if restored is not None:
+            with self._lock.write():
+                self._state, self.restored = restored.state, restored.header.seq
+            self._eraser.note(restored.erasures)
+            del restored
         self._follow(at_once=10_000)
         with self._submitting:
             if self._stop.is_set():
@@ -138,6 +158,10 @@ class Engine:
     def seq(self) -> int:
         """Sequence number of the last event that reads see."""
         return self._state.seq
+
+    def newest_snapshot(self) -> int:
+        """Return the sequence number of the newest snapshot in the folder, sound or not; 0 if there is none."""
+        return self._snapshots.newest() if self._snapshots else 0
 
     def now(self) -> int:
         """Return the instant of a request that comes now, in microseconds since 1970; never before the log's clock."""

@@ -8,7 +8,7 @@ import logging
 import re
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from hashlib import blake2b
 from operator import itemgetter
@@ -70,6 +70,11 @@ def _pseudonym(erased: WorkerErased) -> str:
     return f"erased-{blake2b(erased.event_id.encode(), digest_size=16).hexdigest()}"
 
 
+def carried_out(erased: WorkerErased) -> bool:
+    """Tell whether an event that erases has itself been rewritten, which is the last that an erasure does."""
+    return bool(_PSEUDONYM.fullmatch(erased.worker_id))
+
+
 def anonymous(event: Event, pseudonym: str) -> Event:
     """Return an event as it may be kept of a worker who is forgotten."""
     match event:
@@ -90,10 +95,17 @@ class Eraser:
     """Carries out erasures in a thread of its own, since the whole log is searched for each.
 
     One that was logged but not carried out, because the process ended, is noted again when the log is folded.
+
+    Args:
+        store: the log.
+        forget: deletes what else knows workers, given the number of an event that erases: whatever was made of the log
+            before it. It is called before the log is rewritten, so that one that fails is done again with the rest.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, forget: Callable[[int], None] = lambda _: None) -> None:
         self._store = store
+        self._forget = forget
+        self._outdated = self._forgotten = 0
         self._pending: dict[int, WorkerErased] = {}
         self._waiting: dict[int, list[Future[None]]] = defaultdict(list)
         self._changed = Condition()
@@ -114,10 +126,11 @@ class Eraser:
 
     def note(self, erased: Iterable[tuple[int, WorkerErased]]) -> None:
         """Take in erasures that were just folded; those that were carried out before are known by their pseudonyms."""
-        new = {seq: event for seq, event in erased if not _PSEUDONYM.fullmatch(event.worker_id)}
-        if new:
+        found = dict(erased)
+        if found:
             with self._changed:
-                self._pending.update(new)
+                self._pending.update({seq: event for seq, event in found.items() if not carried_out(event)})
+                self._outdated = max(self._outdated, *found)
                 self._changed.notify_all()
 
     def done(self, seq: int) -> "Future[None]":
@@ -131,16 +144,19 @@ class Eraser:
         return future
 
     def _run(self) -> None:
-        for erasures in self._batches():
+        for outdated, erasures in self._batches():
             try:
-                count = erase(self._store, erasures.items())
+                self._forget(outdated)
+                count = erase(self._store, erasures.items()) if erasures else 0
             except Exception:
                 log.exception("%d erasures could not be carried out; trying again", len(erasures))
                 with self._changed:
                     self._changed.wait_for(lambda: self._stopping, RETRY_SECONDS)
                 continue
-            log.info("%d workers were erased from %d events", len(erasures), count)
+            if erasures:
+                log.info("%d workers were erased from %d events", len(erasures), count)
             with self._changed:
+                self._forgotten = outdated
                 futures = [future for seq in erasures for future in self._waiting.pop(seq, [])]
                 for seq in erasures:
                     del self._pending[seq]
@@ -148,11 +164,11 @@ class Eraser:
                 if future.set_running_or_notify_cancel():
                     future.set_result(None)
 
-    def _batches(self) -> Iterator[dict[int, WorkerErased]]:
+    def _batches(self) -> Iterator[tuple[int, dict[int, WorkerErased]]]:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._pending or self._stopping)
+                self._changed.wait_for(lambda: self._pending or self._outdated > self._forgotten or self._stopping)
                 if self._stopping:
                     return
-                erasures = dict(self._pending)
-            yield erasures
+                outdated, erasures = self._outdated, dict(self._pending)
+            yield outdated, erasures

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import anyio
 from anyio import CapacityLimiter, to_thread
+from anyio.abc import TaskGroup
 from starlette.responses import Response
 
 from features.errors import CocokError
@@ -18,6 +19,8 @@ from service.engine import Engine
 from service.models import Models, ModelSource
 from service.security import KeyStore
 from service.settings import Settings
+from service.snapshot_process import ENOUGH_EVENTS, take_snapshot
+from service.snapshots import Snapshots
 from service.store import open_store
 from service.telemetry import Metrics
 from service.warm_up import warm_up
@@ -62,11 +65,18 @@ class Runtime:
         self.models = Models(_source(self.settings), self.rates)
         explore = Explore(temperature=self.settings.explore_temperature, floor=self.settings.explore_floor)
         matcher = Matcher(feed_steps(self.settings.pay_weight), explore=explore)
-        self.engine = Engine(store, self.rates, self.models, log_clock=self.log_clock, matcher=matcher)
+        self.engine = Engine(
+            store,
+            self.rates,
+            self.models,
+            log_clock=self.log_clock,
+            matcher=matcher,
+            snapshots=Snapshots(self.settings.snapshots, store, self.rates),
+        )
         self._ranking = CapacityLimiter(self.settings.ranking_threads)
         try:
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._start)
+                tasks.start_soon(self._start, tasks)
                 yield
                 self.ready.clear()
                 # Stopped before the tasks are cancelled: a fold that is under way hears of it and ends.
@@ -94,11 +104,12 @@ class Runtime:
         metrics.model.labels(serving.version).set(1)
         seq, clock, open_tasks = self.engine.read(lambda state: (state.seq, state.clock or 0, len(state.open_tasks)))
         metrics.seq.set(seq)
+        metrics.restored.set(self.engine.restored)
         metrics.clock.set(clock / 1e6)
         metrics.open_tasks.set(open_tasks)
         return metrics.render()
 
-    async def _start(self) -> None:
+    async def _start(self, tasks: TaskGroup) -> None:
         try:
             await to_thread.run_sync(self.models.refresh, abandon_on_cancel=True)
             await to_thread.run_sync(warm_up, self.rates, self.models.current.ranker, abandon_on_cancel=True)
@@ -111,10 +122,22 @@ class Runtime:
         if self.engine.caught_up:
             self.ready.set()
             self.settled.set()
-            log.info("ready", extra={"events": self.engine.seq, "model": self.models.current.version})
+            known = {"events": self.engine.seq, "snapshot": self.engine.restored}
+            tasks.start_soon(self._take_snapshots)
+            log.info("ready", extra={**known, "model": self.models.current.version})
         while True:
             await anyio.sleep(self.settings.model_poll_seconds)
             await to_thread.run_sync(self.models.refresh, abandon_on_cancel=True)
+
+    async def _take_snapshots(self) -> None:
+        minutes, good = self.settings.snapshot_minutes, self.engine.restored
+        while minutes:
+            seq = self.engine.seq
+            # What this server could not begin from is no use to the next one; and an erasure deletes what there is.
+            held = min(good, await to_thread.run_sync(self.engine.newest_snapshot))
+            if seq - held >= ENOUGH_EVENTS and await take_snapshot(self.settings):
+                good = seq
+            await anyio.sleep(60 * minutes)
 
 
 def _source(settings: Settings) -> ModelSource:

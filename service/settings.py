@@ -79,6 +79,14 @@ class Settings(BaseSettings):
         description="Share of the other logged feeds in which a coin decides the order of one pair of neighbours, so "
         "that attention by position can be measured (`cocok attention`).",
     )
+    snapshot_minutes: float = Field(
+        default=30.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="How often a server looks whether the log has grown enough for a snapshot, which `cocok snapshot` "
+        "then takes in a process of its own; 0 never.",
+    )
+    snapshots_kept: int = Field(default=2, ge=1, description="Snapshots that are kept when a new one is taken.")
     model_poll_seconds: float = Field(
         default=30.0, gt=0, description="How often a server looks whether another model has become the champion."
     )
@@ -105,6 +113,11 @@ class Settings(BaseSettings):
     def store_url(self) -> str:
         """Database URL of the event log, the default filled in."""
         return self.database_url or f"sqlite:///{self.home / 'cocok.db'}"
+
+    @property
+    def snapshots(self) -> Path:
+        """Folder of the snapshots."""
+        return self.home / "snapshots"
 
     @cached_property
     def exchange(self) -> Rates:

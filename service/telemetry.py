@@ -28,6 +28,11 @@ class Metrics:
         self.events = Counter("cocok_events_accepted", "Events accepted over HTTP.", registry=self._registry)
         self.items = Counter("cocok_items_ranked", "Items in served lists.", ["model"], registry=self._registry)
         self.seq = Gauge("cocok_log_seq", "Sequence number of the last event that reads see.", registry=self._registry)
+        self.restored = Gauge(
+            "cocok_snapshot_seq",
+            "Sequence number of the snapshot that the server began from, 0 for the beginning of the log.",
+            registry=self._registry,
+        )
         self.clock = Gauge(
             "cocok_log_clock_seconds", "The log's clock, in seconds since 1970.", registry=self._registry
         )

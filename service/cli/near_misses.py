@@ -1,6 +1,5 @@
 """The command about a worker's prospects: `near-misses`."""
 
-from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
@@ -37,19 +36,14 @@ def near_misses(
 
     Example: cocok near-misses ana --model champion
     """
-    from features.state import MarketState
     from matching.fallback import FallbackRanker
     from service.cli.models import ranker_of
+    from service.snapshots import Snapshots
 
     settings = load_settings()
     ranker: Ranker = FallbackRanker() if model is None else ranker_of(settings, model)
-    state = MarketState(settings.exchange)
     with opened(settings.store_url) as store, progress() as start:
-        advance, total, done = partial(Bars(start), "Reading the log"), store.count(), 0
-        for entries in store.read():
-            state.apply(entries)
-            done += len(entries)
-            advance(done, total)
+        state = Snapshots(settings.snapshots, store, settings.exchange).state(Bars(start))
     if not state.catalogue.workers.get(worker):
         raise CocokError(f"no event of the log names the worker {worker}")
     found = _found(state, ranker, worker)

@@ -8,10 +8,21 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from features.errors import CocokError
-from service.store.base import Appended, ConflictError, Packed, Store, Stored, pack
+from service.store.base import Appended, ConflictError, Identity, Packed, Store, Stored, pack
 from service.store.sqlite import SqliteStore
 
-__all__ = ["Appended", "ConflictError", "Packed", "SqliteStore", "Store", "Stored", "open_store", "opened", "pack"]
+__all__ = [
+    "Appended",
+    "ConflictError",
+    "Identity",
+    "Packed",
+    "SqliteStore",
+    "Store",
+    "Stored",
+    "open_store",
+    "opened",
+    "pack",
+]
 
 
 def open_store(url: str) -> Store:

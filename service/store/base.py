@@ -52,6 +52,18 @@ class Packed(NamedTuple):
     payload: bytes
 
 
+class Identity(NamedTuple):
+    """Tells a log from every other, and from itself before a rewrite.
+
+    Attributes:
+        log: 32 hex digits, drawn when the log was made; a copy has the same.
+        rewrites: how often what is kept of events was replaced.
+    """
+
+    log: str
+    rewrites: int
+
+
 class ConflictError(CocokError):
     """Events whose id is taken by other content; nothing of their batch was kept.
 
@@ -110,6 +122,10 @@ class Store(Protocol):
 
     def count(self) -> int:
         """Return the number of events."""
+        ...
+
+    def identity(self) -> Identity:
+        """Return what tells this log from others."""
         ...
 
     def rewrite(self, seq: int, event: Event) -> None:

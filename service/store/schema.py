@@ -1,4 +1,4 @@
-"""The one table of the log."""
+"""The tables of the log."""
 
 from sqlalchemy import BigInteger, Column, Integer, LargeBinary, MetaData, Table, Text
 
@@ -16,4 +16,13 @@ events = Table(
     Column("known_at", BigInteger, nullable=False),
     Column("digest", LargeBinary, nullable=False),
     Column("payload", LargeBinary, nullable=False),
+)
+
+# One row. It came after the first logs were made, so it is added to those that lack it.
+identity = Table(
+    "log_identity",
+    metadata,
+    Column("only", Integer, primary_key=True, autoincrement=False),
+    Column("log", Text, nullable=False),
+    Column("rewrites", Integer, nullable=False),
 )

@@ -1,5 +1,6 @@
 """The embedded store: one SQLite file, written ahead and flushed to disk before a batch is acknowledged."""
 
+import secrets
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -9,13 +10,13 @@ from threading import Lock
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, create_engine, event, func, or_, select
+from sqlalchemy import Connection, create_engine, event, func, or_, select, update
 from sqlalchemy.exc import DatabaseError, IntegrityError
 
 from features.errors import CocokError
 from features.events import Event, decode_event
 from service.store import schema
-from service.store.base import Appended, ConflictError, Packed, Stored, digest, pack
+from service.store.base import Appended, ConflictError, Identity, Packed, Stored, digest, pack
 
 BUSY_SECONDS = 30
 CUT_SECONDS = 2
@@ -99,6 +100,12 @@ class SqliteStore:
         with self._connection() as connection:
             return connection.scalar(select(func.count()).select_from(schema.events)) or 0
 
+    def identity(self) -> Identity:
+        """Return what tells this log from others; see `service.store.base.Store.identity`."""
+        columns = schema.identity.c
+        with self._connection() as connection:
+            return Identity(*connection.execute(select(columns.log, columns.rewrites)).one())
+
     def rewrite(self, seq: int, event: Event) -> None:
         """Replace what is kept of an event; see `service.store.base.Store.rewrite`."""
         self.rewrite_all([(seq, event)])
@@ -112,6 +119,8 @@ class SqliteStore:
             if values and connection.exec_driver_sql(_REWRITE, values).rowcount != len(values):
                 numbers = f"{values[0][2]}" if len(values) == 1 else f"among {values[0][2]} to {values[-1][2]}"
                 raise ValueError(f"sequence number {numbers} does not hold the event that is to be rewritten")
+            if values:
+                connection.execute(update(schema.identity).values(rewrites=schema.identity.c.rewrites + 1))
         with self._connection() as connection:
             # The write-ahead log holds the old pages until it is cut, which waits for those who read it.
             connection.exec_driver_sql(f"PRAGMA busy_timeout = {CUT_SECONDS * 1_000}")
@@ -165,13 +174,16 @@ class SqliteStore:
     def _migrate(self, connection: Connection) -> None:
         version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
         if version == 0:
-            schema.metadata.create_all(connection)
             connection.exec_driver_sql(f"PRAGMA user_version = {schema.VERSION}")
         elif version != schema.VERSION:
             raise CocokError(
                 f"the event store {self.path} has schema version {version}, this Cocok knows {schema.VERSION};"
                 " use the Cocok that wrote it, or export there and import here into a new COCOK_HOME"
             )
+        schema.metadata.create_all(connection)
+        connection.exec_driver_sql(
+            "INSERT OR IGNORE INTO log_identity (only, log, rewrites) VALUES (1, ?, 0)", (secrets.token_hex(16),)
+        )
 
 
 def _configure(connection: sqlite3.Connection, _record: Any) -> None:

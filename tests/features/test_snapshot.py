@@ -36,7 +36,7 @@ EVENTS = st.one_of(
 )
 """Events with requirements, and the profiles that these ask for, beside all others."""
 
-ORIGIN = Origin("log", "mark", (3,))
+ORIGIN = Origin("log", 2, "mark", (3,))
 
 
 @pytest.fixture(scope="module")
