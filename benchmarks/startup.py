@@ -1,13 +1,20 @@
-"""How long a server takes until it is ready, and how much memory it then holds.
+"""How long a server takes until it is ready, from the log and from a snapshot, and how much memory it then holds.
 
     python -m benchmarks.startup [--open-tasks 100000] [--workers 1000000] [--assignments 0.5] [--cache DIR]
 
-A server starts over the shared market, folding its whole log: the code has no snapshots yet, so every start is one from
-the log. Memory is measured when it is ready and again after feeds for random workers.
+A server starts over the shared market and folds its whole log; `cocok snapshot` does the same and writes the state to a
+file; and a server starts from that. Memory is measured when it is ready and again after feeds for random workers.
 """
 
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 from random import Random
+
+import msgspec
+import psutil
 
 from benchmarks.load import FEED, closed_loop
 from benchmarks.market import Size, copy_of, home_of
@@ -16,31 +23,59 @@ from benchmarks.server import cocok
 from service.store import opened
 
 FEEDS = 100
+COMMAND = (sys.executable, "-c", "from service.cli import main; main()", "snapshot", "--json")
+
+
+def started(home: Path, size: Size, runs: int, begun: str) -> list[Figure]:
+    """Start a server over a market, and return what it took."""
+    seconds, costs, ready, used = [], [], [], []
+    for run in range(runs):
+        with cocok(home) as server:
+            seconds.append(server.seconds)
+            costs.append(server.cpu)
+            ready.append(server.resident / 2**30)
+            random = Random(run)
+            bodies = [(FEED % random.randrange(size.workers)).encode() for _ in range(FEEDS)]
+            closed_loop(server.url, bodies, connections=4, path="/v1/feeds")
+            used.append(server.resident / 2**30)
+    # What is promised is promised of a start from a snapshot.
+    promised = (10.0, 3.0) if begun == "a snapshot" else (None, None)
+    return [
+        Figure(f"from {begun}: ready after", "s", seconds, most=promised[0]),
+        Figure(f"from {begun}: CPU until ready", "s", costs),
+        Figure(f"from {begun}: resident when ready", "GiB", ready, most=promised[1]),
+        Figure(f"from {begun}: resident after {FEEDS} feeds", "GiB", used, most=promised[1]),
+    ]
+
+
+def taken(home: Path) -> list[Figure]:
+    """Take a snapshot of a market by the command, and return what it took."""
+    begun, peak = time.perf_counter(), 0
+    process = psutil.Popen(COMMAND, env=os.environ | {"COCOK_HOME": str(home)}, stdout=subprocess.PIPE)
+    while process.poll() is None:
+        peak = max(peak, process.memory_info().rss)
+        time.sleep(0.05)
+    seconds = time.perf_counter() - begun
+    told = msgspec.json.decode(process.stdout.read())
+    return [
+        Figure("cocok snapshot of the whole log", "s", [seconds]),
+        Figure("its most memory", "GiB", [peak / 2**30]),
+        Figure("its file", "GB", [told["size"] / 1e9]),
+    ]
 
 
 def measured(cache: Path, size: Size, runs: int) -> list[Figure]:
     """Return start-up time and memory of a market of a size."""
-    seconds, costs, ready, used = [], [], [], []
     with copy_of(home_of(cache, size)) as home:
         with opened(f"sqlite:///{home}/cocok.db") as store:
             events = store.last_seq()
-        for run in range(runs):
-            with cocok(home) as server:
-                seconds.append(server.seconds)
-                costs.append(server.cpu)
-                ready.append(server.resident / 2**30)
-                random = Random(run)
-                bodies = [(FEED % random.randrange(size.workers)).encode() for _ in range(FEEDS)]
-                closed_loop(server.url, bodies, connections=4, path="/v1/feeds")
-                used.append(server.resident / 2**30)
-    named = f"{size.open_tasks:,} open tasks, {size.workers:,} workers"
-    return [
-        Figure(f"{named}: events in the log", "", [events]),
-        Figure("ready after", "s", seconds, most=10),
-        Figure("CPU until ready", "s", costs),
-        Figure("resident when ready", "GiB", ready, most=3),
-        Figure(f"resident after {FEEDS} feeds", "GiB", used, most=3),
-    ]
+        named = f"{size.open_tasks:,} open tasks, {size.workers:,} workers"
+        return [
+            Figure(f"{named}: events in the log", "", [events]),
+            *started(home, size, runs, "the log"),
+            *taken(home),
+            *started(home, size, runs, "a snapshot"),
+        ]
 
 
 def main() -> None:

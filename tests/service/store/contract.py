@@ -132,6 +132,19 @@ class StoreContract(ABC):
         assert (row.seq, row.event, row.known_at) == (2, silent, micros(view(1).at))
         assert store.append([told]) == (0, 1, 3)
 
+    def test_given_a_log_then_its_identity_stays_and_counts_rewrites(self, store: Store) -> None:
+        store.append([view(1)])
+        log, rewrites = store.identity()
+        assert len(log) == 32
+        assert rewrites == 0
+        store.rewrite_all([(1, view(1, worker="erased"))])
+        store.rewrite_all([])
+        other = self.open()
+        try:
+            assert other.identity() == store.identity() == (log, 1)
+        finally:
+            other.close()
+
     @pytest.mark.parametrize("seq", [0, 1, 3])
     def test_given_another_place_then_rewriting_is_refused(self, store: Store, seq: int) -> None:
         store.append([view(1), view(2)])
