@@ -80,6 +80,7 @@ class Header(msgspec.Struct, frozen=True):
 
     Attributes:
         seq: sequence number of the last event folded.
+        clock: its ``known_at``, microseconds since 1970; `features.layout.NEVER` before the first event.
         code: of the sources that folded.
         layout: of the arrays, as this machine keeps them.
         rates: fingerprint of the rates of exchange.
@@ -88,6 +89,7 @@ class Header(msgspec.Struct, frozen=True):
     """
 
     seq: int
+    clock: int
     code: str
     layout: str
     rates: str
@@ -107,7 +109,15 @@ def save(file: BinaryIO, state: MarketState, rates: Rates, origin: Origin) -> He
             digest.update(buffer)
             size += file.write(buffer)
         sections.append(Section(name, size, digest.hexdigest()))
-    header = Header(state.seq, source_digest(), _layout(state.arrays), rates.fingerprint(), origin, tuple(sections))
+    header = Header(
+        seq=state.seq,
+        clock=int(state.arrays.market["clock"][0]),
+        code=source_digest(),
+        layout=_layout(state.arrays),
+        rates=rates.fingerprint(),
+        origin=origin,
+        sections=tuple(sections),
+    )
     written = msgspec.json.encode(header).ljust(room)
     file.seek(0)
     file.write(_FIRST_LINE.format(FORMAT, room, _checksum(written)).encode() + written)

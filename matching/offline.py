@@ -111,36 +111,39 @@ def rank(
     *,
     eligibility: bool = True,
     progress: Progress | None = None,
+    state: MarketState | None = None,
 ) -> list[Answer]:
     """Answer requests, each as of its own instant.
 
     Args:
-        batches: the log from its beginning; read once, and no further than the last request needs.
+        batches: the log from its beginning, or from where ``state`` ends; read once, and no further than the last
+            request needs.
         rates: currency rates.
         ranker: the model.
         requests: in any order.
         eligibility: leave out what may not be taken; else everything is ranked.
         progress: called after each request.
+        state: the market after a part of the log that was known before all requests; it goes on from there.
 
     Returns:
         One answer for each request, in the order of the requests.
     """
     found: dict[int, Answer] = {}
     by_time = sorted(range(len(requests)), key=lambda place: requests[place].at)
-    for done, (place, state) in enumerate(_as_of(batches, rates, requests, by_time), 1):
+    begun = MarketState(rates) if state is None else state
+    for done, (place, market) in enumerate(_as_of(batches, begun, requests, by_time), 1):
         request = requests[place]
         direction = _rank_tasks if request.worker_id is not None else _rank_workers
-        found[place] = direction(state, ranker, request, eligibility)
+        found[place] = direction(market, ranker, request, eligibility)
         if progress:
             progress(done, len(requests))
     return [found[place] for place in range(len(requests))]
 
 
 def _as_of(
-    batches: Iterable[Entries], rates: Rates, requests: Sequence[Request], order: Sequence[int]
+    batches: Iterable[Entries], state: MarketState, requests: Sequence[Request], order: Sequence[int]
 ) -> Iterator[tuple[int, MarketState]]:
     """Yield each place with the state of the longest prefix known before the request's instant."""
-    state = MarketState(rates)
     waiting = iter(order)
     place = next(waiting, None)
     for entries in batches:

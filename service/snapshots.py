@@ -34,6 +34,10 @@ Progress = Callable[[str, int, int], None]
 """Is told a step, what is done of it, and what there is of it."""
 
 
+class _TooLateError(Exception):
+    """A snapshot that is sound, but knows more than is wanted."""
+
+
 class Restored(NamedTuple):
     """A state that was read from a snapshot.
 
@@ -94,14 +98,25 @@ class Snapshots:
         """Return the sequence number that the newest snapshot claims; 0 if there is none."""
         return max(map(_seq, self.files()), default=0)
 
-    def restore(self) -> Restored | None:
+    def restore(self, known_before: int | None = None) -> Restored | None:
         """Return what the newest sound snapshot holds; None if there is none.
 
         Those that are damaged, or of other code, rates or another log, are skipped with a warning that says why.
+
+        Args:
+            known_before: microseconds since 1970; only one of whose events all were known before then.
         """
+
+        def check(header: Header) -> None:
+            self._check(header)
+            if known_before is not None and header.clock >= known_before:
+                raise _TooLateError
+
         for path in self.files():
             try:
-                state, header = load(path, self._rates, self._check)
+                state, header = load(path, self._rates, check)
+            except _TooLateError:
+                continue
             except SnapshotError as error:
                 reason = str(error)
                 log.warning(

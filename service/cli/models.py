@@ -10,6 +10,7 @@ import typer
 from rich.table import Table
 
 from features.errors import CocokError
+from features.events import micros
 from features.spec import fingerprint
 from service.cli.console import Bars, Json, moment, out, plain, print_json, progress
 from service.settings import Settings, load_settings
@@ -152,6 +153,7 @@ def rank(
     """
     from matching.offline import rank as rank_offline
     from matching.offline import read_requests
+    from service.snapshots import Snapshots
 
     settings = load_settings()
     if not out_file.parent.is_dir():
@@ -165,13 +167,16 @@ def rank(
         raise CocokError(f"cannot read {requests}: {error.strerror}") from error
     ranker = ranker_of(settings, model)
     with opened(settings.store_url) as store, progress() as start:
+        first = min((micros(request.at) for request in asked), default=None)
+        restored = Snapshots(settings.snapshots, store, settings.exchange).restore(known_before=first)
         answers = rank_offline(
-            store.read(),
+            store.read(after=restored.header.seq if restored else 0),
             settings.exchange,
             ranker,
             asked,
             eligibility=not no_eligibility,
             progress=partial(Bars(start), "Ranking"),
+            state=restored.state if restored else None,
         )
     encoder = msgspec.json.Encoder()
     try:

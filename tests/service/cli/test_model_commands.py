@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import shutil
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,8 +13,9 @@ import pytest
 from mlflow import MlflowClient
 from threadpoolctl import threadpool_limits
 
+from features.state import MarketState
 from service.cli import main
-from tests.market import Record, market, write, written
+from tests.market import BEGIN, Record, market, write, written
 from tests.service.cli.run import Cocok
 from training.registry import Registry
 
@@ -203,6 +205,31 @@ def test_given_no_candidates_then_removed_counts_and_no_eligibility_ranks_all(co
     assert set(some["removed"]) <= {"full", "already_taken"}
     assert every["removed"] == {}
     assert len(some["items"]) < len(every["items"]) <= len(some["items"]) + sum(some["removed"].values())
+
+
+def test_given_a_snapshot_then_only_requests_that_know_all_of_it_begin_from_it_and_answers_stay(
+    cocok: Cocok, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = written(BEGIN + timedelta(days=40))
+    now, past = [{"worker_id": "w1", "at": late}, {"task_id": "t270", "at": late}], [{"worker_id": "w1"}]
+    folded: list[int] = []
+    apply = MarketState.apply
+
+    def counting(state: MarketState, entries: Any) -> None:
+        folded.append(len(entries))
+        apply(state, entries)
+
+    monkeypatch.setattr(MarketState, "apply", counting)
+    wanted = [answers(cocok, tmp_path, *requests) for requests in (now, [*past, *now])]
+    assert cocok("snapshot").code == 0
+    try:
+        folded.clear()
+        assert answers(cocok, tmp_path, *now) == wanted[0]
+        assert folded == []
+        assert answers(cocok, tmp_path, *past, *now) == wanted[1]
+        assert folded != []
+    finally:
+        shutil.rmtree(cocok.home / "snapshots")
 
 
 def test_given_ids_never_seen_then_they_are_answered_and_not_refused(cocok: Cocok, tmp_path: Path) -> None:
