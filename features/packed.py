@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from features.events import TaskPosted, WorkerUpdated
 from features.requirements_shape import Clause, Requirements, parse, unparse
 
+RECENT = 4_096
+"""Events that are also kept as objects: the tasks that are asked for are mostly the same ones."""
+
 Kind = TypeVar("Kind", bound=msgspec.Struct)
 
 
@@ -29,7 +32,7 @@ def decode_hook(kind: type, raw: Any) -> Any:
 
 
 class Packed(MutableMapping[int, Kind], Generic[Kind]):
-    """A map from small numbers to events of one kind. What is got is equal to what was put, and a new object each time.
+    """A map from small numbers to events of one kind. What is got is equal to what was put.
 
     A large part may have come as one run of bytes (`adopt`), what came later is kept one by one.
     """
@@ -40,24 +43,32 @@ class Packed(MutableMapping[int, Kind], Generic[Kind]):
     def __init__(self) -> None:
         self._single: dict[int, bytes] = {}
         self._ends: NDArray[np.int64] = np.zeros(0, np.int64)
-        self._run = b""
+        self._run: bytes | bytearray = b""
         self._size = 0
+        self._recent: dict[int, Kind] = {}
 
     def __getitem__(self, index: int) -> Kind:
-        packed = self._packed(index)
-        if not packed:
-            raise KeyError(index)
-        found: Kind = self._decoder.decode(packed)
+        found = self._recent.get(index)
+        if found is None:
+            packed = self._packed(index)
+            if not packed:
+                raise KeyError(index)
+            found = self._decoder.decode(packed)
+            if len(self._recent) >= RECENT:
+                self._recent.clear()
+            self._recent[index] = found
         return found
 
     def __setitem__(self, index: int, value: Kind) -> None:
         self._size += index not in self
         self._single[index] = self._encoder.encode(value)
+        self._recent.pop(index, None)
 
     def __delitem__(self, index: int) -> None:
         if index not in self:
             raise KeyError(index)
         self._size -= 1
+        self._recent.pop(index, None)
         if index < len(self._ends):
             self._single[index] = b""
         else:
@@ -74,22 +85,22 @@ class Packed(MutableMapping[int, Kind], Generic[Kind]):
     def __len__(self) -> int:
         return self._size
 
-    def packed(self, size: int) -> Iterator[bytes]:
+    def packed(self, size: int) -> Iterator[bytes | bytearray]:
         """Yield the bytes of each of the numbers below ``size`` in turn; none where there is nothing."""
         return map(self._packed, range(size))
 
-    def adopt(self, ends: NDArray[np.int64], run: bytes) -> None:
+    def adopt(self, ends: NDArray[np.int64], run: bytes | bytearray) -> None:
         """Take over what `packed` yielded, in place of all that is here.
 
         Args:
             ends: int64, where the bytes of each number end in ``run``, those of number 0 beginning at 0.
             run: all bytes in a row.
         """
-        self._single = {}
+        self._single, self._recent = {}, {}
         self._ends, self._run = ends, run
         self._size = int(np.count_nonzero(np.diff(ends, prepend=0)))
 
-    def _packed(self, index: int) -> bytes:
+    def _packed(self, index: int) -> bytes | bytearray:
         packed = self._single.get(index)
         if packed is None:
             if not 0 <= index < len(self._ends):

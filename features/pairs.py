@@ -11,6 +11,10 @@ from features.jit import kernel
 
 SMALLEST = 1 << 10
 LOAD = 0.5
+"""Share of the places that is used at the most, of tables that a cache may hold."""
+
+LARGE, LOAD_OF_LARGE = 1 << 22, 0.65
+"""From so many places on, to find the first one is a wait for memory; those behind it come with it, and cost little."""
 
 
 @kernel
@@ -83,13 +87,20 @@ def move(
             new[place] = values[old]
 
 
+def most(places: int) -> float:
+    """Return how many pairs a table of so many places takes before it grows."""
+    return places * (LOAD_OF_LARGE if places >= LARGE else LOAD)
+
+
 def grown(
     keys: NDArray[np.uint64], values: NDArray[np.void], pairs: int
 ) -> tuple[NDArray[np.uint64], NDArray[np.void]]:
     """Return the table, moved to larger arrays if ``pairs`` pairs do not fit."""
-    if pairs <= keys.size * LOAD:
+    if pairs <= most(keys.size):
         return keys, values
-    size = max(SMALLEST, 1 << int(np.ceil(np.log2(pairs / LOAD))))
+    size = SMALLEST
+    while pairs > most(size):
+        size *= 2
     new_keys, new_values = np.zeros(size, np.uint64), np.zeros(size, values.dtype)
     move(keys, values, new_keys, new_values)
     return new_keys, new_values

@@ -34,9 +34,9 @@ from features.texts import Text
 FORMAT = 1
 
 _FIRST_LINE = "cocok snapshot, format {:03}, header of {:09} bytes, checksum {}\n"
-_FIRST = re.compile(rb"cocok snapshot, format (\d{3}), header of (\d{9}) bytes, checksum ([0-9a-f]{32})\n")
-_FIRST_SIZE = len(_FIRST_LINE.format(FORMAT, 0, "0" * 32))
-_MOST_OF_A_SECTION = 160
+_FIRST = re.compile(rb"cocok snapshot, format (\d{3}), header of (\d{9}) bytes, checksum ([0-9a-f]{64})\n")
+_FIRST_SIZE = len(_FIRST_LINE.format(FORMAT, 0, "0" * 64))
+_MOST_OF_A_SECTION = 200
 """Bytes of the header that a section takes at the most."""
 
 _PAIRS = {"taste_keys": "tastes", "dealing_keys": "dealings"}
@@ -52,7 +52,7 @@ class SnapshotError(CocokError):
 
 
 class Section(msgspec.Struct, frozen=True):
-    """A part of the file: its name, its size in bytes, and a checksum of 32 hex digits."""
+    """A part of the file: its name, its size in bytes, and its SHA-256, for which processors have an instruction."""
 
     name: str
     size: int
@@ -104,7 +104,7 @@ def save(file: BinaryIO, state: MarketState, rates: Rates, origin: Origin) -> He
     file.write(bytes(_FIRST_SIZE + room))
     sections = []
     for name, buffers in parts:
-        digest, size = hashlib.blake2b(digest_size=16), 0
+        digest, size = hashlib.sha256(), 0
         for buffer in buffers:
             digest.update(buffer)
             size += file.write(buffer)
@@ -185,7 +185,7 @@ def _layout(arrays: Arrays) -> str:
 
 
 def _checksum(data: bytes) -> str:
-    return hashlib.blake2b(data, digest_size=16).hexdigest()
+    return hashlib.sha256(data).hexdigest()
 
 
 def _sections(state: MarketState) -> Iterator[tuple[str, Iterable[bytes | memoryview]]]:
@@ -244,7 +244,7 @@ class _Reader:
     def bytes(self, name: str) -> bytearray:
         section = self._next(name)
         data = bytearray(section.size)
-        digest = hashlib.blake2b(digest_size=16)
+        digest = hashlib.sha256()
         self._fill(section, memoryview(data), digest)
         _check(section, digest)
         return data
@@ -259,7 +259,7 @@ class _Reader:
         room = count // 8 + 256
         rows: NDArray[Any] = np.empty(count + room, dtype)
         rows[count:] = blank(dtype, room) if dtype in BLANK else np.zeros(room, dtype)
-        digest = hashlib.blake2b(digest_size=16)
+        digest = hashlib.sha256()
         self._fill(section, _bytes(rows[:count]), digest)
         _check(section, digest)
         return rows
@@ -271,7 +271,7 @@ class _Reader:
         if _count(section, dtype) != len(found):
             raise SnapshotError(f"its sections {keys} and {values} do not belong together")
         new_keys, new_values = grown(np.zeros(0, np.uint64), np.zeros(0, dtype), max(1, len(found)))
-        digest, rows = hashlib.blake2b(digest_size=16), np.empty(min(_PIECE, len(found)), dtype)
+        digest, rows = hashlib.sha256(), np.empty(min(_PIECE, len(found)), dtype)
         for start in range(0, len(found), _PIECE):
             piece = rows[: min(_PIECE, len(found) - start)]
             self._fill(section, _bytes(piece), digest)
@@ -285,7 +285,7 @@ class _Reader:
             raise SnapshotError(f"it has no section {name} where one should be")
         return section
 
-    def _fill(self, section: Section, view: memoryview, digest: "hashlib.blake2b") -> None:
+    def _fill(self, section: Section, view: memoryview, digest: "hashlib._Hash") -> None:
         if self._file.readinto(view) != len(view):
             raise SnapshotError(f"it ends within its section {section.name}")
         digest.update(view)
@@ -298,7 +298,7 @@ def _count(section: Section, dtype: "np.dtype[Any]") -> int:
     return count
 
 
-def _check(section: Section, digest: "hashlib.blake2b") -> None:
+def _check(section: Section, digest: "hashlib._Hash") -> None:
     if digest.hexdigest() != section.checksum:
         raise SnapshotError(f"its section {section.name} is damaged")
 
@@ -314,7 +314,7 @@ def _restore(state: MarketState, reader: _Reader) -> None:
     for title, description, keywords in reader.value("texts", list[tuple[str, str, tuple[str, ...]]]):
         catalogue.texts.add(Text(title, description, keywords))
     for name, packed, size in _packed(catalogue):
-        run = bytes(reader.bytes(name))
+        run = reader.bytes(name)
         ends = np.frombuffer(reader.bytes(f"ends of {name}"), np.int64)
         if len(ends) != size or (size and int(ends[-1]) != len(run)):
             raise SnapshotError(f"its {name} do not fit its names")

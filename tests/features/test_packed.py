@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from features import packed
 from features.events import TaskPosted, WorkerUpdated
 from features.packed import Postings, Profiles
 from features.requirements_shape import Clause
@@ -43,7 +44,7 @@ def test_it_is_a_map_like_any_other(steps: list[tuple[str, int]]) -> None:
         else:
             each = list(here.packed(7))
             here = Profiles()
-            here.adopt(np.cumsum([len(packed) for packed in each]), b"".join(each))
+            here.adopt(np.cumsum([len(part) for part in each]), b"".join(each))
         assert here == there
         assert len(here) == len(there)
         assert [index in here for index in range(9)] == [index in there for index in range(9)]
@@ -65,6 +66,16 @@ def test_requirements_come_back_as_the_same_tree(requirements: object) -> None:
     if requirements == CLAUSE:
         assert kept[3].requirements is not None
         assert isinstance(kept[3].requirements.root, Clause)
+
+
+def test_what_is_put_anew_is_what_is_found_however_often_it_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packed, "RECENT", 3)
+    profiles = Profiles()
+    for turn in range(3):
+        for index in range(8):
+            profiles[index] = profile(f"w{turn}-{index}")
+            assert [profiles[index].worker_id for _ in range(2)] == [f"w{turn}-{index}"] * 2
+        assert [found.worker_id for found in profiles.values()] == [f"w{turn}-{index}" for index in range(8)]
 
 
 def test_what_is_not_there_is_not_found() -> None:

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.layout import DEALING
-from features.pairs import LOAD, SMALLEST, claim, find, find_each, grown, pair_key
+from features.pairs import LARGE, LOAD, LOAD_OF_LARGE, SMALLEST, claim, find, find_each, grown, most, pair_key
 
 INDICES = st.integers(1, 2**31 - 1)
 OTHERS = st.integers(0, 2**31 - 1)
@@ -70,6 +70,13 @@ def test_a_table_with_room_is_not_moved() -> None:
     assert same_values is values
     more_keys, more_values = grown(keys, values, int(SMALLEST * LOAD) + 1)
     assert len(more_keys) == len(more_values) > SMALLEST
+
+
+def test_a_large_table_is_filled_further_before_it_grows() -> None:
+    pairs = int(LARGE * LOAD_OF_LARGE)
+    assert len(grown(*empty(), pairs)[0]) == LARGE
+    assert len(grown(*empty(), pairs + 1)[0]) == 2 * LARGE
+    assert most(LARGE // 2) == LARGE // 2 * LOAD
 
 
 @settings(deadline=None)
