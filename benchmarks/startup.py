@@ -7,6 +7,7 @@ file; and a server starts from that. Memory is measured when it is ready and aga
 """
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -67,6 +68,7 @@ def taken(home: Path) -> list[Figure]:
 def measured(cache: Path, size: Size, runs: int) -> list[Figure]:
     """Return start-up time and memory of a market of a size."""
     with copy_of(home_of(cache, size)) as home:
+        shutil.rmtree(home / "snapshots", ignore_errors=True)
         with opened(f"sqlite:///{home}/cocok.db") as store:
             events = store.last_seq()
         named = f"{size.open_tasks:,} open tasks, {size.workers:,} workers"
