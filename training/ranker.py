@@ -42,6 +42,7 @@ LEAST_OF_A_CLASS = 20
 _DEPTH = 10
 _SMOOTHING = 5
 _PATIENCE = 50
+
 _SHUFFLE_SEED = 71
 
 
@@ -166,7 +167,7 @@ def choose_trees(
     ]
     history: list[list[float]] = []
     best = 0
-    while len(history) < parameters.max_trees and len(history) - best <= _PATIENCE:
+    while len(history) < parameters.max_trees and worth_growing(len(history), best):
         for booster in boosters:
             booster.update()
         history.append([booster.eval_valid()[0][2] for booster in boosters])
@@ -301,6 +302,15 @@ def safe_names(names: Sequence[str]) -> list[str]:
     if len(set(readable)) == len(readable):
         return readable
     return [f"{column}_{name}" for column, name in enumerate(readable)]
+
+
+def worth_growing(rounds: int, best: int) -> bool:
+    """Tell whether a curve that was best after ``best`` rounds may still rise after ``rounds``.
+
+    Curves of NDCG have plateaus, longer ones the higher they are: who gives up after a fixed number of rounds stops on
+    one of them by chance, with half of the trees that all windows together would take.
+    """
+    return rounds - best <= max(_PATIENCE, best)
 
 
 def smooth(curve: NDArray[np.float64], reach: int) -> NDArray[np.float64]:

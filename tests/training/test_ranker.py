@@ -18,6 +18,7 @@ from training.ranker import (
     learnable_rows,
     safe_names,
     smooth,
+    worth_growing,
 )
 
 QUICK = RankerParameters(min_data_in_leaf=10, max_trees=60, num_threads=1, feature_fraction=0.8)
@@ -138,6 +139,11 @@ def test_the_count_of_trees_is_the_best_of_the_averaged_and_smoothed_curves() ->
 def test_pure_noise_still_gets_the_least_number_of_trees() -> None:
     choice = choose_trees(market(lists=100, signal=0.0), replace(QUICK, min_trees=15), MONOTONE)
     assert 15 <= choice.trees < QUICK.max_trees
+
+
+def test_given_a_long_plateau_then_growing_goes_on_until_there_are_twice_the_trees_of_the_best() -> None:
+    assert [worth_growing(rounds, best=90) for rounds in (91, 150, 180, 181)] == [True, True, True, False]
+    assert [worth_growing(rounds, best=4) for rounds in (5, 54, 55)] == [True, True, False]
 
 
 def test_progress_runs_to_the_end_although_growing_stops_early() -> None:
