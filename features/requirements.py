@@ -7,17 +7,29 @@ evaluation is cheaper than finding out whether an earlier one still holds.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, get_args
+from typing import NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from features.changes import Changes
 from features.estimates import DAY
 from features.events import WorkerUpdated
+from features.growing import Growing
 from features.jit import kernel
 from features.layout import NEVER, Record
-from features.requirements_shape import AllOf, Clause, Comparator, Guard, Node, Requirements
-from features.text import normalise, primary_language
+from features.requirements_shape import (
+    AllOf,
+    Clause,
+    Comparator,
+    Guard,
+    Node,
+    Requirements,
+    Value,
+    attribute_of,
+    compared,
+)
+from features.text import normalise
 from features.vocabulary import Vocabulary
 
 COMPARATORS: tuple[str, ...] = get_args(Comparator)
@@ -91,7 +103,6 @@ class Sheet(NamedTuple):
     signatures: NDArray[np.int8]
 
 
-Value = str | int | float
 _Key = tuple[int, int, float, tuple[int, ...], bool]
 
 
@@ -102,16 +113,18 @@ class Compiler:
         attributes: what clauses ask for, in the form in which it is compared.
         names: the same as requesters wrote it.
         clauses: a sample of each distinct clause, by its place in ``Program.clauses``.
+        changes: what would fulfil each of these.
     """
 
     def __init__(self) -> None:
         self.attributes = Vocabulary()
         self.names = Vocabulary()
         self.clauses: list[Clause] = []
+        self.changes = Changes()
         self._places: dict[_Key, int] = {}
         self._values: dict[Value, int] = {}
-        self._clauses, self._nodes, self._signatures = _Rows(CLAUSE), _Rows(NODE), _Rows(SIGNATURE)
-        self._operands = _Rows(np.dtype(np.int32))
+        self._clauses, self._nodes, self._signatures = Growing(CLAUSE), Growing(NODE), Growing(SIGNATURE)
+        self._operands = Growing(np.dtype(np.int32))
 
     def __len__(self) -> int:
         """Return the number of signatures."""
@@ -145,7 +158,6 @@ class Compiler:
         record: Record,
         now: int,
         devices: Sequence[str] | None = None,
-        base: Facts | None = None,
     ) -> Facts:
         """Return what is known of a worker.
 
@@ -154,28 +166,35 @@ class Compiler:
             record: of ``Arrays.workers``.
             now: microseconds since 1970.
             devices: those in hand, in place of the profile's.
-            base: what is known where nothing else is given; of the same attributes.
         """
         size = len(self.attributes)
-        if base is None:
-            values: list[int] = []
-            held, number = np.zeros(size, np.int8), np.full(size, np.nan)
-            start, stop = np.zeros(size, np.int32), np.zeros(size, np.int32)
-        else:
-            held, number, values = base.held.copy(), base.number.copy(), base.values.tolist()
-            start, stop = base.start.copy(), base.stop.copy()
-        for name, given in _known(profile, record, now, devices):
+        held, number = np.zeros(size, np.int8), np.full(size, np.nan)
+        start, stop = np.zeros(size, np.int32), np.zeros(size, np.int32)
+        nothing = Facts(held, number, start, stop, np.zeros(0, np.int32))
+        return self._with(nothing, _known(profile, record, now, devices))
+
+    def changed(self, facts: Facts, given: Iterable[tuple[str, Sequence[Value]]]) -> Facts:
+        """Return facts in which some attributes have other values, as they are compared; none is a bare one."""
+        copied = (facts.held.copy(), facts.number.copy(), facts.start.copy(), facts.stop.copy())
+        return self._with(Facts(*copied, facts.values), given)
+
+    def _with(self, facts: Facts, given: Iterable[tuple[str, Sequence[Value]]]) -> Facts:
+        """Write into facts what is given; their values come behind those that are there."""
+        held, number, start, stop, before = facts
+        values: list[int] = []
+        for name, operands in given:
             place = self.attributes.get(name)
-            held[place] = _VALUED if given else _BARE
-            start[place] = len(values)
+            held[place] = _VALUED if operands else _BARE
+            start[place] = len(before) + len(values)
             number[place] = np.nan
-            for value in given:
+            for value in operands:
                 if not isinstance(value, str):
                     number[place] = value
                 if (operand := self._values.get(value)) is not None:
                     values.append(operand)
-            stop[place] = len(values)
-        return Facts(held, number, start, stop, np.array(values, np.int32))
+            stop[place] = len(before) + len(values)
+        added = np.array(values, np.int32)
+        return facts._replace(values=np.concatenate([before, added]) if len(before) else added)
 
     def sheet(self) -> Sheet:
         """Return a sheet without answers."""
@@ -247,6 +266,7 @@ class Compiler:
         if place is None:
             place = self._places[key] = len(self.clauses)
             self.clauses.append(clause)
+            self.changes.add(clause)
             start = self._operands.used
             self._operands.extend(operands)
             self._clauses.extend([(key[0], comparator, number, start, self._operands.used, absent)])
@@ -259,42 +279,6 @@ def _plain(requirements: Requirements | None) -> bool:
         return False
     attributes = [node.attribute for node in requirements.root.nodes if isinstance(node, Clause)]
     return len(set(attributes)) == len(requirements.root.nodes)
-
-
-class _Rows:
-    """An array that grows: in use are the first ``used`` rows."""
-
-    def __init__(self, dtype: np.dtype[Any]) -> None:
-        self.rows = np.zeros(16, dtype)
-        self.used = 0
-
-    def extend(self, values: Sequence[Any]) -> None:
-        need = self.used + len(values)
-        if need > len(self.rows):
-            # A new array each time, and never one that is resized: a reader may hold the old one.
-            grown = np.zeros(max(need, 2 * len(self.rows)), self.rows.dtype)
-            grown[: self.used] = self.rows[: self.used]
-            self.rows = grown
-        if values:
-            self.rows[self.used : need] = values
-        self.used = need
-
-
-def attribute_of(written: str) -> str:
-    """Return the form in which an attribute's name is compared: skills as everywhere, ids of qualifications exactly."""
-    return f"skill:{normalise(written[6:])}" if written.startswith("skill:") else written
-
-
-def compared(attribute: str, value: Value) -> Value:
-    """Return the form in which a value of an attribute is compared."""
-    if isinstance(value, str):
-        if attribute == "language":
-            return primary_language(value)
-        if attribute == "country":
-            return value.upper()
-        if attribute in ("region", "device"):
-            return normalise(value)
-    return value
 
 
 def _known(
@@ -333,6 +317,60 @@ def declared(profile: WorkerUpdated, devices: Sequence[str] | None) -> Iterator[
 
 
 @kernel
+def answer(clause: Record, operands: NDArray[np.int32], facts: Facts) -> bool:
+    """Tell whether a worker fulfils a clause, a record of ``CLAUSE``."""
+    attribute, comparator = clause.attribute, clause.comparator
+    held, number = facts.held[attribute], facts.number[attribute]
+    if _EQ <= comparator <= _NOT_IN:
+        found = False
+        for k in range(facts.start[attribute], facts.stop[attribute]):
+            low, high = clause.start, clause.stop
+            while low < high:
+                middle = (low + high) // 2
+                if operands[middle] < facts.values[k]:
+                    low = middle + 1
+                else:
+                    high = middle
+            found |= low < clause.stop and operands[low] == facts.values[k]
+        met = found == (comparator in (_EQ, _IN))
+    else:
+        # Without branches, since neither the comparator nor the answer can be foreseen. A text is NaN here, so that
+        # no number comes before or after it.
+        met = (comparator <= _LE) & (number < clause.number)
+        met |= ((comparator == _LE) | (comparator == _GE)) & (number == clause.number)
+        met |= ((comparator == _GT) | (comparator == _GE)) & (number > clause.number)
+        met |= comparator == _EXISTS
+    told = (held == _VALUED) | ((held == _BARE) & (comparator >= _EXISTS))
+    holds: bool = (told & met) | (~told & (clause.absent != 0))
+    return holds
+
+
+@kernel
+def climb(
+    nodes: NDArray[np.void], start: int, stop: int, level: int, answers: NDArray[np.int8], held: NDArray[np.int8]
+) -> None:
+    """Bring answers to clauses up to the root of a tree.
+
+    Args:
+        nodes: of the program; those of the tree are ``start:stop``.
+        start: the root.
+        stop: one behind the last node.
+        level: clauses that guard a later one count as true.
+        answers: by clause, 1 where it holds.
+        held: by node, what is written; before, what nodes hold before anything below them is asked.
+    """
+    for k in range(stop - 1, start - 1, -1):
+        node = nodes[k]
+        if node.kind == _CLAUSE:
+            held[k] = node.guards > level or answers[node.clause] == 1
+        if node.parent >= 0:
+            if nodes[node.parent].kind == ALL_OF:
+                held[node.parent] &= held[k]
+            else:
+                held[node.parent] |= held[k]
+
+
+@kernel
 def evaluate(program: Program, facts: Facts, sheet: Sheet, signatures: NDArray[np.int32], level: int) -> None:
     """Find a worker's answers to signatures (int32), and to all clauses and nodes that they are made of.
 
@@ -357,32 +395,8 @@ def evaluate(program: Program, facts: Facts, sheet: Sheet, signatures: NDArray[n
                 if place >= 0:
                     answers[place] = _ASKED
     for place in range(answers.size):
-        if answers[place] != _ASKED:
-            continue
-        clause = clauses[place]
-        attribute, comparator = clause.attribute, clause.comparator
-        held, number = facts.held[attribute], facts.number[attribute]
-        if _EQ <= comparator <= _NOT_IN:
-            found = False
-            for k in range(facts.start[attribute], facts.stop[attribute]):
-                low, high = clause.start, clause.stop
-                while low < high:
-                    middle = (low + high) // 2
-                    if operands[middle] < facts.values[k]:
-                        low = middle + 1
-                    else:
-                        high = middle
-                found |= low < clause.stop and operands[low] == facts.values[k]
-            met = found == (comparator in (_EQ, _IN))
-        else:
-            # Without branches, since neither the comparator nor the answer can be foreseen. A text is NaN here, so that
-            # no number comes before or after it.
-            met = (comparator <= _LE) & (number < clause.number)
-            met |= ((comparator == _LE) | (comparator == _GE)) & (number == clause.number)
-            met |= ((comparator == _GT) | (comparator == _GE)) & (number > clause.number)
-            met |= comparator == _EXISTS
-        told = (held == _VALUED) | ((held == _BARE) & (comparator >= _EXISTS))
-        answers[place] = (told & met) | (~told & (clause.absent != 0))
+        if answers[place] == _ASKED:
+            answers[place] = answer(clauses[place], operands, facts)
     for i in range(signatures.size):
         signature = program.signatures[signatures[i]]
         start, stop = signature.start, signature.stop
@@ -396,15 +410,7 @@ def evaluate(program: Program, facts: Facts, sheet: Sheet, signatures: NDArray[n
             sheet.nodes[start] = holds
             sheet.signatures[signatures[i]] = holds
             continue
-        for k in range(stop - 1, start - 1, -1):
-            node = nodes[k]
-            if node.kind == _CLAUSE:
-                sheet.nodes[k] = node.guards > level or answers[node.clause] == 1
-            if node.parent >= 0:
-                if nodes[node.parent].kind == ALL_OF:
-                    sheet.nodes[node.parent] &= sheet.nodes[k]
-                else:
-                    sheet.nodes[node.parent] |= sheet.nodes[k]
+        climb(nodes, start, stop, level, answers, sheet.nodes)
         sheet.signatures[signatures[i]] = start == stop or sheet.nodes[start] == 1
 
 
