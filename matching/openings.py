@@ -247,6 +247,8 @@ def _ways(program: Program, sheet: Sheet, against: NDArray[np.uint32]) -> NDArra
                 if sheet.nodes[k] == 0 and node.parent == start and node.clause >= 0:
                     attribute = clauses[node.clause].attribute
                     alone = alone and (needed < 0 or attribute == needed)
+                    if not alone:
+                        break
                     needed = attribute
         if not alone:
             continue
@@ -299,7 +301,7 @@ def _waiting(
     for i in range(bits.size):
         # Without a branch, since it cannot be foreseen which tasks are near.
         found[count] = i
-        count += int(wanted[places[i]] and bits[i] & ~_CHANGEABLE == 0)
+        count += int(wanted[places[i]] & (bits[i] & ~_CHANGEABLE == 0))
     return found[:count]
 
 
@@ -311,9 +313,10 @@ def _sampled(
 
     All are in the sample up to ``SAMPLED``.
     """
-    counts = np.zeros(size, np.int64)
+    counts, own = np.zeros(size, np.int64), np.empty(waiting.size, np.int32)
     for i in range(waiting.size):
-        counts[signatures[places[waiting[i]] // 2]] += 1
+        own[i] = signatures[places[waiting[i]] // 2]
+        counts[own[i]] += 1
     kinds = 0
     for signature in range(size):
         kinds += counts[signature] > 0
@@ -325,7 +328,7 @@ def _sampled(
             total += min(each, counts[signature])
     found, of_found, count = np.empty(total, np.int32), np.empty(total, np.int32), 0
     for i in range(waiting.size):
-        signature = signatures[places[waiting[i]] // 2]
+        signature = own[i]
         if left[signature] == 0:
             found[count], of_found[count] = waiting[i], signature
             count += 1
