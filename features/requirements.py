@@ -68,8 +68,9 @@ SIGNATURE = np.dtype(
     [("start", "i4"), ("stop", "i4"), ("plain", "i4"), ("language", "i4"), ("country", "i4"), ("device", "i4")],
     align=True,
 )
-"""The nodes ``start:stop`` of a signature's requirements, the root first, and the clauses that its sets come to;
-``plain`` tells that the root asks for all of some clauses, no two of one attribute, as most do: nothing to climb."""
+"""The nodes ``start:stop`` of a signature's requirements, the root first, and the clauses that its sets come to. Equal
+requirements have the same nodes, and none ask for nothing. ``plain`` tells that the root asks for all of some clauses,
+no two of one attribute, as most do: nothing to climb."""
 
 
 class Program(NamedTuple):
@@ -122,6 +123,7 @@ class Compiler:
         self.clauses: list[Clause] = []
         self.changes = Changes()
         self._places: dict[_Key, int] = {}
+        self._trees: dict[Requirements, tuple[int, int]] = {}
         self._values: dict[Value, int] = {}
         self._clauses, self._nodes, self._signatures = Growing(CLAUSE), Growing(NODE), Growing(SIGNATURE)
         self._operands = Growing(np.dtype(np.int32))
@@ -144,12 +146,12 @@ class Compiler:
         devices: Iterable[str] = (),
     ) -> int:
         """Compile a signature; return its index. An empty set allows everybody."""
-        start = self._nodes.used
+        start, stop = 0, 0
         if requirements is not None:
-            self._nodes.extend(self._tree(requirements.root, start))
+            start, stop = self._trees.get(requirements) or self._grown(requirements)
         sets = (("language", languages), ("country", countries), ("device", devices))
         places = [self._allowed(attribute, tuple(values)) for attribute, values in sets]
-        self._signatures.extend([(start, self._nodes.used, _plain(requirements), *places)])
+        self._signatures.extend([(start, stop, _plain(requirements), *places)])
         return self._signatures.used - 1
 
     def facts(
@@ -233,6 +235,13 @@ class Compiler:
         marks, counts = np.zeros(len(sheet.nodes), np.bool_), np.zeros(len(self.names), np.int64)
         _count_failures(self.program, sheet, tasks, marks, counts)
         return marks, counts
+
+    def _grown(self, requirements: Requirements) -> tuple[int, int]:
+        """Add the tree of requirements that no signature has yet; return its nodes."""
+        start = self._nodes.used
+        self._nodes.extend(self._tree(requirements.root, start))
+        self._trees[requirements] = start, self._nodes.used
+        return self._trees[requirements]
 
     def _tree(self, root: Node, first: int) -> list[tuple[int, int, int, int, int, int]]:
         found: list[tuple[int, int, int, int, int, int]] = []
@@ -397,9 +406,17 @@ def evaluate(program: Program, facts: Facts, sheet: Sheet, signatures: NDArray[n
     for place in range(answers.size):
         if answers[place] == _ASKED:
             answers[place] = answer(clauses[place], operands, facts)
+    climbed = np.zeros(sheet.nodes.size, np.bool_)
     for i in range(signatures.size):
         signature = program.signatures[signatures[i]]
         start, stop = signature.start, signature.stop
+        if start == stop:
+            sheet.signatures[signatures[i]] = 1
+            continue
+        if climbed[start]:
+            sheet.signatures[signatures[i]] = sheet.nodes[start]
+            continue
+        climbed[start] = True
         if signature.plain:
             holds = True
             for k in range(start + 1, stop):
@@ -408,10 +425,9 @@ def evaluate(program: Program, facts: Facts, sheet: Sheet, signatures: NDArray[n
                 sheet.nodes[k] = met
                 holds &= met
             sheet.nodes[start] = holds
-            sheet.signatures[signatures[i]] = holds
-            continue
-        climb(nodes, start, stop, level, answers, sheet.nodes)
-        sheet.signatures[signatures[i]] = start == stop or sheet.nodes[start] == 1
+        else:
+            climb(nodes, start, stop, level, answers, sheet.nodes)
+        sheet.signatures[signatures[i]] = sheet.nodes[start]
 
 
 @kernel
@@ -421,12 +437,18 @@ def _count_failures(
     """Add tasks to the attributes that signatures fail for, and leave marks at the nodes that are to blame."""
     nodes, held = program.nodes, sheet.nodes
     counted = np.full(counts.size, -1, np.int64)
+    # By tree, since many signatures have the same.
+    weights = np.zeros(held.size, np.int64)
+    for signature in range(tasks.size):
+        if program.signatures[signature].start < program.signatures[signature].stop:
+            weights[program.signatures[signature].start] += tasks[signature]
     for signature in range(tasks.size):
         # Into variables, or they are read anew after every store.
         start, stop = program.signatures[signature].start, program.signatures[signature].stop
-        weight = tasks[signature]
-        if weight == 0:
+        if start == stop or weights[start] == 0:
             continue
+        weight = weights[start]
+        weights[start] = 0
         if program.signatures[signature].plain:
             for k in range(start + 1, stop):
                 fails = held[k] == 0

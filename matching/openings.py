@@ -227,20 +227,29 @@ def _ways(program: Program, sheet: Sheet, against: NDArray[np.uint32]) -> NDArra
     found, count = np.empty((size, 2), np.int32), 0
     failing = np.empty(longest, np.int32)
     owed, answers = np.zeros(sheet.nodes.size, np.bool_), np.zeros(sheet.nodes.size, np.bool_)
+    # By root, where the ways stand that a tree has if no set fails: many signatures have the same tree.
+    begun, ended = np.full(sheet.nodes.size, -1, np.int64), np.zeros(sheet.nodes.size, np.int64)
     for signature in range(against.size):
         bits = against[signature]
         if bits == 0:
             continue
         record = program.signatures[signature]
         start, stop = record.start, record.stop if bits & _REQUIREMENT else record.start
-        n = 0
+        sets = 0
         for bit, place in ((_LANGUAGE, record.language), (_DEVICE, record.device)):
             if bits & bit:
-                failing[n] = place
-                n += 1
+                failing[sets] = place
+                sets += 1
         # What has to be fulfilled whatever else is: the sets, and what stands right below a root that asks for all.
-        alone = n < _SETS
-        needed = clauses[failing[0]].attribute if n else -1
+        alone = sets < _SETS
+        needed = clauses[failing[0]].attribute if sets else -1
+        if sets == 0 and begun[start] >= 0:
+            for way in range(begun[start], ended[start]):
+                found[count, 0], found[count, 1] = signature, found[way, 1]
+                count += 1
+            continue
+        if sets == 0:
+            begun[start], ended[start] = count, count
         if start < stop and nodes[start].kind == ALL_OF:
             for k in range(start + 1, stop):
                 node = nodes[k]
@@ -252,6 +261,7 @@ def _ways(program: Program, sheet: Sheet, against: NDArray[np.uint32]) -> NDArra
                     needed = attribute
         if not alone:
             continue
+        n = sets
         for k in range(start, stop):
             owed[k] = sheet.nodes[k] == 0 and (nodes[k].parent < 0 or owed[nodes[k].parent])
             if owed[k] and nodes[k].clause >= 0:
@@ -261,24 +271,37 @@ def _ways(program: Program, sheet: Sheet, against: NDArray[np.uint32]) -> NDArra
             attribute = clauses[failing[i]].attribute
             if needed >= 0 and attribute != needed:
                 continue
-            opens = True
-            if not record.plain:
-                # As if every failing clause of the attribute held.
-                for k in range(start, stop):
-                    answers[k] = nodes[k].kind == ALL_OF
-                for k in range(stop - 1, start - 1, -1):
-                    node = nodes[k]
-                    if node.clause >= 0:
-                        answers[k] = sheet.nodes[k] != 0 or (owed[k] and clauses[node.clause].attribute == attribute)
-                    if node.parent >= 0 and nodes[node.parent].kind == ALL_OF:
-                        answers[node.parent] = answers[node.parent] and answers[k]
-                    elif node.parent >= 0:
-                        answers[node.parent] = answers[node.parent] or answers[k]
-                opens = start == stop or answers[start]
-            if opens:
+            if record.plain or _holds_by(program, sheet, start, stop, attribute, owed, answers):
                 found[count, 0], found[count, 1] = signature, failing[i]
                 count += 1
+        if sets == 0:
+            ended[start] = count
     return found[:count]
+
+
+@kernel
+def _holds_by(
+    program: Program,
+    sheet: Sheet,
+    start: int,
+    stop: int,
+    attribute: int,
+    owed: NDArray[np.bool_],
+    answers: NDArray[np.bool_],
+) -> bool:
+    """Tell whether a tree would hold if every clause of an attribute did that it owes its failure to."""
+    clauses, nodes = program.clauses, program.nodes
+    for k in range(start, stop):
+        answers[k] = nodes[k].kind == ALL_OF
+    for k in range(stop - 1, start - 1, -1):
+        node = nodes[k]
+        if node.clause >= 0:
+            answers[k] = sheet.nodes[k] != 0 or (owed[k] and clauses[node.clause].attribute == attribute)
+        if node.parent >= 0 and nodes[node.parent].kind == ALL_OF:
+            answers[node.parent] = answers[node.parent] and answers[k]
+        elif node.parent >= 0:
+            answers[node.parent] = answers[node.parent] or answers[k]
+    return start == stop or bool(answers[start])
 
 
 @kernel
