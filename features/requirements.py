@@ -96,6 +96,21 @@ class Facts(NamedTuple):
     values: NDArray[np.int32]
 
 
+class Variants(NamedTuple):
+    """Facts of a worker with other values of one attribute or two; arrays are variants x 2, but ``values``.
+
+    ``attributes`` are those that differ, one alone twice; the rest is as in ``Facts``, of these attributes, and
+    ``values`` are those of the facts with what is new behind them.
+    """
+
+    attributes: NDArray[np.int32]
+    held: NDArray[np.int8]
+    number: NDArray[np.float64]
+    start: NDArray[np.int32]
+    stop: NDArray[np.int32]
+    values: NDArray[np.int32]
+
+
 class Sheet(NamedTuple):
     """A worker's answers at one level: 1 where a clause, a node or a signature holds, 0 where not, -1 if not asked."""
 
@@ -172,31 +187,42 @@ class Compiler:
         size = len(self.attributes)
         held, number = np.zeros(size, np.int8), np.full(size, np.nan)
         start, stop = np.zeros(size, np.int32), np.zeros(size, np.int32)
-        nothing = Facts(held, number, start, stop, np.zeros(0, np.int32))
-        return self._with(nothing, _known(profile, record, now, devices))
-
-    def changed(self, facts: Facts, given: Iterable[tuple[str, Sequence[Value]]]) -> Facts:
-        """Return facts in which some attributes have other values, as they are compared; none is a bare one."""
-        copied = (facts.held.copy(), facts.number.copy(), facts.start.copy(), facts.stop.copy())
-        return self._with(Facts(*copied, facts.values), given)
-
-    def _with(self, facts: Facts, given: Iterable[tuple[str, Sequence[Value]]]) -> Facts:
-        """Write into facts what is given; their values come behind those that are there."""
-        held, number, start, stop, before = facts
         values: list[int] = []
-        for name, operands in given:
+        for name, given in _known(profile, record, now, devices):
             place = self.attributes.get(name)
-            held[place] = _VALUED if operands else _BARE
-            start[place] = len(before) + len(values)
-            number[place] = np.nan
-            for value in operands:
-                if not isinstance(value, str):
-                    number[place] = value
-                if (operand := self._values.get(value)) is not None:
-                    values.append(operand)
-            stop[place] = len(before) + len(values)
-        added = np.array(values, np.int32)
-        return facts._replace(values=np.concatenate([before, added]) if len(before) else added)
+            held[place], number[place], start[place], stop[place] = self._noted(given, values)
+        return Facts(held, number, start, stop, np.array(values, np.int32))
+
+    def variants(self, facts: Facts, given: Sequence[Sequence[tuple[str, Sequence[Value]]]]) -> Variants:
+        """Return variants of facts.
+
+        Args:
+            facts: of a worker.
+            given: of each variant, at least one, an attribute or two and their values, as they are compared; without
+                values it is a bare one.
+        """
+        values = facts.values.tolist()
+        noted = [[self._noted(operands, values) for _, operands in (each[0], each[-1])] for each in given]
+        held, number, start, stop = np.array(noted, np.float64).transpose(2, 0, 1)
+        places = [[self.attributes.get(name) for name, _ in (each[0], each[-1])] for each in given]
+        return Variants(
+            np.array(places, np.int32),
+            held.astype(np.int8),
+            np.ascontiguousarray(number),
+            start.astype(np.int32),
+            stop.astype(np.int32),
+            np.array(values, np.int32),
+        )
+
+    def _noted(self, given: Sequence[Value], values: list[int]) -> tuple[int, float, int, int]:
+        """Return what facts say of an attribute with these values, which come behind ``values``."""
+        number, start = np.nan, len(values)
+        for value in given:
+            if not isinstance(value, str):
+                number = value
+            if (operand := self._values.get(value)) is not None:
+                values.append(operand)
+        return _VALUED if given else _BARE, number, start, len(values)
 
     def sheet(self) -> Sheet:
         """Return a sheet without answers."""

@@ -18,7 +18,7 @@ from features.requirements_shape import Value
 from features.state import MarketState
 from matching.eligibility import Judgement
 from matching.near_miss_texts import describe
-from matching.openings import Opening, Person, Waiting, openings
+from matching.openings import Opening, Person, openings, waiting_for_one
 from matching.query import Query
 from matching.scoring import Ranker
 
@@ -80,7 +80,7 @@ def near_misses(state: MarketState, ranker: Ranker, query: Query, judgement: Jud
     """
     person = Person.of(state, query)
     session = _session_minutes(query, float(person.record["session_minutes"]))
-    waiting = Waiting.of(judgement)
+    waiting = waiting_for_one(judgement)
     if not len(waiting.tasks):
         return []
     pay = _Pay.of(state, waiting.tasks, session)
@@ -155,7 +155,7 @@ def _expected(
         return
     tasks, places = np.unique(np.concatenate([promise.tasks for promise in promises]), return_inverse=True)
     worker = state.catalogue.workers.get(query.worker_id)
-    outcomes = ranker.answers(rows(state, worker, tasks, query.now, query.session_minutes)).outcomes()
+    outcomes = ranker.outcomes(rows(state, worker, tasks, query.now, query.session_minutes))
     pay = state.arrays.tasks["facts"]["reward"][tasks] * outcomes.p_approve
     if not np.isnan(query.wishes.min_hourly):
         pay = np.where(60.0 * pay / outcomes.minutes >= query.wishes.min_hourly, pay, np.nan)

@@ -7,6 +7,7 @@ are judged again by it, so that a task counts exactly if the change alone would 
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from msgspec.structs import replace
@@ -16,8 +17,8 @@ from features.changes import APPROVALS, Change
 from features.events import WorkerUpdated, instant
 from features.jit import kernel
 from features.layout import Record
-from features.requirements import ALL_OF, LEVELS, Compiler, Facts, Program, Sheet, answer, climb, declared
-from features.requirements_shape import Value, attribute_of
+from features.requirements import ALL_OF, LEVELS, Compiler, Facts, Program, Sheet, Variants, answer, climb, declared
+from features.requirements_shape import Value
 from features.state import MarketState
 from matching.eligibility import BIT, Judgement
 from matching.query import Query
@@ -58,8 +59,7 @@ class Opening:
     count: int
 
 
-@dataclass(frozen=True)
-class Waiting:
+class Waiting(NamedTuple):
     """What waits for a single change.
 
     Attributes:
@@ -74,16 +74,16 @@ class Waiting:
     tasks: NDArray[np.int32]
     signatures: NDArray[np.int32]
 
-    @classmethod
-    def of(cls, judgement: Judgement) -> "Waiting":
-        """Find what waits among judged tasks."""
-        offers = judgement.offers
-        against = np.zeros(len(judgement.compiled), np.uint32)
-        _near(offers.bits, offers.tasks, offers.signatures, against)
-        ways = _ways(judgement.compiled.program, judgement.sheet, against)
-        places = _waiting(judgement.bits, judgement.places, offers.bits, offers.signatures, ways, len(against))
-        counts, sample, signatures = _sampled(judgement.places, places, offers.signatures, len(against))
-        return cls(ways, counts, judgement.tasks[sample], signatures)
+
+def waiting_for_one(judgement: Judgement) -> Waiting:
+    """Return what waits for a single change among judged tasks."""
+    offers = judgement.offers
+    against = np.zeros(len(judgement.compiled), np.uint32)
+    _near(offers.bits, offers.tasks, offers.signatures, against)
+    ways = _ways(judgement.compiled.program, judgement.sheet, against)
+    places = _waiting(judgement.bits, judgement.places, offers.bits, offers.signatures, ways, len(against))
+    counts, sample, signatures = _sampled(judgement.places, places, offers.signatures, len(against))
+    return Waiting(ways, counts, judgement.tasks[sample], signatures)
 
 
 @dataclass(frozen=True)
@@ -150,17 +150,17 @@ def openings(judgement: Judgement, waiting: Waiting, person: Person) -> Iterator
         person: the worker.
     """
     compiled = judgement.compiled
-    program, known, sheet = compiled.program, person.facts(compiled), compiled.sheet()
-    for change, approvals in _hoped_for(compiled, waiting, person.record):
-        given = person.with_change(change, approvals)
-        names = APPROVALS if approvals else (attribute_of(change.attribute),)
-        attributes = [compiled.attributes.get(name) for name in names]
-        sheet.clauses[:] = judgement.sheet.clauses
-        sheet.signatures[:] = 0
-        facts = compiled.changed(known, given)
-        count = _open(program, facts, waiting.ways, waiting.counts, attributes[0], attributes[-1], person.asked, sheet)
+    hoped_for = list(_hoped_for(compiled, waiting, person.record))
+    if not hoped_for:
+        return
+    facts = person.facts(compiled)
+    variants = compiled.variants(facts, [person.with_change(change, approvals) for change, approvals in hoped_for])
+    sheet = judgement.sheet._replace(clauses=judgement.sheet.clauses.copy(), nodes=judgement.sheet.nodes.copy())
+    counts, places, ends = _open(compiled.program, facts, variants, waiting, person.asked, sheet)
+    parts = np.split(places, ends[:-1])
+    for (change, approvals), count, part in zip(hoped_for, counts.tolist(), parts, strict=True):
         if count:
-            yield Opening(change, approvals, np.flatnonzero(sheet.signatures[waiting.signatures] == 1), count)
+            yield Opening(change, approvals, part, count)
 
 
 def _hoped_for(compiled: Compiler, waiting: Waiting, record: Record) -> Iterator[tuple[Change, int]]:
@@ -386,46 +386,71 @@ def _hopes(
 
 @kernel
 def _open(
-    program: Program,
-    facts: Facts,
-    ways: NDArray[np.int32],
-    waiting: NDArray[np.int64],
-    attribute: int,
-    other: int,
-    asked: int,
-    sheet: Sheet,
-) -> int:
-    """Find the signatures that let a worker in once one attribute or two changed; return how many tasks wait there.
+    program: Program, facts: Facts, variants: Variants, waiting: Waiting, asked: int, sheet: Sheet
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Find what lets a worker in once something has changed.
 
     Args:
         program: what was compiled.
-        facts: of the worker, changed.
-        ways: see `Waiting`.
-        waiting: tasks by signature.
-        attribute: what has changed.
-        other: likewise; the same one if only one changed.
+        facts: of the worker.
+        variants: of the facts.
+        waiting: what waits.
         asked: sets that are looked at, bits of ``CODES``.
-        sheet: its clauses were answered before the change. What is written are those that are concerned, and 1 for a
-            signature that lets in now, where the sheet has 0.
+        sheet: the answers before any change, written over.
+
+    Returns:
+        For each variant how many tasks wait where it lets in; the places of these in the sample, one variant after the
+        other; and where the places of each end.
     """
-    clauses, nodes, total = program.clauses, program.nodes, 0
-    for place in range(sheet.clauses.size):
-        if clauses[place].attribute == attribute or clauses[place].attribute == other:
-            sheet.clauses[place] = answer(clauses[place], program.operands, facts)
+    clauses, nodes, ways = program.clauses, program.nodes, waiting.ways
+    size, sampled = len(variants.attributes), waiting.signatures
+    counts, ends = np.zeros(size, np.int64), np.zeros(size, np.int64)
+    places, found = np.empty(size * sampled.size, np.int64), 0
+    before, opened = sheet.clauses.copy(), np.zeros(waiting.counts.size, np.bool_)
+    asks, wanted = np.empty(before.size, np.int32), np.empty(len(ways), np.int32)
+    for place in range(before.size):
+        asks[place] = clauses[place].attribute
     for i in range(len(ways)):
-        signature, asks = ways[i, 0], clauses[ways[i, 1]].attribute
-        if sheet.signatures[signature] == 1 or (asks != attribute and asks != other):
-            continue
-        record = program.signatures[signature]
-        opens = True
-        for bit, place in ((_LANGUAGE, record.language), (_COUNTRY, record.country), (_DEVICE, record.device)):
-            opens = opens and (asked & bit == 0 or place < 0 or sheet.clauses[place] == 1)
-        if opens and record.start < record.stop:
-            for k in range(record.start, record.stop):
-                sheet.nodes[k] = nodes[k].holds
-            climb(nodes, record.start, record.stop, _ACCEPT, sheet.clauses, sheet.nodes)
-            opens = sheet.nodes[record.start] == 1
-        if opens:
-            sheet.signatures[signature] = 1
-            total += waiting[signature]
-    return total
+        wanted[i] = asks[ways[i, 1]]
+    for variant in range(size):
+        attribute, other = variants.attributes[variant]
+        changed = _varied(facts, variants, variant)
+        for place in range(before.size):
+            sheet.clauses[place] = before[place]
+            if asks[place] == attribute or asks[place] == other:
+                sheet.clauses[place] = answer(clauses[place], program.operands, changed)
+        for i in range(len(ways)):
+            signature = ways[i, 0]
+            if (wanted[i] != attribute and wanted[i] != other) or opened[signature]:
+                continue
+            record = program.signatures[signature]
+            opens = True
+            for bit, place in ((_LANGUAGE, record.language), (_COUNTRY, record.country), (_DEVICE, record.device)):
+                opens = opens and (asked & bit == 0 or place < 0 or sheet.clauses[place] == 1)
+            if opens and record.start < record.stop:
+                for k in range(record.start, record.stop):
+                    sheet.nodes[k] = nodes[k].holds
+                climb(nodes, record.start, record.stop, _ACCEPT, sheet.clauses, sheet.nodes)
+                opens = sheet.nodes[record.start] == 1
+            if opens:
+                opened[signature] = True
+                counts[variant] += waiting.counts[signature]
+        for i in range(sampled.size):
+            if opened[sampled[i]]:
+                places[found] = i
+                found += 1
+        ends[variant] = found
+        opened[:] = False
+    return counts, places[:found], ends
+
+
+@kernel
+def _varied(facts: Facts, variants: Variants, variant: int) -> Facts:
+    """Return the facts of a variant."""
+    held, number = facts.held.copy(), facts.number.copy()
+    start, stop = facts.start.copy(), facts.stop.copy()
+    for k in range(2):
+        attribute = variants.attributes[variant, k]
+        held[attribute], number[attribute] = variants.held[variant, k], variants.number[variant, k]
+        start[attribute], stop[attribute] = variants.start[variant, k], variants.stop[variant, k]
+    return Facts(held, number, start, stop, variants.values)
