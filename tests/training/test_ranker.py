@@ -179,6 +179,41 @@ def test_of_a_list_too_long_for_lightgbm_the_best_labels_stay() -> None:
     assert fit(rows, QUICK, 1, MONOTONE).booster.num_trees() == 1
 
 
+def test_of_rows_that_nothing_came_of_a_fixed_sample_stays_and_of_the_others_all() -> None:
+    rows = market(lists=200, size=12)
+    rows = replace(rows, labels=np.where(rows.positions % 5 == 1, np.maximum(rows.labels, 1), rows.labels))
+    everything = np.ones(200, dtype=bool)
+    whole, _ = learnable_rows(rows, everything)
+    index, sizes = learnable_rows(rows, everything, passed_over=4)
+    owner = np.repeat(np.arange(200), sizes)
+    np.testing.assert_array_equal(owner, index // 12)
+    nothing = rows.labels[index] == 0
+    assert np.bincount(owner[nothing], minlength=200).tolist() == [4] * 200
+    assert set(index[~nothing]) == set(np.flatnonzero(rows.labels > 0))
+    assert index.tolist() == [row for row in whole if row in set(index)]
+    assert np.ptp(np.bincount(rows.positions[index[nothing]])[2:4]) < 40
+
+
+def test_a_sample_teaches_nearly_the_same_order_and_is_not_judged_by(fitted: Additive) -> None:
+    fresh = market(seed=9)
+    fewer = fit(market(), replace(QUICK, passed_over=4), 40, MONOTONE)
+    assert fewer.booster.model_to_string() != fitted.booster.model_to_string()
+    whole, part = (
+        np.nanmean(ndcg(model.predict(fresh.features), fresh.labels, fresh.offsets)) for model in (fitted, fewer)
+    )
+    assert part == pytest.approx(whole, abs=0.02)
+    rows = replace(market(), features=np.zeros_like(fresh.features))
+    chance = np.nanmean(ndcg(np.zeros(len(rows.labels)), rows.labels, rows.offsets))
+    choice = choose_trees(rows, replace(QUICK, passed_over=1), (0, 0, 0, 0))
+    assert choice.curve[0] == pytest.approx(chance, abs=0.05)
+
+
+def test_trees_tell_no_more_values_of_a_column_apart_than_asked() -> None:
+    booster = fit(market(), replace(QUICK, max_bin=4), 20, MONOTONE).booster
+    splits = booster.trees_to_dataframe().dropna(subset=["split_feature"]).groupby("split_feature")["threshold"]
+    assert 1 < splits.nunique().max() <= 4
+
+
 def test_nothing_to_learn_is_an_error_that_says_what_to_do() -> None:
     rows = market(lists=50)
     silent = replace(rows, labels=np.zeros_like(rows.labels))
