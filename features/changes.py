@@ -11,8 +11,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from features.forms import attribute_of, compared
 from features.growing import Growing
-from features.requirements_shape import Clause, Value, attribute_of, compared
+from features.requirements_shape import Clause, Value
 
 APPROVALS = ("approval_rate", "approved_count")
 """Attributes that further approvals raise."""

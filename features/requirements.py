@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from features.changes import Changes
 from features.estimates import DAY
 from features.events import WorkerUpdated
+from features.forms import attribute_of, compared
 from features.growing import Growing
 from features.jit import kernel
 from features.layout import NEVER, Record
@@ -26,8 +27,6 @@ from features.requirements_shape import (
     Node,
     Requirements,
     Value,
-    attribute_of,
-    compared,
 )
 from features.text import normalise
 from features.vocabulary import Vocabulary
