@@ -21,7 +21,6 @@ from features.compared import (
     no_readings,
     read_tastes,
     token_affinity,
-    took,
     view_of,
 )
 from features.counts import half_of, hour_bin
@@ -101,7 +100,7 @@ def _task_columns(
     out: NDArray[np.float64],
 ) -> None:
     worker, market = s.workers[view.worker], s.market[0]
-    records, requesters, tastes, place, read = s.tasks, s.requesters, s.tastes, readings.place, readings.tokens
+    records, requesters, place, read = s.tasks, s.requesters, readings.place, readings.tokens
     for i in range(tasks.size):
         task = records[tasks[i]]
         if task.posted == NEVER:
@@ -109,10 +108,10 @@ def _task_columns(
         facts = task.facts
         requester = requesters[facts.requester]
         if facts.category_token >= 0:
-            out[i, AFFINITY_CATEGORY] = token_affinity(view, tastes, read[place[facts.category_token]])
-        out[i, AFFINITY_REQUESTER] = token_affinity(view, tastes, read[place[facts.requester_token]])
+            out[i, AFFINITY_CATEGORY] = token_affinity(view, read[place[facts.category_token]])
+        out[i, AFFINITY_REQUESTER] = token_affinity(view, read[place[facts.requester_token]])
         if facts.group_token >= 0:
-            out[i, GROUP_TAKEN] = math.log1p(took(tastes, read[place[facts.group_token]]))
+            out[i, GROUP_TAKEN] = math.log1p(read[place[facts.group_token]].took_slow)
         if worker.languages[0] != 0 and facts.languages[0] != 0:
             out[i, LANGUAGE_KNOWN] = 0.0
             for k in range(LANGUAGES):
@@ -241,57 +240,56 @@ def _compare(s: Arrays, worker: int, tasks: NDArray[np.int32], now: int, out: ND
 
 
 class Reference(NamedTuple):
-    """The compared columns of the reference tasks, to stand against: values in order, how many exist, and moments."""
+    """The compared columns of the reference tasks, to stand against: values, how many exist, and moments.
 
-    ordered: NDArray[np.float64]
+    The values are float32 (columns x reference tasks), as a row gives them: tasks alike but for rounding stand level.
+    """
+
+    values: NDArray[np.float32]
     counts: NDArray[np.int64]
     means: NDArray[np.float64]
     deviations: NDArray[np.float64]
 
 
 @kernel
-def _reference_of(s: Arrays, view: View, readings: Readings, block: NDArray[np.float64]) -> Reference:
-    tasks = _open_reference(s, view.now)
-    columns = np.empty((tasks.size, len(COMPARED)))
-    _fill_only_compared(s, view, readings, tasks, block, columns)
-    means, deviations = np.empty(len(COMPARED)), np.empty(len(COMPARED))
-    counts = np.empty(len(COMPARED), np.int64)
-    ordered = np.empty((len(COMPARED), tasks.size))
-    for c in range(len(COMPARED)):
-        # NaN sorts last, so the first `count` are the values that exist.
-        values = np.sort(columns[:, c])
-        ordered[c] = values
-        count = 0
-        total = 0.0
-        while count < values.size and not math.isnan(values[count]):
-            total += values[count]
-            count += 1
-        counts[c] = count
-        means[c] = total / count if count > 0 else math.nan
-        squares = 0.0
-        for k in range(count):
-            squares += (values[k] - means[c]) ** 2
-        deviations[c] = math.sqrt(squares / count) if count > 0 else math.nan
-    return Reference(ordered, counts, means, deviations)
+def _reference_of(columns: NDArray[np.float64]) -> Reference:
+    """Tell of each compared column of the reference tasks (float64, tasks x columns) what values are held against."""
+    size = columns.shape[1]
+    values, counts = np.empty((size, columns.shape[0]), np.float32), np.zeros(size, np.int64)
+    means, deviations = np.empty(size), np.empty(size)
+    for c in range(size):
+        total, squares = 0.0, 0.0
+        for k in range(columns.shape[0]):
+            values[c, k] = columns[k, c]
+            if not math.isnan(columns[k, c]):
+                counts[c] += 1
+                total += columns[k, c]
+        means[c] = total / counts[c]
+        for k in range(columns.shape[0]):
+            if not math.isnan(columns[k, c]):
+                squares += (columns[k, c] - means[c]) ** 2
+        deviations[c] = math.sqrt(squares / counts[c])
+    return Reference(values, counts, means, deviations)
 
 
 @kernel
 def _relative_columns(
     s: Arrays, view: View, reference: Reference, tasks: NDArray[np.int32], out: NDArray[np.float64]
 ) -> None:
+    values, twice_below = np.empty(tasks.size, np.float32), np.empty(tasks.size, np.int32)
     for c in range(len(COMPARED)):
         count, mean, spread = reference.counts[c], reference.means[c], reference.deviations[c]
         if count == 0:
             continue
-        ordered = reference.ordered[c, :count]
+        values[:], twice_below[:] = out[:, COMPARED[c]], 0
+        # Many comparisons at once are faster than a search, and nothing need be in order.
+        for other in reference.values[c]:
+            for i in range(tasks.size):
+                twice_below[i] += np.int32(other < values[i]) + np.int32(other <= values[i])
         for i in range(tasks.size):
-            value = out[i, COMPARED[c]]
-            if math.isnan(value):
-                continue
-            out[i, STANDARD_SCORES[c]] = (value - mean) / spread if spread > 1e-12 else 0.0
-            below = np.searchsorted(ordered, value)
-            upto = np.searchsorted(ordered, value, side="right")
-            out[i, RANKS[c]] = 0.5 * (below + upto) / count
+            if not math.isnan(values[i]):
+                out[i, STANDARD_SCORES[c]] = (out[i, COMPARED[c]] - mean) / spread if spread > 1e-12 else 0.0
+                out[i, RANKS[c]] = 0.5 * twice_below[i] / count
     _pull_columns(s, view, tasks, out)
 
 
@@ -318,7 +316,10 @@ def build(
     if math.isnan(session_minutes):
         session_minutes = s.workers[worker].session_minutes
     block = np.empty((BLOCK, len(NAMES)))
-    reference = _reference_of(s, view, readings, block)
+    compared_with = _open_reference(s, now)
+    columns = np.empty((compared_with.size, len(COMPARED)))
+    _fill_only_compared(s, view, readings, compared_with, block, columns)
+    reference = _reference_of(columns)
     for start in range(0, tasks.size, BLOCK):
         part = tasks[start : start + BLOCK]
         filled = block[: part.size]
@@ -328,25 +329,6 @@ def build(
         _dealing_columns(s, view, part, filled)
         _relative_columns(s, view, reference, part, filled)
         out[start : start + BLOCK] = filled
-
-
-@kernel
-def _stand(values: NDArray[np.float64], value: float) -> tuple[float, float]:
-    """Return the standard score of a value among those that exist, and the share of them below it; NaN without any."""
-    count, total, squares, twice_below = 0, 0.0, 0.0, 0
-    for other in values:
-        if not math.isnan(other):
-            count += 1
-            total += other
-            twice_below += (other < value) + (other <= value)
-    if count == 0 or math.isnan(value):
-        return math.nan, math.nan
-    mean = total / count
-    for other in values:
-        if not math.isnan(other):
-            squares += (other - mean) ** 2
-    spread = math.sqrt(squares / count)
-    return (value - mean) / spread if spread > 1e-12 else 0.0, 0.5 * twice_below / count
 
 
 @kernel
@@ -365,15 +347,12 @@ def build_crowd(
         view = view_of(s, workers[i], now)
         read_tastes(s, view, readings)
         fill_compared(s, view, readings, tasks, filled)
-        _task_columns(s, view, readings, tasks, s.workers[workers[i]].session_minutes, filled)
+        _task_columns(s, view, readings, tasks, np.float64(s.workers[workers[i]].session_minutes), filled)
         _worker_columns(s, view, tasks, filled)
         _dealing_columns(s, view, tasks, filled)
         if relative:
             _fill_only_compared(s, view, readings, reference, block, columns)
-            for c in range(len(COMPARED)):
-                score, rank = _stand(columns[:, c], filled[0, COMPARED[c]])
-                filled[0, STANDARD_SCORES[c]], filled[0, RANKS[c]] = score, rank
-            _pull_columns(s, view, tasks, filled)
+            _relative_columns(s, view, _reference_of(columns), tasks, filled)
         out[i] = filled[0]
 
 

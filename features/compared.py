@@ -47,20 +47,26 @@ MOST_READINGS = 8_192
 
 READING = np.dtype(
     [
-        ("slow", "f8"),
-        ("fast", "f8"),
         ("expected_slow", "f8"),
         ("expected_fast", "f8"),
         ("expected_newcomer", "f8"),
+        ("taken_slow", "f8"),
+        ("taken_fast", "f8"),
+        ("taken_newcomer", "f8"),
+        ("paid_slow", "f8"),
+        ("reward_slow", "f8"),
+        ("took_slow", "f8"),
+        ("took_fast", "f8"),
+        ("approved", "f4"),
+        ("rejected", "f4"),
         ("taste", "i8"),
-        ("own_slow", "f8"),
-        ("own_fast", "f8"),
         ("token", "i8"),
     ],
     align=True,
 )
-"""A token at the instant of a list: what is left of its decayed sums, what random choice would have taken of it, where
-the worker's taste for it is (-1 if there is none), and what is left of that."""
+"""A token at the instant of a list: its decayed sums, what random choice would have taken of it, and where the worker's
+taste for it is (-1 if there is none) with what is left of that. Tasks share tokens, so a record of the tables is read
+once for all of them."""
 
 # Numba takes module globals as constants, so a column's place costs nothing at run time.
 AFFINITY = COLUMN["affinity"]
@@ -126,7 +132,9 @@ def _read(s: Arrays, view: View, readings: Readings, token: int) -> None:
     readings.place[token] = readings.size[0]
     reading, record = readings.tokens[readings.size[0]], s.tokens[token]
     slow, fast = decay(record.at, view.now, SLOW), decay(record.at, view.now, FAST)
-    reading.slow, reading.fast = slow, fast
+    reading.taken_slow, reading.taken_fast = record.taken_slow * slow, record.taken_fast * fast
+    reading.taken_newcomer = record.taken_newcomer * slow
+    reading.paid_slow, reading.reward_slow = record.paid_slow * slow, record.reward_slow * slow
     reading.expected_slow = expected(
         record.expected_slow, record.available, record.chances_slow, view.chances_slow, slow
     )
@@ -151,8 +159,12 @@ def read_tastes(s: Arrays, view: View, readings: Readings, first: int = 1) -> No
         reading = tokens[first + k]
         reading.taste = places[k]
         if places[k] >= 0:
-            at = s.tastes[places[k]].at
-            reading.own_slow, reading.own_fast = decay_seconds(at, now, SLOW), decay_seconds(at, now, FAST)
+            taste = s.tastes[places[k]]
+            reading.took_slow = taste.took_slow * decay_seconds(taste.at, now, SLOW)
+            reading.took_fast = taste.took_fast * decay_seconds(taste.at, now, FAST)
+            reading.approved, reading.rejected = taste.approved, taste.rejected
+        else:
+            reading.took_slow, reading.took_fast, reading.approved, reading.rejected = 0.0, 0.0, 0.0, 0.0
 
 
 @kernel
@@ -226,13 +238,13 @@ def against(pay: float, mean: float) -> float:
 
 @kernel
 def _lift(taken: float, by_chance: float) -> float:
-    return math.log((taken + POPULARITY_PRIOR) / (by_chance + POPULARITY_PRIOR))
+    return (taken + POPULARITY_PRIOR) / (by_chance + POPULARITY_PRIOR)
 
 
 @kernel
 def _content(s: Arrays, view: View, readings: Readings, tasks: NDArray[np.int32], out: NDArray[np.float64]) -> None:
     """Fill affinities and popularity by content, and what else the same tokens tell."""
-    records, tokens, tastes, place, read = s.tasks, s.tokens, s.tastes, readings.place, readings.tokens
+    records, place, read = s.tasks, readings.place, readings.tokens
     # What the worker would have taken at random: the market's mix, as often as the worker took anything.
     share = view.accepted_slow / view.taken if view.taken > 0.0 else 0.0
     share_fast = view.accepted_fast / view.taken if view.taken > 0.0 else 0.0
@@ -248,24 +260,20 @@ def _content(s: Arrays, view: View, readings: Readings, tasks: NDArray[np.int32]
         skills, text = False, False
         for k in range(task.n_tokens):
             weight = task.weights[k]
-            record, reading = tokens[task.tokens[k]], read[place[task.tokens[k]]]
-            here = weight * reading.expected_slow
+            reading = read[place[task.tokens[k]]]
+            here, took = weight * reading.expected_slow, weight * reading.took_slow
             chance += here
             chance_fast += weight * reading.expected_fast
             chance_newcomer += weight * reading.expected_newcomer
-            taken += weight * record.taken_slow * reading.slow
-            taken_fast += weight * record.taken_fast * reading.fast
-            taken_newcomer += weight * record.taken_newcomer * reading.slow
-            paid += weight * record.paid_slow * reading.slow
-            reward += weight * record.reward_slow * reading.slow
-            took = 0.0
-            if reading.taste >= 0:
-                taste = tastes[reading.taste]
-                took = weight * taste.took_slow * reading.own_slow
-                took_fast += weight * taste.took_fast * reading.own_fast
-                approved += weight * taste.approved
-                rejected += weight * taste.rejected
+            taken += weight * reading.taken_slow
+            taken_fast += weight * reading.taken_fast
+            taken_newcomer += weight * reading.taken_newcomer
+            paid += weight * reading.paid_slow
+            reward += weight * reading.reward_slow
             took_slow += took
+            took_fast += weight * reading.took_fast
+            approved += weight * reading.approved
+            rejected += weight * reading.rejected
             if task.kinds[k] == SKILL:
                 skills = True
                 took_skill += took
@@ -277,10 +285,11 @@ def _content(s: Arrays, view: View, readings: Readings, tasks: NDArray[np.int32]
         out[i, KIND_APPROVAL] = smoothed(approved, rejected, view.worker_approval, KIND_PRIOR)
         if task.n_tokens == 0:
             continue
-        out[i, POPULARITY] = _lift(taken, chance)
-        out[i, POPULARITY_FAST] = _lift(taken_fast, chance_fast)
-        out[i, POPULARITY_NEWCOMERS] = _lift(taken_newcomer, chance_newcomer)
-        prior = CONTENT_PRIOR * math.exp(out[i, POPULARITY])
+        lift = _lift(taken, chance)
+        out[i, POPULARITY] = math.log(lift)
+        out[i, POPULARITY_FAST] = math.log(_lift(taken_fast, chance_fast))
+        out[i, POPULARITY_NEWCOMERS] = math.log(_lift(taken_newcomer, chance_newcomer))
+        prior = CONTENT_PRIOR * lift
         out[i, AFFINITY] = math.log((took_slow + prior) / (share * chance + CONTENT_PRIOR))
         out[i, AFFINITY_FAST] = math.log((took_fast + prior) / (share_fast * chance + CONTENT_PRIOR))
         if skills:
@@ -292,18 +301,10 @@ def _content(s: Arrays, view: View, readings: Readings, tasks: NDArray[np.int32]
 
 
 @kernel
-def token_affinity(view: View, tastes: NDArray[np.void], reading: Record) -> float:
+def token_affinity(view: View, reading: Record) -> float:
     """Return the affinity to one token: the worker's share of acceptances with it against its share of postings."""
     share = view.accepted_slow / view.taken if view.taken > 0.0 else 0.0
-    return math.log((took(tastes, reading) + CONTENT_PRIOR) / (share * reading.expected_slow + CONTENT_PRIOR))
-
-
-@kernel
-def took(tastes: NDArray[np.void], reading: Record) -> float:
-    """Return how much the worker took of a token, decayed to the instant of the list."""
-    if reading.taste < 0:
-        return 0.0
-    return tastes[reading.taste].took_slow * reading.own_slow
+    return math.log((reading.took_slow + CONTENT_PRIOR) / (share * reading.expected_slow + CONTENT_PRIOR))
 
 
 @kernel
@@ -326,7 +327,7 @@ def _skills(s: Arrays, view: View, readings: Readings, tasks: NDArray[np.int32],
             declared = taste.profile == worker.profile and taste.profile > 0 and taste.level > 0.0
             if declared:
                 level += taste.level
-            experience += math.log1p(taste.took_slow * reading.own_slow)
+            experience += math.log1p(reading.took_slow)
             if declared or taste.took_slow > 0.0:
                 known += 1.0
         if worker.n_skills > 0:

@@ -26,6 +26,7 @@ def token(kind: str, name: str) -> int:
     return hashed & ((1 << TOKEN_BITS) - 1)
 
 
+@lru_cache(maxsize=1 << 16)
 def normalise(name: str) -> str:
     """Return the form in which names of skills, categories and keywords are compared."""
     return " ".join(name.split()).casefold()

@@ -376,7 +376,7 @@ def _first_look(
     for k in range(record.n_tokens):
         token, reading = record.tokens[k], read[place[record.tokens[k]]]
         chance += record.weights[k] * reading.expected_slow
-        sum_taken += record.weights[k] * s.tokens[token].taken_slow * reading.slow
+        sum_taken += record.weights[k] * reading.taken_slow
         _add_taken(taken, token, record.weights[k] * left, content)
     prior = CONTENT_PRIOR * (sum_taken + POPULARITY_PRIOR) / (chance + POPULARITY_PRIOR)
     of_category, of_requester = 0.0, read[place[record.facts.requester_token]].expected_slow

@@ -64,9 +64,11 @@ class PayWeight:
 
     def __call__(self, ranking: Ranking, state: MarketState, features: NDArray[np.float32]) -> Ranking:
         """Return the ranking with what pays better higher."""
+        if self.weight == 0.0:
+            return ranking
         hourly = features[ranking.places, COLUMN["hourly"]].astype(np.float64)
         known = ~np.isnan(hourly)
-        if self.weight == 0.0 or not known.any():
+        if not known.any():
             return ranking
         above = np.where(known, hourly - hourly[known].mean(), 0.0)
         weighed = replace(ranking, scores=ranking.scores + self.weight * ranking.scores.std() * above)

@@ -294,6 +294,6 @@ def test_given_any_log_then_rows_of_workers_are_those_of_each_worker(entries_: l
     for task in range(len(state.catalogue.tasks)):
         one = np.array([task], np.int32)
         each = np.concatenate([rows(state, worker, one, now) for worker in workers.tolist()])
-        np.testing.assert_allclose(rows_of_workers(state, workers, task, now), each, rtol=1e-5, atol=1e-5)
+        np.testing.assert_array_equal(rows_of_workers(state, workers, task, now), each)
         own = rows_of_workers(state, workers, task, now, relative=False)
         assert np.all(np.isnan(own) | (own == rows_of_workers(state, workers, task, now)))
