@@ -8,9 +8,16 @@ from features.collector import collector_paused
 
 
 def test_the_collector_is_off_meanwhile_and_runs_again_also_after_an_error() -> None:
-    with pytest.raises(ZeroDivisionError), collector_paused():
-        assert not gc.isenabled()
-        raise ZeroDivisionError
+    seen = []
+
+    def fail() -> None:
+        with collector_paused():
+            seen.append(gc.isenabled())
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert seen == [False]
     assert gc.isenabled()
 
 
