@@ -1,4 +1,4 @@
-"""Encoding: records are packed as NumPy lays them out, and what is remembered of a content is what it would give anew."""
+"""Encoding: records are packed as NumPy lays them out, and what is remembered is what would be found anew."""
 
 from typing import Any
 
