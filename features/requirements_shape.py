@@ -6,6 +6,8 @@ from typing import Annotated, Literal, get_args
 import msgspec
 from msgspec import Meta, Struct
 
+from features.text import normalise, primary_language
+
 Comparator = Literal["lt", "le", "gt", "ge", "eq", "ne", "in", "not_in", "exists", "not_exists"]
 Guard = Literal["discover", "preview", "accept"]
 Value = Annotated[int, Meta(ge=-(2**53), le=2**53)] | float | Annotated[str, Meta(min_length=1, max_length=256)]
@@ -113,6 +115,23 @@ class Requirements:
                 yield node
             else:
                 stack.extend(reversed(node.nodes))
+
+
+def attribute_of(written: str) -> str:
+    """Return the form in which an attribute's name is compared: skills as everywhere, ids of qualifications exactly."""
+    return f"skill:{normalise(written[6:])}" if written.startswith("skill:") else written
+
+
+def compared(attribute: str, value: Value) -> Value:
+    """Return the form in which a value of an attribute is compared."""
+    if isinstance(value, str):
+        if attribute == "language":
+            return primary_language(value)
+        if attribute == "country":
+            return value.upper()
+        if attribute in ("region", "device"):
+            return normalise(value)
+    return value
 
 
 def parse(raw: object) -> Requirements:
