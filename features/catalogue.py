@@ -47,9 +47,14 @@ class Catalogue:
         self.offers: dict[tuple[int, int, int], int] = {}
         self.texts = Texts()
         self._signature_index: dict[Signature, int] = {}
+        self._as_written: dict[tuple[object, ...], int] = {}
 
     def signature_of(self, posting: TaskPosted) -> int:
         """Return the index of the signature of a posting, adding it if it is new."""
+        written = posting.languages, posting.countries, posting.devices, posting.requirements
+        known = self._as_written.get(written)
+        if known is not None:
+            return known
         signature = Signature(
             frozenset(primary_language(tag) for tag in posting.languages or ()),
             frozenset(country.upper() for country in posting.countries or ()),
@@ -66,6 +71,7 @@ class Catalogue:
                 countries=signature.countries,
                 devices=signature.devices,
             )
+        self._as_written[written] = index
         return index
 
     def offer_of(self, signature: int, requester: int, category: int) -> int:

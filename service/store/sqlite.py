@@ -1,9 +1,12 @@
 """The embedded store: one SQLite file, written ahead and flushed to disk before a batch is acknowledged."""
 
 import sqlite3
+from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import islice
+from operator import itemgetter
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -12,8 +15,9 @@ import msgspec
 from sqlalchemy import Connection, create_engine, event, func, or_, select
 from sqlalchemy.exc import DatabaseError, IntegrityError
 
+from features.collector import collector_paused
 from features.errors import CocokError
-from features.events import Event, decode_event
+from features.events import Event, decode_each, decode_event
 from service.store import schema
 from service.store.base import Appended, ConflictError, Packed, Stored, digest, pack
 
@@ -24,6 +28,7 @@ _CHUNK = 5_000  # far below the number of parameters SQLite allows in one statem
 _END = "SELECT seq, known_at FROM events ORDER BY seq DESC LIMIT 1"
 _READ = "SELECT seq, known_at, payload FROM events WHERE seq > ? ORDER BY seq LIMIT ?"
 _INSERT = "INSERT INTO events (seq, event_id, type, known_at, digest, payload) VALUES (?, ?, ?, ?, ?, ?)"
+_STORED = partial(tuple.__new__, Stored)
 _REWRITE = "UPDATE events SET type = ?, payload = ? WHERE seq = ? AND event_id = ?"
 
 
@@ -68,19 +73,24 @@ class SqliteStore:
     def read(self, after: int = 0, *, before: int | None = None, batch: int = 10_000) -> Iterator[list[Stored]]:
         """Yield events in order of sequence; see `service.store.base.Store.read`."""
         while True:
-            with self._connection() as connection:
-                rows = connection.exec_driver_sql(_READ, (after, batch)).all()
-            # The clock never runs backwards, so the first event that is too late ends the prefix.
-            found = [
-                Stored(seq, known_at, decode_event(payload))
-                for seq, known_at, payload in rows
-                if before is None or known_at < before
-            ]
+            with collector_paused():
+                found = self._read(after, before, batch)
             if found:
                 yield found
             if len(found) < batch:
                 return
             after = found[-1].seq
+
+    def _read(self, after: int, before: int | None, batch: int) -> list[Stored]:
+        with self._connection() as connection:
+            # By the driver's own cursor: a row of SQLAlchemy's costs as much as to decode what it holds.
+            rows = connection.exec_driver_sql(_READ, (after, batch)).cursor.fetchall()
+        # The clock never runs backwards, so the first event that is too late ends the prefix.
+        kept = len(rows) if before is None else bisect_left(rows, before, key=itemgetter(1))
+        if not kept:
+            return []
+        seqs, clocks, payloads = zip(*rows[:kept], strict=True)
+        return list(map(_STORED, zip(seqs, clocks, decode_each(payloads), strict=True)))
 
     def last_seq(self) -> int:
         """Return the last sequence number, 0 for an empty log."""
