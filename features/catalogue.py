@@ -48,16 +48,22 @@ class Catalogue:
         self.offers: dict[tuple[int, int, int], int] = {}
         self.texts = Texts()
         self._signature_index: dict[Signature, int] = {}
+        self._as_written: dict[tuple[object, ...], int] = {}
 
     def signature_of(self, posting: TaskPosted) -> int:
         """Return the index of the signature of a posting, adding it if it is new."""
+        written = posting.languages, posting.countries, posting.devices, posting.requirements
+        known = self._as_written.get(written)
+        if known is not None:
+            return known
         signature = Signature(
             frozenset(primary_language(tag) for tag in posting.languages or ()),
             frozenset(country.upper() for country in posting.countries or ()),
             frozenset(normalise(device) for device in posting.devices or ()),
             posting.requirements,
         )
-        return self.add_signature(signature)
+        index = self._as_written[written] = self.add_signature(signature)
+        return index
 
     def add_signature(self, signature: Signature) -> int:
         """Return the index of a signature, adding it if it is new."""

@@ -4,7 +4,7 @@ Here is also what an open task contributes to them while it has a slot left.
 """
 
 from features.estimates import FAST, HOUR, SLOW, decay, expected
-from features.jit import kernel
+from features.jit import lean
 from features.layout import HALVES, HOUR_BINS, NEVER, SKETCH, TOKENS, Arrays, Record
 from features.open_tasks import is_full, next_expired, settle
 
@@ -12,19 +12,19 @@ TOKEN_ROWS = TOKENS + 3
 """Rows of the token table that a task touches: its content, its category, its requester and its group."""
 
 
-@kernel
+@lean
 def half_of(task: Record) -> int:
     """Return the half of the market that a task belongs to, by the hash of its id."""
     return int(task.facts.order & HALVES - 1)
 
 
-@kernel
+@lean
 def hour_bin(instant: int) -> int:
     """Return which of the day's bins (in UTC) an instant falls into."""
     return (instant // (24 // HOUR_BINS * HOUR)) % HOUR_BINS
 
 
-@kernel
+@lean
 def token_of(task: Record, k: int) -> tuple[int, float]:
     """Return row and weight of the k-th of ``TOKEN_ROWS`` tokens of a task; the row is -1 where there is none."""
     if k < TOKENS:
@@ -40,7 +40,7 @@ def token_of(task: Record, k: int) -> tuple[int, float]:
     return task.facts.group_token, 1.0
 
 
-@kernel
+@lean
 def touch_market(market: Record) -> None:
     """Bring the market's sums to its clock."""
     slow, fast = decay(market.at, market.clock, SLOW), decay(market.at, market.clock, FAST)
@@ -58,7 +58,7 @@ def touch_market(market: Record) -> None:
     market.at = market.clock
 
 
-@kernel
+@lean
 def touch_token(market: Record, record: Record) -> None:
     """Bring a token to the market's clock; the market has been brought there before."""
     now = market.clock
@@ -83,7 +83,7 @@ def touch_token(market: Record, record: Record) -> None:
     record.at = now
 
 
-@kernel
+@lean
 def touch_worker(worker: Record, now: int) -> None:
     """Bring a worker's sums to an instant."""
     slow, fast = decay(worker.at, now, SLOW), decay(worker.at, now, FAST)
@@ -104,7 +104,7 @@ def touch_worker(worker: Record, now: int) -> None:
     worker.at = now
 
 
-@kernel
+@lean
 def settle_counts(s: Arrays, index: int) -> None:
     """Bring everything that counts open tasks up to date with a task that changed."""
     settle(s, index)
@@ -112,7 +112,7 @@ def settle_counts(s: Arrays, index: int) -> None:
     set_available(s, task, task.open_at >= 0 and not is_full(task))
 
 
-@kernel
+@lean
 def set_available(s: Arrays, task: Record, available: bool) -> None:
     """Count a task among those with a slot left, or no longer; whoever changes its tokens must take it out before."""
     if (task.available != 0) == available:
@@ -129,7 +129,7 @@ def set_available(s: Arrays, task: Record, available: bool) -> None:
             s.tokens[row].available += change * weight
 
 
-@kernel
+@lean
 def expire(s: Arrays) -> None:
     """Take the tasks that have expired by the market's clock out of every count of open tasks."""
     while True:

@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
 from features.counts import (
     TOKEN_ROWS,
@@ -15,16 +16,20 @@ from features.counts import (
     touch_worker,
 )
 from features.estimates import FAST, HOUR, SECOND, SLOW, decay, decay_seconds, seconds, usual_log_minutes
-from features.jit import kernel
-from features.layout import Arrays, Record
-from features.pairs import claim, pair_key
+from features.jit import lean, prefetch
+from features.layout import HALVES, TASK, Arrays, Record
+from features.pairs import claim, foresee, pair_key
 from features.prospects import add_sketch
 
 NEWCOMER = 3
 """A worker is a newcomer to the market until this many assignments were accepted."""
 
 
-@kernel
+SERVED_AT = dict(TASK.fields or {})["served"][1]
+"""Where in a task the counts lie that serving moves."""
+
+
+@lean
 def dealing_of(s: Arrays, worker: int, task: int) -> int:
     """Return the place of what a worker had to do with a task, made if need be."""
     place, new = claim(s.dealing_keys, pair_key(worker, task))
@@ -33,7 +38,7 @@ def dealing_of(s: Arrays, worker: int, task: int) -> int:
     return place
 
 
-@kernel
+@lean
 def taste_of(s: Arrays, worker: int, token: int) -> int:
     """Return the place of a worker's history with a token, made if need be."""
     place, new = claim(s.taste_keys, pair_key(worker, token))
@@ -42,7 +47,7 @@ def taste_of(s: Arrays, worker: int, token: int) -> int:
     return place
 
 
-@kernel
+@lean
 def bar(s: Arrays, worker: int, task: int) -> int:
     """Return the place of a dealing in which a worker takes or hides a task, chained to the others of the worker."""
     place = dealing_of(s, worker, task)
@@ -54,31 +59,38 @@ def bar(s: Arrays, worker: int, task: int) -> int:
     return place
 
 
-@kernel
-def serve(s: Arrays, worker: int, index: int) -> None:
-    """A task was shown to a worker."""
+@lean
+def serve(s: Arrays, worker: int, tasks: NDArray[np.int32], start: int, stop: int) -> None:
+    """A worker was shown the tasks ``start:stop``."""
+    if start == stop:
+        return
     now = s.market[0].clock
-    dealing = s.dealings[dealing_of(s, worker, index)]
-    if dealing.served < 65535:
-        dealing.served += 1
-    dealing.served_at = seconds(now)
-    task = s.tasks[index]
-    task.served += 1
-    s.market[0].served += 1.0
-    task.served_fast = task.served_fast * decay(task.at, now, FAST) + 1.0
-    task.at = now
+    for k in range(start, stop):
+        foresee(s.dealing_keys, s.dealings, pair_key(worker, tasks[k]))
+        prefetch(s.tasks, tasks[k], SERVED_AT)
     record = s.workers[worker]
     touch_worker(record, now)
-    record.served_fast += 1.0
+    for k in range(start, stop):
+        dealing = s.dealings[dealing_of(s, worker, tasks[k])]
+        if dealing.served < 65535:
+            dealing.served += 1
+        dealing.served_at = seconds(now)
+        task = s.tasks[tasks[k]]
+        task.served += 1
+        s.market[0].served += 1.0
+        task.served_fast = task.served_fast * decay(task.at, now, FAST) + 1.0
+        task.at = now
+        record.served_fast += 1.0
 
 
-@kernel
+@lean
 def accept(s: Arrays, index: int, task_index: int) -> None:
     """A worker took a task: a slot, and a choice among all that could have been taken."""
     market = s.market[0]
     now = market.clock
     worker = s.workers[index]
     task = s.tasks[task_index]
+    _foresee_tokens(s, index, task)
     s.dealings[bar(s, index, task_index)].accepted += 1
     task.accepted += 1
     task.occupied += 1
@@ -116,6 +128,8 @@ def accept(s: Arrays, index: int, task_index: int) -> None:
         if not math.isnan(hourly):
             worker.timed_slow += 1.0
             worker.hourly_slow += hourly
+    since = seconds(now)
+    slow, fast = 1.0, 1.0
     for k in range(TOKEN_ROWS):
         row, weight = token_of(task, k)
         if row < 0:
@@ -126,19 +140,42 @@ def accept(s: Arrays, index: int, task_index: int) -> None:
         record.taken_fast += weight
         record.taken_newcomer += newcomer * weight
         taste = s.tastes[taste_of(s, index, row)]
-        taste.took_slow = taste.took_slow * decay_seconds(taste.at, seconds(now), SLOW) + weight
-        taste.took_fast = taste.took_fast * decay_seconds(taste.at, seconds(now), FAST) + weight
+        if taste.at != since:
+            since = taste.at
+            slow, fast = decay_seconds(since, seconds(now), SLOW), decay_seconds(since, seconds(now), FAST)
+        taste.took_slow = taste.took_slow * slow + weight
+        taste.took_fast = taste.took_fast * fast + weight
         taste.at = seconds(now)
     settle_counts(s, task_index)
 
 
-@kernel
+@lean
+def _foresee_tokens(s: Arrays, worker: int, task: Record) -> None:
+    for k in range(TOKEN_ROWS):
+        row, _ = token_of(task, k)
+        if row >= 0:
+            prefetch(s.tokens, row, 0)
+            prefetch(s.tokens, row, 64)
+            foresee(s.taste_keys, s.tastes, pair_key(worker, row))
+
+
+@lean
 def _reward_score(s: Arrays, task: Record) -> float:
     """Return the standard score of a task's log reward among the reference tasks of its half.
 
     NaN where there are fewer than two, or their rewards do not differ.
     """
+    market = s.market[0]
+    if market.rewards_known == 0:
+        for half in range(HALVES):
+            market.reward_mean[half], market.reward_deviation[half] = _reward_moments(s, half)
+        market.rewards_known = 1
     half = half_of(task)
+    return (task.log_reward - market.reward_mean[half]) / market.reward_deviation[half]
+
+
+@lean
+def _reward_moments(s: Arrays, half: int) -> tuple[float, float]:
     total, squares, count = 0.0, 0.0, 0
     for k in range(s.market[0].n_reference):
         other = s.tasks[s.reference[k]]
@@ -148,18 +185,18 @@ def _reward_score(s: Arrays, task: Record) -> float:
             squares += value * value
             count += 1
     if count < 2:
-        return math.nan
+        return math.nan, math.nan
     mean = total / count
     variance = squares / count - mean * mean
-    return (task.log_reward - mean) / math.sqrt(variance) if variance > 1e-6 else math.nan
+    return mean, math.sqrt(variance) if variance > 1e-6 else math.nan
 
 
-@kernel
+@lean
 def _open_assignments(dealing: Record) -> int:
     return np.int64(dealing.accepted) - dealing.submitted - dealing.returned - dealing.abandoned
 
 
-@kernel
+@lean
 def give_up(s: Arrays, worker: int, task: int, abandoned: bool) -> None:
     """A worker returned a task, or abandoned it: the slot is free again. An acceptance that was not told is implied."""
     dealing = s.dealings[dealing_of(s, worker, task)]
@@ -177,7 +214,7 @@ def give_up(s: Arrays, worker: int, task: int, abandoned: bool) -> None:
     settle_counts(s, task)
 
 
-@kernel
+@lean
 def submit(s: Arrays, index: int, task_index: int, minutes: float) -> None:
     """A worker handed work in; ``minutes`` is NaN where it is not told how long it took."""
     now = s.market[0].clock
@@ -210,7 +247,7 @@ def submit(s: Arrays, index: int, task_index: int, minutes: float) -> None:
             s.tokens[row].minutes_count += weight
 
 
-@kernel
+@lean
 def judge(s: Arrays, index: int, task_index: int, approved: bool) -> None:
     """A requester approved or rejected work; a submission that was not told is implied."""
     now = s.market[0].clock

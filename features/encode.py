@@ -1,17 +1,21 @@
 """From events to a batch of columns: ids become dense, money becomes the base currency, text becomes tokens."""
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from math import nan
-from typing import Any
+from struct import Struct
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.utils import murmurhash3_32
 
 from features import batch as kinds
 from features import events as ev
 from features.batch import EVENT, PROFILES, Batch
 from features.catalogue import Catalogue
+from features.collector import collector_paused
 from features.layout import FACTS, FOREVER, LANGUAGES, SKILLS, UNLIMITED
 from features.money import Money, Rates
 from features.text import content_tokens, normalise, primary_language, token
@@ -23,7 +27,10 @@ LEAST_MINUTES = 1e-3
 SAMPLED = "sampled"
 """The policy of a list that was reconstructed for training and never shown: it changes no state."""
 
-_PRICED = (ev.WorkerUpdated, ev.TaskPosted, ev.TaskUpdated)
+_PRICED = frozenset({ev.WorkerUpdated, ev.TaskPosted, ev.TaskUpdated})
+
+SAME_CONTENT = 1 << 14
+"""Distinct contents of tasks whose tokens are kept: the tasks of a batch share theirs."""
 
 Row = tuple[int, int, int, int, float, int, int, int]
 """kind, worker, task, requester, value, detail, start, stop of an event."""
@@ -66,10 +73,12 @@ class Encoder:
 
     def _clear(self) -> None:
         self._item_tasks: list[int] = []
-        self._facts: list[tuple[Any, ...]] = []
-        self._tokens: list[tuple[int, int, float]] = []
-        self._profiles: list[tuple[Any, ...]] = []
-        self._skills: list[tuple[int, float]] = []
+        self._facts: list[bytes] = []
+        self._tokens: list[Content] = []
+        self._n_tokens = 0
+        self._profiles: list[bytes] = []
+        self._skill_rows: list[int] = []
+        self._skill_levels: list[float] = []
 
     def encode(self, stored: Iterable[tuple[int, int, ev.Event]]) -> Batch:
         """Encode events given as (sequence number, ``known_at`` in microseconds, event).
@@ -80,26 +89,26 @@ class Encoder:
         stored = list(stored)
         for _, _, event in stored:
             # Asked before the catalogue changes, so that a batch that is refused leaves no trace.
-            if isinstance(event, _PRICED):
+            if type(event) in _PRICED:
                 for money in ev.moneys(event):
                     self._rates.convert(money)
+        with collector_paused():
+            return self._batch(stored)
+
+    def _batch(self, stored: list[tuple[int, int, ev.Event]]) -> Batch:
         self._clear()
-        rows = []
-        for seq, known_at, event in stored:
-            kind, *rest = self._encoders[type(event)](event)
-            rows.append((seq, known_at, kind, *rest))
-        token_rows, token_kinds, token_weights = zip(*self._tokens, strict=True) if self._tokens else ((), (), ())
-        skill_rows, skill_levels = zip(*self._skills, strict=True) if self._skills else ((), ())
+        pack, encoders = _EVENT.pack, self._encoders
+        rows = [pack(seq, known_at, *encoders[type(event)](event)) for seq, known_at, event in stored]
         return Batch(
-            events=np.array(rows, EVENT),
+            events=_records(rows, EVENT),
             item_tasks=np.array(self._item_tasks, np.int32),
-            facts=np.array(self._facts, FACTS),
-            token_rows=np.array(token_rows, np.int32),
-            token_kinds=np.array(token_kinds, np.uint8),
-            token_weights=np.array(token_weights, np.float32),
-            profiles=np.array(self._profiles, PROFILES),
-            skill_rows=np.array(skill_rows, np.int32),
-            skill_levels=np.array(skill_levels, np.float32),
+            facts=_records(self._facts, FACTS),
+            token_rows=_joined([content.rows for content in self._tokens], np.int32),
+            token_kinds=_joined([content.kinds for content in self._tokens], np.uint8),
+            token_weights=_joined([content.weights for content in self._tokens], np.float32),
+            profiles=_records(self._profiles, PROFILES),
+            skill_rows=np.array(self._skill_rows, np.int32),
+            skill_levels=np.array(self._skill_levels, np.float32),
         )
 
     def _deed(self, kind: int) -> Callable[[Any], Row]:
@@ -150,19 +159,21 @@ class Encoder:
         worker = self._catalogue.workers.add(event.worker_id)
         self._catalogue.profiles[worker] = event
         label = self._catalogue.labels.add
-        start = len(self._skills)
-        self._skills.extend((token("skill", name), level) for name, level in _levels(event.skills).items())
-        languages = [label(f"language:{primary_language(tag)}") for tag in event.languages or ()]
+        start = len(self._skill_rows)
+        levels = _levels(event.skills)
+        self._skill_rows += [token("skill", name) for name in levels]
+        self._skill_levels += levels.values()
+        languages = [label(_language_label(tag)) for tag in event.languages or ()]
         self._profiles.append(
-            (
-                _padded(languages, LANGUAGES),
+            _PROFILE.pack(
+                *_padded(languages, LANGUAGES),
                 label(f"country:{event.country}") if event.country else 0,
                 self._money(event.expected_hourly),
                 self._money(event.min_reward),
                 _number(event.session_minutes),
             )
         )
-        return kinds.PROFILE, worker, 0, 0, nan, len(self._profiles) - 1, start, len(self._skills)
+        return kinds.PROFILE, worker, 0, 0, nan, len(self._profiles) - 1, start, len(self._skill_rows)
 
     def _posted(self, event: ev.TaskPosted) -> Row:
         return self._task(kinds.POSTED, event)
@@ -181,14 +192,15 @@ class Encoder:
         label = catalogue.labels.add
         skills = posting.skills or ()
         skill_tokens = list(dict.fromkeys(token("skill", name) for name in skills))[:SKILLS]
-        start = len(self._tokens)
-        self._tokens.extend(content_tokens(skills, posting.keywords or (), posting.title, posting.description))
-        languages = [label(f"language:{primary_language(tag)}") for tag in posting.languages or ()]
+        start, content = self._n_tokens, _content(skills, posting.keywords or (), posting.title, posting.description)
+        self._tokens.append(content)
+        self._n_tokens += len(content.rows)
+        languages = [label(_language_label(tag)) for tag in posting.languages or ()]
         order: int = murmurhash3_32(posting.task_id, positive=True)
         signature, requester = catalogue.signature_of(posting), catalogue.requesters.add(posting.requester_id)
         category = label(f"category:{normalise(posting.category)}") if posting.category else 0
         self._facts.append(
-            (
+            _FACTS.pack(
                 requester,
                 category,
                 signature,
@@ -204,15 +216,57 @@ class Encoder:
                 _minutes(posting.time_limit_minutes),
                 FOREVER if posting.expires_at is None else ev.micros(posting.expires_at),
                 order,
-                _padded(languages, LANGUAGES),
+                *_padded(languages, LANGUAGES),
                 len(skill_tokens),
-                _padded(skill_tokens, SKILLS),
+                *_padded(skill_tokens, SKILLS),
             )
         )
-        return kind, 0, task, 0, nan, len(self._facts) - 1, start, len(self._tokens)
+        return kind, 0, task, 0, nan, len(self._facts) - 1, start, self._n_tokens
 
     def _money(self, money: Money | None) -> float:
         return nan if money is None else self._rates.convert(money)
+
+
+class Content(NamedTuple):
+    """The distinct tokens of a task: rows of the token table (int32), kinds (uint8) and weights (float32)."""
+
+    rows: NDArray[np.int32]
+    kinds: NDArray[np.uint8]
+    weights: NDArray[np.float32]
+
+
+@lru_cache(maxsize=SAME_CONTENT)
+def _content(skills: tuple[str, ...], keywords: tuple[str, ...], title: str | None, description: str | None) -> Content:
+    found = content_tokens(skills, keywords, title, description)
+    rows, kinds_, weights = zip(*found, strict=True) if found else ((), (), ())
+    return Content(np.array(rows, np.int32), np.array(kinds_, np.uint8), np.array(weights, np.float32))
+
+
+@lru_cache(maxsize=1 << 10)
+def _language_label(tag: str) -> str:
+    return f"language:{primary_language(tag)}"
+
+
+def packer(dtype: np.dtype[np.void]) -> Struct:
+    """Return what packs the values of a record, its arrays spread out: several times as fast as NumPy does it."""
+    codes = []
+    for name in dtype.names or ():
+        field = dtype[name]
+        codes.append(f"{int(np.prod(field.shape, dtype=int))}{field.base.char}")
+    made = Struct("".join(codes))
+    return Struct(f"{made.format}{dtype.itemsize - made.size}x")
+
+
+_EVENT, _FACTS, _PROFILE = packer(EVENT), packer(FACTS), packer(PROFILES)
+
+
+def _records(packed: list[bytes], dtype: np.dtype[np.void]) -> NDArray[np.void]:
+    # A copy that may be written, for kernels compile anew for arrays that may not.
+    return np.frombuffer(bytearray().join(packed), dtype)
+
+
+def _joined(parts: list[NDArray[Any]], dtype: type[np.generic]) -> NDArray[Any]:
+    return np.concatenate(parts) if parts else np.zeros(0, dtype)
 
 
 def _nothing() -> Row:

@@ -8,7 +8,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from features.jit import kernel
+from features.jit import lean
 from features.layout import NEVER, Arrays, Record
 
 SECOND = 1_000_000
@@ -22,13 +22,13 @@ APPROVAL_PRIOR = 0.9
 """Share of submissions approved where nothing is known; Hara et al. (2018) report rejections of well under a tenth."""
 
 
-@kernel
+@lean
 def seconds(instant: int) -> int:
     """Return an instant (microseconds since 1970) in whole seconds since 2000, which fit 32 bits until 2068."""
     return (instant - _YEAR_2000) // SECOND
 
 
-@kernel
+@lean
 def decay(since: int, now: int, half_life: int) -> float:
     """Return what is left of 1 after ``now - since`` microseconds; a clock that runs back leaves 1."""
     if since == NEVER or now <= since:
@@ -36,7 +36,7 @@ def decay(since: int, now: int, half_life: int) -> float:
     return 2.0 ** (-(now - since) / half_life)
 
 
-@kernel
+@lean
 def decay_seconds(since: int, now: int, half_life: int) -> float:
     """Return what is left of 1, with both instants in seconds and the half-life in microseconds."""
     if now <= since:
@@ -44,7 +44,7 @@ def decay_seconds(since: int, now: int, half_life: int) -> float:
     return 2.0 ** (-(now - since) / (half_life // SECOND))
 
 
-@kernel
+@lean
 def expected(before: float, available: float, chances_before: float, chances: float, decayed: float) -> float:
     """Return a decayed sum of what random choice would have taken, brought to the present.
 
@@ -54,20 +54,20 @@ def expected(before: float, available: float, chances_before: float, chances: fl
     return before * decayed + available * max(0.0, chances - chances_before * decayed)
 
 
-@kernel
+@lean
 def smoothed(positive: float, negative: float, prior: float, strength: float) -> float:
     """Return a rate with a beta prior worth ``strength`` observations."""
     return (positive + strength * prior) / (positive + negative + strength)
 
 
-@kernel
+@lean
 def market_approval(s: Arrays) -> float:
     """Return the market's share of submissions approved."""
     market = s.market[0]
     return smoothed(market.approved, market.rejected, APPROVAL_PRIOR, 10.0)
 
 
-@kernel
+@lean
 def usual_log_minutes(market: Record, tokens: NDArray[np.void], task: Record) -> float:
     """Return the log of the minutes a task takes workers in general, or NaN where nothing tells.
 

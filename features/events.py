@@ -4,6 +4,7 @@
 """
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, get_args
 
@@ -68,9 +69,20 @@ def _in_utc(field: str, moment: datetime) -> datetime:
 
 
 class _Event(
-    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, tag_field="type", tag=_type_name
+    Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    omit_defaults=True,
+    tag_field="type",
+    tag=_type_name,
+    gc=False,
 ):
-    """What all events share: an identity and an instant, always in UTC."""
+    """What all events share: an identity and an instant, always in UTC.
+
+    Nothing in an event leads back to it, so the garbage collector need not look at events: with a log of them in memory
+    it would do little else.
+    """
 
     event_id: Annotated[str, Meta(min_length=1, max_length=128)]
     at: Annotated[datetime, Meta(tz=True)]
@@ -82,7 +94,7 @@ class _Event(
             raise ValueError("`event_id` holds a NUL character, which databases cannot keep")
 
 
-class _Nested(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class _Nested(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
     """An object inside an event."""
 
 
@@ -360,6 +372,19 @@ def decode_event(line: bytes) -> Event:
         return _decoder.decode(line)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError) as error:
         raise explain(error, line, EVENT_TYPES) from error
+
+
+def decode_each(lines: Sequence[bytes]) -> list[Event]:
+    """Decode events from JSON, each as `decode_event` does, and faster than one by one.
+
+    Raises:
+        EventError: as `decode_event`, of the first event at fault.
+    """
+    decode = _decoder.decode
+    try:
+        return [decode(line) for line in lines]
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError):
+        return [decode_event(line) for line in lines]
 
 
 def decode_events(body: bytes) -> list[Event]:

@@ -26,7 +26,7 @@ from features.batch import (
 )
 from features.counts import TOKEN_ROWS, expire, set_available, settle_counts, token_of, touch_market, touch_token
 from features.deeds import accept, bar, dealing_of, give_up, judge, serve, submit, taste_of
-from features.jit import kernel
+from features.jit import lean
 from features.layout import FOREVER, NEVER, TOKENS, Arrays, Record
 from features.open_tasks import is_full, is_open, watch_expiry
 from features.prospects import skill_place
@@ -35,9 +35,14 @@ LEAST_REWARD = 1e-4
 """A reward counts as no less when its log is taken: the log of nothing would be minus infinity."""
 
 
-@kernel
+@lean
 def fold(s: Arrays, batch: Batch, start: int, stop: int) -> None:
     """Apply events ``start:stop`` of a batch, in order. The arrays have room for all of them."""
+    _fold(s, batch, start, stop)
+
+
+@lean
+def _fold(s: Arrays, batch: Batch, start: int, stop: int) -> None:
     market = s.market[0]
     for i in range(start, stop):
         event = batch.events[i]
@@ -48,8 +53,7 @@ def fold(s: Arrays, batch: Batch, start: int, stop: int) -> None:
         if event.worker != 0 and s.workers[event.worker].first_seen == NEVER:
             s.workers[event.worker].first_seen = market.clock
         if kind == SERVED:
-            for k in range(event.start, event.stop):
-                serve(s, event.worker, batch.item_tasks[k])
+            serve(s, event.worker, batch.item_tasks, event.start, event.stop)
         elif kind in (POSTED, UPDATED):
             _post(s, event, batch)
         elif kind == CLOSED:
@@ -80,7 +84,7 @@ def fold(s: Arrays, batch: Batch, start: int, stop: int) -> None:
             s.workers[event.worker].ratings += 1.0
 
 
-@kernel
+@lean
 def _post(s: Arrays, event: Record, batch: Batch) -> None:
     market = s.market[0]
     task = s.tasks[event.task]
@@ -95,6 +99,8 @@ def _post(s: Arrays, event: Record, batch: Batch) -> None:
     task.log_reward = math.nan
     if not math.isnan(task.facts.reward):
         task.log_reward = math.log(max(task.facts.reward, LEAST_REWARD))
+    if task.open_at >= 0:
+        market.rewards_known = 0
     if event.kind == POSTED:
         task.closed = 0
         if fresh:
@@ -107,7 +113,7 @@ def _post(s: Arrays, event: Record, batch: Batch) -> None:
     settle_counts(s, event.task)
 
 
-@kernel
+@lean
 def _describe(s: Arrays, task: Record, batch: Batch, start: int, stop: int) -> None:
     # Weights are tf-idf with the document counts of this instant, of unit length; only the heaviest tokens are kept.
     documents = s.market[0].documents
@@ -138,7 +144,7 @@ def _describe(s: Arrays, task: Record, batch: Batch, start: int, stop: int) -> N
         task.weights[k] /= math.sqrt(norm)
 
 
-@kernel
+@lean
 def _count_posting(s: Arrays, task: Record) -> None:
     market = s.market[0]
     touch_market(market)
@@ -156,7 +162,7 @@ def _count_posting(s: Arrays, task: Record) -> None:
             record.reward_slow += weight * task.log_reward
 
 
-@kernel
+@lean
 def _declare(s: Arrays, event: Record, batch: Batch) -> None:
     worker = s.workers[event.worker]
     profile = batch.profiles[event.detail]
@@ -177,7 +183,7 @@ def _declare(s: Arrays, event: Record, batch: Batch) -> None:
         taste.profile = worker.profile
 
 
-@kernel
+@lean
 def tally(events: NDArray[np.void]) -> tuple[int, int]:
     """Return upper bounds of the new (worker x token) and (worker x task) pairs that a batch makes."""
     tastes, dealings = 0, 0

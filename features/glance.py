@@ -76,17 +76,15 @@ def promising(
         ValueError: the tasks are not open, or not in order.
     """
     arrays = state.arrays
-    n_open = int(arrays.market["n_open"][0])
-    scores = np.zeros((-(-n_open // LANES), LANES), np.float32)
-    scores.reshape(-1)[:n_open] = priors[:n_open]
-    narrow = weights.astype(np.float32), fill.astype(np.float32)
-    _glance(arrays, prospects, worker, now // SECOND * SECOND, *narrow, scores)
-    found = np.empty(len(tasks), np.float32)
-    if _gather(arrays.open_tasks[:n_open], scores.reshape(-1), tasks, found) < len(tasks):
+    places = arrays.tasks["open_at"][tasks]
+    if len(places) and (places[0] < 0 or (np.diff(places) <= 0).any()):
         raise ValueError("the tasks are not those of the open-task index, in its order")
     if size >= len(tasks):
         return np.arange(len(tasks))
-    return np.sort(np.argpartition(found, len(tasks) - size)[-size:])
+    scores = np.empty(len(tasks), np.float32)
+    narrow = weights.astype(np.float32), fill.astype(np.float32)
+    _glance(arrays, prospects, worker, now // SECOND * SECOND, places, priors, *narrow, scores)
+    return np.sort(np.argpartition(scores, len(tasks) - size)[-size:])
 
 
 @kernel
@@ -104,11 +102,16 @@ def _glance(
     prospects: Prospects,
     worker: int,
     now: int,
+    places: NDArray[np.int32],
+    priors: NDArray[np.float32],
     weights: NDArray[np.float32],
     fill: NDArray[np.float32],
     out: NDArray[np.float32],
 ) -> None:
-    """Add to the prior of each place in the open-task index (float32, blocks x ``LANES``) what the columns add."""
+    """Fill the scores of places of the open-task index, which rise: their priors and what the columns add.
+
+    A block without any of the places is passed over.
+    """
     view, record = view_of(s, worker, now), s.workers[worker]
     zero, prior, hour = np.float32(0.0), np.float32(CONTENT_PRIOR), np.float32(now / HOUR)
     share = np.float32(view.accepted_slow / view.taken if view.taken > 0.0 else 0.0)
@@ -127,9 +130,13 @@ def _glance(
         weights[_AFFINITY_TEXT],
     )
     skills, words, overlap = np.empty(LANES, np.float32), np.empty(LANES, np.float32), np.empty(LANES, np.float32)
-    ratios = np.empty(LANES, np.float32)
-    for block in range(len(out)):
-        numbers, sketch, scores = prospects.numbers[block], prospects.sketches[block], out[block]
+    ratios, scores, first = np.empty(LANES, np.float32), np.empty(LANES, np.float32), 0
+    while first < places.size:
+        block, last = places[first] // LANES, first
+        numbers, sketch = prospects.numbers[block], prospects.sketches[block]
+        while last < places.size and places[last] // LANES == block:
+            last += 1
+        scores[:] = zero
         skills[:], words[:], overlap[:] = zero, zero, zero
         for k in range(SKETCH_SKILLS):
             if known[k] != zero:
@@ -171,17 +178,6 @@ def _glance(
             weight = numbers[SKILL_WEIGHT, i]
             told = words[i] + weights[_OVERLAP] * overlap[i] / weight
             scores[i] += told if weight > zero else missing
-
-
-@kernel
-def _gather(
-    opened: NDArray[np.int32], scores: NDArray[np.float32], tasks: NDArray[np.int32], out: NDArray[np.float32]
-) -> int:
-    """Fill the scores of some of the open tasks, which are in the same order; return how many were found."""
-    found = 0
-    for place in range(opened.size):
-        if found == tasks.size:
-            break
-        out[found] = scores[place]
-        found += opened[place] == tasks[found]
-    return found
+        for k in range(first, last):
+            out[k] = priors[places[k]] + scores[places[k] - block * LANES]
+        first = last

@@ -9,9 +9,12 @@ import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import numba
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
 
 Function = TypeVar("Function", bound=Callable[..., object])
 
@@ -38,3 +41,36 @@ numba.config.CACHE_DIR = str(_cache_folder())
 def kernel(function: Function) -> Function:
     """Compile to machine code on first use: cached on disk, without the GIL, IEEE arithmetic (no fastmath)."""
     return cast("Function", numba.njit(cache=True, nogil=True, error_model="numpy")(function))
+
+
+def lean(function: Function) -> Function:
+    """Compile as `kernel`, into its caller and without counting references to arrays; it may make none.
+
+    Numba counts a reference, by a call and an atomic addition, for each array of the state at nearly every call of one
+    kernel by another. In kernels of a few instructions that take the whole state, this is most of the cost.
+    """
+    # `_nrt` is a private option of Numba; constraints.txt pins the version.
+    compiled = numba.njit(cache=True, nogil=True, error_model="numpy", _nrt=False, forceinline=True)(function)
+    return cast("Function", compiled)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def prefetch(context: Any, array: Any, index: Any, offset: Any) -> Any:
+    """Have the cache line at an offset in bytes into an element of an array brought near, without waiting for it."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kind, *numbers = signature.args
+        made = context.make_array(kind)(context, builder, args[0])
+        place, offset = (
+            context.cast(builder, value, number, types.int64) for value, number in zip(args[1:], numbers, strict=True)
+        )
+        byte = ir.IntType(8).as_pointer()
+        line = builder.gep(builder.bitcast(made.data, byte), [builder.add(builder.mul(place, made.itemsize), offset)])
+        flag = ir.IntType(32)
+        asked = ir.FunctionType(ir.VoidType(), [byte, flag, flag, flag])
+        to_read, everywhere, data = flag(0), flag(3), flag(1)
+        function = cgutils.get_or_insert_function(builder.module, asked, "llvm.prefetch.p0")
+        builder.call(function, [line, to_read, everywhere, data])
+        return context.get_dummy_value()
+
+    return types.void(array, index, offset), generate

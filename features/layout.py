@@ -213,6 +213,9 @@ MARKET = np.dtype(
         ("compared_fast", "f4", (HALVES,)),
         ("pull_slow", "f4", (HALVES,)),
         ("pull_fast", "f4", (HALVES,)),
+        ("rewards_known", "i4"),
+        ("reward_mean", "f8", (HALVES,)),
+        ("reward_deviation", "f8", (HALVES,)),
         ("minutes", "f4"),
         ("minutes_count", "f4"),
         ("approved", "f4"),
@@ -225,6 +228,8 @@ MARKET = np.dtype(
 )
 """The market as a whole, in an array of one record. ``chances`` is the sum over acceptances of one over the number of
 tasks with a slot left: what each of these tasks would have had at random. ``pull`` and ``compared`` are as a worker's.
+``reward_mean`` and ``reward_deviation`` are of the log rewards of the reference tasks of each half, NaN where these do
+not differ; they hold while ``rewards_known``, and are computed when they are asked for.
 ``clock`` is ``known_at`` of the last event, ``seq`` its number."""
 
 TASTE = np.dtype(
@@ -279,7 +284,8 @@ class Arrays(NamedTuple):
 
     The open-task index is in columns, since a reader needs few of them: ``open_tasks``, and in the same places
     ``open_offers``, twice the offer of a task and 1 more when it is full, rewards, texts, instants of expiry, and in
-    ``open_changed`` the number of the event by which a task changed or came to its place. ``offered`` counts the open
+    ``open_changed`` the number of the event by which a task changed or came to its place, and in ``open_orders`` its
+    order. ``offered`` counts the open
     tasks by what stands in ``open_offers``.
     """
 
@@ -300,6 +306,7 @@ class Arrays(NamedTuple):
     open_texts: NDArray[np.int32]
     open_expires: NDArray[np.int64]
     open_changed: NDArray[np.int64]
+    open_orders: NDArray[np.uint32]
     reference: NDArray[np.int32]
     expiring: NDArray[np.int64]
     expiring_tasks: NDArray[np.int32]

@@ -19,6 +19,7 @@ from features.errors import CocokError
 Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3}\Z")]  # ISO 4217
 
 MAX_AMOUNT = Decimal(10) ** 15
+_ONE = Decimal(1)
 _EXACT = Context(prec=34, traps=[Inexact, Overflow])
 
 
@@ -44,11 +45,12 @@ class Money(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
             raise ValueError("`amount` must be a finite number from 0 to 10^15")
         try:
             plain = amount.normalize(_EXACT)
-            if plain.as_tuple().exponent > 0:  # type: ignore[operator]  # an integer, as the amount is finite
-                plain = plain.quantize(Decimal(1), context=_EXACT)
+            exponent = int(plain.as_tuple().exponent)  # a number, as the amount is finite
+            if exponent > 0:
+                plain = plain.quantize(_ONE, context=_EXACT)
         except Inexact as error:
             raise ValueError("`amount` must have at most 34 significant digits") from error
-        if plain and plain.as_tuple().exponent < -30:  # type: ignore[operator]
+        if exponent < -30 and plain:
             raise ValueError("`amount` must have at most 30 decimal places")
         force_setattr(self, "amount", abs(plain))
 

@@ -4,23 +4,28 @@ The sample is what list-relative features refer to: all tasks with a slot left w
 them, else those whose id has the smallest hashes. It depends on the market alone, never on who asks or what is shown.
 """
 
-from features.jit import kernel
+import numpy as np
+
+from features.jit import lean
 from features.layout import NEVER, REFERENCE, Arrays, Record
 
+LAST_ORDER = np.uint32(np.iinfo(np.uint32).max)
+"""The largest order that a task can have."""
 
-@kernel
+
+@lean
 def is_open(task: Record, now: int) -> bool:
     """Tell whether a task is open at an instant: posted, not closed, not expired. It may be full."""
     return task.posted != NEVER and task.closed == 0 and task.facts.expires > now
 
 
-@kernel
+@lean
 def is_full(task: Record) -> bool:
     """Tell whether every slot of a task is taken."""
     return task.facts.slots >= 0 and task.occupied >= task.facts.slots
 
 
-@kernel
+@lean
 def describe_offer(offer: Record, task: Record) -> None:
     """Write down what a task shares with others of what decides who may take it."""
     offer.signature = task.facts.signature
@@ -28,7 +33,7 @@ def describe_offer(offer: Record, task: Record) -> None:
     offer.category = task.facts.category
 
 
-@kernel
+@lean
 def settle(s: Arrays, index: int) -> None:
     """Bring the index up to date with a task that changed."""
     task = s.tasks[index]
@@ -57,11 +62,12 @@ def settle(s: Arrays, index: int) -> None:
         for k in range(market.n_reference - 1, place, -1):
             s.reference[k] = s.reference[k - 1]
         s.reference[place] = index
+        market.rewards_known = 0
     elif present and not wanted:
         _remove_reference(s, place)
 
 
-@kernel
+@lean
 def _enter(s: Arrays, index: int, task: Record) -> None:
     place = task.open_at
     s.open_tasks[place] = index
@@ -70,17 +76,21 @@ def _enter(s: Arrays, index: int, task: Record) -> None:
     s.open_texts[place] = task.facts.text
     s.open_expires[place] = task.facts.expires
     s.open_changed[place] = s.market[0].seq
+    s.open_orders[place] = task.facts.order
 
 
-@kernel
+@lean
 def _comes_before(s: Arrays, a: int, b: int) -> bool:
     order_a, order_b = s.tasks[a].facts.order, s.tasks[b].facts.order
     return order_a < order_b or (order_a == order_b and a < b)
 
 
-@kernel
+@lean
 def _reference_place(s: Arrays, index: int) -> int:
     low, high = 0, s.market[0].n_reference
+    if high > 0 and _comes_before(s, s.reference[high - 1], index):
+        # As nearly all open tasks where there are many.
+        return high
     while low < high:
         middle = (low + high) // 2
         if _comes_before(s, s.reference[middle], index):
@@ -90,7 +100,7 @@ def _reference_place(s: Arrays, index: int) -> int:
     return low
 
 
-@kernel
+@lean
 def _remove_reference(s: Arrays, place: int) -> None:
     market = s.market[0]
     full_sample = market.n_reference == REFERENCE
@@ -98,24 +108,25 @@ def _remove_reference(s: Arrays, place: int) -> None:
     for k in range(place, market.n_reference - 1):
         s.reference[k] = s.reference[k + 1]
     market.n_reference -= 1
+    market.rewards_known = 0
     if not full_sample:
         return
     # The sample held the smallest hashes, so what moves up is the smallest of those behind its last one.
     following = -1
+    least, most = s.tasks[last].facts.order, LAST_ORDER
     for k in range(market.n_open):
+        order = s.open_orders[k]
+        if order < least or order > most or s.open_offers[k] & 1:
+            continue
         other = s.open_tasks[k]
-        if (
-            _comes_before(s, last, other)
-            and not is_full(s.tasks[other])
-            and (following < 0 or _comes_before(s, other, following))
-        ):
-            following = other
+        if _comes_before(s, last, other) and (following < 0 or _comes_before(s, other, following)):
+            following, most = other, order
     if following >= 0:
         s.reference[market.n_reference] = following
         market.n_reference += 1
 
 
-@kernel
+@lean
 def watch_expiry(s: Arrays, index: int) -> None:
     """Remember to close a task when it expires (a binary heap by instant)."""
     market = s.market[0]
@@ -131,7 +142,7 @@ def watch_expiry(s: Arrays, index: int) -> None:
     s.expiring[place], s.expiring_tasks[place] = instant, index
 
 
-@kernel
+@lean
 def next_expired(s: Arrays) -> int:
     """Return a task that has expired by the market's clock and stop watching it; -1 if there is none."""
     market = s.market[0]

@@ -7,7 +7,7 @@ place, and the arrays grow only between batches of events, so a reader never mee
 import numpy as np
 from numpy.typing import NDArray
 
-from features.jit import kernel
+from features.jit import kernel, lean, prefetch
 
 SMALLEST = 1 << 10
 LOAD = 0.5
@@ -17,13 +17,13 @@ LARGE, LOAD_OF_LARGE = 1 << 22, 0.65
 """From so many places on, to find the first one is a wait for memory; those behind it come with it, and cost little."""
 
 
-@kernel
+@lean
 def pair_key(worker: int, other: int) -> np.uint64:
     """Return the key of a pair."""
     return np.uint64(worker) << np.uint64(32) | np.uint64(other)
 
 
-@kernel
+@lean
 def _home(key: np.uint64, mask: np.uint64) -> np.uint64:
     # The finaliser of splitmix64: neighbouring workers and tokens must not cluster.
     key = (key ^ (key >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -31,7 +31,15 @@ def _home(key: np.uint64, mask: np.uint64) -> np.uint64:
     return (key ^ (key >> np.uint64(31))) & mask
 
 
-@kernel
+@lean
+def foresee(keys: NDArray[np.uint64], values: NDArray[np.void], key: np.uint64) -> None:
+    """Have a pair brought near that is asked for soon; in a table that no cache holds, a probe is a wait for memory."""
+    home = _home(key, np.uint64(keys.size - 1))
+    prefetch(keys, home, 0)
+    prefetch(values, home, 0)
+
+
+@lean
 def find(keys: NDArray[np.uint64], key: np.uint64) -> int:
     """Return the place of a key, or -1."""
     mask = np.uint64(keys.size - 1)
@@ -63,7 +71,7 @@ def find_each(keys: NDArray[np.uint64], first: int, others: NDArray[np.int64], p
             places[k] = find(keys, pair_key(first, others[k]))
 
 
-@kernel
+@lean
 def claim(keys: NDArray[np.uint64], key: np.uint64) -> tuple[int, bool]:
     """Return the place of a key and whether it is new; the caller has seen to it that there is room."""
     mask = np.uint64(keys.size - 1)
@@ -76,7 +84,7 @@ def claim(keys: NDArray[np.uint64], key: np.uint64) -> tuple[int, bool]:
     return np.int64(place), True
 
 
-@kernel
+@lean
 def move(
     keys: NDArray[np.uint64], values: NDArray[np.void], new_keys: NDArray[np.uint64], new: NDArray[np.void]
 ) -> None:

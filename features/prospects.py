@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from features.compared import POPULARITY_PRIOR, SHARE_PRIOR
 from features.estimates import FAST, HOUR, SLOW, decay, expected, market_approval, smoothed, usual_log_minutes
-from features.jit import kernel
+from features.jit import kernel, lean
 from features.layout import SKETCH, SKETCH_SKILLS, SKETCH_WORDS, Arrays, Record
 from features.text import SKILL
 
@@ -53,13 +53,13 @@ class Prospects(NamedTuple):
         return cls(np.zeros((blocks, PROSPECT, LANES), np.float32), np.zeros((blocks, SKETCH, LANES), np.int8))
 
 
-@kernel
+@lean
 def skill_place(token: int) -> int:
     """Return the place of a skill in a sketch."""
     return token & (SKETCH_SKILLS - 1)
 
 
-@kernel
+@lean
 def add_sketch(task: Record, sketch: NDArray[np.float32]) -> None:
     """Add the sketch of a task's content to another (float32, ``SKETCH``)."""
     for k in range(task.n_tokens):

@@ -7,17 +7,28 @@ evaluation is cheaper than finding out whether an earlier one still holds.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, get_args
+from typing import NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from features.changes import Changes
 from features.estimates import DAY
 from features.events import WorkerUpdated
+from features.forms import attribute_of, compared
+from features.growing import Growing
 from features.jit import kernel
 from features.layout import NEVER, Record
-from features.requirements_shape import AllOf, Clause, Comparator, Guard, Node, Requirements
-from features.text import normalise, primary_language
+from features.requirements_shape import (
+    AllOf,
+    Clause,
+    Comparator,
+    Guard,
+    Node,
+    Requirements,
+    Value,
+)
+from features.text import normalise
 from features.vocabulary import Vocabulary
 
 COMPARATORS: tuple[str, ...] = get_args(Comparator)
@@ -56,8 +67,9 @@ SIGNATURE = np.dtype(
     [("start", "i4"), ("stop", "i4"), ("plain", "i4"), ("language", "i4"), ("country", "i4"), ("device", "i4")],
     align=True,
 )
-"""The nodes ``start:stop`` of a signature's requirements, the root first, and the clauses that its sets come to;
-``plain`` tells that the root asks for all of some clauses, no two of one attribute, as most do: nothing to climb."""
+"""The nodes ``start:stop`` of a signature's requirements, the root first, and the clauses that its sets come to. Equal
+requirements have the same nodes, and none ask for nothing. ``plain`` tells that the root asks for all of some clauses,
+no two of one attribute, as most do: nothing to climb."""
 
 
 class Program(NamedTuple):
@@ -83,6 +95,21 @@ class Facts(NamedTuple):
     values: NDArray[np.int32]
 
 
+class Variants(NamedTuple):
+    """Facts of a worker with other values of one attribute or two; arrays are variants x 2, but ``values``.
+
+    ``attributes`` are those that differ, one alone twice; the rest is as in ``Facts``, of these attributes, and
+    ``values`` are those of the facts with what is new behind them.
+    """
+
+    attributes: NDArray[np.int32]
+    held: NDArray[np.int8]
+    number: NDArray[np.float64]
+    start: NDArray[np.int32]
+    stop: NDArray[np.int32]
+    values: NDArray[np.int32]
+
+
 class Sheet(NamedTuple):
     """A worker's answers at one level: 1 where a clause, a node or a signature holds, 0 where not, -1 if not asked."""
 
@@ -91,7 +118,6 @@ class Sheet(NamedTuple):
     signatures: NDArray[np.int8]
 
 
-Value = str | int | float
 _Key = tuple[int, int, float, tuple[int, ...], bool]
 
 
@@ -102,16 +128,19 @@ class Compiler:
         attributes: what clauses ask for, in the form in which it is compared.
         names: the same as requesters wrote it.
         clauses: a sample of each distinct clause, by its place in ``Program.clauses``.
+        changes: what would fulfil each of these.
     """
 
     def __init__(self) -> None:
         self.attributes = Vocabulary()
         self.names = Vocabulary()
         self.clauses: list[Clause] = []
+        self.changes = Changes()
         self._places: dict[_Key, int] = {}
+        self._trees: dict[Requirements, tuple[int, int]] = {}
         self._values: dict[Value, int] = {}
-        self._clauses, self._nodes, self._signatures = _Rows(CLAUSE), _Rows(NODE), _Rows(SIGNATURE)
-        self._operands = _Rows(np.dtype(np.int32))
+        self._clauses, self._nodes, self._signatures = Growing(CLAUSE), Growing(NODE), Growing(SIGNATURE)
+        self._operands = Growing(np.dtype(np.int32))
 
     def __len__(self) -> int:
         """Return the number of signatures."""
@@ -131,12 +160,12 @@ class Compiler:
         devices: Iterable[str] = (),
     ) -> int:
         """Compile a signature; return its index. An empty set allows everybody."""
-        start = self._nodes.used
+        start, stop = 0, 0
         if requirements is not None:
-            self._nodes.extend(self._tree(requirements.root, start))
+            start, stop = self._trees.get(requirements) or self._grown(requirements)
         sets = (("language", languages), ("country", countries), ("device", devices))
         places = [self._allowed(attribute, tuple(values)) for attribute, values in sets]
-        self._signatures.extend([(start, self._nodes.used, _plain(requirements), *places)])
+        self._signatures.extend([(start, stop, _plain(requirements), *places)])
         return self._signatures.used - 1
 
     def facts(
@@ -145,7 +174,6 @@ class Compiler:
         record: Record,
         now: int,
         devices: Sequence[str] | None = None,
-        base: Facts | None = None,
     ) -> Facts:
         """Return what is known of a worker.
 
@@ -154,28 +182,46 @@ class Compiler:
             record: of ``Arrays.workers``.
             now: microseconds since 1970.
             devices: those in hand, in place of the profile's.
-            base: what is known where nothing else is given; of the same attributes.
         """
         size = len(self.attributes)
-        if base is None:
-            values: list[int] = []
-            held, number = np.zeros(size, np.int8), np.full(size, np.nan)
-            start, stop = np.zeros(size, np.int32), np.zeros(size, np.int32)
-        else:
-            held, number, values = base.held.copy(), base.number.copy(), base.values.tolist()
-            start, stop = base.start.copy(), base.stop.copy()
+        held, number = np.zeros(size, np.int8), np.full(size, np.nan)
+        start, stop = np.zeros(size, np.int32), np.zeros(size, np.int32)
+        values: list[int] = []
         for name, given in _known(profile, record, now, devices):
             place = self.attributes.get(name)
-            held[place] = _VALUED if given else _BARE
-            start[place] = len(values)
-            number[place] = np.nan
-            for value in given:
-                if not isinstance(value, str):
-                    number[place] = value
-                if (operand := self._values.get(value)) is not None:
-                    values.append(operand)
-            stop[place] = len(values)
+            held[place], number[place], start[place], stop[place] = self._noted(given, values)
         return Facts(held, number, start, stop, np.array(values, np.int32))
+
+    def variants(self, facts: Facts, given: Sequence[Sequence[tuple[str, Sequence[Value]]]]) -> Variants:
+        """Return variants of facts.
+
+        Args:
+            facts: of a worker.
+            given: of each variant, at least one, an attribute or two and their values, as they are compared; without
+                values it is a bare one.
+        """
+        values = facts.values.tolist()
+        noted = [[self._noted(operands, values) for _, operands in (each[0], each[-1])] for each in given]
+        held, number, start, stop = np.array(noted, np.float64).transpose(2, 0, 1)
+        places = [[self.attributes.get(name) for name, _ in (each[0], each[-1])] for each in given]
+        return Variants(
+            np.array(places, np.int32),
+            held.astype(np.int8),
+            np.ascontiguousarray(number),
+            start.astype(np.int32),
+            stop.astype(np.int32),
+            np.array(values, np.int32),
+        )
+
+    def _noted(self, given: Sequence[Value], values: list[int]) -> tuple[int, float, int, int]:
+        """Return what facts say of an attribute with these values, which come behind ``values``."""
+        number, start = np.nan, len(values)
+        for value in given:
+            if not isinstance(value, str):
+                number = value
+            if (operand := self._values.get(value)) is not None:
+                values.append(operand)
+        return _VALUED if given else _BARE, number, start, len(values)
 
     def sheet(self) -> Sheet:
         """Return a sheet without answers."""
@@ -215,6 +261,13 @@ class Compiler:
         _count_failures(self.program, sheet, tasks, marks, counts)
         return marks, counts
 
+    def _grown(self, requirements: Requirements) -> tuple[int, int]:
+        """Add the tree of requirements that no signature has yet; return its nodes."""
+        start = self._nodes.used
+        self._nodes.extend(self._tree(requirements.root, start))
+        self._trees[requirements] = start, self._nodes.used
+        return self._trees[requirements]
+
     def _tree(self, root: Node, first: int) -> list[tuple[int, int, int, int, int, int]]:
         found: list[tuple[int, int, int, int, int, int]] = []
         stack: list[tuple[Node, int]] = [(root, NONE)]
@@ -247,6 +300,7 @@ class Compiler:
         if place is None:
             place = self._places[key] = len(self.clauses)
             self.clauses.append(clause)
+            self.changes.add(clause)
             start = self._operands.used
             self._operands.extend(operands)
             self._clauses.extend([(key[0], comparator, number, start, self._operands.used, absent)])
@@ -259,42 +313,6 @@ def _plain(requirements: Requirements | None) -> bool:
         return False
     attributes = [node.attribute for node in requirements.root.nodes if isinstance(node, Clause)]
     return len(set(attributes)) == len(requirements.root.nodes)
-
-
-class _Rows:
-    """An array that grows: in use are the first ``used`` rows."""
-
-    def __init__(self, dtype: np.dtype[Any]) -> None:
-        self.rows = np.zeros(16, dtype)
-        self.used = 0
-
-    def extend(self, values: Sequence[Any]) -> None:
-        need = self.used + len(values)
-        if need > len(self.rows):
-            # A new array each time, and never one that is resized: a reader may hold the old one.
-            grown = np.zeros(max(need, 2 * len(self.rows)), self.rows.dtype)
-            grown[: self.used] = self.rows[: self.used]
-            self.rows = grown
-        if values:
-            self.rows[self.used : need] = values
-        self.used = need
-
-
-def attribute_of(written: str) -> str:
-    """Return the form in which an attribute's name is compared: skills as everywhere, ids of qualifications exactly."""
-    return f"skill:{normalise(written[6:])}" if written.startswith("skill:") else written
-
-
-def compared(attribute: str, value: Value) -> Value:
-    """Return the form in which a value of an attribute is compared."""
-    if isinstance(value, str):
-        if attribute == "language":
-            return primary_language(value)
-        if attribute == "country":
-            return value.upper()
-        if attribute in ("region", "device"):
-            return normalise(value)
-    return value
 
 
 def _known(
@@ -333,6 +351,60 @@ def declared(profile: WorkerUpdated, devices: Sequence[str] | None) -> Iterator[
 
 
 @kernel
+def answer(clause: Record, operands: NDArray[np.int32], facts: Facts) -> bool:
+    """Tell whether a worker fulfils a clause, a record of ``CLAUSE``."""
+    attribute, comparator = clause.attribute, clause.comparator
+    held, number = facts.held[attribute], facts.number[attribute]
+    if _EQ <= comparator <= _NOT_IN:
+        found = False
+        for k in range(facts.start[attribute], facts.stop[attribute]):
+            low, high = clause.start, clause.stop
+            while low < high:
+                middle = (low + high) // 2
+                if operands[middle] < facts.values[k]:
+                    low = middle + 1
+                else:
+                    high = middle
+            found |= low < clause.stop and operands[low] == facts.values[k]
+        met = found == (comparator in (_EQ, _IN))
+    else:
+        # Without branches, since neither the comparator nor the answer can be foreseen. A text is NaN here, so that
+        # no number comes before or after it.
+        met = (comparator <= _LE) & (number < clause.number)
+        met |= ((comparator == _LE) | (comparator == _GE)) & (number == clause.number)
+        met |= ((comparator == _GT) | (comparator == _GE)) & (number > clause.number)
+        met |= comparator == _EXISTS
+    told = (held == _VALUED) | ((held == _BARE) & (comparator >= _EXISTS))
+    holds: bool = (told & met) | (~told & (clause.absent != 0))
+    return holds
+
+
+@kernel
+def climb(
+    nodes: NDArray[np.void], start: int, stop: int, level: int, answers: NDArray[np.int8], held: NDArray[np.int8]
+) -> None:
+    """Bring answers to clauses up to the root of a tree.
+
+    Args:
+        nodes: of the program; those of the tree are ``start:stop``.
+        start: the root.
+        stop: one behind the last node.
+        level: clauses that guard a later one count as true.
+        answers: by clause, 1 where it holds.
+        held: by node, what is written; before, what nodes hold before anything below them is asked.
+    """
+    for k in range(stop - 1, start - 1, -1):
+        node = nodes[k]
+        if node.kind == _CLAUSE:
+            held[k] = node.guards > level or answers[node.clause] == 1
+        if node.parent >= 0:
+            if nodes[node.parent].kind == ALL_OF:
+                held[node.parent] &= held[k]
+            else:
+                held[node.parent] |= held[k]
+
+
+@kernel
 def evaluate(program: Program, facts: Facts, sheet: Sheet, signatures: NDArray[np.int32], level: int) -> None:
     """Find a worker's answers to signatures (int32), and to all clauses and nodes that they are made of.
 
@@ -357,35 +429,19 @@ def evaluate(program: Program, facts: Facts, sheet: Sheet, signatures: NDArray[n
                 if place >= 0:
                     answers[place] = _ASKED
     for place in range(answers.size):
-        if answers[place] != _ASKED:
-            continue
-        clause = clauses[place]
-        attribute, comparator = clause.attribute, clause.comparator
-        held, number = facts.held[attribute], facts.number[attribute]
-        if _EQ <= comparator <= _NOT_IN:
-            found = False
-            for k in range(facts.start[attribute], facts.stop[attribute]):
-                low, high = clause.start, clause.stop
-                while low < high:
-                    middle = (low + high) // 2
-                    if operands[middle] < facts.values[k]:
-                        low = middle + 1
-                    else:
-                        high = middle
-                found |= low < clause.stop and operands[low] == facts.values[k]
-            met = found == (comparator in (_EQ, _IN))
-        else:
-            # Without branches, since neither the comparator nor the answer can be foreseen. A text is NaN here, so that
-            # no number comes before or after it.
-            met = (comparator <= _LE) & (number < clause.number)
-            met |= ((comparator == _LE) | (comparator == _GE)) & (number == clause.number)
-            met |= ((comparator == _GT) | (comparator == _GE)) & (number > clause.number)
-            met |= comparator == _EXISTS
-        told = (held == _VALUED) | ((held == _BARE) & (comparator >= _EXISTS))
-        answers[place] = (told & met) | (~told & (clause.absent != 0))
+        if answers[place] == _ASKED:
+            answers[place] = answer(clauses[place], operands, facts)
+    climbed = np.zeros(sheet.nodes.size, np.bool_)
     for i in range(signatures.size):
         signature = program.signatures[signatures[i]]
         start, stop = signature.start, signature.stop
+        if start == stop:
+            sheet.signatures[signatures[i]] = 1
+            continue
+        if climbed[start]:
+            sheet.signatures[signatures[i]] = sheet.nodes[start]
+            continue
+        climbed[start] = True
         if signature.plain:
             holds = True
             for k in range(start + 1, stop):
@@ -394,18 +450,9 @@ def evaluate(program: Program, facts: Facts, sheet: Sheet, signatures: NDArray[n
                 sheet.nodes[k] = met
                 holds &= met
             sheet.nodes[start] = holds
-            sheet.signatures[signatures[i]] = holds
-            continue
-        for k in range(stop - 1, start - 1, -1):
-            node = nodes[k]
-            if node.kind == _CLAUSE:
-                sheet.nodes[k] = node.guards > level or answers[node.clause] == 1
-            if node.parent >= 0:
-                if nodes[node.parent].kind == ALL_OF:
-                    sheet.nodes[node.parent] &= sheet.nodes[k]
-                else:
-                    sheet.nodes[node.parent] |= sheet.nodes[k]
-        sheet.signatures[signatures[i]] = start == stop or sheet.nodes[start] == 1
+        else:
+            climb(nodes, start, stop, level, answers, sheet.nodes)
+        sheet.signatures[signatures[i]] = sheet.nodes[start]
 
 
 @kernel
@@ -415,12 +462,18 @@ def _count_failures(
     """Add tasks to the attributes that signatures fail for, and leave marks at the nodes that are to blame."""
     nodes, held = program.nodes, sheet.nodes
     counted = np.full(counts.size, -1, np.int64)
+    # By tree, since many signatures have the same.
+    weights = np.zeros(held.size, np.int64)
+    for signature in range(tasks.size):
+        if program.signatures[signature].start < program.signatures[signature].stop:
+            weights[program.signatures[signature].start] += tasks[signature]
     for signature in range(tasks.size):
         # Into variables, or they are read anew after every store.
         start, stop = program.signatures[signature].start, program.signatures[signature].stop
-        weight = tasks[signature]
-        if weight == 0:
+        if start == stop or weights[start] == 0:
             continue
+        weight = weights[start]
+        weights[start] = 0
         if program.signatures[signature].plain:
             for k in range(start + 1, stop):
                 fails = held[k] == 0

@@ -22,7 +22,7 @@ _SETS = frozenset({"in", "not_in"})
 _PRESENCE = frozenset({"exists", "not_exists"})
 
 
-class Clause(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
+class Clause(Struct, frozen=True, gc=False, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
     """One condition on a worker.
 
     Attributes:
@@ -66,13 +66,13 @@ class Clause(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
             raise ValueError(f"attribute `{attribute}` is text, the clause gives a number")
 
 
-class AllOf(Struct, frozen=True, forbid_unknown_fields=True, rename={"nodes": "and"}):
+class AllOf(Struct, frozen=True, gc=False, forbid_unknown_fields=True, rename={"nodes": "and"}):
     """Holds when every node does."""
 
     nodes: tuple["Node", ...]
 
 
-class AnyOf(Struct, frozen=True, forbid_unknown_fields=True, rename={"nodes": "or"}):
+class AnyOf(Struct, frozen=True, gc=False, forbid_unknown_fields=True, rename={"nodes": "or"}):
     """Holds when at least one node does."""
 
     nodes: tuple["Node", ...]

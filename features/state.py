@@ -31,7 +31,7 @@ from features.pairs import SMALLEST, grown
 from features.text import TOKEN_BITS
 
 _FIRST_ROWS = 256
-_OPEN = ("open_tasks", "open_offers", "open_rewards", "open_texts", "open_expires", "open_changed")
+_OPEN = ("open_tasks", "open_offers", "open_rewards", "open_texts", "open_expires", "open_changed", "open_orders")
 
 
 class MarketState:
@@ -63,6 +63,7 @@ class MarketState:
             open_texts=np.zeros(_FIRST_ROWS, np.int32),
             open_expires=np.zeros(_FIRST_ROWS, np.int64),
             open_changed=np.zeros(_FIRST_ROWS, np.int64),
+            open_orders=np.zeros(_FIRST_ROWS, np.uint32),
             reference=np.zeros(REFERENCE, np.int32),
             expiring=np.zeros(_FIRST_ROWS, np.int64),
             expiring_tasks=np.zeros(_FIRST_ROWS, np.int32),

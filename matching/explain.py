@@ -15,11 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.money import Money
-from features.spec import COLUMN, GROUPS
+from features.spec import GROUPS, NAMES
 from matching.wording import money, number
 
 MOST = 3
 """Reasons given for a task at the most."""
+
+_LOG_HOUR = math.log(60.0)
 
 
 @dataclass(frozen=True)
@@ -47,29 +49,23 @@ class Figures:
     hourly: Money | None = None
 
 
-class _Task:
-    """What rules read: the columns of the row and the figures of the answer.
+class _Task(dict[str, float]):
+    """What rules read: the columns of the row by name, and the figures of the answer.
 
     The answer's figures stand in place of the counted ones in ``minutes``, ``hourly`` and what rests on them.
     """
 
     def __init__(self, row: NDArray[np.float32], figures: Figures) -> None:
+        super().__init__(zip(NAMES, row.tolist(), strict=True))
         self.figures = figures
-        self._row: list[float] = row.tolist()
         self.counted_hourly = self["hourly"]
         log_minutes = math.log(figures.minutes) if figures.minutes > 0 else math.nan
         log_chance = math.log(figures.p_approve) if figures.p_approve > 0 else -math.inf
-        hourly = self["reward"] + log_chance - log_minutes + math.log(60.0)
-        for name, value in (
-            ("session_fit", self["session_fit"] + self["minutes"] - log_minutes),
-            ("hourly_against_declared", self["hourly_against_declared"] + hourly - self["hourly"]),
-            ("minutes", log_minutes),
-            ("hourly", hourly),
-        ):
-            self._row[COLUMN[name]] = value
-
-    def __getitem__(self, name: str) -> float:
-        return self._row[COLUMN[name]]
+        hourly = self["reward"] + log_chance - log_minutes + _LOG_HOUR
+        self["session_fit"] += self["minutes"] - log_minutes
+        self["hourly_against_declared"] += hourly - self["hourly"]
+        self["minutes"] = log_minutes
+        self["hourly"] = hourly
 
 
 Words = Mapping[str, float | Money | None]

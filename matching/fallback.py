@@ -29,7 +29,11 @@ class FallbackRanker:
         scores = np.zeros(len(features))
         for _, term in _terms(features):
             scores += term
-        return Answers(scores, features, Outcomes.counted, _contribute)
+        return Answers(scores, features, self.outcomes, _contribute)
+
+    def outcomes(self, features: NDArray[np.float32]) -> Outcomes:
+        """Return what counts tell of rows (float32, rows x columns of the spec)."""
+        return Outcomes.counted(features)
 
 
 def _terms(features: NDArray[np.float32]) -> Iterator[tuple[str, NDArray[np.float64]]]:

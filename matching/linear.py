@@ -68,13 +68,7 @@ class Linear:
         Returns:
             float64, rows x players.
         """
-        found = np.zeros((players, len(features)))
-        for place, column in enumerate(self.columns.tolist()):
-            values = features[:, column]
-            filled = np.where(np.isnan(values), self.fill[place], values.astype(np.float64))
-            above = np.clip(filled, self.low[place], self.high[place]) - self.fill[place]
-            found[owners[column]] += self.weights[place] * above
-        return found.T
+        return _contribute(features, self.columns, self.weights, self.fill, self.low, self.high, owners, players)
 
 
 @kernel
@@ -95,3 +89,25 @@ def _predict(
                 value = fill[place]
             total[row] += weights[place] * min(max(value, low[place]), high[place])
     return total
+
+
+@kernel
+def _contribute(
+    features: NDArray[np.float32],
+    columns: NDArray[np.int64],
+    weights: NDArray[np.float64],
+    fill: NDArray[np.float64],
+    low: NDArray[np.float64],
+    high: NDArray[np.float64],
+    owners: NDArray[np.int64],
+    players: int,
+) -> NDArray[np.float64]:
+    found = np.zeros((features.shape[0], players))
+    for row in range(features.shape[0]):
+        for place in range(columns.size):
+            value = np.float64(features[row, columns[place]])
+            if np.isnan(value):
+                value = fill[place]
+            above = min(max(value, low[place]), high[place]) - fill[place]
+            found[row, owners[columns[place]]] += weights[place] * above
+    return found

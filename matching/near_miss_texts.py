@@ -1,7 +1,7 @@
 """Near misses in words, in the languages of `matching.wording`."""
 
 from features.money import Money
-from features.requirements import Value
+from features.requirements_shape import Value
 from matching.wording import money, number
 
 _EN = {

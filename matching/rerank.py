@@ -1,5 +1,6 @@
 """Re-ranking: small steps that reorder a scored list for reasons that no score of a single row knows."""
 
+import math
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -92,12 +93,8 @@ class SlotBalance:
 
     def __call__(self, ranking: Ranking, state: MarketState, features: NDArray[np.float32]) -> Ranking:
         """Return the ranking with crowded tasks lower."""
-        tasks = state.arrays.tasks
-        slots = tasks["facts"]["slots"][ranking.tasks]
-        left = np.maximum(slots - tasks["occupied"][ranking.tasks], 0)
-        shown = np.expm1(features[ranking.places, COLUMN["task_served_fast"]].astype(np.float64))
-        crowding = np.log(np.maximum(1.0, shown / (self.lists_per_slot * np.maximum(left, 1))))
-        crowding[slots == UNLIMITED] = 0.0
+        shown = features[ranking.places, COLUMN["task_served_fast"]]
+        crowding = _crowding(state.arrays.tasks, ranking.tasks, shown, self.lists_per_slot)
         if not crowding.any():
             return ranking
         # The next steps see the lowered scores, or a drawn order would bring the crowd back.
@@ -126,11 +123,24 @@ class GroupSpread:
 
 
 @kernel
-def _contains(keys: NDArray[np.int64], key: int) -> bool:
-    found = False
-    for other in keys:
-        found |= other == key
-    return found
+def _crowding(
+    records: NDArray[np.void], tasks: NDArray[np.int32], shown: NDArray[np.float32], lists_per_slot: float
+) -> NDArray[np.float64]:
+    """Return the log of how far tasks are oversubscribed (float64, tasks), 0 where they are not.
+
+    Args:
+        records: of all tasks.
+        tasks: int32, dense indices.
+        shown: float32, tasks; log(1 + recent lists) with each.
+        lists_per_slot: lists that a free slot bears.
+    """
+    crowding = np.zeros(tasks.size)
+    for i in range(tasks.size):
+        slots = records[tasks[i]].facts.slots
+        if slots != UNLIMITED:
+            left = max(slots - records[tasks[i]].occupied, 1)
+            crowding[i] = math.log(max(1.0, math.expm1(np.float64(shown[i])) / (lists_per_slot * left)))
+    return crowding
 
 
 @kernel
@@ -138,26 +148,24 @@ def _spread(keys: NDArray[np.int64], most: int, window: int) -> NDArray[np.intp]
     """Return the places in an order where the first one waiting whose key has room in the window comes next."""
     order = np.empty(keys.size, np.intp)
     placed = np.zeros(keys.size, np.bool_)
-    crowded = np.empty(window, np.int64)
     first = 0
     for position in range(keys.size):
         recent = order[max(0, position - window + 1) : position]
-        n_crowded = 0
-        for j in range(recent.size):
-            times = 0
-            for i in range(j + 1):
-                times += keys[recent[i]] == keys[recent[j]]
-            if times == most:
-                crowded[n_crowded] = keys[recent[j]]
-                n_crowded += 1
         while placed[first]:
             first += 1
         # Where every group that is left is crowded, the best one waiting comes all the same.
-        chosen = first
+        chosen, crowded = first, -1
         for place in range(first, keys.size):
-            if not placed[place] and not _contains(crowded[:n_crowded], keys[place]):
+            # Of a long run of one group only the first need be looked at.
+            if placed[place] or (crowded >= 0 and keys[place] == keys[crowded]):
+                continue
+            times = 0
+            for other in recent:
+                times += keys[other] == keys[place]
+            if times < most:
                 chosen = place
                 break
+            crowded = place
         order[position] = chosen
         placed[chosen] = True
     return order

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from features.estimates import DAY
 from features.events import WorkerUpdated
+from features.forms import attribute_of, compared
 from features.jit import kernel
 from features.layout import NEVER
-from features.requirements import LEVELS, Value, attribute_of, compared, declared
-from features.requirements_shape import AllOf, Clause, Guard, Node
+from features.requirements import LEVELS, declared
+from features.requirements_shape import AllOf, Clause, Guard, Node, Value
 from features.state import MarketState
 
 Mask = NDArray[np.bool_]

@@ -151,6 +151,10 @@ class Ranker(Protocol):
         """Score rows of features (float32, rows x columns of the spec)."""
         ...
 
+    def outcomes(self, features: NDArray[np.float32]) -> Outcomes:
+        """Return what is expected of rows that nobody puts in order; the same as of their answers."""
+        ...
+
 
 class BundleRanker:
     """Applies a bundle's models; each sees the columns it was trained with, which may be a part of the spec's.
@@ -171,7 +175,7 @@ class BundleRanker:
 
     def answers(self, features: NDArray[np.float32]) -> Answers:
         """Score rows of features (float32, rows x columns of the spec)."""
-        return Answers(self._bundle.score(self._seen(features)), features, self._expect, self._contribute)
+        return Answers(self._bundle.score(self._seen(features)), features, self.outcomes, self._contribute)
 
     def _seen(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         return features if self._places is None else features[:, self._places]
@@ -179,7 +183,8 @@ class BundleRanker:
     def _contribute(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
         return self._bundle.contributions(self._seen(features))
 
-    def _expect(self, features: NDArray[np.float32]) -> Outcomes:
+    def outcomes(self, features: NDArray[np.float32]) -> Outcomes:
+        """Return what is expected of rows (float32, rows x columns of the spec)."""
         bundle, seen, found = self._bundle, self._seen(features), Outcomes.counted(features)
         if bundle.accept is not None:
             found = replace(found, p_accept=bundle.accept.predict(seen))

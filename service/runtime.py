@@ -1,13 +1,15 @@
 """What a running server consists of, from the log it opens to the last write before it ends."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from threading import Event
 from typing import TypeVar
 
 import anyio
-from anyio import CapacityLimiter, to_thread
+from anyio import to_thread
 from anyio.abc import TaskGroup
 from starlette.responses import Response
 
@@ -73,7 +75,7 @@ class Runtime:
             matcher=matcher,
             snapshots=Snapshots(self.settings.snapshots, store, self.rates),
         )
-        self._ranking = CapacityLimiter(self.settings.ranking_threads)
+        self._ranking = ThreadPoolExecutor(self.settings.ranking_threads, thread_name_prefix="cocok-ranking")
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._start, tasks)
@@ -83,12 +85,13 @@ class Runtime:
                 await to_thread.run_sync(self.engine.stop)
                 tasks.cancel_scope.cancel()
         finally:
+            self._ranking.shutdown(cancel_futures=True)
             self.keys.close()
             store.close()
 
     async def rank(self, work: Callable[[], Answer]) -> Answer:
         """Run what takes milliseconds of computing off the event loop, so many at a time as the settings allow."""
-        return await to_thread.run_sync(work, limiter=self._ranking)
+        return await asyncio.get_running_loop().run_in_executor(self._ranking, work)
 
     def why_not_ready(self) -> str:
         """Return what a server that is not ready waits for; empty if it is ready."""

@@ -1,16 +1,17 @@
-"""Fitting the linear part of an outcome model."""
+"""Fitting the linear part of a model."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression, Ridge
 
+from features.jit import kernel
 from matching.linear import Linear
+from training.newton import Weights, solve
 
-LOGISTIC_C = 0.01
-"""Inverse of the ridge penalty on standardised columns: some hundred rows of each class are needed to move a weight."""
+LOGISTIC_RIDGE = 100.0
+"""Ridge penalty on standardised columns: some hundred rows of each class are needed to move a weight."""
 
 RIDGE = 1.0
 
@@ -35,16 +36,15 @@ def fit_linear(
         columns: places of the columns to use.
         monotone: -1, 0 or 1 for every column of ``features``.
     """
-    given = np.array([column for column in columns if not np.isnan(features[:, column]).all()], np.int64)
-    directions = np.array(monotone)[given]
-    standard = _standardised(features, given, directions)
-    used = np.ones(len(given), np.bool_)
-    while used.any():
-        found = _fitted(standard, target, used)
-        wrong = found.weights * directions[used] < 0
-        if not wrong.any():
-            return found
-        used[used] = ~wrong
+    given = _standardised(features, np.array(columns, np.int64), np.array(monotone, np.int64))
+    ridge = LOGISTIC_RIDGE if target.dtype == np.bool_ else RIDGE
+    found: Weights | None = None
+    while len(given.columns):
+        found = solve(given.values, target, ridge, found)
+        right = found.columns * given.directions >= 0
+        if right.all():
+            return _linear(given, found)
+        given, found = given.only(right), Weights(found.columns[right], found.offset)
     share = float(target.mean())
     return Linear.constant(float(np.log(share / (1 - share))) if target.dtype == np.bool_ else share)
 
@@ -53,31 +53,84 @@ class _Standardised(NamedTuple):
     """Columns as they are learned from: ``values`` are rows x columns, all others have one entry for each column."""
 
     columns: NDArray[np.int64]
-    values: NDArray[np.float64]
+    directions: NDArray[np.int64]
+    values: NDArray[np.float32]
     fill: NDArray[np.float64]
     deviation: NDArray[np.float64]
     reach: NDArray[np.float64]
 
+    def only(self, columns: NDArray[np.bool_]) -> "_Standardised":
+        """Leave the other columns out."""
+        kept = np.flatnonzero(columns)
+        return _Standardised(
+            self.columns[kept],
+            self.directions[kept],
+            self.values.take(kept, axis=1),
+            self.fill[kept],
+            self.deviation[kept],
+            self.reach[kept],
+        )
+
 
 def _standardised(
-    features: NDArray[np.float32], columns: NDArray[np.int64], directions: NDArray[np.int64]
+    features: NDArray[np.float32], columns: NDArray[np.int64], monotone: NDArray[np.int64]
 ) -> _Standardised:
-    values = features[:, columns].astype(np.float64)
-    fill = np.nanmean(values, axis=0)
-    filled = np.where(np.isnan(values), fill, values)
-    deviation = np.maximum(filled.std(axis=0), 1e-6)
+    """Standardise some columns, without those of which no value is known."""
+    sums, known = _sums(features, columns)
+    columns, fill = columns[known > 0], sums[known > 0] / known[known > 0]
+    deviation = np.maximum(np.sqrt(_squares(features, columns, fill) / max(len(features), 1)), 1e-6)
+    directions = monotone[columns]
     reach = np.where(directions != 0, np.inf, _REACH * deviation)
-    standard = (np.clip(filled, fill - reach, fill + reach) - fill) / deviation
-    return _Standardised(columns, standard, fill, deviation, reach)
+    return _Standardised(
+        columns, directions, _values(features, columns, fill, deviation, reach), fill, deviation, reach
+    )
 
 
-def _fitted(given: _Standardised, target: NDArray[np.float64] | NDArray[np.bool_], used: NDArray[np.bool_]) -> Linear:
-    fill, deviation, reach = given.fill[used], given.deviation[used], given.reach[used]
-    standard = given.values if used.all() else given.values[:, used]
-    if target.dtype == np.bool_:
-        logistic = LogisticRegression(C=LOGISTIC_C, max_iter=1000).fit(standard, target)
-        weights, offset = logistic.coef_[0] / deviation, float(logistic.intercept_[0])
-    else:
-        ridge = Ridge(alpha=RIDGE).fit(standard, target)
-        weights, offset = ridge.coef_ / deviation, float(ridge.intercept_)
-    return Linear(given.columns[used], weights, fill, fill - reach, fill + reach, offset - float(weights @ fill))
+def _linear(given: _Standardised, found: Weights) -> Linear:
+    weights = found.columns / given.deviation
+    low, high = given.fill - given.reach, given.fill + given.reach
+    return Linear(given.columns, weights, given.fill, low, high, found.offset - float(weights @ given.fill))
+
+
+@kernel
+def _sums(features: NDArray[np.float32], columns: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return the sum of the known values of each column, and how many there are."""
+    sums, known = np.zeros(columns.size), np.zeros(columns.size, np.int64)
+    for row in range(features.shape[0]):
+        for place in range(columns.size):
+            value = features[row, columns[place]]
+            if not np.isnan(value):
+                sums[place] += value
+                known[place] += 1
+    return sums, known
+
+
+@kernel
+def _squares(
+    features: NDArray[np.float32], columns: NDArray[np.int64], fill: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the sum of the squared distances of the known values of each column from ``fill``."""
+    squares = np.zeros(columns.size)
+    for row in range(features.shape[0]):
+        for place in range(columns.size):
+            above = np.float64(features[row, columns[place]]) - fill[place]
+            squares[place] += 0.0 if np.isnan(above) else above * above
+    return squares
+
+
+@kernel
+def _values(
+    features: NDArray[np.float32],
+    columns: NDArray[np.int64],
+    fill: NDArray[np.float64],
+    deviation: NDArray[np.float64],
+    reach: NDArray[np.float64],
+) -> NDArray[np.float32]:
+    """Return the standardised columns (rows x columns)."""
+    values = np.empty((features.shape[0], columns.size), np.float32)
+    for row in range(features.shape[0]):
+        for place in range(columns.size):
+            above = np.float64(features[row, columns[place]]) - fill[place]
+            kept = 0.0 if np.isnan(above) else min(max(above, -reach[place]), reach[place])
+            values[row, place] = np.float32(kept / deviation[place])
+    return values

@@ -20,6 +20,7 @@ from matching.calibration import Additive
 from matching.linear import Linear
 from training.dataset import TrainingSet
 from training.linear import fit_linear
+from training.lists import NOTHING
 from training.metrics import GAINS, POSITIVE
 from training.splits import Fold, time_folds
 
@@ -41,6 +42,7 @@ LEAST_OF_A_CLASS = 20
 _DEPTH = 10
 _SMOOTHING = 5
 _PATIENCE = 50
+
 _SHUFFLE_SEED = 71
 
 
@@ -55,6 +57,8 @@ class RankerParameters:
         feature_fraction: part of the columns that a tree may look at. Many columns say nearly the same, and a tree that
             sees few of them leans on none: better in every window of time of a real log than 0.8.
         lambda_l2: ridge penalty on leaf values.
+        max_bin: values of a column that trees tell apart, at the most.
+        passed_over: rows of a list that nothing came of and that trees learn from, at the most: a fixed sample.
         label_gain: gain of each label, ``2^label - 1``.
         truncation_level: pairs count if one of the two stands this high; a little deeper than what is judged.
         linear: how much a linear part counts beside the trees: its spread within lists against theirs. It says less of
@@ -74,6 +78,8 @@ class RankerParameters:
     min_data_in_leaf: int = 50
     feature_fraction: float = 0.3
     lambda_l2: float = 1.0
+    max_bin: int = 255
+    passed_over: int = LONGEST_LIST
     label_gain: tuple[float, ...] = GAINS
     truncation_level: int = 20
     linear: float = 0.3
@@ -102,6 +108,7 @@ class RankerParameters:
             "min_data_in_leaf": self.min_data_in_leaf,
             "feature_fraction": self.feature_fraction,
             "lambda_l2": self.lambda_l2,
+            "max_bin": self.max_bin,
             # A split is never worth anything where its gain counts for nothing.
             **({} if ranks is None else {"feature_contri": [float(usable) for usable in ranks]}),
             **monotone_parameters(monotone),
@@ -160,7 +167,7 @@ def choose_trees(
     ]
     history: list[list[float]] = []
     best = 0
-    while len(history) < parameters.max_trees and len(history) - best <= _PATIENCE:
+    while len(history) < parameters.max_trees and worth_growing(len(history), best):
         for booster in boosters:
             booster.update()
         history.append([booster.eval_valid()[0][2] for booster in boosters])
@@ -297,6 +304,15 @@ def safe_names(names: Sequence[str]) -> list[str]:
     return [f"{column}_{name}" for column, name in enumerate(readable)]
 
 
+def worth_growing(rounds: int, best: int) -> bool:
+    """Tell whether a curve that was best after ``best`` rounds may still rise after ``rounds``.
+
+    Curves of NDCG have plateaus, longer ones the higher they are: who gives up after a fixed number of rounds stops on
+    one of them by chance, with half of the trees that all windows together would take.
+    """
+    return rounds - best <= max(_PATIENCE, best)
+
+
 def smooth(curve: NDArray[np.float64], reach: int) -> NDArray[np.float64]:
     """Return the mean of every value and its neighbours up to ``reach`` away; fewer at the ends."""
     window = np.ones(2 * reach + 1)
@@ -319,13 +335,13 @@ def _dataset(
     parameters: RankerParameters,
     reference: lgb.Dataset | None = None,
 ) -> lgb.Dataset:
-    index, sizes = learnable_rows(rows, lists)
+    # A validation set is judged as it is.
+    index, sizes = learnable_rows(rows, lists, LONGEST_LIST if reference else parameters.passed_over)
     labels = rows.labels[index]
     return lgb.Dataset(
         rows.features[index],
         labels,
         group=sizes,
-        # A validation set is judged as it is.
         weight=None if reference else attention_weights(parameters.attention, labels, rows.positions[index]),
         reference=reference,
         feature_name=safe_names(rows.names),
@@ -343,7 +359,9 @@ def attention_weights(
     return np.where(labels > 0, inverse[np.minimum(positions, len(inverse)) - 1], 1.0)
 
 
-def learnable_rows(rows: TrainingSet, lists: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def learnable_rows(
+    rows: TrainingSet, lists: NDArray[np.bool_], passed_over: int = LONGEST_LIST
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the rows to learn from of the given lists, and how many each list that teaches an order has.
 
     The rows of a list come in a fixed pseudo-random order. LightGBM breaks ties of scores by the order of the rows,
@@ -353,6 +371,7 @@ def learnable_rows(rows: TrainingSet, lists: NDArray[np.bool_]) -> tuple[NDArray
     Args:
         rows: the training set.
         lists: bool, lists.
+        passed_over: rows of a list that nothing came of, at the most; which ones is as random as their order.
 
     Returns:
         int64, indices of rows; int64, rows of each list.
@@ -368,7 +387,15 @@ def learnable_rows(rows: TrainingSet, lists: NDArray[np.bool_]) -> tuple[NDArray
         rank = np.arange(len(chosen)) - np.repeat(begins, sizes[used])
         kept = np.sort(best_first[rank < LONGEST_LIST])
         chosen, owner, shuffled = chosen[kept], owner[kept], shuffled[kept]
-    return chosen[np.lexsort((shuffled, owner))], np.minimum(sizes[used], LONGEST_LIST)
+    order = np.lexsort((shuffled, owner))
+    chosen, owner = chosen[order], owner[order]
+    if passed_over < LONGEST_LIST:
+        nothing = rows.labels[chosen] == NOTHING
+        count = np.cumsum(nothing)
+        before = (count - nothing)[np.searchsorted(owner, owner)]
+        kept = ~nothing | (count - before <= passed_over)
+        chosen, owner = chosen[kept], owner[kept]
+    return chosen, np.unique(owner, return_counts=True)[1]
 
 
 def _orders(rows: TrainingSet) -> NDArray[np.bool_]:

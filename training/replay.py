@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import numpy as np
 
 from features.build import rows
+from features.collector import collector_paused
 from features.events import Event
 from features.money import Rates
 from features.spec import NAMES
@@ -45,6 +46,19 @@ def training_set(
     Raises:
         CocokError: there is no mature list.
     """
+    with collector_paused():
+        return _training_set(read, rates, until, since, maturity, whole, progress)
+
+
+def _training_set(
+    read: Callable[[], Iterable[Entries]],
+    rates: Rates,
+    until: int,
+    since: int | None,
+    maturity: int | None,
+    whole: bool,
+    progress: Progress | None,
+) -> TrainingSet:
     history = read_history(read())
     window = maturity_of(history) if maturity is None else maturity
     lists = mature(history, since, until, window, whole=whole)

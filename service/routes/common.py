@@ -35,8 +35,8 @@ NDJSON = ("application/x-ndjson", "application/ndjson", "application/jsonl")
 _bearer = HTTPBearer(auto_error=False, scheme_name="key", description="A key made by `cocok keys create`.")
 
 
-def runtime(request: Request) -> Runtime:
-    """Return the parts of the server."""
+async def runtime(request: Request) -> Runtime:
+    """Return the parts of the server; a coroutine, since anything else would be called in a thread."""
     found: Runtime = request.app.state.runtime
     return found
 

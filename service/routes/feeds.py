@@ -6,7 +6,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any
 
-import msgspec
 from fastapi import APIRouter, Body
 from starlette.responses import Response
 
@@ -173,7 +172,7 @@ def _feed_out(answered: Answered) -> dict[str, Any]:
                 "comparator": miss.comparator,
                 **({} if miss.value is None else {"value": miss.value}),
                 "tasks": miss.tasks,
-                "expected_hourly": _money(miss.expected_hourly),
+                "expected_hourly": miss.expected_hourly,
                 "text": miss.text,
             }
             for miss in ranked.near_misses
@@ -202,16 +201,12 @@ def _items(items: Sequence[Item]) -> list[dict[str, Any]]:
             "expected_minutes": item.expected_minutes,
             "minutes_low": item.minutes_low,
             "minutes_high": item.minutes_high,
-            "expected_hourly": _money(item.expected_hourly),
-            "expected_hourly_low": _money(item.expected_hourly_low),
-            "expected_hourly_high": _money(item.expected_hourly_high),
-            "reasons": [{"code": reason.code, "text": reason.text} for reason in item.reasons],
+            "expected_hourly": item.expected_hourly,
+            "expected_hourly_low": item.expected_hourly_low,
+            "expected_hourly_high": item.expected_hourly_high,
+            "reasons": item.reasons,
             **({} if item.contributions is None else {"contributions": item.contributions}),
             "propensity": item.propensity,
         }
         for item in items
     ]
-
-
-def _money(amount: Money | None) -> Any:
-    return None if amount is None else msgspec.to_builtins(amount)

@@ -2,9 +2,12 @@
 
 import secrets
 import sqlite3
+from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import islice
+from operator import itemgetter
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -13,8 +16,9 @@ import msgspec
 from sqlalchemy import Connection, create_engine, event, func, or_, select, update
 from sqlalchemy.exc import DatabaseError, IntegrityError
 
+from features.collector import collector_paused
 from features.errors import CocokError
-from features.events import Event, decode_event
+from features.events import Event, decode_each, decode_event
 from service.store import schema
 from service.store.base import Appended, ConflictError, Identity, Packed, Stored, digest, pack
 
@@ -22,7 +26,10 @@ BUSY_SECONDS = 30
 CUT_SECONDS = 2
 SEARCHED = 8  # workers that are searched for in the text; of more, every event is decoded
 _CHUNK = 5_000  # far below the number of parameters SQLite allows in one statement
+_END = "SELECT seq, known_at FROM events ORDER BY seq DESC LIMIT 1"
+_READ = "SELECT seq, known_at, payload FROM events WHERE seq > ? ORDER BY seq LIMIT ?"
 _INSERT = "INSERT INTO events (seq, event_id, type, known_at, digest, payload) VALUES (?, ?, ?, ?, ?, ?)"
+_STORED = partial(tuple.__new__, Stored)
 _REWRITE = "UPDATE events SET type = ?, payload = ? WHERE seq = ? AND event_id = ?"
 
 
@@ -59,36 +66,32 @@ class SqliteStore:
 
     def append_groups(self, groups: Sequence[Sequence[Event]]) -> list[Appended | ConflictError]:
         """Append several batches in one commit; see `service.store.base.Store.append_groups`."""
-        results: list[Appended | ConflictError] = []
+        packed = [[pack(event) for event in group] for group in groups]
         with self._transaction() as connection:
-            for group in groups:
-                connection.exec_driver_sql("SAVEPOINT batch")
-                try:
-                    results.append(_append(connection, map(pack, group)))
-                except ConflictError as conflict:
-                    connection.exec_driver_sql("ROLLBACK TO batch")
-                    results.append(conflict)
-                connection.exec_driver_sql("RELEASE batch")
-        return results
+            results = _append_fresh(connection, packed)
+            return _append_apart(connection, packed) if results is None else results
 
     def read(self, after: int = 0, *, before: int | None = None, batch: int = 10_000) -> Iterator[list[Stored]]:
         """Yield events in order of sequence; see `service.store.base.Store.read`."""
-        columns = schema.events.c
-        query = select(columns.seq, columns.known_at, columns.payload).order_by(columns.seq).limit(batch)
         while True:
-            with self._connection() as connection:
-                rows = connection.execute(query.where(columns.seq > after)).all()
-            # The clock never runs backwards, so the first event that is too late ends the prefix.
-            found = [
-                Stored(seq, known_at, decode_event(payload))
-                for seq, known_at, payload in rows
-                if before is None or known_at < before
-            ]
+            with collector_paused():
+                found = self._read(after, before, batch)
             if found:
                 yield found
             if len(found) < batch:
                 return
             after = found[-1].seq
+
+    def _read(self, after: int, before: int | None, batch: int) -> list[Stored]:
+        with self._connection() as connection:
+            # By the driver's own cursor: a row of SQLAlchemy's costs as much as to decode what it holds.
+            rows = connection.exec_driver_sql(_READ, (after, batch)).cursor.fetchall()
+        # The clock never runs backwards, so the first event that is too late ends the prefix.
+        kept = len(rows) if before is None else bisect_left(rows, before, key=itemgetter(1))
+        if not kept:
+            return []
+        seqs, clocks, payloads = zip(*rows[:kept], strict=True)
+        return list(map(_STORED, zip(seqs, clocks, decode_each(payloads), strict=True)))
 
     def last_seq(self) -> int:
         """Return the last sequence number, 0 for an empty log."""
@@ -195,6 +198,39 @@ def _configure(connection: sqlite3.Connection, _record: Any) -> None:
     connection.execute("PRAGMA cache_size = -65536")  # 64 MB: the index of ids is hit at random
 
 
+def _append_fresh(connection: Connection, groups: Sequence[Sequence[Packed]]) -> list[Appended | ConflictError] | None:
+    """Append groups by one statement, as nearly always can be done; None if an id is not new, and nothing is done."""
+    ids = [row.event_id for group in groups for row in group]
+    if len(ids) > _CHUNK or len(set(ids)) < len(ids) or _held(connection, ids):
+        return None
+    seq, known_at = _end(connection)
+    results: list[Appended | ConflictError] = []
+    values = []
+    for group in groups:
+        for row in group:
+            seq += 1
+            known_at = max(known_at, row.at)
+            values.append((seq, row.event_id, row.type, known_at, digest(row.payload), row.payload))
+        results.append(Appended(len(group), 0, seq))
+    if values:
+        connection.exec_driver_sql(_INSERT, values)
+    return results
+
+
+def _append_apart(connection: Connection, groups: Sequence[Sequence[Packed]]) -> list[Appended | ConflictError]:
+    """Append groups one by one, each all or nothing."""
+    results: list[Appended | ConflictError] = []
+    for group in groups:
+        connection.exec_driver_sql("SAVEPOINT batch")
+        try:
+            results.append(_append(connection, group))
+        except ConflictError as conflict:
+            connection.exec_driver_sql("ROLLBACK TO batch")
+            results.append(conflict)
+        connection.exec_driver_sql("RELEASE batch")
+    return results
+
+
 def _append(connection: Connection, rows: Iterable[Packed]) -> Appended:
     stream = iter(rows)
     accepted = taken = 0
@@ -214,17 +250,21 @@ def _append(connection: Connection, rows: Iterable[Packed]) -> Appended:
 
 def _end(connection: Connection) -> tuple[int, int]:
     """Return the last sequence number and the clock there; before the first event (0, 0)."""
-    columns = schema.events.c
-    row = connection.execute(select(columns.seq, columns.known_at).order_by(columns.seq.desc()).limit(1)).first()
+    row = connection.exec_driver_sql(_END).first()
     return (row.seq, row.known_at) if row else (0, 0)
+
+
+def _held(connection: Connection, ids: Sequence[str]) -> dict[str, bytes]:
+    """Return id -> digest of those events that are in the log."""
+    marks = ",".join("?" * len(ids))
+    query = f"SELECT event_id, digest FROM events WHERE event_id IN ({marks})"  # noqa: S608  # only question marks
+    # Rows are no plain tuples.
+    return {event_id: mark for event_id, mark in connection.exec_driver_sql(query, tuple(ids))}  # noqa: C416
 
 
 def _fresh(connection: Connection, chunk: list[Packed], offset: int) -> list[tuple[Packed, bytes]]:
     """Return the events of ``chunk`` that are not in the log, each with its digest."""
-    marks = ",".join("?" * len(chunk))
-    query = f"SELECT event_id, digest FROM events WHERE event_id IN ({marks})"  # noqa: S608  # only question marks
-    rows = connection.exec_driver_sql(query, tuple(row.event_id for row in chunk))
-    held: dict[str, bytes] = {event_id: mark for event_id, mark in rows}  # noqa: C416  # rows are no plain tuples
+    held = _held(connection, [row.event_id for row in chunk])
     fresh, conflicts = [], []
     for position, row in enumerate(chunk, start=offset):
         mark = digest(row.payload)

@@ -1,5 +1,6 @@
 """The events: what is taken, what is refused and in which words, and that equal content has equal bytes."""
 
+import gc
 import json
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any, get_args
@@ -18,6 +19,7 @@ from features.events import (
     TaskUpdated,
     WorkerErased,
     WorkerUpdated,
+    decode_each,
     decode_event,
     decode_events,
     encode_event,
@@ -354,3 +356,15 @@ def test_given_a_broken_array_then_it_is_refused_as_a_whole() -> None:
     with pytest.raises(EventError, match="cut off") as caught:
         decode_events(b"[" + LINES[0])
     assert caught.value.index is None
+
+
+def test_many_lines_are_decoded_as_one_by_one_and_the_first_at_fault_is_named() -> None:
+    lines = [json.dumps(written(kind, event_id=kind)).encode() for kind in EVENT_TYPES]
+    assert decode_each(lines) == [decode_event(line) for line in lines]
+    with pytest.raises(EventError) as caught:
+        decode_each([lines[0], b'{"type": "no_such"}', b"{"])
+    assert "no_such" in str(caught.value)
+
+
+def test_the_garbage_collector_does_not_look_at_events() -> None:
+    assert not any(gc.is_tracked(decoded(kind)) for kind in EVENT_TYPES)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from features.counts import TOKEN_ROWS, token_of
 from features.deeds import NEWCOMER
 from features.estimates import FAST, HOUR, SLOW, decay, expected
-from features.layout import UNLIMITED
+from features.layout import HALVES, UNLIMITED
 from features.pairs import find, pair_key
 from features.state import MarketState
 from features.text import token
@@ -488,3 +488,48 @@ def test_expectations_are_those_of_counting_by_hand(log: list[Entry]) -> None:
         assert state.arrays.tokens[row]["available"] == pytest.approx(weights.get(row, 0.0), abs=1e-6)
         assert expectations(state, row) == pytest.approx(naive.expectations(row), rel=1e-5, abs=1e-6)
     assert np.flatnonzero(np.abs(state.arrays.tokens["available"]) > 1e-6).tolist() == sorted(weights)
+
+
+def moments(state: MarketState) -> list[tuple[float, float]]:
+    market = state.arrays.market[0]
+    tasks = state.arrays.tasks[state.arrays.reference[: market["n_reference"]]]
+    found = []
+    for half in range(HALVES):
+        values = tasks["log_reward"][tasks["facts"]["order"] % HALVES == half]
+        total, squares, count = 0.0, 0.0, 0
+        for value in values[~np.isnan(values)]:
+            # In a kernel a number of 32 bits stays one, also when it is squared.
+            total, squares, count = total + float(value), squares + float(value * value), count + 1
+        if count < 2:
+            found.append((math.nan, math.nan))
+            continue
+        variance = squares / count - (total / count) ** 2
+        found.append((total / count, math.sqrt(variance) if variance > 1e-6 else math.nan))
+    return found
+
+
+@settings(deadline=None, max_examples=150)
+@given(logs())
+def test_what_is_kept_of_rewards_is_what_the_reference_tasks_pay_now(log: list[Entry]) -> None:
+    state = MarketState(RATES)
+    for entry in log:
+        state.apply([entry])
+        market = state.arrays.market[0]
+        if market["rewards_known"]:
+            kept = list(zip(market["reward_mean"], market["reward_deviation"], strict=True))
+            np.testing.assert_array_equal(kept, moments(state))
+
+
+def test_pay_that_changes_while_a_task_stands_in_the_sample_changes_what_others_are_held_against() -> None:
+    log = Log()
+    for number in range(8):
+        log.post(f"t{number}", reward=usd(1.0 + number))
+    log.take("w1", "t1")
+    before = log.state().arrays.market[0]
+    assert before["rewards_known"]
+    log.add("task_updated", task_id="t2", reward=usd(50.0)).add("task_updated", task_id="t3", reward=usd(60.0))
+    state = log.take("w1", "t4").state()
+    after = state.arrays.market[0]
+    kept = list(zip(after["reward_mean"], after["reward_deviation"], strict=True))
+    np.testing.assert_array_equal(kept, moments(state))
+    assert not np.array_equal(after["reward_mean"], before["reward_mean"])

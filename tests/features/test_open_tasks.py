@@ -128,6 +128,7 @@ def test_beside_every_open_task_stands_what_its_own_record_says_and_offers_count
     np.testing.assert_array_equal(arrays.open_rewards[:size], facts["reward"])
     assert arrays.open_texts[:size].tolist() == facts["text"].tolist()
     assert arrays.open_expires[:size].tolist() == facts["expires"].tolist()
+    assert arrays.open_orders[:size].tolist() == facts["order"].tolist()
     for name in ("signature", "requester", "category"):
         assert arrays.offers[name][facts["offer"]].tolist() == facts[name].tolist()
     counted = np.bincount(arrays.open_offers[:size], minlength=len(arrays.offered))

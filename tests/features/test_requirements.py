@@ -212,3 +212,18 @@ def test_given_many_signatures_then_failures_are_counted_by_attribute() -> None:
     evaluate(compiler.program, facts, sheet, np.array(signatures, np.int32), LEVELS.index("accept"))
     counts = compiler.failures(sheet, np.array([5, 7, 11, 0]))
     assert counts == {"country": 12, "qualification:q": 18}
+
+
+def test_given_equal_requirements_beside_other_sets_then_their_tree_is_kept_once_and_both_count() -> None:
+    compiler = Compiler()
+    asked = [clause("country", "eq", value="ID"), clause("region", "eq", value="x")]
+    signatures = [compiler.add(parse(asked), languages=languages) for languages in ((), ("en",))]
+    nothing = compiler.add(None, languages=("en",))
+    assert len(compiler.sheet().nodes) == 3
+    facts, sheet = compiler.facts(None, blank(WORKER, 1)[0], NOW), compiler.sheet()
+    evaluate(compiler.program, facts, sheet, np.arange(3, dtype=np.int32), LEVELS.index("accept"))
+    assert sheet.signatures.tolist() == [0, 0, 1]
+    assert [compiler.failed(sheet, signature) for signature in (*signatures, nothing)] == [
+        ["country", "region"]
+    ] * 2 + [[]]
+    assert compiler.failures(sheet, np.array([2, 3, 4])) == {"country": 5, "region": 5}

@@ -163,8 +163,11 @@ def test_given_a_feed_then_its_first_page_with_reasons_tells_them() -> None:
 def test_given_any_requirements_then_whoever_does_what_is_told_is_let_into_so_many_more(
     profile: Json, requirements: list[Any]
 ) -> None:
+    # Each tree twice, since what is found of a tree serves all signatures that have it.
     postings = [
-        {"requirements": tree, "languages": ["en"] if place % 2 else None} for place, tree in enumerate(requirements)
+        {"requirements": tree, "languages": languages}
+        for place, tree in enumerate(requirements)
+        for languages in ((["en"], ["de"]) if place % 2 else (None, ["en"]))
     ]
     before = market(*postings, **profile)
     open_before = kept(before)

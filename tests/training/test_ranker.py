@@ -18,6 +18,7 @@ from training.ranker import (
     learnable_rows,
     safe_names,
     smooth,
+    worth_growing,
 )
 
 QUICK = RankerParameters(min_data_in_leaf=10, max_trees=60, num_threads=1, feature_fraction=0.8)
@@ -140,6 +141,11 @@ def test_pure_noise_still_gets_the_least_number_of_trees() -> None:
     assert 15 <= choice.trees < QUICK.max_trees
 
 
+def test_given_a_long_plateau_then_growing_goes_on_until_there_are_twice_the_trees_of_the_best() -> None:
+    assert [worth_growing(rounds, best=90) for rounds in (91, 150, 180, 181)] == [True, True, True, False]
+    assert [worth_growing(rounds, best=4) for rounds in (5, 54, 55)] == [True, True, False]
+
+
 def test_progress_runs_to_the_end_although_growing_stops_early() -> None:
     seen: list[tuple[int, int]] = []
     choose_trees(
@@ -177,6 +183,41 @@ def test_of_a_list_too_long_for_lightgbm_the_best_labels_stay() -> None:
     assert len(set(index)) == 2 * LONGEST_LIST
     assert (index[:LONGEST_LIST] < size).all()
     assert fit(rows, QUICK, 1, MONOTONE).booster.num_trees() == 1
+
+
+def test_of_rows_that_nothing_came_of_a_fixed_sample_stays_and_of_the_others_all() -> None:
+    rows = market(lists=200, size=12)
+    rows = replace(rows, labels=np.where(rows.positions % 5 == 1, np.maximum(rows.labels, 1), rows.labels))
+    everything = np.ones(200, dtype=bool)
+    whole, _ = learnable_rows(rows, everything)
+    index, sizes = learnable_rows(rows, everything, passed_over=4)
+    owner = np.repeat(np.arange(200), sizes)
+    np.testing.assert_array_equal(owner, index // 12)
+    nothing = rows.labels[index] == 0
+    assert np.bincount(owner[nothing], minlength=200).tolist() == [4] * 200
+    assert set(index[~nothing]) == set(np.flatnonzero(rows.labels > 0))
+    assert index.tolist() == [row for row in whole if row in set(index)]
+    assert np.ptp(np.bincount(rows.positions[index[nothing]])[2:4]) < 40
+
+
+def test_a_sample_teaches_nearly_the_same_order_and_is_not_judged_by(fitted: Additive) -> None:
+    fresh = market(seed=9)
+    fewer = fit(market(), replace(QUICK, passed_over=4), 40, MONOTONE)
+    assert fewer.booster.model_to_string() != fitted.booster.model_to_string()
+    whole, part = (
+        np.nanmean(ndcg(model.predict(fresh.features), fresh.labels, fresh.offsets)) for model in (fitted, fewer)
+    )
+    assert part == pytest.approx(whole, abs=0.02)
+    rows = replace(market(), features=np.zeros_like(fresh.features))
+    chance = np.nanmean(ndcg(np.zeros(len(rows.labels)), rows.labels, rows.offsets))
+    choice = choose_trees(rows, replace(QUICK, passed_over=1), (0, 0, 0, 0))
+    assert choice.curve[0] == pytest.approx(chance, abs=0.05)
+
+
+def test_trees_tell_no_more_values_of_a_column_apart_than_asked() -> None:
+    booster = fit(market(), replace(QUICK, max_bin=4), 20, MONOTONE).booster
+    splits = booster.trees_to_dataframe().dropna(subset=["split_feature"]).groupby("split_feature")["threshold"]
+    assert 1 < splits.nunique().max() <= 4
 
 
 def test_nothing_to_learn_is_an_error_that_says_what_to_do() -> None:

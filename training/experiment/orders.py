@@ -42,7 +42,11 @@ class ByColumn:
             values = np.where(np.isnan(column), -np.inf, column)
         scores = np.empty(len(features))
         scores[np.lexsort((chance, values))] = np.arange(len(features))
-        return Answers(scores, features, nothing_expected)
+        return Answers(scores, features, self.outcomes)
+
+    def outcomes(self, features: NDArray[np.float32]) -> Outcomes:
+        """Expect nothing of any row."""
+        return nothing_expected(features)
 
 
 def nothing_expected(features: NDArray[np.float32]) -> Outcomes:

@@ -20,6 +20,9 @@ from training.train import monotone_directions, ranking_columns
 MOST_LISTS = 6_000
 """A night's fit learns from no more than the latest so many, so that a large market costs no more than a small one."""
 
+NIGHTLY = RankerParameters(max_bin=63, passed_over=6, min_data_in_leaf=30, num_threads=1)
+"""A night's fit: trees from half of the rows and from coarser columns order as well (docs/experiments.md)."""
+
 
 class Recorder:
     """Keeps the rows of the lists of the last days as they were served, and what became of them.
@@ -103,7 +106,7 @@ class Nightly:
             known = self._recorder.training_set(now)
             ranker = fit(
                 known,
-                RankerParameters(num_threads=1),
+                NIGHTLY,
                 self._trees,
                 monotone=monotone_directions(NAMES),
                 ranks=ranking_columns(NAMES),

@@ -152,6 +152,33 @@ class StoreContract(ABC):
             store.rewrite(seq, TaskClosed(event_id="e2", at=NOON, task_id="t"))
         assert ids(store) == ["e1", "e2"]
 
+    def test_given_several_batches_at_once_then_they_follow_each_other_with_numbers_of_their_own(
+        self, store: Store
+    ) -> None:
+        store.append([view(9, minutes=9)])
+        groups = [[view(1, minutes=8), view(2, minutes=10)], [], [view(3, minutes=7)]]
+        assert store.append_groups(groups) == [(2, 0, 3), (0, 0, 3), (1, 0, 4)]
+        rows = [row for rows in store.read() for row in rows]
+        assert [(row.seq, row.event) for row in rows[1:]] == [
+            (2, view(1, minutes=8)),
+            (3, view(2, minutes=10)),
+            (4, view(3, minutes=7)),
+        ]
+        assert [row.known_at for row in rows] == [micros(view(minutes).at) for minutes in (9, 9, 10, 10)]
+
+    def test_given_one_of_several_batches_conflicts_then_nothing_of_it_is_kept_and_all_of_the_others(
+        self, store: Store
+    ) -> None:
+        store.append([view(1)])
+        first, second, third, fourth = store.append_groups(
+            [[view(2)], [view(3), view(1, worker="other")], [view(2), view(1), view(4)], [view(4, worker="other")]]
+        )
+        assert (first, third) == ((1, 0, 2), (1, 2, 3))
+        assert isinstance(second, ConflictError)
+        assert (second.event_ids, second.positions) == (["e1"], [1])
+        assert isinstance(fourth, ConflictError)
+        assert ids(store) == ["e1", "e2", "e4"]
+
     def test_given_two_writers_at_once_then_every_event_has_one_place(self, store: Store) -> None:
         other = self.open()
 
