@@ -20,6 +20,9 @@ from training.train import monotone_directions, ranking_columns
 MOST_LISTS = 6_000
 """A night's fit learns from no more than the latest so many, so that a large market costs no more than a small one."""
 
+MOST_TREES = 100
+"""Trees of a night's fit at the most: on a window of some days the curve of NDCG is flat from there on."""
+
 NIGHTLY = RankerParameters(max_bin=63, passed_over=6, min_data_in_leaf=30, num_threads=1)
 """A night's fit: trees from half of the rows and from coarser columns order as well (docs/experiments.md)."""
 
@@ -84,7 +87,9 @@ def watched(policy: Policy, live: Live, recorder: Recorder) -> Policy:
 
 
 class Nightly:
-    """A ranker that starts as a given one and is fitted anew every night, with as many trees, on the window so far.
+    """A ranker that starts as a given one and is fitted anew every night on the window so far.
+
+    It has as many trees as the given one, but no more than ``MOST_TREES``.
 
     Args:
         bundle: to start with.
@@ -96,7 +101,8 @@ class Nightly:
 
     def __init__(self, bundle: Bundle, recorder: Recorder) -> None:
         self.ranker = BundleRanker(bundle, "nightly-0")
-        self._rates, self._trees, self._recorder = bundle.rates_fingerprint, bundle.ranker.booster.num_trees(), recorder
+        self._rates, self._recorder = bundle.rates_fingerprint, recorder
+        self._trees = min(bundle.ranker.booster.num_trees(), MOST_TREES)
         self._nights = 0
 
     def learn(self, now: int) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -11,11 +12,13 @@ import pytest
 
 from features.events import Event, FeedServed, TaskPosted, encode_event
 from features.money import Money
+from matching.calibration import Additive
 from tests.training.experiment.conftest import RATES, SMALL, WARM_UP, start
+from training.experiment import recording
 from training.experiment.contestants import PLAIN, Matched
 from training.experiment.live import Entry, Live
 from training.experiment.orders import ORDERS
-from training.experiment.recording import Recorder, watched
+from training.experiment.recording import Nightly, Recorder, watched
 from training.experiment.run import END
 from training.experiment.trial import Outcome, Start, run, trial, warm_up
 from training.metrics import cluster_interval
@@ -114,6 +117,24 @@ def test_the_nightly_ranker_starts_as_the_champion_and_learns_every_night(learne
     assert [by_night[f"nightly-{night}"].hour for night in (1, 2, 3)] == [3, 3, 3]
     first = next(event for event in events(learned(), "champion") if isinstance(event, FeedServed))
     assert [item.task_id for item in lists[0].items] == [item.task_id for item in first.items]
+
+
+def test_a_night_grows_no_more_trees_than_it_may(learned: Callable[[], Start], monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = learned()
+    assert begun.bundle is not None
+    assert begun.recorder is not None
+    given, grown, fitted = begun.bundle.ranker.booster.num_trees(), [], recording.fit
+
+    def watched_fit(*args: Any, **options: Any) -> Additive:
+        ranker = fitted(*args, **options)
+        grown.append(ranker.booster.num_trees())
+        return ranker
+
+    monkeypatch.setattr(recording, "fit", watched_fit)
+    for most in (given + 1, given - 1):
+        monkeypatch.setattr(recording, "MOST_TREES", most)
+        Nightly(begun.bundle, begun.recorder).learn(begun.since)
+    assert grown == [given, given - 1]
 
 
 def test_a_recorder_forgets_what_is_older_than_its_window() -> None:
