@@ -17,7 +17,7 @@ from features.estimates import DAY
 from features.events import WorkerUpdated
 from features.forms import attribute_of, compared
 from features.growing import Growing
-from features.jit import kernel
+from features.jit import kernel, lean
 from features.layout import NEVER, Record
 from features.requirements_shape import (
     AllOf,
@@ -350,7 +350,7 @@ def declared(profile: WorkerUpdated, devices: Sequence[str] | None) -> Iterator[
             yield attribute, [compared(attribute, value) for value in values]
 
 
-@kernel
+@lean
 def answer(clause: Record, operands: NDArray[np.int32], facts: Facts) -> bool:
     """Tell whether a worker fulfils a clause, a record of ``CLAUSE``."""
     attribute, comparator = clause.attribute, clause.comparator
@@ -379,7 +379,7 @@ def answer(clause: Record, operands: NDArray[np.int32], facts: Facts) -> bool:
     return holds
 
 
-@kernel
+@lean
 def climb(
     nodes: NDArray[np.void], start: int, stop: int, level: int, answers: NDArray[np.int8], held: NDArray[np.int8]
 ) -> None:

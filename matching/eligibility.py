@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.events import WorkerUpdated
-from features.jit import kernel
+from features.jit import kernel, lean
 from features.layout import NEVER, OFFER, Arrays, blank
 from features.open_tasks import describe_offer, is_full
 from features.pairs import find, pair_key
@@ -354,7 +354,7 @@ def _texts(state: MarketState, profile: WorkerUpdated | None) -> NDArray[np.uint
     return table
 
 
-@kernel
+@lean
 def _dealt(s: Arrays, worker: int, task: int) -> tuple[int, int]:
     """Return the reasons that lie in what a worker did with a task, and the task barred before it."""
     place = find(s.dealing_keys, pair_key(worker, task))
