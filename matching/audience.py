@@ -18,12 +18,11 @@ from numpy.typing import NDArray
 
 from features.build import rows_of_workers
 from features.layout import UNLIMITED
-from features.money import Money
 from features.state import MarketState
 from matching.audience_stages import Read, Stages, dealt, prepared
 from matching.eligibility import judge
 from matching.roster import Mask, Roster
-from matching.scoring import Ranker, best_first, expectation
+from matching.scoring import Expectation, Ranker, best_first, expectation
 
 SCORED = 750
 """Workers that the models score; more where more are asked for."""
@@ -43,19 +42,11 @@ class UnpreparedError(Exception):
 
 
 @dataclass(frozen=True)
-class Member:
-    """A worker in an audience; what is expected of him as in `matching.scoring.Expectation`."""
+class Member(Expectation):
+    """A worker in an audience, and what is expected of him."""
 
     worker_id: str
     score: float
-    p_accept: float | None
-    p_approve: float | None
-    expected_minutes: float | None
-    minutes_low: float | None
-    minutes_high: float | None
-    expected_hourly: Money | None
-    expected_hourly_low: Money | None
-    expected_hourly_high: Money | None
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.build import rows
-from features.money import Money
 from features.spec import GROUPS
 from features.state import MarketState
 from matching.cascade import shortlist
@@ -21,7 +20,7 @@ from matching.near_misses import NearMiss, near_misses
 from matching.priors import Priors
 from matching.query import Query
 from matching.rerank import GroupSpread, PayWeight, Ranking, SlotBalance, Step
-from matching.scoring import Answers, Ranker, best_first, expectation
+from matching.scoring import Answers, Expectation, Ranker, best_first, expectation
 
 SHORTLIST = 300
 """Eligible tasks that the full model scores, at the least; the cascade chooses them."""
@@ -37,20 +36,12 @@ PAY_WEIGHT = 0.0
 
 
 @dataclass(frozen=True)
-class Item:
-    """A task in a feed, with what is expected of it (`matching.scoring.Expectation`); contributions if asked for."""
+class Item(Expectation):
+    """A task in a feed, with what is expected of it; contributions if asked for."""
 
     task_id: str
     position: int
     score: float
-    p_accept: float | None
-    p_approve: float | None
-    expected_minutes: float | None
-    minutes_low: float | None
-    minutes_high: float | None
-    expected_hourly: Money | None
-    expected_hourly_low: Money | None
-    expected_hourly_high: Money | None
     reasons: Sequence[Reason]
     contributions: Mapping[str, float] | None
     propensity: float
