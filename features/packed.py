@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.events import TaskPosted, WorkerUpdated
+from features.money import Money
 from features.requirements_shape import Clause, Requirements, parse, unparse
 
 RECENT = 4_096
@@ -115,7 +116,19 @@ class Profiles(Packed[WorkerUpdated]):
     _decoder = msgspec.msgpack.Decoder(WorkerUpdated)
 
 
+class _Rewarded(msgspec.Struct):
+    """A posting as far as it is read for a feed."""
+
+    reward: Money | None = None
+
+
 class Postings(Packed[TaskPosted]):
     """Task index -> the posting in force, updates applied."""
 
     _decoder = msgspec.msgpack.Decoder(TaskPosted, dec_hook=decode_hook)
+    _rewards: ClassVar = msgspec.msgpack.Decoder(_Rewarded)
+
+    def reward(self, index: int) -> Money | None:
+        """Return the reward of a posting, None without one or without a posting; the rest of it is not decoded."""
+        packed = self._packed(index)
+        return self._rewards.decode(packed).reward if packed else None

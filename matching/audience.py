@@ -22,7 +22,7 @@ from features.state import MarketState
 from matching.audience_stages import Read, Stages, dealt, prepared
 from matching.eligibility import judge
 from matching.roster import Mask, Roster
-from matching.scoring import Expectation, Ranker, best_first, expectation
+from matching.scoring import Expectation, Ranker, best_first, expectations
 
 SCORED = 750
 """Workers that the models score; more where more are asked for."""
@@ -107,7 +107,8 @@ class Audiences:
         answers = ranker.answers(features)
         outcomes = answers.outcomes()
         chances = answers.scores if np.isnan(outcomes.p_accept).all() else outcomes.p_accept * outcomes.p_approve
-        posting, external = state.catalogue.postings.get(task), state.catalogue.workers.external
+        external = state.catalogue.workers.external
+        figures = expectations(outcomes, [state.catalogue.postings.reward(task)] * len(workers))
         members: list[Member] = []
         for place in best_first(chances, workers.astype(np.uint32)).tolist():
             worker = int(workers[place])
@@ -118,7 +119,7 @@ class Audiences:
                 Member(
                     worker_id=external(worker),
                     score=float(chances[place]),
-                    **vars(expectation(outcomes, place, posting)),
+                    **vars(figures[place]),
                 )
             )
             if len(members) == limit:

@@ -8,6 +8,7 @@ a task down is never given as a reason for it. Figures are those of the answer, 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 from operator import itemgetter
 
@@ -15,13 +16,48 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.money import Money
-from features.spec import GROUPS, NAMES
+from features.spec import COLUMN, GROUPS
 from matching.wording import money, number
 
 MOST = 3
 """Reasons given for a task at the most."""
 
+MOST_TEXTS = 16_384
+"""Texts that are kept: reasons with the same figures are told again and again."""
+
 _LOG_HOUR = math.log(60.0)
+
+_READ = (
+    "affinity",
+    "affinity_requester",
+    "group_taken",
+    "hourly",
+    "hourly_against_declared",
+    "hourly_rank",
+    "market_approval",
+    "minutes",
+    "popularity",
+    "popularity_rank",
+    "requester_approval",
+    "requester_hours",
+    "requester_rating",
+    "reward",
+    "reward_rank",
+    "session_fit",
+    "skill_count",
+    "skill_experience",
+    "skill_overlap",
+    "slots_left",
+    "task_age_hours",
+    "task_saved",
+    "task_taken",
+    "task_viewed",
+    "worker_accepts_slow",
+    "worker_approval",
+)
+"""Columns that rules read."""
+
+_PLACES = np.array([COLUMN[name] for name in _READ])
 
 
 @dataclass(frozen=True)
@@ -50,13 +86,13 @@ class Figures:
 
 
 class _Task(dict[str, float]):
-    """What rules read: the columns of the row by name, and the figures of the answer.
+    """What rules read: ``_READ`` of the columns of the row, by name, and the figures of the answer.
 
     The answer's figures stand in place of the counted ones in ``minutes``, ``hourly`` and what rests on them.
     """
 
     def __init__(self, row: NDArray[np.float32], figures: Figures) -> None:
-        super().__init__(zip(NAMES, row.tolist(), strict=True))
+        super().__init__(zip(_READ, row[_PLACES].tolist(), strict=True))
         self.figures = figures
         self.counted_hourly = self["hourly"]
         log_minutes = math.log(figures.minutes) if figures.minutes > 0 else math.nan
@@ -71,7 +107,7 @@ class _Task(dict[str, float]):
 Words = Mapping[str, float | Money | None]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Rule:
     """A reason that may hold.
 
@@ -86,8 +122,13 @@ class _Rule:
     id: str
 
     def told(self, task: _Task, locale: str) -> Reason:
-        words = {name: _written(value, locale) for name, value in self.words(task).items()}
-        return Reason(self.code, (self.id if locale == "id" else self.en).format(**words))
+        return _told(self, locale, **self.words(task))
+
+
+@lru_cache(MOST_TEXTS, typed=True)
+def _told(rule: _Rule, locale: str, **words: float | Money | None) -> Reason:
+    written = {name: _written(value, locale) for name, value in words.items()}
+    return Reason(rule.code, (rule.id if locale == "id" else rule.en).format(**written))
 
 
 def _written(value: float | Money | None, locale: str) -> str:

@@ -18,7 +18,7 @@ from features.state import MarketState
 from matching.eligibility import judge
 from matching.pipeline import Matcher, open_at
 from matching.query import Query
-from matching.scoring import Expectation, Ranker, best_first, expectation
+from matching.scoring import Expectation, Ranker, best_first, expectations
 
 DEFAULT_LIMIT = 100
 """Items returned where neither candidates nor a limit are given."""
@@ -199,11 +199,9 @@ def _rank_workers(state: MarketState, ranker: Ranker, request: Request, eligibil
     found = answers.outcomes()
     # A list-wise score does not compare across workers; the probability of the wanted end does.
     chances = answers.scores if np.isnan(found.p_accept).all() else found.p_accept * found.p_approve
-    posting = catalogue.postings.get(int(task[0]))
-    items = []
-    for place in best_first(chances, np.arange(len(kept), dtype=np.uint32))[: _limit(request, request.workers)]:
-        figures = vars(expectation(found, int(place), posting))
-        items.append(Item(worker_id=names[kept[place]], score=float(chances[place]), **figures))
+    figures = expectations(found, [catalogue.postings.reward(int(task[0]))] * len(kept))
+    order = best_first(chances, np.arange(len(kept), dtype=np.uint32))[: _limit(request, request.workers)]
+    items = [Item(worker_id=names[kept[place]], score=float(chances[place]), **vars(figures[place])) for place in order]
     removed = [(name, codes) for name, codes in zip(names, against, strict=True) if codes]
     return _answer(request, items, "worker_id", removed, counted=request.workers is None)
 

@@ -20,7 +20,7 @@ from matching.near_misses import NearMiss, near_misses
 from matching.priors import Priors
 from matching.query import Query
 from matching.rerank import GroupSpread, PayWeight, Ranking, SlotBalance, Step
-from matching.scoring import Answers, Expectation, Ranker, best_first, expectation
+from matching.scoring import Answers, Expectation, Ranker, best_first, expectations
 
 SHORTLIST = 300
 """Eligible tasks that the full model scores, at the least; the cascade chooses them."""
@@ -249,21 +249,14 @@ def items(
     outcomes = verdict.answers.outcomes(ranking.places)
     explained = query.explain or query.contributions
     lifts = verdict.answers.lifts(ranking.places) if explained else np.zeros((len(ranking.places), len(GROUPS)))
-    columns = (
-        ranking.tasks,
-        ranking.places,
-        verdict.answers.scores[ranking.places],
-        outcomes.p_approve,
-        outcomes.minutes,
-        ranking.propensities,
-        lifts,
+    scores, tasks = verdict.answers.scores[ranking.places], ranking.tasks.tolist()
+    rewards = [state.catalogue.postings.reward(task) for task in tasks]
+    columns = (ranking.places, scores, outcomes.p_approve, outcomes.minutes, ranking.propensities, lifts)
+    figures = zip(
+        tasks, rewards, expectations(outcomes, rewards), *(column.tolist() for column in columns), strict=True
     )
-    figures = zip(*(column.tolist() for column in columns), strict=True)
-    for shown, (task, place, score, p_approve, minutes, propensity, lift) in enumerate(figures):
+    for shown, (task, reward, expected, place, score, p_approve, minutes, propensity, lift) in enumerate(figures):
         row = verdict.features[place]
-        posting = state.catalogue.postings.get(task)
-        reward = None if posting is None else posting.reward
-        expected = expectation(outcomes, shown, posting)
         answered = Figures(p_approve, minutes, reward, expected.expected_hourly)
         by_group = dict(zip(GROUPS, lift, strict=True))
         found.append(

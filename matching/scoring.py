@@ -4,12 +4,11 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from features.events import TaskPosted
 from features.money import MAX_AMOUNT, Money
 from features.spec import COLUMN, GROUPS, NAMES
 from matching.bundle import Bundle, BundleError
@@ -224,48 +223,40 @@ def best_first(scores: NDArray[np.float64], order: NDArray[np.uint32]) -> NDArra
     return np.lexsort((order, -scores))
 
 
-def expected_hourly(posting: TaskPosted | None, p_approve: float, minutes: float) -> Money | None:
-    """Return what a task pays per hour of work: reward x P(approved) over the minutes, in the reward's own currency.
+def expectations(outcomes: Outcomes, rewards: Sequence[Money | None]) -> list[Expectation]:
+    """Return the figures of each row of outcomes.
 
-    None without a reward, where nothing tells how long the task takes, or where the figure is beyond all bounds.
-    """
-    if posting is None or posting.reward is None or not minutes > 0.0:
-        return None
-    hourly = float(posting.reward.amount) * p_approve * 60 / minutes
-    # A posting may state a millionth of a minute; what follows from it is no figure for anyone.
-    if not hourly <= float(MAX_AMOUNT):
-        return None
-    return Money(amount=Decimal(f"{hourly:.2f}"), currency=posting.reward.currency)
-
-
-def expectation(outcomes: Outcomes, place: int, posting: TaskPosted | None) -> Expectation:
-    """Return the figures of one row of outcomes.
+    Pay per hour is reward x P(approved) over the minutes, in the reward's own currency. There is none without a reward,
+    where nothing tells how long the task takes, or where the figure is beyond all bounds.
 
     Args:
-        outcomes: of several rows.
-        place: of the row.
-        posting: the task of the row; None if it was never posted.
+        outcomes: of rows.
+        rewards: rows; of the task of each, None for a task without one.
     """
-    p_approve, minutes = float(outcomes.p_approve[place]), float(outcomes.minutes[place])
-    hourly = expected_hourly(posting, p_approve, minutes)
-    slow, fast = (
-        expected_hourly(posting, 1.0, float(ends[place])) for ends in (outcomes.paid_slow, outcomes.paid_fast)
-    )
-    if hourly is not None and slow is not None and slow.amount > hourly.amount:
-        # Where rejection is likely, work that is paid pays more than is to be expected.
-        slow = hourly
-    if hourly is not None and fast is not None and fast.amount < hourly.amount:
-        fast = hourly
-    return Expectation(
-        p_accept=known(float(outcomes.p_accept[place])),
-        p_approve=known(p_approve),
-        expected_minutes=known(minutes),
-        minutes_low=known(float(outcomes.minutes_low[place])),
-        minutes_high=known(float(outcomes.minutes_high[place])),
-        expected_hourly=hourly,
-        expected_hourly_low=slow,
-        expected_hourly_high=fast,
-    )
+    amounts = np.array([math.nan if reward is None else float(reward.amount) for reward in rewards])
+    hourly = _an_hour(amounts * outcomes.p_approve, outcomes.minutes)
+    slow, fast = _an_hour(amounts, outcomes.paid_slow), _an_hour(amounts, outcomes.paid_fast)
+    # Where rejection is likely, work that is paid pays more than is to be expected.
+    slow, fast = np.where(slow > hourly, hourly, slow), np.where(fast < hourly, hourly, fast)
+    chances = (outcomes.p_accept, outcomes.p_approve)
+    minutes = (outcomes.minutes, outcomes.minutes_low, outcomes.minutes_high)
+    figures = [_known(column) for column in (*chances, *minutes)]
+    pay = [
+        [figure if figure is None or reward is None else _rounded(figure, reward.currency) for figure, reward in paid]
+        for paid in (zip(_known(column), rewards, strict=True) for column in (hourly, slow, fast))
+    ]
+    return [Expectation(*row) for row in zip(*figures, *pay, strict=True)]
+
+
+def _an_hour(pay: NDArray[np.float64], minutes: NDArray[np.float64]) -> NDArray[np.float64]:
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        found = pay * 60 / minutes
+    # A posting may state a millionth of a minute; what follows from it is no figure for anyone.
+    return np.where((minutes > 0.0) & (found <= float(MAX_AMOUNT)), found, np.nan)
+
+
+def _rounded(amount: float, currency: str) -> Money:
+    return Money(amount=Decimal(f"{amount:.2f}"), currency=currency)
 
 
 def paid_tails(p_approve: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -281,6 +272,6 @@ def paid_tails(p_approve: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray((1.0 - np.minimum(INTERVAL / np.maximum(chance, INTERVAL), MOST_KEPT)) / 2.0)
 
 
-def known(value: float) -> float | None:
-    """Return a figure for an answer, None where it is NaN."""
-    return None if math.isnan(value) else value
+def _known(values: NDArray[np.float64]) -> list[Any]:
+    """Return figures for an answer, None where they are NaN."""
+    return [None if math.isnan(value) else value for value in values.tolist()]

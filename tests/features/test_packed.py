@@ -63,6 +63,8 @@ def test_requirements_come_back_as_the_same_tree(requirements: object) -> None:
     kept[3] = given_
     assert kept[3] == given_
     assert kept[3].expires_at == given_.expires_at
+    assert kept.reward(3) == given_.reward is not None
+    assert kept.reward(4) is None
     if requirements == CLAUSE:
         assert kept[3].requirements is not None
         assert isinstance(kept[3].requirements.root, Clause)

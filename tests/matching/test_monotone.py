@@ -14,7 +14,7 @@ from matching.bundle import Bundle
 from matching.cascade import shortlist
 from matching.eligibility import judge_open
 from matching.priors import Priors
-from matching.scoring import BundleRanker, Expectation, expectation
+from matching.scoring import BundleRanker, Expectation, expectations
 from tests.log import folded
 from tests.market import bundle_of, entries, usual
 
@@ -74,7 +74,8 @@ def answers(state: MarketState, task_id: str) -> list[tuple[float, Expectation]]
     for worker_id in WORKERS:
         features = rows(state, state.catalogue.workers.get(worker_id), np.array([task], np.int32), now)
         answer = ranker.answers(features)
-        found.append((float(answer.scores[0]), expectation(answer.outcomes(), 0, state.catalogue.postings[task])))
+        (figures,) = expectations(answer.outcomes(), [state.catalogue.postings.reward(task)])
+        found.append((float(answer.scores[0]), figures))
     return found
 
 

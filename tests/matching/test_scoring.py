@@ -6,7 +6,6 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from features.events import TaskPosted, instant
 from features.money import Money
 from features.spec import COLUMN, GROUPS
 from matching.bundle import Bundle, BundleError
@@ -16,8 +15,7 @@ from matching.scoring import (
     BundleRanker,
     Outcomes,
     best_first,
-    expectation,
-    expected_hourly,
+    expectations,
     paid_tails,
 )
 from tests.market import bundle_of, usual
@@ -130,8 +128,11 @@ def test_given_scores_then_the_best_stands_first_ties_by_hash_and_unknown_last()
     assert best_first(scores, hashes).tolist() == [2, 3, 0, 4, 1]
 
 
-def posting(reward: Money | None) -> TaskPosted:
-    return TaskPosted(event_id="e", at=instant(0), task_id="t", requester_id="r", reward=reward)
+def hourly_of(reward: Money | None, p_approve: float, minutes: float) -> Money | None:
+    one = np.ones(1)
+    outcomes = Outcomes(one, p_approve * one, minutes * one, *(np.nan * one for _ in range(4)))
+    (figures,) = expectations(outcomes, [reward])
+    return figures.expected_hourly
 
 
 @pytest.mark.parametrize(
@@ -146,19 +147,19 @@ def posting(reward: Money | None) -> TaskPosted:
 def test_given_a_reward_then_the_hourly_pay_is_its_expected_part_of_an_hour_in_its_own_currency(
     amount: str, currency: str, p_approve: float, minutes: float, hourly: str
 ) -> None:
-    task = posting(Money(amount=Decimal(amount), currency=currency))
-    assert expected_hourly(task, p_approve, minutes) == Money(amount=Decimal(hourly), currency=currency)
+    assert hourly_of(Money(amount=Decimal(amount), currency=currency), p_approve, minutes) == Money(
+        amount=Decimal(hourly), currency=currency
+    )
 
 
 def test_given_no_reward_or_no_minutes_then_there_is_no_hourly_pay() -> None:
-    assert expected_hourly(None, 1.0, 10.0) is None
-    assert expected_hourly(posting(None), 1.0, 10.0) is None
-    assert expected_hourly(posting(Money(amount=Decimal(2), currency="USD")), 1.0, float("nan")) is None
+    assert hourly_of(None, 1.0, 10.0) is None
+    assert hourly_of(Money(amount=Decimal(2), currency="USD"), 1.0, float("nan")) is None
 
 
 @pytest.mark.parametrize("minutes", [0.0, 1e-300])
 def test_given_minutes_that_make_no_sense_then_there_is_no_hourly_pay_and_no_error(minutes: float) -> None:
-    assert expected_hourly(posting(Money(amount=Decimal(10**15), currency="IDR")), 1.0, minutes) is None
+    assert hourly_of(Money(amount=Decimal(10**15), currency="IDR"), 1.0, minutes) is None
 
 
 @pytest.mark.parametrize(("p_approve", "tail"), [(1.0, 0.1), (0.9, 0.0556), (0.8, 0.025), (0.3, 0.025), (np.nan, 0.1)])
@@ -169,14 +170,14 @@ def test_given_a_chance_of_rejection_then_less_of_the_approved_work_is_left_out(
 def test_given_likely_rejection_then_the_interval_still_holds_what_is_to_be_expected() -> None:
     one = np.array([1.0])
     outcomes = Outcomes(one, 0.25 * one, 60 * one, 50 * one, 70 * one, 30 * one, 120 * one)
-    found = expectation(outcomes, 0, posting(Money(amount=Decimal(8), currency="USD")))
+    (found,) = expectations(outcomes, [Money(amount=Decimal(8), currency="USD")])
     amounts = (found.expected_hourly_low, found.expected_hourly, found.expected_hourly_high)
     assert [amount and amount.amount for amount in amounts] == [2, 2, 16]
     assert (found.minutes_low, found.expected_minutes, found.minutes_high) == (50, 60, 70)
 
 
 def test_given_no_model_of_the_minutes_then_there_are_no_intervals(features: np.ndarray) -> None:
-    found = expectation(Outcomes.counted(features), 0, posting(Money(amount=Decimal(8), currency="USD")))
+    (found, *_) = expectations(Outcomes.counted(features), [Money(amount=Decimal(8), currency="USD")] * len(features))
     assert found.expected_hourly is not None
     ends = (found.expected_hourly_low, found.expected_hourly_high, found.minutes_low, found.minutes_high)
     assert ends == (None, None, None, None)

@@ -16,7 +16,7 @@ from features.events import decode_event, micros
 from features.money import Rates
 from features.spec import fingerprint
 from features.state import MarketState
-from matching.scoring import BundleRanker, expectation
+from matching.scoring import BundleRanker, expectations
 from tests.market import Record
 from tests.service.cli.test_model_commands import run
 from training.metrics import cluster_interval, ndcg
@@ -102,7 +102,8 @@ def test_given_a_real_task_posted_with_more_reward_then_neither_its_score_nor_it
         for worker_id in (*workers, "nobody"):
             features = rows(state, state.catalogue.workers.get(worker_id), np.array([task], np.int32), now)
             answer = ranker.answers(features)
-            hourly = expectation(answer.outcomes(), 0, state.catalogue.postings[task]).expected_hourly
+            (figures,) = expectations(answer.outcomes(), [state.catalogue.postings.reward(task)])
+            hourly = figures.expected_hourly
             found.append((float(answer.scores[0]), hourly and hourly.amount))
         return found
 
