@@ -26,7 +26,8 @@ def profile(worker: str) -> WorkerUpdated:
 
 
 def posting(requirements: object) -> TaskPosted:
-    log = Log().post("t1", 0.000001, requirements=requirements, expires_at="2027-01-01T00:00:00.000001+02:00")
+    facts = {"reward": {"amount": "1.50", "currency": "IDR"}, "expires_at": "2027-01-01T00:00:00.000001+02:00"}
+    log = Log().post("t1", 0.000001, requirements=requirements, **facts)
     return cast("TaskPosted", log.entries[0][2])
 
 
