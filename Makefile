@@ -27,8 +27,8 @@ test: $(READY) ## Run the whole test suite
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 notebooks: $(READY) ## Execute the notebooks in place, in order
-	# Both cores for LightGBM here, but its threads must not wait for each other busily where something else runs too.
-	env -u OMP_NUM_THREADS OMP_WAIT_POLICY=passive COCOK_HOME='$(CURDIR)/.cocok' \
+	# Both cores for LightGBM here.
+	env -u OMP_NUM_THREADS COCOK_HOME='$(CURDIR)/.cocok' \
 		$(BIN)/python notebooks/execute.py $(sort $(wildcard notebooks/*.ipynb))
 
 bench: $(READY) ## Run the benchmarks that need no log of yours; BENCH_CACHE=DIR keeps their markets (some minutes)
