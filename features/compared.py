@@ -22,8 +22,8 @@ from features.estimates import (
     smoothed,
     usual_log_minutes,
 )
-from features.jit import kernel
-from features.layout import NEVER, SKILLS, TOKENS, Arrays, Record
+from features.jit import kernel, prefetch
+from features.layout import NEVER, SKILLS, TASK, TOKENS, Arrays, Record
 from features.pairs import find_each
 from features.spec import COLUMN
 from features.text import SKILL, WORD
@@ -38,6 +38,9 @@ KIND_PRIOR = 3.0
 SHARE_PRIOR = 5.0
 PULL_PRIOR = 20.0
 """Observations that the prior of a share is worth."""
+
+_RECORD, LINE = TASK.itemsize, 64
+"""Bytes of a task's record, and those that come from memory together."""
 
 BLOCK = 128
 """Tasks that a kernel goes through at a time."""
@@ -175,6 +178,9 @@ def read_tokens(s: Arrays, view: View, readings: Readings, tasks: NDArray[np.int
         place[:] = 0
         readings.size[0] = 0
     before = readings.size[0]
+    for i in range(tasks.size):
+        for offset in range(0, _RECORD, LINE):
+            prefetch(records, tasks[i], offset)
     for i in range(tasks.size):
         task = records[tasks[i]]
         if task.posted == NEVER:

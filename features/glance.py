@@ -5,13 +5,14 @@ sketch in place of every token, and a rough logarithm. Tasks lie side by side, s
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from features.compared import CONTENT_PRIOR, view_of
 from features.estimates import HOUR, SECOND, SLOW, decay
-from features.jit import kernel
+from features.jit import kernel, lean
 from features.layout import SKETCH, SKETCH_SKILLS, Arrays
 from features.prospects import (
     CHANCE,
@@ -87,13 +88,113 @@ def promising(
     return np.sort(np.argpartition(scores, len(tasks) - size)[-size:])
 
 
-@kernel
+@lean
 def _add_logs(ratios: NDArray[np.float32], weight: float, scores: NDArray[np.float32]) -> None:
     """Add the weighted logs of positive numbers to scores, roughly."""
-    bits = ratios.view(np.int32)
+    bits, lanes = ratios.view(np.int32), ratios.size
     slope, offset = np.float32(weight * _LOG_SLOPE), np.float32(weight * _LOG_OFFSET)
-    for i in range(LANES):
+    for i in range(lanes):
         scores[i] += np.float32(bits[i]) * slope - offset
+
+
+class _Worker(NamedTuple):
+    """What the worker brings to a glance: the sketch of what was taken, and which skills are known, both scaled."""
+
+    took: NDArray[np.float32]
+    known: NDArray[np.float32]
+    share: np.float32
+    own: np.float32
+    hour: np.float32
+
+
+class _Block(NamedTuple):
+    """Working memory for the tasks of a block."""
+
+    skills: NDArray[np.float32]
+    words: NDArray[np.float32]
+    overlap: NDArray[np.float32]
+    ratios: NDArray[np.float32]
+    scores: NDArray[np.float32]
+
+
+@lean
+def _score_block(
+    worker: _Worker,
+    block: _Block,
+    numbers: NDArray[np.float32],
+    sketch: NDArray[np.int8],
+    weights: NDArray[np.float32],
+    fill: NDArray[np.float32],
+) -> None:
+    """Fill the scores of a block, without the priors of its tasks."""
+    zero, prior, lanes = np.float32(0.0), np.float32(CONTENT_PRIOR), block.scores.size
+    skills, words, overlap, ratios, scores = block
+    took, known, share = worker.took, worker.known, worker.share
+    for i in range(lanes):
+        scores[i], skills[i], words[i], overlap[i] = zero, zero, zero, zero
+    for k in range(SKETCH_SKILLS):
+        if known[k] != zero:
+            for i in range(lanes):
+                here = np.float32(sketch[k, i])
+                skills[i] += here * took[k]
+                overlap[i] += here * known[k]
+    for k in range(SKETCH_SKILLS, SKETCH):
+        if took[k] != zero:
+            for i in range(lanes):
+                words[i] += np.float32(sketch[k, i]) * took[k]
+    for i in range(lanes):
+        reward, hourly = numbers[REWARD, i], numbers[HOURLY, i] + worker.own
+        scores[i] += weights[_REWARD] * (reward if reward == reward else fill[_REWARD])
+        scores[i] += weights[_HOURLY] * (hourly if hourly == hourly else fill[_HOURLY])
+    _add_logs(numbers[LIFT], weights[_POPULARITY], scores)
+    _add_logs(numbers[LIFT_FAST], weights[_POPULARITY_FAST], scores)
+    _add_logs(numbers[LIFT_NEWCOMERS], weights[_POPULARITY_NEWCOMERS], scores)
+    for i in range(lanes):
+        age = worker.hour - numbers[POSTED, i]
+        ratios[i] = np.float32(1.0) + (age if age > zero else zero)
+    _add_logs(ratios, weights[_AGE], scores)
+    # Of the recent past there is no sketch: the affinity of a month stands for that of three days.
+    for i in range(lanes):
+        both = skills[i] + words[i]
+        mass = (both if both > zero else zero) + prior * numbers[LIFT, i]
+        ratios[i] = mass / (share * numbers[CHANCE, i] + prior)
+    _add_logs(ratios, weights[_AFFINITY] + weights[_AFFINITY_FAST], scores)
+    for i in range(lanes):
+        mass = (words[i] if words[i] > zero else zero) + prior * numbers[LIFT, i]
+        ratios[i] = mass / (share * (numbers[CHANCE, i] - numbers[CHANCE_SKILL, i]) + prior)
+    _add_logs(ratios, weights[_AFFINITY_TEXT], scores)
+    for i in range(lanes):
+        mass = skills[i] + prior * numbers[LIFT, i]
+        ratios[i] = mass / (share * numbers[CHANCE_SKILL, i] + prior)
+        words[i] = zero
+    _add_logs(ratios, weights[_AFFINITY_SKILL], words)
+    missing = weights[_OVERLAP] * fill[_OVERLAP] + weights[_AFFINITY_SKILL] * fill[_AFFINITY_SKILL]
+    for i in range(lanes):
+        weight = numbers[SKILL_WEIGHT, i]
+        told = words[i] + weights[_OVERLAP] * overlap[i] / weight
+        scores[i] += told if weight > zero else missing
+
+
+@lean
+def _score_blocks(
+    worker: _Worker,
+    block: _Block,
+    prospects: Prospects,
+    places: NDArray[np.int32],
+    priors: NDArray[np.float32],
+    weights: NDArray[np.float32],
+    fill: NDArray[np.float32],
+    out: NDArray[np.float32],
+) -> None:
+    first = 0
+    while first < places.size:
+        number, last = places[first] // LANES, first
+        while last < places.size and places[last] // LANES == number:
+            last += 1
+        _score_block(worker, block, prospects.numbers[number], prospects.sketches[number], weights, fill)
+        for k in range(first, last):
+            out[k] = priors[places[k]] + block.scores[places[k] - number * LANES]
+        first = last
 
 
 @kernel
@@ -113,7 +214,6 @@ def _glance(
     A block without any of the places is passed over.
     """
     view, record = view_of(s, worker, now), s.workers[worker]
-    zero, prior, hour = np.float32(0.0), np.float32(CONTENT_PRIOR), np.float32(now / HOUR)
     share = np.float32(view.accepted_slow / view.taken if view.taken > 0.0 else 0.0)
     own = np.float32(math.log(view.worker_approval) - view.speed)
     left = decay(record.at, now, SLOW)
@@ -123,61 +223,12 @@ def _glance(
     for k in range(SKETCH_SKILLS):
         if record.sketch_slow[k] > 0.0 or (record.declared >> np.uint32(k)) & np.uint32(1):
             known[k] = 1.0 / SCALE
-    # Of the recent past there is no sketch: the affinity of a month stands for that of three days.
-    of_all, of_skills, of_text = (
-        weights[_AFFINITY] + weights[_AFFINITY_FAST],
-        weights[_AFFINITY_SKILL],
-        weights[_AFFINITY_TEXT],
+    block = _Block(
+        np.empty(LANES, np.float32),
+        np.empty(LANES, np.float32),
+        np.empty(LANES, np.float32),
+        np.empty(LANES, np.float32),
+        np.empty(LANES, np.float32),
     )
-    skills, words, overlap = np.empty(LANES, np.float32), np.empty(LANES, np.float32), np.empty(LANES, np.float32)
-    ratios, scores, first = np.empty(LANES, np.float32), np.empty(LANES, np.float32), 0
-    while first < places.size:
-        block, last = places[first] // LANES, first
-        numbers, sketch = prospects.numbers[block], prospects.sketches[block]
-        while last < places.size and places[last] // LANES == block:
-            last += 1
-        scores[:] = zero
-        skills[:], words[:], overlap[:] = zero, zero, zero
-        for k in range(SKETCH_SKILLS):
-            if known[k] != zero:
-                for i in range(LANES):
-                    here = np.float32(sketch[k, i])
-                    skills[i] += here * took[k]
-                    overlap[i] += here * known[k]
-        for k in range(SKETCH_SKILLS, SKETCH):
-            if took[k] != zero:
-                for i in range(LANES):
-                    words[i] += np.float32(sketch[k, i]) * took[k]
-        for i in range(LANES):
-            reward, hourly = numbers[REWARD, i], numbers[HOURLY, i] + own
-            scores[i] += weights[_REWARD] * (reward if reward == reward else fill[_REWARD])
-            scores[i] += weights[_HOURLY] * (hourly if hourly == hourly else fill[_HOURLY])
-        _add_logs(numbers[LIFT], weights[_POPULARITY], scores)
-        _add_logs(numbers[LIFT_FAST], weights[_POPULARITY_FAST], scores)
-        _add_logs(numbers[LIFT_NEWCOMERS], weights[_POPULARITY_NEWCOMERS], scores)
-        for i in range(LANES):
-            age = hour - numbers[POSTED, i]
-            ratios[i] = np.float32(1.0) + (age if age > zero else zero)
-        _add_logs(ratios, weights[_AGE], scores)
-        for i in range(LANES):
-            both = skills[i] + words[i]
-            mass = (both if both > zero else zero) + prior * numbers[LIFT, i]
-            ratios[i] = mass / (share * numbers[CHANCE, i] + prior)
-        _add_logs(ratios, of_all, scores)
-        for i in range(LANES):
-            mass = (words[i] if words[i] > zero else zero) + prior * numbers[LIFT, i]
-            ratios[i] = mass / (share * (numbers[CHANCE, i] - numbers[CHANCE_SKILL, i]) + prior)
-        _add_logs(ratios, of_text, scores)
-        for i in range(LANES):
-            mass = skills[i] + prior * numbers[LIFT, i]
-            ratios[i] = mass / (share * numbers[CHANCE_SKILL, i] + prior)
-        words[:] = zero
-        _add_logs(ratios, of_skills, words)
-        missing = weights[_OVERLAP] * fill[_OVERLAP] + weights[_AFFINITY_SKILL] * fill[_AFFINITY_SKILL]
-        for i in range(LANES):
-            weight = numbers[SKILL_WEIGHT, i]
-            told = words[i] + weights[_OVERLAP] * overlap[i] / weight
-            scores[i] += told if weight > zero else missing
-        for k in range(first, last):
-            out[k] = priors[places[k]] + scores[places[k] - block * LANES]
-        first = last
+    brought = _Worker(took, known, share, own, np.float32(now / HOUR))
+    _score_blocks(brought, block, prospects, places, priors, weights, fill, out)

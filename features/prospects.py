@@ -21,7 +21,7 @@ from features.jit import kernel, lean
 from features.layout import SKETCH, SKETCH_SKILLS, SKETCH_WORDS, Arrays, Record
 from features.text import SKILL
 
-LANES = 128
+LANES = 32
 """Open tasks that lie side by side, number by number, so that one instruction reads several."""
 
 PROSPECT = 9

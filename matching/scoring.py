@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -25,6 +26,9 @@ LOW, HIGH = 0.1, 0.9
 """Levels of the ends of an interval of minutes."""
 
 MOST_KEPT = 0.95
+
+MOST_AMOUNTS = 16_384
+"""Amounts that are kept: pay per hour is mostly the same few thousand."""
 
 
 @dataclass(frozen=True)
@@ -256,7 +260,12 @@ def _an_hour(pay: NDArray[np.float64], minutes: NDArray[np.float64]) -> NDArray[
 
 
 def _rounded(amount: float, currency: str) -> Money:
-    return Money(amount=Decimal(f"{amount:.2f}"), currency=currency)
+    return _money(f"{amount:.2f}", currency)
+
+
+@lru_cache(MOST_AMOUNTS)
+def _money(amount: str, currency: str) -> Money:
+    return Money(amount=Decimal(amount), currency=currency)
 
 
 def paid_tails(p_approve: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -60,25 +60,34 @@ def needs(scope: Scope) -> Any:
     """Return the dependency that lets only keys with a scope through."""
 
     async def allowed(request: Request, _: Annotated[Any, Security(_bearer)] = None) -> None:
-        key: ApiKey | None = request.scope["state"]["key"]
-        if key is not None and not key.allows(scope):
-            raise Problem(Kind.FORBIDDEN, f"The key {key.id} has not the scope {scope}.")
+        _allow(request, scope)
 
     return Depends(allowed)
 
 
-async def _ready(server: Server) -> None:
-    reason = server.why_not_ready()
-    if reason:
+def _allow(request: Request, scope: Scope) -> None:
+    key: ApiKey | None = request.scope["state"]["key"]
+    if key is not None and not key.allows(scope):
+        raise Problem(Kind.FORBIDDEN, f"The key {key.id} has not the scope {scope}.")
+
+
+def _expect_ready(server: Runtime) -> None:
+    if reason := server.why_not_ready():
         raise Problem(Kind.NOT_READY, reason, headers={"Retry-After": "1"})
 
 
-async def _caught_up(
-    server: Server,
+# One dependency each, since solving one costs as much as all that it checks.
+async def _reads(
+    request: Request,
     cocok_min_seq: Annotated[
         int, Header(ge=0, le=2**62, description="Answer only with what includes this event of the log.")
     ] = 0,
+    _: Annotated[Any, Security(_bearer)] = None,
 ) -> None:
+    """Let a key that may read through, once the log has been read as far as asked for."""
+    _allow(request, Scope.READ)
+    server = await runtime(request)
+    _expect_ready(server)
     deadline = time.monotonic() + MIN_SEQ_SECONDS
     # Polled, since a thread that waits is one that does not rank.
     while server.engine.seq < cocok_min_seq:
@@ -91,8 +100,13 @@ async def _caught_up(
         await sleep(_POLL_SECONDS)
 
 
-READS = [needs(Scope.READ), Depends(_ready), Depends(_caught_up)]
-WRITES = [needs(Scope.WRITE), Depends(_ready)]
+async def _writes(request: Request, _: Annotated[Any, Security(_bearer)] = None) -> None:
+    """Let a key that may write through, once the server is ready."""
+    _allow(request, Scope.WRITE)
+    _expect_ready(await runtime(request))
+
+
+READS, WRITES = [Depends(_reads)], [Depends(_writes)]
 
 
 class StrictRequest(Request):
