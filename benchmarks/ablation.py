@@ -86,7 +86,7 @@ def main() -> None:
     try:
         rows = read(until, None if hours is None else int(timedelta(hours=hours) / timedelta(microseconds=1)))
         parameters = RankerParameters(num_threads=given.threads)
-        before, last = holdout(rows, maturity=rows.maturity)
+        before, last = holdout(rows, maturity=rows.patience)
         sets = {FULL: rows, **{group: rows.without(group) for group in GROUPS}}
         steps = track(sets.items(), "Training", console=Console(stderr=True), transient=True)
         judged = {group: judge(kept.select(before), kept.select(last), parameters) for group, kept in steps}

@@ -54,9 +54,9 @@ def judged(
     monotone, ranks = monotone_directions(learned.names), ranking_columns(learned.names)
     for name, weights in kinds.items():
         parameters = RankerParameters(attention=weights, num_threads=1)
-        choice = choose_trees(learned, parameters, monotone, ranks=ranks, maturity=learned.maturity)
+        choice = choose_trees(learned, parameters, monotone, ranks=ranks, maturity=learned.patience)
         ranker = fit(learned, parameters, choice.trees, monotone, ranks=ranks)
-        yield name, choice.trees, ndcg(ranker.predict(fair.features), fair.labels, fair.offsets)
+        yield name, choice.trees, ndcg(ranker.predict(fair.features), fair.relevance, fair.offsets)
 
 
 def main() -> None:
@@ -70,7 +70,7 @@ def main() -> None:
         turn = world.start + LEARNED_DAYS * DAY
         log = list(batches(world.run(ThenRandom(turn))))
         rows = training_set(lambda log=log: log, rates, until=world.end)
-        learned, fair = rows.select(rows.times + rows.maturity < turn), rows.select(rows.times >= turn)
+        learned, fair = rows.select(rows.times + rows.patience < turn), rows.select(rows.times >= turn)
         plain = None
         for name, trees, values in judged(learned, fair, tuple(truth(world, POSITIONS).tolist())):
             plain = values if plain is None else plain

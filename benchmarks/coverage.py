@@ -110,7 +110,7 @@ def marketplace(seed: int) -> TrainingSet:
     log: Entries = list(zip(itertools.count(1), known, events))
     rows = training_set(lambda: [log], Rates.shipped(), until=END)
     # A list without anything to find says nothing about an order.
-    return rows.select(~np.isnan(ndcg(np.zeros(len(rows.labels)), rows.labels, rows.offsets)))
+    return rows.select(~np.isnan(ndcg(np.zeros(len(rows.labels)), rows.relevance, rows.offsets)))
 
 
 @dataclass
@@ -125,7 +125,7 @@ class Market:
         self.by_worker = [np.flatnonzero(owners == worker) for worker in np.unique(owners)]
 
     def ndcg(self, baseline: str) -> Floats:
-        return ndcg(BASELINES[baseline](self.rows), self.rows.labels, self.rows.offsets)
+        return ndcg(BASELINES[baseline](self.rows), self.rows.relevance, self.rows.offsets)
 
     def draw(self, workers: int, random: Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return lists of workers drawn with replacement, and to which draw each list belongs."""
@@ -140,7 +140,7 @@ class Market:
             lists, owner = self.draw(workers, random)
             offsets = np.concatenate([[0], np.cumsum(sizes[lists])])
             place = np.arange(offsets[-1]) + np.repeat(self.rows.offsets[lists] - offsets[:-1], sizes[lists])
-            score, labels = past_rate[place], self.rows.labels[place]
+            score, labels = past_rate[place], self.rows.relevance[place]
             one, other = (
                 ndcg(score + random.normal(0, past_rate.std(), len(score)), labels, offsets) for _ in range(2)
             )

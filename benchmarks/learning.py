@@ -175,7 +175,7 @@ def repeated(rows: TrainingSet, wanted: int) -> TrainingSet:
     sizes = np.diff(rows.offsets)[lists]
     starts = np.cumsum(sizes) - sizes
     places = np.arange(sizes.sum()) - np.repeat(starts - rows.offsets[lists], sizes)
-    of_rows = ("features", "labels", "verdicts", "minutes", "tasks", "positions", "propensities")
+    of_rows = ("features", "labels", "late", "verdicts", "minutes", "tasks", "positions", "propensities")
     return replace(
         rows,
         **{name: getattr(rows, name)[places] for name in of_rows},
@@ -191,7 +191,7 @@ def fitted(setting: Setting) -> list[Figure]:
     monotone, ranks = monotone_directions(rows.names), ranking_columns(rows.names)
     settings = parameters.to_lightgbm(monotone, ranks)
     index, groups = learnable_rows(rows, np.ones(len(rows), np.bool_))
-    ready, labels = rows.features[index], rows.labels[index]
+    ready, labels = rows.features[index], rows.relevance[index]
 
     def theirs() -> None:
         # The parameters go to the set as well: it is binned by them.

@@ -131,6 +131,7 @@ class Contexts:
             self.rows,
             features=self.rows.features[places],
             labels=labels,
+            late=np.zeros_like(labels),
             verdicts=np.full(len(places), -1, np.int8),
             minutes=np.full(len(places), np.nan, np.float32),
             offsets=np.concatenate([[0], np.cumsum(sizes)]),

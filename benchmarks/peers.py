@@ -140,7 +140,7 @@ def cocok(rows: TrainingSet, _: Takings, __: int, threads: int) -> Scorer:
     """Fit the ranker of `cocok train` with its defaults."""
     parameters = RankerParameters(num_threads=threads)
     monotone, ranks = monotone_directions(rows.names), ranking_columns(rows.names)
-    choice = choose_trees(rows, parameters, monotone, ranks=ranks, maturity=rows.maturity)
+    choice = choose_trees(rows, parameters, monotone, ranks=ranks, maturity=rows.patience)
     ranker = fit(rows, parameters, choice.trees, monotone, ranks=ranks)
     return lambda later: ranker.predict(later.features)
 
@@ -150,14 +150,14 @@ def logistic_regression(rows: TrainingSet, _: Takings, __: int, threads: int) ->
     model = make_pipeline(
         SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler(), LogisticRegression(max_iter=1_000)
     )
-    model.fit(rows.features, rows.labels >= lists.ACCEPTED)
+    model.fit(rows.features, rows.relevance >= lists.ACCEPTED)
     return lambda later: np.asarray(model.decision_function(later.features), np.float64)
 
 
 def plain_lightgbm(rows: TrainingSet, takings: Takings, __: int, threads: int) -> Scorer:
     """Fit LightGBM's LambdaMART with the library's defaults, 100 trees, on the columns `NAIVE`."""
     model = LGBMRanker(n_jobs=threads, random_state=0, verbosity=-1)
-    model.fit(naive(rows, takings), rows.labels, group=np.diff(rows.offsets))
+    model.fit(naive(rows, takings), rows.relevance, group=np.diff(rows.offsets))
     return lambda later: np.asarray(model.predict(naive(later, takings)), np.float64)
 
 

@@ -79,7 +79,7 @@ def compare(
     Raises:
         CocokError: there is nothing to learn from.
     """
-    if not (development.labels >= ACCEPTED).any():
+    if not (development.relevance >= ACCEPTED).any():
         raise CocokError("no task of the lists to learn from was taken: give a log with more of the past")
     ranked, skipped = [], dict(UNAVAILABLE)
     for peer in track(PEERS, "Fitting", console=Console(stderr=True), transient=True):
@@ -97,10 +97,10 @@ def compare(
 def figures(ranked: list[Ranked], final: TrainingSet) -> list[dict[str, Any]]:
     """Return, for each peer, NDCG@10 of all, warm and new workers, and the difference to the first, with intervals."""
     parts = _parts(final)
-    reference = ndcg(ranked[0].scores, final.labels, final.offsets)
+    reference = ndcg(ranked[0].scores, final.relevance, final.offsets)
     found = []
     for each in ranked:
-        values = ndcg(each.scores, final.labels, final.offsets)
+        values = ndcg(each.scores, final.relevance, final.offsets)
         found.append(
             {
                 "ranker": each.peer.name,
@@ -120,7 +120,7 @@ def figures(ranked: list[Ranked], final: TrainingSet) -> list[dict[str, Any]]:
 
 
 def table(found: list[dict[str, Any]], skipped: Mapping[str, str], final: TrainingSet) -> Table:
-    judged = ~np.isnan(ndcg(np.zeros(len(final.labels)), final.labels, final.offsets))
+    judged = ~np.isnan(ndcg(np.zeros(len(final.labels)), final.relevance, final.offsets))
     shown = Table("ranker", "a task that nobody took", box=None)
     for name, part in _parts(final).items():
         shown.add_column(f"{name} ({(part & judged).sum():,})")
@@ -161,7 +161,7 @@ def lists(
     """Return the lists to learn from, those to judge on, and what was taken in the log."""
     if requests is None or truth is None:
         rows = workspace.training_set(until=until)
-        before, last = holdout(rows, maturity=rows.maturity)
+        before, last = holdout(rows, maturity=rows.patience)
         return rows.select(before), rows.select(last), Takings(workspace.log(until))
     with requests.open("rb") as lines:
         asked = read_requests(lines, str(requests))

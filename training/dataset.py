@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from features.spec import FEATURES, GROUPS, NAMES
-from training.lists import History, ServedList, labels
+from training.lists import History, ServedList, labels, patience_of
 
 KEYS = (
     "feed_id",
@@ -27,7 +27,7 @@ KEYS = (
 """Columns of `TrainingSet.frame` before the features."""
 
 _HOUR = 3_600_000_000
-_OF_ROWS = ("features", "labels", "verdicts", "minutes", "tasks", "positions", "propensities")
+_OF_ROWS = ("features", "labels", "late", "verdicts", "minutes", "tasks", "positions", "propensities")
 _OF_LISTS = ("workers", "times", "feed_ids")
 
 
@@ -39,6 +39,8 @@ class TrainingSet:
         features: float32, rows x columns; missing is NaN.
         names: name of each column.
         labels: int8, rows; 0 nothing, 1 viewed or saved, 2 accepted, 3 submitted, 4 approved.
+        late: int8, rows; the label that came of it after ``maturity`` but within ``patience`` of the list, as far as
+            it is known, where that is better than what came before; else 0.
         verdicts: int8, rows; 1 if work that followed was approved, 0 if it was rejected, -1 without a verdict so far.
         minutes: float32, rows; minutes of the work that followed, NaN without any.
         offsets: int64, lists + 1; the rows of list ``i`` are ``offsets[i]:offsets[i + 1]``.
@@ -53,11 +55,13 @@ class TrainingSet:
         catalogue: one row for each task, see `task_catalogue`.
         until: end of what was known, microseconds since 1970.
         maturity: how long after a list its outcomes were waited for, in microseconds.
+        patience: how long after a list an outcome counts for the order, in microseconds; at least the maturity.
     """
 
     features: NDArray[np.float32]
     names: tuple[str, ...]
     labels: NDArray[np.int8]
+    late: NDArray[np.int8]
     verdicts: NDArray[np.int8]
     minutes: NDArray[np.float32]
     offsets: NDArray[np.int64]
@@ -71,6 +75,7 @@ class TrainingSet:
     catalogue: pd.DataFrame
     until: int
     maturity: int = 0
+    patience: int = 0
 
     def __len__(self) -> int:
         """Return the number of lists."""
@@ -80,6 +85,11 @@ class TrainingSet:
     def maturity_hours(self) -> float:
         """How long after a list its outcomes were waited for, in hours."""
         return self.maturity / _HOUR
+
+    @property
+    def relevance(self) -> NDArray[np.int8]:
+        """What an order is learned from and judged by (int8, rows): the label, or what came late if that is better."""
+        return np.maximum(self.labels, self.late)
 
     def column(self, name: str) -> NDArray[np.float32]:
         """Return one column of features.
@@ -202,6 +212,11 @@ def labelled(
         described: task id -> category and language, see `task_catalogue`; nothing is told of other tasks.
     """
     found = [labels(history, served, maturity) for served in lists]
+    patience = patience_of(history, maturity)
+    late = [
+        np.where(within.labels > part.labels, within.labels, 0).astype(np.int8)
+        for part, within in zip(found, (labels(history, served, patience) for served in lists), strict=True)
+    ]
     sizes = [len(served.task_ids) for served in lists]
     workers, worker_ids = pd.factorize(np.array([served.worker_id for served in lists], object))
     tasks, task_ids = pd.factorize(np.array([task_id for served in lists for task_id in served.task_ids], object))
@@ -211,6 +226,7 @@ def labelled(
         features=features,
         names=NAMES,
         labels=np.concatenate([part.labels for part in found]),
+        late=np.concatenate(late),
         verdicts=np.concatenate([part.verdicts for part in found]),
         minutes=np.concatenate([part.minutes for part in found]),
         offsets=np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
@@ -224,6 +240,7 @@ def labelled(
         catalogue=task_catalogue(task_ids.tolist(), categories, languages),
         until=until,
         maturity=maturity,
+        patience=patience,
     )
 
 

@@ -108,7 +108,7 @@ def examine(contest: Contest, bundle: Bundle, limits: Limits | None = None) -> V
     """
     limits = limits or Limits()
     rows = contest.rows
-    values = {name: ndcg(scores, rows.labels, rows.offsets) for name, scores in contest.scores().items()}
+    values = {name: ndcg(scores, rows.relevance, rows.offsets) for name, scores in contest.scores().items()}
     own = values.pop(CHALLENGER)
     rivals = {name: values[name] for name in ("random", CHAMPION) if name in values}
     differences = {name: paired_difference(own, other, rows.workers) for name, other in rivals.items()}

@@ -77,7 +77,7 @@ def permutation(
     """
     if len(rows) < 2:
         raise ValueError("a row of another list is needed, and there is none")
-    intact = ndcg(score(rows.features), rows.labels, rows.offsets)
+    intact = ndcg(score(rows.features), rows.relevance, rows.offsets)
     random = np.random.default_rng(seed)
     donors = [_rows_of_other_lists(rows, random) for _ in range(draws)]
     features = rows.features.copy()
@@ -86,7 +86,7 @@ def permutation(
         left = np.zeros(len(rows))
         for donor in donors:
             features[:, columns] = rows.features[donor][:, columns]
-            left += ndcg(score(features), rows.labels, rows.offsets) / draws
+            left += ndcg(score(features), rows.relevance, rows.offsets) / draws
         features[:, columns] = rows.features[:, columns]
         losses.append({"name": name, **vars(paired_difference(intact, left, rows.workers))})
     table = pd.DataFrame(losses, columns=["name", "value", "low", "high"])

@@ -27,6 +27,10 @@ NOTHING, VIEWED, ACCEPTED, SUBMITTED, APPROVED = range(5)
 """Labels, from nothing to the best outcome."""
 
 MATURITY_QUANTILE = 0.95
+PATIENCE_QUANTILE = 0.99
+PATIENCE_SHARE = 0.05
+"""Part of the history, at the most, by which patience is longer than the maturity."""
+
 SHORTEST_MATURITY, LONGEST_MATURITY = HOUR, 14 * DAY
 
 _REJECTED = -1
@@ -169,6 +173,29 @@ def maturity_of(history: History) -> int:
     It is the 95th percentile of the delay from a list to the acceptance of one of its tasks, where the list is the last
     one before the acceptance that held the task; at least an hour and at most 14 days.
     """
+    delays = _delays(history)
+    if not delays:
+        return LONGEST_MATURITY
+    return int(np.clip(np.quantile(delays, MATURITY_QUANTILE), SHORTEST_MATURITY, LONGEST_MATURITY))
+
+
+def patience_of(history: History, maturity: int) -> int:
+    """Return how long after a list an outcome still tells what the worker preferred, in microseconds.
+
+    It is the 99th percentile of the delays of `maturity_of`: the slowest twentieth of acceptances is no random one, and
+    an order learned without it puts down what is taken late. At least the maturity, and longer by a twentieth of the
+    history at the most, so that there is enough left to learn from.
+    """
+    delays = _delays(history)
+    if not delays:
+        return maturity
+    instants = [served.at for served in history.lists]
+    longest = maturity + int(PATIENCE_SHARE * (max(instants) - min(instants)))
+    return max(maturity, min(int(np.quantile(delays, PATIENCE_QUANTILE)), longest, LONGEST_MATURITY))
+
+
+def _delays(history: History) -> list[int]:
+    """Return for each acceptance the microseconds since the last list before it that held the task."""
     accepted: dict[str, set[str]] = defaultdict(set)
     for (worker_id, task_id), outcomes in history.outcomes.items():
         if any(stage == ACCEPTED for _, _, stage, _ in outcomes):
@@ -185,9 +212,7 @@ def maturity_of(history: History) -> int:
             before = [served.at for served in lists if served.prefix < seq and served.at <= at]
             if before:
                 delays.append(at - max(before))
-    if not delays:
-        return LONGEST_MATURITY
-    return int(np.clip(np.quantile(delays, MATURITY_QUANTILE), SHORTEST_MATURITY, LONGEST_MATURITY))
+    return delays
 
 
 def mature(history: History, since: int | None, until: int, maturity: int, *, whole: bool = False) -> list[ServedList]:

@@ -165,9 +165,9 @@ def paired_difference(a: ArrayLike, b: ArrayLike, workers: ArrayLike) -> Estimat
 def per_list(scores: ArrayLike, rows: TrainingSet) -> dict[str, NDArray[np.float64]]:
     """Return the metrics that Cocok reports, by name, one value for each list of ``rows``."""
     return {
-        "ndcg@10": ndcg(scores, rows.labels, rows.offsets, 10),
-        "mrr": reciprocal_rank(scores, rows.labels, rows.offsets),
-        "recall@5": recall(scores, rows.labels, rows.offsets, 5),
+        "ndcg@10": ndcg(scores, rows.relevance, rows.offsets, 10),
+        "mrr": reciprocal_rank(scores, rows.relevance, rows.offsets),
+        "recall@5": recall(scores, rows.relevance, rows.offsets, 5),
     }
 
 

@@ -42,6 +42,8 @@ LEAST_OF_A_CLASS = 20
 _DEPTH = 10
 _SMOOTHING = 5
 _PATIENCE = 50
+_AS_GOOD = 0.001
+"""NDCG by which a curve rises and falls by chance from one count of trees to another far away."""
 
 _SHUFFLE_SEED = 71
 
@@ -144,9 +146,9 @@ def choose_trees(
     """Choose the number of trees by validation on several windows of time.
 
     All folds grow together, one tree each at a time. Their curves of NDCG@10 are averaged and smoothed over
-    neighbouring counts before the best is taken, so that neither one lucky fold nor one lucky count decides; growing
-    stops when that curve has not risen for a while. The count is not scaled up for the larger set of the final fit: the
-    curve is flat around its peak, and a larger count would be one that no fold has tried.
+    neighbouring counts, so that neither one lucky fold nor one lucky count decides; growing stops when that curve has
+    not risen for a while. Of the counts that are as good as the best, the smallest is taken: a feed pays for every
+    tree. It is not scaled up for the larger set of the final fit: a larger count would be one that no fold has tried.
 
     Args:
         rows: the development part of the training set.
@@ -181,7 +183,7 @@ def choose_trees(
         progress(parameters.max_trees, parameters.max_trees)
     curves = np.array(history).T
     curve = smooth(curves.mean(axis=0), _SMOOTHING)
-    trees = int(np.clip(curve.argmax() + 1, parameters.min_trees, parameters.max_trees))
+    trees = int(np.clip(fewest_trees(curve), parameters.min_trees, parameters.max_trees))
     return TreeChoice(trees, curve, curves)
 
 
@@ -234,7 +236,7 @@ def _linear(
     rows: TrainingSet, weight: float, forest: Additive, monotone: Sequence[int], ranks: Sequence[bool] | None
 ) -> Linear:
     """Fit the linear part, and scale it to ``weight`` times the spread of the trees' scores within lists."""
-    accepted = rows.labels >= POSITIVE
+    accepted = rows.relevance >= POSITIVE
     if weight == 0.0 or min(accepted.sum(), (~accepted).sum()) < LEAST_OF_A_CLASS:
         return Linear.constant()
     usable = [column for column in range(len(rows.names)) if ranks is None or ranks[column]]
@@ -313,6 +315,11 @@ def worth_growing(rounds: int, best: int) -> bool:
     return rounds - best <= max(_PATIENCE, best)
 
 
+def fewest_trees(curve: NDArray[np.float64]) -> int:
+    """Return the smallest count of trees whose value, ``curve[count - 1]``, lies within a thousandth of the best."""
+    return int(np.flatnonzero(curve >= curve.max() - _AS_GOOD)[0]) + 1
+
+
 def smooth(curve: NDArray[np.float64], reach: int) -> NDArray[np.float64]:
     """Return the mean of every value and its neighbours up to ``reach`` away; fewer at the ends."""
     window = np.ones(2 * reach + 1)
@@ -337,7 +344,7 @@ def _dataset(
 ) -> lgb.Dataset:
     # A validation set is judged as it is.
     index, sizes = learnable_rows(rows, lists, LONGEST_LIST if reference else parameters.passed_over)
-    labels = rows.labels[index]
+    labels = rows.relevance[index]
     return lgb.Dataset(
         rows.features[index],
         labels,
@@ -376,13 +383,13 @@ def learnable_rows(
     Returns:
         int64, indices of rows; int64, rows of each list.
     """
-    sizes = np.diff(rows.offsets)
+    sizes, relevance = np.diff(rows.offsets), rows.relevance
     used = lists & _orders(rows)
     chosen = np.flatnonzero(np.repeat(used, sizes))
     owner = np.repeat(np.flatnonzero(used), sizes[used])
     shuffled = np.random.default_rng(_SHUFFLE_SEED).permutation(int(rows.offsets[-1]))[chosen]
     if sizes[used].max(initial=0) > LONGEST_LIST:
-        best_first = np.lexsort((shuffled, -rows.labels[chosen], owner))
+        best_first = np.lexsort((shuffled, -relevance[chosen], owner))
         begins = np.cumsum(sizes[used]) - sizes[used]
         rank = np.arange(len(chosen)) - np.repeat(begins, sizes[used])
         kept = np.sort(best_first[rank < LONGEST_LIST])
@@ -390,7 +397,7 @@ def learnable_rows(
     order = np.lexsort((shuffled, owner))
     chosen, owner = chosen[order], owner[order]
     if passed_over < LONGEST_LIST:
-        nothing = rows.labels[chosen] == NOTHING
+        nothing = relevance[chosen] == NOTHING
         count = np.cumsum(nothing)
         before = (count - nothing)[np.searchsorted(owner, owner)]
         kept = ~nothing | (count - before <= passed_over)
@@ -400,7 +407,8 @@ def learnable_rows(
 
 def _orders(rows: TrainingSet) -> NDArray[np.bool_]:
     """Return which lists have rows of different labels."""
-    changes = np.concatenate([[0], np.cumsum(rows.labels[1:] != rows.labels[:-1])])
+    relevance = rows.relevance
+    changes = np.concatenate([[0], np.cumsum(relevance[1:] != relevance[:-1])])
     several = np.diff(rows.offsets) > 1
     orders = np.zeros(len(rows), dtype=np.bool_)
     orders[several] = changes[rows.offsets[1:][several] - 1] > changes[rows.offsets[:-1][several]]

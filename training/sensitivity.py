@@ -47,9 +47,9 @@ def judge(development: TrainingSet, final: TrainingSet, parameters: RankerParame
         CocokError: too few lists to split by time, or none from which an order can be learned.
     """
     monotone, ranks = monotone_directions(development.names), ranking_columns(development.names)
-    choice = choose_trees(development, parameters, monotone, ranks=ranks, maturity=development.maturity)
+    choice = choose_trees(development, parameters, monotone, ranks=ranks, maturity=development.patience)
     scores = fit(development, parameters, choice.trees, monotone, ranks=ranks).predict(final.features)
-    return Judged(len(development.names), choice.trees, ndcg(scores, final.labels, final.offsets))
+    return Judged(len(development.names), choice.trees, ndcg(scores, final.relevance, final.offsets))
 
 
 def ablation(
@@ -75,7 +75,7 @@ def ablation(
         CocokError: too few lists to split by time, or none from which an order can be learned.
         ValueError: there is no such group.
     """
-    before, last = holdout(rows, maturity=rows.maturity)
+    before, last = holdout(rows, maturity=rows.patience)
     development, final = rows.select(before), rows.select(last)
     left_out = (FULL, *groups)
     judged: dict[str, Judged] = {}
@@ -125,7 +125,7 @@ def learning_curve(
     Raises:
         CocokError: too few lists to split by time.
     """
-    before, last = holdout(rows, maturity=rows.maturity)
+    before, last = holdout(rows, maturity=rows.patience)
     development, final = rows.select(before), rows.select(last)
     points = []
     for step, share in enumerate(shares):

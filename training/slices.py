@@ -44,7 +44,7 @@ def _of_workers(rows: TrainingSet) -> dict[str, NDArray[np.bool_]]:
 
 
 def _of_content(rows: TrainingSet, column: str) -> dict[str, NDArray[np.bool_]]:
-    taken = np.flatnonzero(rows.labels >= POSITIVE)
+    taken = np.flatnonzero(rows.relevance >= POSITIVE)
     values = rows.catalogue[column].astype("object").to_numpy()[rows.tasks[taken]]
     pairs = pd.DataFrame({"list": _owner(rows)[taken], "value": values}).dropna().drop_duplicates()
     counts = pairs["value"].value_counts()
@@ -56,10 +56,10 @@ def _of_content(rows: TrainingSet, column: str) -> dict[str, NDArray[np.bool_]]:
 
 
 def _of_best_task(rows: TrainingSet) -> dict[str, NDArray[np.bool_]]:
-    taken = np.flatnonzero(rows.labels >= POSITIVE)
+    taken = np.flatnonzero(rows.relevance >= POSITIVE)
     owner = _owner(rows)[taken]
     # The best label of each list first; the first in the list of several.
-    order = np.lexsort((taken, -rows.labels[taken].astype(np.int64), owner))
+    order = np.lexsort((taken, -rows.relevance[taken].astype(np.int64), owner))
     lists, first = np.unique(owner[order], return_index=True)
     best = taken[order][first]
     found = {}

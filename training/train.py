@@ -108,10 +108,10 @@ def train(
     """
     parameters = parameters or RankerParameters()
     columns: dict[str, Any] = {"monotone": monotone_directions(rows.names), "ranks": ranking_columns(rows.names)}
-    before, last = holdout(rows, maturity=rows.maturity)
+    before, last = holdout(rows, maturity=rows.patience)
     development, final = rows.select(before), rows.select(last)
     choice = choose_trees(
-        development, parameters, **columns, maturity=rows.maturity, progress=_step(progress, "Choosing trees")
+        development, parameters, **columns, maturity=rows.patience, progress=_step(progress, "Choosing trees")
     )
     ranker_without = fit(development, parameters, choice.trees, **columns, progress=_step(progress, "Fitting to judge"))
     scores = {"model": ranker_without.predict(final.features), **baseline_scores(final)}

@@ -116,7 +116,7 @@ def tune(
         CocokError: too few lists to split by time, or none from which an order can be learned; the search was
             interrupted.
     """
-    before, _ = holdout(rows, maturity=rows.maturity)
+    before, _ = holdout(rows, maturity=rows.patience)
     development = rows.select(before)
     space = _space(start, len(development.labels))
     study = _study(store, _name(development, start, space), start)
@@ -188,11 +188,11 @@ def _name(development: TrainingSet, start: RankerParameters, space: "Mapping[str
     told = {**asdict(start), "num_threads": None}
     digest = hashlib.blake2b(
         repr(
-            (fingerprint(), development.names, development.maturity, sorted(told.items()), sorted(space.items()))
+            (fingerprint(), development.names, development.patience, sorted(told.items()), sorted(space.items()))
         ).encode(),
         digest_size=16,
     )
-    for part in (development.features, development.labels, development.offsets, development.times):
+    for part in (development.features, development.relevance, development.offsets, development.times):
         digest.update(np.ascontiguousarray(part).data)
     return digest.hexdigest()
 
@@ -218,7 +218,7 @@ def _run(
             development,
             parameters,
             **_columns(development),
-            maturity=development.maturity,
+            maturity=development.patience,
             progress=progress,
             watch=_pruning(trial, parameters.learning_rate),
         )
@@ -277,10 +277,10 @@ def _gain(
 def _ndcg(development: TrainingSet, parameters: RankerParameters, trees: int) -> NDArray[np.float64]:
     """Return NDCG@10 of each list of the windows of time, by rankers fitted on what was before; NaN for other lists."""
     found = np.full(len(development), np.nan)
-    for fold in teaching_folds(development, parameters.folds, maturity=development.maturity):
+    for fold in teaching_folds(development, parameters.folds, maturity=development.patience):
         ranker = fit(development.select(fold.training), parameters, trees, **_columns(development))
         judged = development.select(fold.validation)
-        found[fold.validation] = ndcg(ranker.predict(judged.features), judged.labels, judged.offsets)
+        found[fold.validation] = ndcg(ranker.predict(judged.features), judged.relevance, judged.offsets)
     return found
 
 

@@ -37,6 +37,7 @@ def handmade(
         features=np.column_stack([np.asarray(values, dtype=np.float32) for values in columns.values()]),
         names=tuple(columns),
         labels=np.concatenate([np.asarray(one, dtype=np.int8) for one in labels]),
+        late=np.zeros(rows, np.int8),
         verdicts=np.full(rows, -1, np.int8),
         minutes=np.full(rows, np.nan, np.float32),
         offsets=np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
@@ -51,4 +52,5 @@ def handmade(
             [f"t{number}" for number in range(rows)], categories or [None] * rows, languages or [None] * rows
         ),
         maturity=0,
+        patience=0,
     )

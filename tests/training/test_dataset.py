@@ -10,6 +10,7 @@ import pytest
 from features.spec import FEATURES, NAMES
 from tests.log import RATES, Log, hour, usd
 from training.dataset import KEYS, TrainingSet
+from training.metrics import summarise
 from training.replay import training_set
 
 
@@ -74,6 +75,37 @@ def test_given_a_changed_frame_then_the_rows_are_as_they_were(rows: TrainingSet)
     np.testing.assert_array_equal(rows.features, before)
 
 
+# What came late
+
+
+@pytest.fixture(scope="module")
+def waited() -> TrainingSet:
+    """Forty lists whose task is taken after an hour, one where that takes seven and one where that takes 30."""
+    log = Log()
+    for place in range(40):
+        log.serve("w1", [f"t{place}", "other"], 10 * place).take("w1", f"t{place}", 10 * place + 1)
+    log.serve("w1", ["slow", "other"], 400).take("w1", "slow", 407)
+    log.serve("w1", ["slowest", "other"], 410).take("w1", "slowest", 440)
+    entries = [log.entries]
+    return training_set(lambda: entries, RATES, until=hour(1000), maturity=hour(2) - hour(0))
+
+
+def test_given_a_task_taken_after_the_maturity_but_within_patience_then_it_is_relevant_and_its_label_is_not(
+    waited: TrainingSet,
+) -> None:
+    assert hour(7) - hour(0) < waited.patience < hour(30) - hour(0)
+    assert waited.labels.tolist() == [2, 0] * 40 + [0] * 4
+    assert waited.late.tolist() == [0] * 80 + [2, 0, 0, 0]
+    assert waited.relevance.tolist() == [2, 0] * 41 + [0, 0]
+    assert waited.select(waited.times == hour(400)).relevance.tolist() == [2, 0]
+
+
+def test_given_a_task_that_was_taken_late_then_metrics_look_for_it(waited: TrainingSet) -> None:
+    slow = waited.select(waited.times == hour(400))
+    assert summarise([1.0, 0.0], slow)["mrr"].value == 1.0
+    assert summarise([0.0, 1.0], slow)["mrr"].value == 0.5
+
+
 # Parts
 
 
@@ -95,7 +127,7 @@ def test_given_no_lists_then_the_frame_is_empty_and_typed(rows: TrainingSet) -> 
 def test_selecting_cuts_every_field_that_has_rows_or_lists(rows: TrainingSet) -> None:
     # A field of a new kind belongs into one of these groups, and into `select` if it is cut.
     part = rows.select(np.array([False, True, False]))
-    whole = {"names", "worker_ids", "catalogue", "until", "maturity"}
+    whole = {"names", "worker_ids", "catalogue", "until", "maturity", "patience"}
     for field in fields(TrainingSet):
         before, after = getattr(rows, field.name), getattr(part, field.name)
         if field.name in whole:

@@ -7,7 +7,16 @@ import pytest
 from features.errors import CocokError
 from features.estimates import DAY, HOUR
 from tests.log import Log, hour
-from training.lists import LONGEST_MATURITY, SHORTEST_MATURITY, History, ServedList, labels, mature, maturity_of
+from training.lists import (
+    LONGEST_MATURITY,
+    SHORTEST_MATURITY,
+    History,
+    ServedList,
+    labels,
+    mature,
+    maturity_of,
+    patience_of,
+)
 from training.lists import read_history as read
 
 W = 24 * HOUR
@@ -253,6 +262,18 @@ def taken_after(*delays: float) -> Log:
 def test_the_maturity_is_the_95th_percentile_of_the_delay_from_list_to_acceptance() -> None:
     log = taken_after(*range(1, 22))
     assert maturity_of(history(log)) == pytest.approx(20 * HOUR, rel=1e-9)
+
+
+def test_the_patience_is_the_99th_percentile_of_the_same_delays_and_at_least_the_maturity() -> None:
+    delays = history(taken_after(*range(1, 102)))
+    assert patience_of(delays, 10 * HOUR) == pytest.approx(100 * HOUR, rel=1e-9)
+    assert patience_of(delays, 200 * HOUR) == 200 * HOUR
+    assert patience_of(history(feeds(10)), 7 * HOUR) == 7 * HOUR
+
+
+def test_the_patience_is_longer_than_the_maturity_by_a_twentieth_of_the_history_at_the_most() -> None:
+    assert patience_of(history(taken_after(1, 300)), 2 * HOUR) == (2 + 50) * HOUR
+    assert patience_of(history(taken_after(*[900] * 50)), HOUR) == LONGEST_MATURITY
 
 
 @pytest.mark.parametrize(

@@ -189,6 +189,7 @@ def test_summary_names_its_metrics_and_reports_the_mean_over_lists() -> None:
         features=np.zeros((4, 1), dtype=np.float32),
         names=("x",),
         labels=np.array([2, 0, 0, 2], dtype=np.int8),
+        late=np.zeros(4, dtype=np.int8),
         verdicts=np.full(4, -1, np.int8),
         minutes=np.full(4, np.nan, np.float32),
         offsets=np.array([0, 2, 4]),

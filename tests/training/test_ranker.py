@@ -14,6 +14,7 @@ from training.ranker import (
     RankerParameters,
     attention_weights,
     choose_trees,
+    fewest_trees,
     fit,
     learnable_rows,
     safe_names,
@@ -39,6 +40,7 @@ def market(lists: int = 400, size: int = 12, seed: int = 0, *, signal: float = 1
         features=features,
         names=("pay: hourly", "b", "distance", "b"),
         labels=labels,
+        late=np.zeros_like(labels),
         verdicts=np.full(len(labels), -1, np.int8),
         minutes=np.full(len(labels), np.nan, np.float32),
         offsets=np.arange(lists + 1) * size,
@@ -106,6 +108,14 @@ def test_the_linear_part_counts_as_much_as_asked_beside_the_trees(fitted: Additi
     np.testing.assert_array_equal(alone.predict(rows.features), trees)
 
 
+def test_what_came_late_is_learned_as_if_it_had_come_at_once() -> None:
+    rows = market(lists=100)
+    late = replace(rows, labels=np.zeros_like(rows.labels), late=rows.labels)
+    at_once, waited = fit(rows, QUICK, 5, MONOTONE), fit(late, QUICK, 5, MONOTONE)
+    assert len(waited.base.columns)
+    np.testing.assert_array_equal(waited.predict(rows.features), at_once.predict(rows.features))
+
+
 def test_the_linear_part_uses_no_column_that_the_trees_may_not_split_on() -> None:
     model = fit(market(), QUICK, 3, MONOTONE, ranks=[False, True, True, True])
     assert 0 not in model.base.columns
@@ -129,11 +139,16 @@ def test_the_order_in_which_a_list_was_served_does_not_leak_through_ties() -> No
     assert choice.curve[0] == pytest.approx(chance, abs=0.05)
 
 
-def test_the_count_of_trees_is_the_best_of_the_averaged_and_smoothed_curves() -> None:
+def test_the_count_of_trees_is_the_smallest_near_the_best_of_the_averaged_and_smoothed_curves() -> None:
     choice = choose_trees(market(), QUICK, MONOTONE)
     assert choice.folds.shape == (QUICK.folds, len(choice.curve))
     np.testing.assert_allclose(choice.curve, smooth(choice.folds.mean(axis=0), 5))
-    assert choice.trees == max(QUICK.min_trees, int(choice.curve.argmax()) + 1)
+    assert choice.trees == max(QUICK.min_trees, fewest_trees(choice.curve))
+
+
+def test_of_counts_within_a_thousandth_of_the_best_the_smallest_is_taken() -> None:
+    assert fewest_trees(np.array([0.1, 0.2, 0.2985, 0.2992, 0.2988, 0.3, 0.2])) == 4
+    assert fewest_trees(np.array([0.3])) == 1
 
 
 def test_pure_noise_still_gets_the_least_number_of_trees() -> None:

@@ -16,6 +16,7 @@ def lists_at(times: list[int]) -> TrainingSet:
         features=np.zeros((count, 1), dtype=np.float32),
         names=("x",),
         labels=np.zeros(count, dtype=np.int8),
+        late=np.zeros(count, dtype=np.int8),
         verdicts=np.full(count, -1, np.int8),
         minutes=np.full(count, np.nan, np.float32),
         offsets=np.arange(count + 1),

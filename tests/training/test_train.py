@@ -92,7 +92,9 @@ def test_given_labels_shuffled_within_lists_then_the_model_is_no_better_than_cha
     labels = rows.labels.copy()
     for begin, end in zip(rows.offsets[:-1], rows.offsets[1:], strict=True):
         random.shuffle(labels[begin:end])
-    shuffled = dataclasses.replace(rows, labels=labels, verdicts=np.full(len(labels), -1, np.int8))
+    shuffled = dataclasses.replace(
+        rows, labels=labels, late=np.zeros_like(labels), verdicts=np.full(len(labels), -1, np.int8)
+    )
     judged = trained_on(shuffled).metrics["ndcg@10"]
     last = len(rows) - round(0.15 * len(rows))
     final = shuffled.select(np.arange(len(rows)) >= last)
@@ -124,7 +126,10 @@ def test_given_outcomes_of_both_kinds_then_probabilities_come_near_the_shares(
 
 def test_given_no_verdicts_then_there_is_no_model_of_approval_and_the_reason_is_told(rows: TrainingSet) -> None:
     pending = dataclasses.replace(
-        rows, labels=np.minimum(rows.labels, 3).astype(np.int8), verdicts=np.full(len(rows.labels), -1, np.int8)
+        rows,
+        labels=np.minimum(rows.labels, 3).astype(np.int8),
+        late=np.minimum(rows.late, 3).astype(np.int8),
+        verdicts=np.full(len(rows.labels), -1, np.int8),
     )
     trained = trained_on(pending)
     assert set(trained.unfitted) == {"p_approve"}
@@ -139,7 +144,7 @@ def test_given_a_handful_of_lists_then_the_error_says_what_to_do(rows: TrainingS
 
 def test_given_lists_of_which_nothing_was_taken_then_the_error_says_what_is_missing(rows: TrainingSet) -> None:
     with pytest.raises(CocokError, match="taken and one that was passed over"):
-        trained_on(dataclasses.replace(rows, labels=np.zeros(len(rows.labels), np.int8)))
+        trained_on(dataclasses.replace(rows, labels=np.zeros_like(rows.labels), late=np.zeros_like(rows.labels)))
 
 
 def test_given_a_listener_then_every_step_is_told_to_its_end(rows: TrainingSet) -> None:

@@ -31,7 +31,7 @@ def shuffled(rows: TrainingSet, lists: np.ndarray) -> TrainingSet:
     """Return the rows with the labels of some lists at random places of these lists."""
     labels, chosen = rows.labels.copy(), np.repeat(lists, np.diff(rows.offsets))
     labels[chosen] = np.random.default_rng(3).permutation(labels[chosen])
-    return replace(rows, labels=labels)
+    return replace(rows, labels=labels, late=np.zeros_like(labels))
 
 
 @pytest.fixture(scope="module")
@@ -168,4 +168,4 @@ def test_given_an_interrupt_without_a_store_then_it_is_said_that_nothing_is_kept
 
 def test_given_nothing_to_learn_then_the_error_says_what_is_missing(rows: TrainingSet) -> None:
     with pytest.raises(CocokError, match="taken and one that was passed over"):
-        tune(replace(rows, labels=np.zeros_like(rows.labels)), START, 2)
+        tune(replace(rows, labels=np.zeros_like(rows.labels), late=np.zeros_like(rows.labels)), START, 2)
