@@ -144,10 +144,12 @@ class MarketState:
         return digest.hexdigest()
 
     def _reserve(self, batch: Batch) -> None:
-        catalogue, market = self.catalogue, self.arrays.market[0]
-        histories = _longer(self.arrays.histories, len(catalogue.workers))
-        tastes, dealings = tally(histories, batch.events)
-        a = with_room(self.arrays._replace(histories=histories), tastes)
+        a, catalogue = self.arrays, self.catalogue
+        market = a.market[0]
+        if len(a.histories) < len(catalogue.workers):
+            a = a._replace(histories=_longer(a.histories, len(catalogue.workers)))
+        tastes, dealings = tally(a.histories, batch.events)
+        a = with_room(a, tastes)
         dealing_keys, dealing_values = grown(a.dealing_keys, a.dealings, int(market["n_dealings"]) + dealings)
         expiring = int(market["n_expiring"]) + len(batch.facts)
         self.arrays = a._replace(

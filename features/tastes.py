@@ -46,7 +46,7 @@ def fitted(pairs: int) -> int:
 @lean
 def _enlarged(pairs: int) -> int:
     """Return the places of a block that was full with so many pairs."""
-    return fitted(pairs + 1) + max(LEAST_MORE, pairs >> 1)
+    return fitted(pairs + 1) + max(LEAST_MORE, pairs >> 2)
 
 
 @lean
