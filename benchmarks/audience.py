@@ -30,7 +30,6 @@ from features.build import rows_of_workers
 from features.estimates import DAY, SECOND
 from features.layout import NEVER
 from features.money import Rates
-from features.pairs import grown
 from features.state import MarketState
 from matching.audience import Audiences
 from matching.audience_stages import KEPT
@@ -54,13 +53,6 @@ def enlarged(state: MarketState, count: int, seed: int = 0) -> None:
     catalogue, arrays = state.catalogue, state.arrays
     known = len(catalogue.workers)
     workers = arrays.workers[:known]
-    keys = arrays.taste_keys[arrays.taste_keys != 0]
-    tastes = arrays.tastes[arrays.taste_keys != 0]
-    owners = (keys >> np.uint64(32)).astype(np.int64)
-    order = np.argsort(owners, kind="stable")
-    keys, tastes, owners = keys[order], tastes[order], owners[order]
-    sizes = np.bincount(owners, minlength=known)
-    starts = np.concatenate([[0], np.cumsum(sizes)])
     weights = 1.0 / (1.0 + workers["accepted"][1:].astype(np.float64))
     source = 1 + rng.choice(known - 1, count, p=weights / weights.sum())
     strength = rng.gamma(2.0, 0.5, count).astype(np.float32)
@@ -76,23 +68,23 @@ def enlarged(state: MarketState, count: int, seed: int = 0) -> None:
         *("compared_slow", "pull_slow"),
     ):
         records[name] = (records[name].T * strength).T
-    own = np.repeat(np.arange(count), sizes[source])
-    places = np.arange(len(own)) - np.repeat(np.cumsum(sizes[source]) - sizes[source], sizes[source])
-    places += starts[source][own]
-    added = tastes[places]
+    histories, end = arrays.histories[:known], int(arrays.taste_end[0])
+    of_added = histories[source]
+    sizes = of_added["places"].astype(np.int64)
+    begins = np.cumsum(sizes) - sizes
+    own = np.repeat(np.arange(count), sizes)
+    places = np.arange(len(own)) + (of_added["start"] - begins)[own]
+    of_added["start"] = end + begins
+    added = arrays.tastes[places]
     added["took_slow"] *= strength[own]
     added["took_fast"] *= strength[own]
     added["at"] -= (earlier[own] // SECOND).astype(np.int32)
-    added_keys = ((own + known).astype(np.uint64) << np.uint64(32)) | (keys[places] & np.uint64(0xFFFFFFFF))
-    market = arrays.market[0]
-    # The table moves into the larger one together with what is added to it.
-    pairs = int(market["n_tastes"]) + len(added)
-    taste_keys, taste_values = grown(
-        np.concatenate([arrays.taste_keys, added_keys]), np.concatenate([arrays.tastes, added]), 2 * pairs
-    )
-    market["n_tastes"] = pairs
     state.arrays = arrays._replace(
-        workers=np.concatenate([workers, records]), taste_keys=taste_keys, tastes=taste_values
+        workers=np.concatenate([workers, records]),
+        histories=np.concatenate([histories, of_added]),
+        taste_end=np.array([end + len(added)]),
+        taste_tokens=np.concatenate([arrays.taste_tokens[:end], arrays.taste_tokens[places]]),
+        tastes=np.concatenate([arrays.tastes[:end], added]),
     )
     for number, original in enumerate(source.tolist()):
         index = catalogue.workers.add(f"drawn{number}")

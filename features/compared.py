@@ -24,8 +24,8 @@ from features.estimates import (
 )
 from features.jit import kernel, prefetch
 from features.layout import NEVER, SKILLS, TASK, TOKENS, Arrays, Record
-from features.pairs import find_each
 from features.spec import COLUMN
+from features.tastes import find_taste
 from features.text import SKILL, WORD
 
 CONTENT_PRIOR = 0.1
@@ -154,15 +154,11 @@ def _read(s: Arrays, view: View, readings: Readings, token: int) -> None:
 def read_tastes(s: Arrays, view: View, readings: Readings, first: int = 1) -> None:
     """Bring tokens to a worker, from the place ``first`` on; those read for one worker may be brought to another."""
     tokens, size, now = readings.tokens, readings.size[0] + 1 - first, seconds(view.now)
-    ids, places = np.empty(size, np.int64), np.empty(size, np.int64)
-    for k in range(size):
-        ids[k] = tokens[first + k].token
-    find_each(s.taste_keys, view.worker, ids, places)
     for k in range(size):
         reading = tokens[first + k]
-        reading.taste = places[k]
-        if places[k] >= 0:
-            taste = s.tastes[places[k]]
+        reading.taste = find_taste(s.histories, s.taste_tokens, view.worker, reading.token)
+        if reading.taste >= 0:
+            taste = s.tastes[reading.taste]
             reading.took_slow = taste.took_slow * decay_seconds(taste.at, now, SLOW)
             reading.took_fast = taste.took_fast * decay_seconds(taste.at, now, FAST)
             reading.approved, reading.rejected = taste.approved, taste.rejected
@@ -330,7 +326,7 @@ def _skills(s: Arrays, view: View, readings: Readings, tasks: NDArray[np.int32],
             if reading.taste < 0:
                 continue
             taste = tastes[reading.taste]
-            declared = taste.profile == worker.profile and taste.profile > 0 and taste.level > 0.0
+            declared = taste.level > 0.0
             if declared:
                 level += taste.level
             experience += math.log1p(reading.took_slow)

@@ -20,6 +20,7 @@ from features.jit import lean, prefetch
 from features.layout import HALVES, TASK, Arrays, Record
 from features.pairs import claim, foresee, pair_key
 from features.prospects import add_sketch
+from features.tastes import claim_taste, foresee_taste
 
 NEWCOMER = 3
 """A worker is a newcomer to the market until this many assignments were accepted."""
@@ -35,15 +36,6 @@ def dealing_of(s: Arrays, worker: int, task: int) -> int:
     place, new = claim(s.dealing_keys, pair_key(worker, task))
     if new:
         s.market[0].n_dealings += 1
-    return place
-
-
-@lean
-def taste_of(s: Arrays, worker: int, token: int) -> int:
-    """Return the place of a worker's history with a token, made if need be."""
-    place, new = claim(s.taste_keys, pair_key(worker, token))
-    if new:
-        s.market[0].n_tastes += 1
     return place
 
 
@@ -139,7 +131,7 @@ def accept(s: Arrays, index: int, task_index: int) -> None:
         record.taken_slow += weight
         record.taken_fast += weight
         record.taken_newcomer += newcomer * weight
-        taste = s.tastes[taste_of(s, index, row)]
+        taste = s.tastes[claim_taste(s, index, row)]
         if taste.at != since:
             since = taste.at
             slow, fast = decay_seconds(since, seconds(now), SLOW), decay_seconds(since, seconds(now), FAST)
@@ -156,7 +148,7 @@ def _foresee_tokens(s: Arrays, worker: int, task: Record) -> None:
         if row >= 0:
             prefetch(s.tokens, row, 0)
             prefetch(s.tokens, row, 64)
-            foresee(s.taste_keys, s.tastes, pair_key(worker, row))
+            foresee_taste(s, worker, row)
 
 
 @lean
@@ -275,6 +267,6 @@ def judge(s: Arrays, index: int, task_index: int, approved: bool) -> None:
             continue
         s.tokens[row].approved += good * weight
         s.tokens[row].rejected += bad * weight
-        taste = s.tastes[taste_of(s, index, row)]
+        taste = s.tastes[claim_taste(s, index, row)]
         taste.approved += good * weight
         taste.rejected += bad * weight

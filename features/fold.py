@@ -25,14 +25,19 @@ from features.batch import (
     Batch,
 )
 from features.counts import TOKEN_ROWS, expire, set_available, settle_counts, token_of, touch_market, touch_token
-from features.deeds import accept, bar, dealing_of, give_up, judge, serve, submit, taste_of
-from features.jit import lean
+from features.deeds import accept, bar, dealing_of, give_up, judge, serve, submit
+from features.jit import lean, prefetch
 from features.layout import FOREVER, NEVER, TOKENS, Arrays, Record
 from features.open_tasks import is_full, is_open, watch_expiry
 from features.prospects import skill_place
+from features.tastes import ask, claim_taste, room_for, withdraw_levels
 
 LEAST_REWARD = 1e-4
 """A reward counts as no less when its log is taken: the log of nothing would be minus infinity."""
+
+
+AHEAD = 4
+"""Events by which it is told beforehand whose history is asked for; where its block lies is known only from it."""
 
 
 @lean
@@ -46,6 +51,7 @@ def _fold(s: Arrays, batch: Batch, start: int, stop: int) -> None:
     market = s.market[0]
     for i in range(start, stop):
         event = batch.events[i]
+        prefetch(s.histories, batch.events[min(i + AHEAD, stop - 1)].worker, 0)
         market.clock = max(market.clock, event.known_at)
         market.seq = event.seq
         expire(s)
@@ -175,25 +181,27 @@ def _declare(s: Arrays, event: Record, batch: Batch) -> None:
     for k in range(worker.languages.size):
         worker.languages[k] = profile.languages[k]
     worker.declared = 0
+    withdraw_levels(s, event.worker)
     for k in range(event.start, event.stop):
         if batch.skill_levels[k] > 0.0:
             worker.declared |= np.uint32(1) << np.uint32(skill_place(batch.skill_rows[k]))
-        taste = s.tastes[taste_of(s, event.worker, batch.skill_rows[k])]
+        taste = s.tastes[claim_taste(s, event.worker, batch.skill_rows[k])]
         taste.level = batch.skill_levels[k]
-        taste.profile = worker.profile
 
 
 @lean
-def tally(events: NDArray[np.void]) -> tuple[int, int]:
-    """Return upper bounds of the new (worker x token) and (worker x task) pairs that a batch makes."""
-    tastes, dealings = 0, 0
+def tally(histories: NDArray[np.void], events: NDArray[np.void]) -> tuple[int, int]:
+    """Return upper bounds of the places that blocks of tastes take and of the dealings that a batch makes."""
+    places, dealings = 0, 0
     for event in events:
         if event.kind == SERVED:
             dealings += event.stop - event.start
         elif event.kind == PROFILE:
-            tastes += event.stop - event.start
+            ask(histories, event.worker, event.stop - event.start)
         elif event.kind >= VIEWED:
             dealings += 1
             if event.kind >= ACCEPTED:
-                tastes += TOKEN_ROWS
-    return tastes, dealings
+                ask(histories, event.worker, TOKEN_ROWS)
+    for event in events:
+        places += room_for(histories, event.worker)
+    return places, dealings

@@ -198,7 +198,6 @@ MARKET = np.dtype(
         ("n_open", "i4"),
         ("n_reference", "i4"),
         ("n_expiring", "i4"),
-        ("n_tastes", "i8"),
         ("n_dealings", "i8"),
         ("at", "i8"),
         ("documents", "f4"),
@@ -240,11 +239,22 @@ TASTE = np.dtype(
         ("approved", "f4"),
         ("rejected", "f4"),
         ("level", "f4"),
-        ("profile", "i4"),
     ],
     align=True,
 )
-"""A worker and a token. ``at`` is in seconds; ``level`` is declared, and holds while ``profile`` is the worker's."""
+"""A worker and a token. ``at`` is in seconds; ``level`` is what the profile in force declares, 0 where it does not."""
+
+HISTORY = np.dtype(
+    [
+        ("start", "i8"),
+        ("places", "i4"),
+        ("used", "i4"),
+        ("asked", "i4"),
+    ],
+    align=True,
+)
+"""Where the tastes of a worker lie: in so many ``places`` from ``start`` on, of which ``used`` hold one; see
+`features.tastes`. ``asked`` is 0 but while room is made for a batch."""
 
 DEALING = np.dtype(
     [
@@ -287,6 +297,9 @@ class Arrays(NamedTuple):
     ``open_changed`` the number of the event by which a task changed or came to its place, and in ``open_orders`` its
     order. ``offered`` counts the open
     tasks by what stands in ``open_offers``.
+
+    ``taste_tokens`` and ``tastes`` are one run of places, the blocks of workers; blocks end where ``taste_end``, of one
+    number, says.
     """
 
     market: NDArray[np.void]
@@ -294,7 +307,9 @@ class Arrays(NamedTuple):
     tasks: NDArray[np.void]
     requesters: NDArray[np.void]
     tokens: NDArray[np.void]
-    taste_keys: NDArray[np.uint64]
+    histories: NDArray[np.void]
+    taste_end: NDArray[np.int64]
+    taste_tokens: NDArray[np.int32]
     tastes: NDArray[np.void]
     dealing_keys: NDArray[np.uint64]
     dealings: NDArray[np.void]
@@ -332,6 +347,7 @@ BLANK: dict[np.dtype[np.void], dict[str, float]] = {
     OFFER: {},
     TOKEN: {"at": NEVER},
     REQUESTER: {},
+    HISTORY: {},
     MARKET: {"clock": NEVER, "at": NEVER},
 }
 """Values of a blank record where they are not zero."""

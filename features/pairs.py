@@ -1,4 +1,4 @@
-"""Sparse pairs (worker x token, worker x task): open addressing with linear probing over flat arrays.
+"""Sparse pairs (worker x task): open addressing with linear probing over flat arrays.
 
 A key is ``worker << 32 | other``; 0 marks an empty place, since worker 0 is the blank one. Nothing is ever removed in
 place, and the arrays grow only between batches of events, so a reader never meets a table in the middle of a move.
@@ -7,7 +7,7 @@ place, and the arrays grow only between batches of events, so a reader never mee
 import numpy as np
 from numpy.typing import NDArray
 
-from features.jit import kernel, lean, prefetch
+from features.jit import lean, prefetch
 
 SMALLEST = 1 << 10
 LOAD = 0.5
@@ -25,7 +25,7 @@ def pair_key(worker: int, other: int) -> np.uint64:
 
 @lean
 def _home(key: np.uint64, mask: np.uint64) -> np.uint64:
-    # The finaliser of splitmix64: neighbouring workers and tokens must not cluster.
+    # The finaliser of splitmix64: neighbouring workers and tasks must not cluster.
     key = (key ^ (key >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     key = (key ^ (key >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return (key ^ (key >> np.uint64(31))) & mask
@@ -49,26 +49,6 @@ def find(keys: NDArray[np.uint64], key: np.uint64) -> int:
             return np.int64(place)
         place = (place + np.uint64(1)) & mask
     return -1
-
-
-@kernel
-def find_each(keys: NDArray[np.uint64], first: int, others: NDArray[np.int64], places: NDArray[np.int64]) -> None:
-    """Fill the places of the pairs of ``first`` with each of ``others``, -1 where there is none.
-
-    In a table that no cache holds, a probe is a wait for memory. Here the first probes of all pairs come without a
-    branch between them, so that the processor has many under way at once.
-    """
-    mask = np.uint64(keys.size - 1)
-    found = np.empty(others.size, np.uint64)
-    for k in range(others.size):
-        places[k] = np.int64(_home(pair_key(first, others[k]), mask))
-    for k in range(others.size):
-        found[k] = keys[places[k]]
-    for k in range(others.size):
-        if found[k] == np.uint64(0):
-            places[k] = -1
-        elif found[k] != pair_key(first, others[k]):
-            places[k] = find(keys, pair_key(first, others[k]))
 
 
 @lean

@@ -29,6 +29,7 @@ from features.money import Rates
 from features.packed import Packed, decode_hook, encode_hook
 from features.pairs import grown, move
 from features.state import MarketState
+from features.tastes import fitted_blocks, fitted_histories
 from features.texts import Text
 
 FORMAT = 1
@@ -39,7 +40,8 @@ _FIRST_SIZE = len(_FIRST_LINE.format(FORMAT, 0, "0" * 64))
 _MOST_OF_A_SECTION = 200
 """Bytes of the header that a section takes at the most."""
 
-_PAIRS = {"taste_keys": "tastes", "dealing_keys": "dealings"}
+_PAIRS = {"dealing_keys": "dealings"}
+_TASTES = ("taste_tokens", "tastes")
 _VOCABULARIES = ("workers", "tasks", "requesters", "labels")
 _PIECE = 1 << 18
 """Pairs, or packed events, that are handled at once."""
@@ -200,8 +202,15 @@ def _sections(state: MarketState) -> Iterator[tuple[str, Iterable[bytes | memory
         # In this order, since the bytes tell where they end.
         yield name, _run(packed, ends)
         yield f"ends of {name}", map(_bytes, [ends])
+    histories = fitted_histories(arrays.histories[: used["workers"]])
     for name, rows in arrays._asdict().items():
-        if name in _PAIRS:
+        if name == "histories":
+            yield name, [_bytes(histories)]
+        elif name == "taste_end":
+            yield name, [_bytes(histories["places"].sum(dtype=np.int64))]
+        elif name in _TASTES:
+            yield name, _blocks(arrays, histories, _TASTES.index(name))
+        elif name in _PAIRS:
             yield name, _used_pairs(rows, rows)
             yield _PAIRS[name], _used_pairs(rows, getattr(arrays, _PAIRS[name]))
         elif name not in _PAIRS.values():
@@ -228,6 +237,11 @@ def _run(packed: Packed[Any], ends: NDArray[np.int64]) -> Iterator[bytes]:
 def _used_pairs(keys: NDArray[np.uint64], rows: NDArray[Any]) -> Iterator[memoryview]:
     for start in range(0, len(keys), _PIECE):
         yield _bytes(rows[start : start + _PIECE][keys[start : start + _PIECE] != 0])
+
+
+def _blocks(arrays: Arrays, histories: NDArray[np.void], which: int) -> Iterator[memoryview]:
+    for blocks in fitted_blocks(arrays, histories):
+        yield _bytes(blocks[which])
 
 
 def _bytes(rows: NDArray[Any]) -> memoryview:
@@ -257,8 +271,10 @@ class _Reader:
         section = self._next(name)
         count = _count(section, dtype)
         room = count // 8 + 256
-        rows: NDArray[Any] = np.empty(count + room, dtype)
-        rows[count:] = blank(dtype, room) if dtype in BLANK else np.zeros(room, dtype)
+        # What stays zero is not touched, so that it takes no memory before it is used.
+        rows: NDArray[Any] = np.zeros(count + room, dtype)
+        if BLANK.get(dtype):
+            rows[count:] = blank(dtype, room)
         digest = hashlib.sha256()
         self._fill(section, _bytes(rows[:count]), digest)
         _check(section, digest)
@@ -324,12 +340,12 @@ def _restore(state: MarketState, reader: _Reader) -> None:
         if name in _PAIRS:
             values = _PAIRS[name]
             found[name], found[values] = reader.pairs(name, values, getattr(state.arrays, values).dtype)
-        elif name in ("market", "tokens"):
+        elif name in ("market", "tokens", "taste_end"):
             # These are looked up by number, whatever is in use.
             found[name] = reader.rows(name, rows.dtype)[: len(rows)]
         elif name not in found:
             found[name] = reader.rows(name, rows.dtype)
     state.arrays = Arrays(**found)
-    for name, size in state.used().items():
+    for name, size in (state.used() | dict.fromkeys(_TASTES, int(state.arrays.taste_end[0]))).items():
         if len(found[name]) < size:
             raise SnapshotError(f"its array {name} does not fit its names")

@@ -14,6 +14,7 @@ from features.events import Event
 from features.fold import fold, tally
 from features.layout import (
     DEALING,
+    HISTORY,
     MARKET,
     NEVER,
     OFFER,
@@ -28,6 +29,7 @@ from features.layout import (
 )
 from features.money import Rates
 from features.pairs import SMALLEST, grown
+from features.tastes import LEAST_ROOM, listed, with_room
 from features.text import TOKEN_BITS
 
 _FIRST_ROWS = 256
@@ -51,8 +53,10 @@ class MarketState:
             tasks=blank(TASK, _FIRST_ROWS),
             requesters=blank(REQUESTER, _FIRST_ROWS),
             tokens=blank(TOKEN, 1 << TOKEN_BITS),
-            taste_keys=np.zeros(SMALLEST, np.uint64),
-            tastes=np.zeros(SMALLEST, TASTE),
+            histories=blank(HISTORY, _FIRST_ROWS),
+            taste_end=np.zeros(1, np.int64),
+            taste_tokens=np.zeros(LEAST_ROOM, np.int32),
+            tastes=np.zeros(LEAST_ROOM, TASTE),
             dealing_keys=np.zeros(SMALLEST, np.uint64),
             dealings=np.zeros(SMALLEST, DEALING),
             offers=blank(OFFER, _FIRST_ROWS),
@@ -112,6 +116,7 @@ class MarketState:
         catalogue, market = self.catalogue, self.arrays.market[0]
         return {
             "workers": len(catalogue.workers),
+            "histories": len(catalogue.workers),
             "tasks": len(catalogue.tasks),
             "requesters": len(catalogue.requesters),
             "offers": len(catalogue.offers),
@@ -129,18 +134,22 @@ class MarketState:
         for name in ("market", "workers", "tasks", "requesters", "tokens", "offers", "offered", *_OPEN, "reference"):
             rows = getattr(arrays, name)
             digest.update(_fields(rows[: sizes.get(name, len(rows))]))
-        for keys, values in ((arrays.taste_keys, arrays.tastes), (arrays.dealing_keys, arrays.dealings)):
-            used = np.flatnonzero(keys)
-            order = used[np.argsort(keys[used])]
-            digest.update(keys[order].tobytes())
-            digest.update(_fields(values[order]))
+        workers, tokens, places = listed(arrays.histories, arrays.taste_tokens)
+        digest.update(workers.tobytes() + tokens.tobytes())
+        digest.update(_fields(arrays.tastes[places]))
+        used = np.flatnonzero(arrays.dealing_keys)
+        order = used[np.argsort(arrays.dealing_keys[used])]
+        digest.update(arrays.dealing_keys[order].tobytes())
+        digest.update(_fields(arrays.dealings[order]))
         return digest.hexdigest()
 
     def _reserve(self, batch: Batch) -> None:
         a, catalogue = self.arrays, self.catalogue
         market = a.market[0]
-        tastes, dealings = tally(batch.events)
-        taste_keys, taste_values = grown(a.taste_keys, a.tastes, int(market["n_tastes"]) + tastes)
+        if len(a.histories) < len(catalogue.workers):
+            a = a._replace(histories=_longer(a.histories, len(catalogue.workers)))
+        tastes, dealings = tally(a.histories, batch.events)
+        a = with_room(a, tastes)
         dealing_keys, dealing_values = grown(a.dealing_keys, a.dealings, int(market["n_dealings"]) + dealings)
         expiring = int(market["n_expiring"]) + len(batch.facts)
         self.arrays = a._replace(
@@ -152,8 +161,6 @@ class MarketState:
             **{name: _longer(getattr(a, name), len(catalogue.tasks)) for name in _OPEN},
             expiring=_longer(a.expiring, expiring),
             expiring_tasks=_longer(a.expiring_tasks, expiring),
-            taste_keys=taste_keys,
-            tastes=taste_values,
             dealing_keys=dealing_keys,
             dealings=dealing_values,
         )

@@ -23,6 +23,7 @@ from features.layout import NEVER, Arrays
 from features.pairs import find, pair_key
 from features.spec import COLUMN, NAMES, RELATIVE
 from features.state import MarketState
+from features.tastes import find_taste
 from matching.calibration import Scorer, scorer
 from matching.roster import Mask
 from matching.scoring import Ranker
@@ -39,7 +40,7 @@ _SAMPLE_TASKS, _SAMPLE_WORKERS = 24, 1_000
 """Open tasks, and workers for each, from whose rows the stages are fitted."""
 
 _ROWS_AT_ONCE = 32
-_PLACES_AT_ONCE = 1 << 17
+_HISTORIES_AT_ONCE = 1 << 11
 _WORKERS_AT_ONCE = 1 << 15
 """How much is read while the state stands still: a few milliseconds each."""
 
@@ -263,16 +264,16 @@ def _active(read: Read, first: _Linear, taken: _Taken, now: int) -> _Active:
 
 
 def _took_at(
-    _: MarketState, keys: NDArray[np.uint64], tastes: NDArray[np.void], now: int
+    _: MarketState, arrays: Arrays, part: slice, now: int
 ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]:
-    return _took(keys, tastes, now)
+    return _took(arrays.histories, arrays.taste_tokens, arrays.tastes, part.start, part.stop, now)
 
 
 def _who_took(read: Read, now: int) -> _Taken:
-    # Tables only ever grow into new ones; who takes something meanwhile counts among the late.
-    keys, tastes = read(lambda state: (state.arrays.taste_keys, state.arrays.tastes))
-    parts = _slices(len(keys), _PLACES_AT_ONCE)
-    found = [read(partial(_took_at, keys=keys[part], tastes=tastes[part], now=now)) for part in parts]
+    # Arrays only ever grow into new ones; who takes something meanwhile counts among the late.
+    arrays = read(lambda state: state.arrays)
+    parts = _slices(len(arrays.histories), _HISTORIES_AT_ONCE)
+    found = [read(partial(_took_at, arrays=arrays, part=part, now=now)) for part in parts]
     tokens, workers, took = (np.concatenate(column) for column in zip(*found, strict=True))
     size = read(lambda state: len(state.arrays.tokens))
     return _Taken(now, *_by_token(size, tokens, workers, took))
@@ -306,17 +307,19 @@ def _activity(
 
 @kernel
 def _took(
-    keys: NDArray[np.uint64], tastes: NDArray[np.void], now: int
+    histories: NDArray[np.void], held: NDArray[np.int32], tastes: NDArray[np.void], first: int, end: int, now: int
 ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]:
-    """Return the token, the worker, and what is left of what was taken, of each place of a table that holds any."""
-    tokens, workers = np.empty(keys.size, np.int32), np.empty(keys.size, np.int32)
-    took, instant, size = np.empty(keys.size, np.float32), seconds(now), 0
-    for k in range(keys.size):
-        if keys[k] != np.uint64(0) and tastes[k].took_slow > 0.0:
-            tokens[size] = np.int32(keys[k] & np.uint64(0xFFFFFFFF))
-            workers[size] = np.int32(keys[k] >> np.uint64(32))
-            took[size] = tastes[k].took_slow * decay_seconds(tastes[k].at, instant, SLOW)
-            size += 1
+    """Return token, worker, and what is left of what was taken, of all that the workers ``first:end`` took."""
+    most = histories["places"][first:end].sum()
+    tokens, workers = np.empty(most, np.int32), np.empty(most, np.int32)
+    took, instant, size = np.empty(most, np.float32), seconds(now), 0
+    for worker in range(first, end):
+        history = histories[worker]
+        for k in range(history.start, history.start + history.places):
+            if held[k] != 0 and tastes[k].took_slow > 0.0:
+                tokens[size], workers[size] = held[k] - 1, worker
+                took[size] = tastes[k].took_slow * decay_seconds(tastes[k].at, instant, SLOW)
+                size += 1
     return tokens[:size].copy(), workers[:size].copy(), took[:size].copy()
 
 
@@ -346,7 +349,7 @@ def _add_taken(taken: _Taken, token: int, weight: float, sums: NDArray[np.float3
 
 @kernel
 def _taken_now(s: Arrays, worker: int, token: int, now: int) -> float:
-    place = find(s.taste_keys, pair_key(worker, token))
+    place = find_taste(s.histories, s.taste_tokens, worker, token)
     if place < 0:
         return 0.0
     taste = s.tastes[place]

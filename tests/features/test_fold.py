@@ -13,6 +13,7 @@ from features.estimates import FAST, HOUR, SLOW, decay, expected
 from features.layout import HALVES, UNLIMITED
 from features.pairs import find, pair_key
 from features.state import MarketState
+from features.tastes import find_taste
 from features.text import token
 from tests.log import (
     RATES,
@@ -46,8 +47,8 @@ def dealing(state: MarketState, worker_id: str = "w1", task_id: str = "t1") -> A
 
 
 def taste(state: MarketState, name: str, worker_id: str = "w1") -> Any:
-    pair = pair_key(state.catalogue.workers.get(worker_id), token("skill", name))
-    return state.arrays.tastes[find(state.arrays.taste_keys, np.uint64(pair))]
+    arrays, index = state.arrays, state.catalogue.workers.get(worker_id)
+    return arrays.tastes[find_taste(arrays.histories, arrays.taste_tokens, index, token("skill", name))]
 
 
 def sample(state: MarketState) -> set[str]:
@@ -334,8 +335,7 @@ def test_a_profile_replaces_the_earlier_one_whole() -> None:
     assert worker(state)["session_minutes"] == 30
     assert worker(state)["n_skills"] == 1
     assert taste(state, "audio")["level"] == 0.5
-    assert taste(state, "audio")["profile"] == worker(state)["profile"]
-    assert taste(state, "python")["profile"] != worker(state)["profile"]
+    assert taste(state, "python")["level"] == 0.0
 
 
 def test_money_is_kept_in_the_base_currency() -> None:

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.layout import DEALING
-from features.pairs import LARGE, LOAD, LOAD_OF_LARGE, SMALLEST, claim, find, find_each, grown, most, pair_key
+from features.pairs import LARGE, LOAD, LOAD_OF_LARGE, SMALLEST, claim, find, grown, most, pair_key
 
 INDICES = st.integers(1, 2**31 - 1)
 OTHERS = st.integers(0, 2**31 - 1)
@@ -77,16 +77,3 @@ def test_a_large_table_is_filled_further_before_it_grows() -> None:
     assert len(grown(*empty(), pairs)[0]) == LARGE
     assert len(grown(*empty(), pairs + 1)[0]) == 2 * LARGE
     assert most(LARGE // 2) == LARGE // 2 * LOAD
-
-
-@settings(deadline=None)
-@given(st.sets(PAIRS, max_size=300), st.integers(1, 20), st.lists(OTHERS | st.integers(0, 20), max_size=60))
-def test_many_pairs_of_one_worker_are_found_at_once_as_one_by_one(
-    pairs: set[tuple[int, int]], worker: int, others: list[int]
-) -> None:
-    keys, _ = empty()
-    for pair in pairs:
-        claim(keys, key(*pair))
-    asked, places = np.array(others, np.int64), np.zeros(len(others), np.int64)
-    find_each(keys, worker, asked, places)
-    assert places.tolist() == [find(keys, key(worker, other)) for other in others]

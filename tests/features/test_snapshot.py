@@ -14,6 +14,7 @@ from features import snapshot
 from features.money import Rates
 from features.snapshot import Origin, SnapshotError, load, save
 from features.state import MarketState
+from features.tastes import fitted
 from matching.fallback import FallbackRanker
 from matching.pipeline import Matcher
 from matching.query import Query
@@ -100,6 +101,17 @@ def test_more_than_the_first_rows_come_back_and_grow_on(tmp_path: Path) -> None:
     state = restored(tmp_path / "s", state)
     state.apply(log.entries[1500:])
     assert_same(state, log.state())
+
+
+def test_what_comes_back_takes_no_more_places_than_it_needs(tmp_path: Path) -> None:
+    log = Log()
+    for number in range(60):
+        log.post(f"t{number}", skills=[f"skill {number}"])
+        log.take("w1", f"t{number}").take(f"w{number % 7}", f"t{number}")
+    arrays = restored(tmp_path / "s", log.state()).arrays
+    needed = [fitted(used) if used else 0 for used in arrays.histories["used"].tolist()]
+    assert arrays.histories["places"].tolist() == needed
+    assert arrays.taste_end[0] == sum(needed)
 
 
 def test_before_the_first_event_there_is_nothing_to_restore_but_it_is_restored(tmp_path: Path) -> None:

@@ -208,13 +208,33 @@ def test_given_events_come_between_the_parts_of_a_preparation_then_it_takes_them
 
     reads, audiences = Reads(state, joins), Audiences()
     with (
-        patch.multiple(audience_stages, _ROWS_AT_ONCE=4, _PLACES_AT_ONCE=64, _WORKERS_AT_ONCE=8),
+        patch.multiple(audience_stages, _ROWS_AT_ONCE=4, _HISTORIES_AT_ONCE=4, _WORKERS_AT_ONCE=8),
         patch.multiple(audience_module, PROFILES_AT_ONCE=4, SCORED=2),
     ):
         audiences.prepare(reads, FALLBACK, NOW)
         audiences.prepare(reads, FALLBACK, NOW)
         assert reads.parts > 50
         assert audiences.audience(state, FALLBACK, state.catalogue.tasks.get("t"), NOW, 1).members
+
+
+def test_given_arrays_that_the_fold_has_replaced_then_who_took_what_is_read_within_them() -> None:
+    log = some({}).post("t1", skills=["s1"], title="words of its own")
+    log.take("w0", "t1")
+    state = log.state()
+    earlier, before = state.arrays, len(log.entries)
+    # So many workers join that their records move, and blocks of earlier ones have places left for more.
+    for number in range(300):
+        log.add("worker_updated", worker_id=f"new{number}")
+    log.post("t2", skills=["s2", "s3"]).take("w0", "t2")
+    state.apply(log.entries[before:])
+    assert state.arrays.taste_tokens is earlier.taste_tokens
+    size = len(earlier.histories)
+    for arrays, least in ((earlier, 1), (state.arrays, 3)):
+        tokens, workers, took = audience_stages._took(
+            arrays.histories, arrays.taste_tokens, arrays.tastes, 0, size, NOW
+        )
+        assert set(workers.tolist()) == {1}
+        assert len(set(tokens.tolist())) == len(tokens) == len(took) >= least
 
 
 def test_given_another_model_then_earlier_stages_serve_until_it_is_prepared(
