@@ -26,7 +26,7 @@ from features.compared import (
 from features.counts import half_of, hour_bin
 from features.estimates import DAY, FAST, HOUR, SECOND, decay, seconds, smoothed
 from features.jit import kernel
-from features.layout import FOREVER, HOUR_BINS, LANGUAGES, NEVER, UNLIMITED, Arrays
+from features.layout import FOREVER, HOUR_BINS, LANGUAGES, NEVER, REFERENCE, UNLIMITED, Arrays
 from features.pairs import find, pair_key
 from features.spec import COLUMN, NAMES, RELATIVE
 from features.state import MarketState
@@ -243,18 +243,35 @@ class Reference(NamedTuple):
     """The compared columns of the reference tasks, to stand against: values, how many exist, and moments.
 
     The values are float32 (columns x reference tasks), as a row gives them: tasks alike but for rounding stand level.
+    ``size`` is the number of tasks, in an array of one; -1 before anything is known. It is the same for all rows of one
+    worker at one instant of one market.
     """
 
     values: NDArray[np.float32]
     counts: NDArray[np.int64]
     means: NDArray[np.float64]
     deviations: NDArray[np.float64]
+    size: NDArray[np.int64]
 
 
 @kernel
-def _reference_of(columns: NDArray[np.float64]) -> Reference:
-    """Tell of each compared column of the reference tasks (float64, tasks x columns) what values are held against."""
+def no_reference() -> Reference:
+    """Return memory for a reference of which nothing is known yet."""
+    columns = len(COMPARED)
+    return Reference(
+        np.empty((columns, REFERENCE), np.float32),
+        np.empty(columns, np.int64),
+        np.empty(columns),
+        np.empty(columns),
+        np.full(1, -1, np.int64),
+    )
+
+
+@kernel
+def _refer(columns: NDArray[np.float64], reference: Reference) -> None:
+    """Write down what values are held against, of the compared columns of the reference tasks (float64)."""
     size = columns.shape[1]
+    # Into arrays of its own, or the compiler reads anew after every store.
     values, counts = np.empty((size, columns.shape[0]), np.float32), np.zeros(size, np.int64)
     means, deviations = np.empty(size), np.empty(size)
     for c in range(size):
@@ -269,7 +286,9 @@ def _reference_of(columns: NDArray[np.float64]) -> Reference:
             if not math.isnan(columns[k, c]):
                 squares += (columns[k, c] - means[c]) ** 2
         deviations[c] = math.sqrt(squares / counts[c])
-    return Reference(values, counts, means, deviations)
+    reference.size[0] = columns.shape[0]
+    reference.values[:, : columns.shape[0]] = values
+    reference.counts[:], reference.means[:], reference.deviations[:] = counts, means, deviations
 
 
 @kernel
@@ -283,7 +302,7 @@ def _relative_columns(
             continue
         values[:], twice_below[:] = out[:, COMPARED[c]], 0
         # Many comparisons at once are faster than a search, and nothing need be in order.
-        for other in reference.values[c]:
+        for other in reference.values[c, : reference.size[0]]:
             for i in range(tasks.size):
                 twice_below[i] += np.int32(other < values[i]) + np.int32(other <= values[i])
         for i in range(tasks.size):
@@ -305,21 +324,28 @@ def _pull_columns(s: Arrays, view: View, tasks: NDArray[np.int32], out: NDArray[
 
 @kernel
 def build(
-    s: Arrays, worker: int, tasks: NDArray[np.int32], now: int, session_minutes: float, out: NDArray[np.float32]
+    s: Arrays,
+    worker: int,
+    tasks: NDArray[np.int32],
+    now: int,
+    session_minutes: float,
+    reference: Reference,
+    out: NDArray[np.float32],
 ) -> None:
     """Fill ``out`` (float32, tasks x columns of the spec) for one worker at one instant.
 
     ``tasks`` and ``worker`` are dense indices; index 0 stands for what is not known. ``session_minutes`` is what the
-    worker has now, NaN for what the profile says.
+    worker has now, NaN for what the profile says. ``reference`` is filled if nothing is known of it yet.
     """
     view, readings = view_of(s, worker, now), no_readings(s)
     if math.isnan(session_minutes):
         session_minutes = s.workers[worker].session_minutes
     block = np.empty((BLOCK, len(NAMES)))
-    compared_with = _open_reference(s, now)
-    columns = np.empty((compared_with.size, len(COMPARED)))
-    _fill_only_compared(s, view, readings, compared_with, block, columns)
-    reference = _reference_of(columns)
+    if reference.size[0] < 0:
+        compared_with = _open_reference(s, now)
+        columns = np.empty((compared_with.size, len(COMPARED)))
+        _fill_only_compared(s, view, readings, compared_with, block, columns)
+        _refer(columns, reference)
     for start in range(0, tasks.size, BLOCK):
         part = tasks[start : start + BLOCK]
         filled = block[: part.size]
@@ -340,9 +366,9 @@ def build_crowd(
     What tokens tell is read once for all of them. Without ``relative`` the columns relative to the open tasks are NaN.
     """
     tasks = np.array([task], np.int32)
-    readings, reference = no_readings(s), _open_reference(s, now)
+    readings, compared_with, reference = no_readings(s), _open_reference(s, now), no_reference()
     block, filled = np.empty((BLOCK, len(NAMES))), np.empty((1, len(NAMES)))
-    columns = np.empty((reference.size, len(COMPARED)))
+    columns = np.empty((compared_with.size, len(COMPARED)))
     for i in range(workers.size):
         view = view_of(s, workers[i], now)
         read_tastes(s, view, readings)
@@ -351,13 +377,19 @@ def build_crowd(
         _worker_columns(s, view, tasks, filled)
         _dealing_columns(s, view, tasks, filled)
         if relative:
-            _fill_only_compared(s, view, readings, reference, block, columns)
-            _relative_columns(s, view, _reference_of(columns), tasks, filled)
+            _fill_only_compared(s, view, readings, compared_with, block, columns)
+            _refer(columns, reference)
+            _relative_columns(s, view, reference, tasks, filled)
         out[i] = filled[0]
 
 
 def rows(
-    state: MarketState, worker: int, tasks: NDArray[np.int32], now: int, session_minutes: float = math.nan
+    state: MarketState,
+    worker: int,
+    tasks: NDArray[np.int32],
+    now: int,
+    session_minutes: float = math.nan,
+    reference: Reference | None = None,
 ) -> NDArray[np.float32]:
     """Return the rows of features of a worker and tasks at an instant.
 
@@ -367,12 +399,14 @@ def rows(
         tasks: int32, dense indices; 0 for a task never seen.
         now: the instant, in microseconds since 1970; rows do not change within a second.
         session_minutes: minutes the worker has now; NaN for what the profile says.
+        reference: of other rows of this worker at this instant, which saves finding it again; filled if it is blank.
 
     Returns:
         float32, tasks x columns of `features.spec.FEATURES`; missing is NaN.
     """
     out = np.empty((len(tasks), len(NAMES)), np.float32)
-    build(state.arrays, worker, tasks, now // SECOND * SECOND, session_minutes, out)
+    reference = reference or no_reference()
+    build(state.arrays, worker, tasks, now // SECOND * SECOND, session_minutes, reference, out)
     return out
 
 

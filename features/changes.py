@@ -22,6 +22,10 @@ SETS = ("language", "device")
 """Attributes of which a worker may have several."""
 
 
+KINDS = ("qualification", "skill", *SETS, *APPROVALS)
+"""What changes are about."""
+
+
 class Change(NamedTuple):
     """A fact that would have to be so: the simplest clause that it fulfils, ``attribute`` as requirements write it."""
 
@@ -42,16 +46,23 @@ class Change(NamedTuple):
         return math.inf if self.value is None or isinstance(self.value, str) else float(self.value)
 
     @property
-    def held(self) -> int | str | None:
-        """The least value of a qualification that fulfils it; None for one that is held without a value."""
+    def kind(self) -> str:
+        """One of ``KINDS``."""
+        return self.attribute.partition(":")[0]
+
+    @property
+    def held(self) -> Value | None:
+        """The least value that fulfils it; None for what is held without a value, and for approvals.
+
+        A qualification is a whole number, a skill without a level to reach is known in full.
+        """
+        if self.attribute in APPROVALS:
+            return None
+        if self.kind == "skill":
+            return max(0.0, self.number) if self.comparator in ("ge", "eq") else 1.0
         if isinstance(self.value, str) or self.value is None:
             return self.value
         return math.floor(self.value) + 1 if self.comparator == "gt" else math.ceil(self.value)
-
-    @property
-    def level(self) -> float:
-        """A level of a skill that fulfils it; in full where none is named, or more than a level."""
-        return max(0.0, self.number) if self.comparator in ("ge", "eq") else 1.0
 
 
 class Changes:

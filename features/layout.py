@@ -293,10 +293,9 @@ class Arrays(NamedTuple):
     """The whole state, as the kernels take it. Each array is of the record type of its name, but the plain ones.
 
     The open-task index is in columns, since a reader needs few of them: ``open_tasks``, and in the same places
-    ``open_offers``, twice the offer of a task and 1 more when it is full, rewards, texts, instants of expiry, and in
-    ``open_changed`` the number of the event by which a task changed or came to its place, and in ``open_orders`` its
-    order. ``offered`` counts the open
-    tasks by what stands in ``open_offers``.
+    ``open_offers``, twice the offer of a task and 1 more when it is full, rewards, stated minutes, texts, instants of
+    expiry, and in ``open_changed`` the number of the event by which a task changed or came to its place, and in
+    ``open_orders`` its order. ``offered`` counts the open tasks by what stands in ``open_offers``.
 
     ``taste_tokens`` and ``tastes`` are one run of places, the blocks of workers; blocks end where ``taste_end``, of one
     number, says.
@@ -318,6 +317,7 @@ class Arrays(NamedTuple):
     open_tasks: NDArray[np.int32]
     open_offers: NDArray[np.int32]
     open_rewards: NDArray[np.float64]
+    open_minutes: NDArray[np.float32]
     open_texts: NDArray[np.int32]
     open_expires: NDArray[np.int64]
     open_changed: NDArray[np.int64]

@@ -73,6 +73,7 @@ def _enter(s: Arrays, index: int, task: Record) -> None:
     s.open_tasks[place] = index
     s.open_offers[place] = 2 * task.facts.offer + is_full(task)
     s.open_rewards[place] = task.facts.reward
+    s.open_minutes[place] = task.facts.stated_minutes
     s.open_texts[place] = task.facts.text
     s.open_expires[place] = task.facts.expires
     s.open_changed[place] = s.market[0].seq

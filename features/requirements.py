@@ -6,13 +6,14 @@ and one pass forwards finds what is to blame. Nothing is kept of a worker: age a
 evaluation is cheaper than finding out whether an earlier one still holds.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from features.changes import Changes
+from features.changes import KINDS, Change, Changes
 from features.estimates import DAY
 from features.events import WorkerUpdated
 from features.forms import attribute_of, compared
@@ -31,6 +32,9 @@ from features.requirements_shape import (
 from features.text import normalise
 from features.vocabulary import Vocabulary
 
+REQUIREMENT = "requirement"
+"""With an attribute behind a colon, the reason why a worker may not take a task that asks for it."""
+
 COMPARATORS: tuple[str, ...] = get_args(Comparator)
 LEVELS: tuple[str, ...] = get_args(Guard)
 """From what is open to most to what is open to fewest."""
@@ -38,7 +42,8 @@ LEVELS: tuple[str, ...] = get_args(Guard)
 _LT, _LE, _GT, _GE, _EQ, _NE, _IN, _NOT_IN, _EXISTS, _NOT_EXISTS = range(len(COMPARATORS))
 _CLAUSE, ALL_OF, _ANY = range(3)
 """Kinds of nodes: ``ALL_OF`` holds where everything directly below it does."""
-_NOT_HELD, _BARE, _VALUED = range(3)
+_NOT_HELD, _BARE, VALUED = range(3)
+"""What facts know of an attribute: ``VALUED`` is what is held with a value."""
 NONE = -1
 """In the place of a clause or a node: there is none."""
 _UNASKED, _ASKED = -1, -2
@@ -58,18 +63,63 @@ CLAUSE = np.dtype(
 ``absent`` the answer for a worker without a value."""
 
 NODE = np.dtype(
-    [("kind", "i1"), ("holds", "i1"), ("guards", "i1"), ("parent", "i4"), ("clause", "i4"), ("name", "i4")], align=True
-)
-"""A node of a tree; ``holds`` is its answer before anything is asked, ``parent`` the node above, ``name`` the attribute
-as it was written."""
-
-SIGNATURE = np.dtype(
-    [("start", "i4"), ("stop", "i4"), ("plain", "i4"), ("language", "i4"), ("country", "i4"), ("device", "i4")],
+    [
+        ("kind", "i1"),
+        ("holds", "i1"),
+        ("guards", "i1"),
+        ("alone", "i1"),
+        ("parent", "i4"),
+        ("clause", "i4"),
+        ("reason", "i4"),
+    ],
     align=True,
 )
-"""The nodes ``start:stop`` of a signature's requirements, the root first, and the clauses that its sets come to. Equal
-requirements have the same nodes, and none ask for nothing. ``plain`` tells that the root asks for all of some clauses,
-no two of one attribute, as most do: nothing to climb."""
+"""A node of a tree; ``holds`` is its answer before anything is asked, ``alone`` tells that no other clause of the tree
+is of its attribute, ``parent`` is the node above, ``reason`` numbers what is said where it fails."""
+
+TREE = np.dtype([("start", "i4"), ("stop", "i4"), ("plain", "i4"), ("signature", "i4")], align=True)
+"""The nodes ``start:stop`` of requirements, the root first; those that ask for nothing have none. ``plain`` tells that
+the root asks for all of some clauses, no two of one attribute, as most do: nothing to climb. ``signature`` is the last
+one that bears it."""
+
+SIGNATURE = np.dtype(
+    [
+        ("start", "i4"),
+        ("stop", "i4"),
+        ("plain", "i4"),
+        ("tree", "i4"),
+        ("before", "i4"),
+        ("language", "i4"),
+        ("country", "i4"),
+        ("device", "i4"),
+    ],
+    align=True,
+)
+"""The tree of a signature's requirements, with what ``TREE`` says of it; the signature ``before`` it that bears the
+same; and the clauses that its sets come to. Equal requirements are one tree."""
+
+
+CHANGE = np.dtype(
+    [
+        ("kind", "i4"),
+        ("attribute", "i4"),
+        ("held", "i4"),
+        ("operand", "i4"),
+        ("number", "f8"),
+        ("asked", "f8"),
+        ("above", "i4"),
+        ("topic", "i4"),
+    ],
+    align=True,
+)
+"""A change: ``kind`` is its place in ``KINDS``; ``held``, ``number`` and ``operand`` are what facts would say of the
+attribute, by the value that is added to a set or that takes the place of another; ``asked`` is the number that it is
+compared with, infinite without one, and ``above`` tells that it must be exceeded; ``topic`` numbers what it is about.
+What facts would say after further approvals lies with the worker."""
+
+APPROVED_COUNT, APPROVAL_RATE, LANGUAGE, DEVICE = (
+    KINDS.index(kind) for kind in ("approved_count", "approval_rate", "language", "device")
+)
 
 
 class Program(NamedTuple):
@@ -78,6 +128,7 @@ class Program(NamedTuple):
     clauses: NDArray[np.void]
     operands: NDArray[np.int32]
     nodes: NDArray[np.void]
+    trees: NDArray[np.void]
     signatures: NDArray[np.void]
 
 
@@ -95,19 +146,17 @@ class Facts(NamedTuple):
     values: NDArray[np.int32]
 
 
-class Variants(NamedTuple):
-    """Facts of a worker with other values of one attribute or two; arrays are variants x 2, but ``values``.
+class Options(NamedTuple):
+    """What would fulfil clauses, as kernels take it.
 
-    ``attributes`` are those that differ, one alone twice; the rest is as in ``Facts``, of these attributes, and
-    ``values`` are those of the facts with what is new behind them.
+    ``changes`` has a record of ``CHANGE`` for each of `features.changes.Changes.distinct`; those of clause ``c`` are
+    ``of_clauses[starts[c] : starts[c + 1]]``. ``numbers`` are the values behind operands, NaN for texts.
     """
 
-    attributes: NDArray[np.int32]
-    held: NDArray[np.int8]
-    number: NDArray[np.float64]
-    start: NDArray[np.int32]
-    stop: NDArray[np.int32]
-    values: NDArray[np.int32]
+    changes: NDArray[np.void]
+    starts: NDArray[np.int64]
+    of_clauses: NDArray[np.int32]
+    numbers: NDArray[np.float64]
 
 
 class Sheet(NamedTuple):
@@ -126,30 +175,50 @@ class Compiler:
 
     Attributes:
         attributes: what clauses ask for, in the form in which it is compared.
-        names: the same as requesters wrote it.
+        reasons: the reason of each attribute as requesters wrote it.
         clauses: a sample of each distinct clause, by its place in ``Program.clauses``.
         changes: what would fulfil each of these.
     """
 
     def __init__(self) -> None:
         self.attributes = Vocabulary()
-        self.names = Vocabulary()
+        self.reasons = Vocabulary()
         self.clauses: list[Clause] = []
         self.changes = Changes()
         self._places: dict[_Key, int] = {}
-        self._trees: dict[Requirements, tuple[int, int]] = {}
+        self._places_of_trees: dict[Requirements | None, int] = {}
         self._values: dict[Value, int] = {}
-        self._clauses, self._nodes, self._signatures = Growing(CLAUSE), Growing(NODE), Growing(SIGNATURE)
-        self._operands = Growing(np.dtype(np.int32))
+        self._numbers = Growing(np.float64)
+        self._clauses, self._nodes = Growing(CLAUSE), Growing(NODE)
+        self._trees, self._signatures = Growing(TREE), Growing(SIGNATURE)
+        self._operands, self._changes = Growing(np.dtype(np.int32)), Growing(CHANGE)
+        self._topics: dict[object, int] = {}
 
     def __len__(self) -> int:
         """Return the number of signatures."""
         return self._signatures.used
 
     @property
+    def trees(self) -> int:
+        """The number of distinct trees of requirements."""
+        return self._trees.used
+
+    @property
     def program(self) -> Program:
         """What has been compiled so far."""
-        return Program(self._clauses.rows, self._operands.rows, self._nodes.rows, self._signatures.rows)
+        return Program(
+            self._clauses.rows, self._operands.rows, self._nodes.rows, self._trees.rows, self._signatures.rows
+        )
+
+    @property
+    def options(self) -> Options:
+        """What would fulfil the clauses compiled so far."""
+        return Options(
+            self._changes.rows[: self._changes.used],
+            self.changes.starts,
+            self.changes.of_clauses,
+            self._numbers.rows[: self._numbers.used],
+        )
 
     def add(
         self,
@@ -160,12 +229,13 @@ class Compiler:
         devices: Iterable[str] = (),
     ) -> int:
         """Compile a signature; return its index. An empty set allows everybody."""
-        start, stop = 0, 0
-        if requirements is not None:
-            start, stop = self._trees.get(requirements) or self._grown(requirements)
+        place = self._grown(requirements)
+        tree = self._trees.rows[place]
+        start, stop, plain, before = tree.item()
+        tree["signature"] = self._signatures.used
         sets = (("language", languages), ("country", countries), ("device", devices))
         places = [self._allowed(attribute, tuple(values)) for attribute, values in sets]
-        self._signatures.extend([(start, stop, _plain(requirements), *places)])
+        self._signatures.extend([(start, stop, plain, place, before, *places)])
         return self._signatures.used - 1
 
     def facts(
@@ -192,27 +262,6 @@ class Compiler:
             held[place], number[place], start[place], stop[place] = self._noted(given, values)
         return Facts(held, number, start, stop, np.array(values, np.int32))
 
-    def variants(self, facts: Facts, given: Sequence[Sequence[tuple[str, Sequence[Value]]]]) -> Variants:
-        """Return variants of facts.
-
-        Args:
-            facts: of a worker.
-            given: of each variant, at least one, an attribute or two and their values, as they are compared; without
-                values it is a bare one.
-        """
-        values = facts.values.tolist()
-        noted = [[self._noted(operands, values) for _, operands in (each[0], each[-1])] for each in given]
-        held, number, start, stop = np.array(noted, np.float64).transpose(2, 0, 1)
-        places = [[self.attributes.get(name) for name, _ in (each[0], each[-1])] for each in given]
-        return Variants(
-            np.array(places, np.int32),
-            held.astype(np.int8),
-            np.ascontiguousarray(number),
-            start.astype(np.int32),
-            stop.astype(np.int32),
-            np.array(values, np.int32),
-        )
-
     def _noted(self, given: Sequence[Value], values: list[int]) -> tuple[int, float, int, int]:
         """Return what facts say of an attribute with these values, which come behind ``values``."""
         number, start = np.nan, len(values)
@@ -221,7 +270,7 @@ class Compiler:
                 number = value
             if (operand := self._values.get(value)) is not None:
                 values.append(operand)
-        return _VALUED if given else _BARE, number, start, len(values)
+        return VALUED if given else _BARE, number, start, len(values)
 
     def sheet(self) -> Sheet:
         """Return a sheet without answers."""
@@ -233,20 +282,20 @@ class Compiler:
         )
 
     def failed(self, sheet: Sheet, signature: int) -> list[str]:
-        """Return the attributes, as they were written, to which a signature that does not hold owes it.
+        """Return the reasons why a signature does not hold.
 
-        Everything that fails in a part that fails is named, each attribute once: of an ``or`` all branches, of an
-        ``and`` the branches that do not hold.
+        Every attribute that fails in a part that fails is named once, as it was written: of an ``or`` all branches, of
+        an ``and`` the branches that do not hold.
         """
         tasks = np.zeros(signature + 1, np.int64)
         tasks[signature] = 1
         marks, _ = self._blame(sheet, tasks)
         nodes = self._nodes.rows[np.flatnonzero(marks)]
-        names = nodes["name"][nodes["kind"] == _CLAUSE].tolist()
-        return self.names.externals(dict.fromkeys(names))
+        reasons = nodes["reason"][nodes["kind"] == _CLAUSE].tolist()
+        return self.reasons.externals(dict.fromkeys(reasons))
 
     def failures(self, sheet: Sheet, tasks: NDArray[np.int64]) -> dict[str, int]:
-        """Return attribute -> tasks that it keeps from the worker.
+        """Return reason -> tasks that it keeps from the worker.
 
         Args:
             sheet: with the answers to every signature that counts.
@@ -254,32 +303,38 @@ class Compiler:
         """
         _, counts = self._blame(sheet, tasks)
         places = np.flatnonzero(counts)
-        return dict(zip(self.names.externals(places.tolist()), counts[places].tolist(), strict=True))
+        return dict(zip(self.reasons.externals(places.tolist()), counts[places].tolist(), strict=True))
 
     def _blame(self, sheet: Sheet, tasks: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
-        marks, counts = np.zeros(len(sheet.nodes), np.bool_), np.zeros(len(self.names), np.int64)
+        marks, counts = np.zeros(len(sheet.nodes), np.bool_), np.zeros(len(self.reasons), np.int64)
         _count_failures(self.program, sheet, tasks, marks, counts)
         return marks, counts
 
-    def _grown(self, requirements: Requirements) -> tuple[int, int]:
-        """Add the tree of requirements that no signature has yet; return its nodes."""
-        start = self._nodes.used
-        self._nodes.extend(self._tree(requirements.root, start))
-        self._trees[requirements] = start, self._nodes.used
-        return self._trees[requirements]
+    def _grown(self, requirements: Requirements | None) -> int:
+        """Return the place of a tree, which is added if no signature has it yet."""
+        place = self._places_of_trees.setdefault(requirements, self._trees.used)
+        if place == self._trees.used:
+            start = self._nodes.used
+            if requirements is not None:
+                self._nodes.extend(self._tree(requirements.root, start))
+            self._trees.extend([(start, self._nodes.used, _plain(requirements), NONE)])
+        return place
 
-    def _tree(self, root: Node, first: int) -> list[tuple[int, int, int, int, int, int]]:
-        found: list[tuple[int, int, int, int, int, int]] = []
+    def _tree(self, root: Node, first: int) -> list[tuple[int, int, int, bool, int, int, int]]:
+        found: list[tuple[int, int, int, bool, int, int, int]] = []
+        asked = Counter(attribute_of(clause.attribute) for clause in Requirements(root).clauses())
         stack: list[tuple[Node, int]] = [(root, NONE)]
         while stack:
             node, parent = stack.pop()
             place = first + len(found)
             if isinstance(node, Clause):
                 guards = LEVELS.index(node.guards)
-                found.append((_CLAUSE, 0, guards, parent, self._clause(node), self.names.add(node.attribute)))
+                alone = asked[attribute_of(node.attribute)] == 1
+                reason = self.reasons.add(f"{REQUIREMENT}:{node.attribute}")
+                found.append((_CLAUSE, 0, guards, alone, parent, self._clause(node), reason))
             else:
                 every = isinstance(node, AllOf)
-                found.append((ALL_OF if every else _ANY, every, 0, parent, NONE, 0))
+                found.append((ALL_OF if every else _ANY, every, 0, False, parent, NONE, 0))
                 stack.extend((child, place) for child in reversed(node.nodes))
         return found
 
@@ -293,7 +348,7 @@ class Compiler:
         operands: tuple[int, ...] = ()
         if _EQ <= comparator <= _NOT_IN:
             values = (compared(clause.attribute, value) for value in given)
-            operands = tuple(sorted({self._values.setdefault(value, len(self._values)) for value in values}))
+            operands = tuple(sorted({self._operand(value) for value in values}))
         absent = clause.absent if clause.absent is not None else comparator in (_NE, _NOT_IN, _NOT_EXISTS)
         key = (self.attributes.add(attribute_of(clause.attribute)), comparator, number, operands, absent)
         place = self._places.get(key)
@@ -301,17 +356,42 @@ class Compiler:
             place = self._places[key] = len(self.clauses)
             self.clauses.append(clause)
             self.changes.add(clause)
+            self._changes.extend([self._changed(change) for change in self.changes.distinct[self._changes.used :]])
             start = self._operands.used
             self._operands.extend(operands)
             self._clauses.extend([(key[0], comparator, number, start, self._operands.used, absent)])
         return place
+
+    def _operand(self, value: Value) -> int:
+        """Return the operand of a value, a new one if it is new."""
+        operand = self._values.setdefault(value, len(self._values))
+        if operand == self._numbers.used:
+            self._numbers.extend([np.nan if isinstance(value, str) else float(value)])
+        return operand
+
+    def _changed(self, change: Change) -> tuple[int, int, int, int, float, float, bool, int]:
+        """Return the record of a change."""
+        value, number, operand = change.held, np.nan, NONE
+        if value is not None:
+            operand = self._operand(value)
+            number = np.nan if isinstance(value, str) else float(value)
+        return (
+            KINDS.index(change.kind),
+            self.attributes.get(attribute_of(change.attribute)),
+            _BARE if value is None else VALUED,
+            operand,
+            number,
+            change.number,
+            change.comparator == "gt",
+            self._topics.setdefault(change.topic, len(self._topics)),
+        )
 
 
 def _plain(requirements: Requirements | None) -> bool:
     """Tell whether requirements ask for all of some clauses, no two of one attribute."""
     if requirements is None or not isinstance(requirements.root, AllOf):
         return False
-    attributes = [node.attribute for node in requirements.root.nodes if isinstance(node, Clause)]
+    attributes = [attribute_of(node.attribute) for node in requirements.root.nodes if isinstance(node, Clause)]
     return len(set(attributes)) == len(requirements.root.nodes)
 
 
@@ -374,7 +454,7 @@ def answer(clause: Record, operands: NDArray[np.int32], facts: Facts) -> bool:
         met |= ((comparator == _LE) | (comparator == _GE)) & (number == clause.number)
         met |= ((comparator == _GT) | (comparator == _GE)) & (number > clause.number)
         met |= comparator == _EXISTS
-    told = (held == _VALUED) | ((held == _BARE) & (comparator >= _EXISTS))
+    told = (held == VALUED) | ((held == _BARE) & (comparator >= _EXISTS))
     holds: bool = (told & met) | (~told & (clause.absent != 0))
     return holds
 
@@ -463,28 +543,26 @@ def _count_failures(
     nodes, held = program.nodes, sheet.nodes
     counted = np.full(counts.size, -1, np.int64)
     # By tree, since many signatures have the same.
-    weights = np.zeros(held.size, np.int64)
+    weights = np.zeros(program.trees.size, np.int64)
     for signature in range(tasks.size):
-        if program.signatures[signature].start < program.signatures[signature].stop:
-            weights[program.signatures[signature].start] += tasks[signature]
-    for signature in range(tasks.size):
-        # Into variables, or they are read anew after every store.
-        start, stop = program.signatures[signature].start, program.signatures[signature].stop
-        if start == stop or weights[start] == 0:
+        weights[np.uint32(program.signatures[signature].tree)] += tasks[signature]
+    for tree in range(weights.size):
+        weight = weights[tree]
+        if weight == 0:
             continue
-        weight = weights[start]
-        weights[start] = 0
-        if program.signatures[signature].plain:
+        # Into variables, or they are read anew after every store.
+        start, stop = program.trees[tree].start, program.trees[tree].stop
+        if program.trees[tree].plain:
             for k in range(start + 1, stop):
                 fails = held[k] == 0
                 marks[k] = fails
-                counts[nodes[k].name] += weight * fails
+                counts[nodes[k].reason] += weight * fails
             continue
         for k in range(start, stop):
             node = nodes[k]
             # Without branches, since which clauses fail cannot be foreseen.
             marks[k] = (held[k] == 0) & ((node.parent < 0) | marks[node.parent])
             # An attribute that fails in two clauses keeps a task away once.
-            fails = marks[k] & (node.kind == _CLAUSE) & (counted[node.name] != signature)
-            counted[node.name] = signature if fails else counted[node.name]
-            counts[node.name] += weight * fails
+            fails = marks[k] & (node.kind == _CLAUSE) & (counted[node.reason] != tree)
+            counted[node.reason] = tree if fails else counted[node.reason]
+            counts[node.reason] += weight * fails

@@ -33,7 +33,16 @@ from features.tastes import LEAST_ROOM, listed, with_room
 from features.text import TOKEN_BITS
 
 _FIRST_ROWS = 256
-_OPEN = ("open_tasks", "open_offers", "open_rewards", "open_texts", "open_expires", "open_changed", "open_orders")
+_OPEN = (
+    "open_tasks",
+    "open_offers",
+    "open_rewards",
+    "open_minutes",
+    "open_texts",
+    "open_expires",
+    "open_changed",
+    "open_orders",
+)
 
 
 class MarketState:
@@ -64,6 +73,7 @@ class MarketState:
             open_tasks=np.zeros(_FIRST_ROWS, np.int32),
             open_offers=np.zeros(_FIRST_ROWS, np.int32),
             open_rewards=np.zeros(_FIRST_ROWS),
+            open_minutes=np.zeros(_FIRST_ROWS, np.float32),
             open_texts=np.zeros(_FIRST_ROWS, np.int32),
             open_expires=np.zeros(_FIRST_ROWS, np.int64),
             open_changed=np.zeros(_FIRST_ROWS, np.int64),

@@ -6,7 +6,7 @@ task by looking at its offer. What is its own, such as its reward, is looked at 
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -18,12 +18,10 @@ from features.jit import kernel, lean
 from features.layout import NEVER, OFFER, Arrays, blank
 from features.open_tasks import describe_offer, is_full
 from features.pairs import find, pair_key
-from features.requirements import LEVELS, Compiler, Program, Sheet, evaluate
+from features.requirements import LEVELS, REQUIREMENT, Compiler, Facts, Program, Sheet, evaluate
 from features.requirements_shape import Guard
 from features.state import MarketState
 from features.text import normalise
-
-REQUIREMENT = "requirement"
 
 CODES = (
     "unknown_task",
@@ -55,7 +53,7 @@ _LANGUAGE, _COUNTRY = int(BIT["language"]), int(BIT["country"])
 _REQUIREMENT = int(BIT[REQUIREMENT])
 _PLACE_OF_FULL = CODES.index("full")
 
-_OF_OFFERS = sum(
+OF_OFFERS = sum(
     int(BIT[code])
     for code in (
         "full",
@@ -118,17 +116,27 @@ class Judgement:
         tasks: int32, dense indices.
         bits: uint32, tasks; bits of ``CODES``, 0 for a task that may be offered.
         places: int32, tasks; where each is in ``offers``.
+        rewards: float64, tasks; in the base currency, NaN where none is known.
+        minutes: float32, tasks; what the requester says it takes, NaN where nothing is said.
         offers: what the tasks share.
         sheet: the worker's answers to the clauses of these tasks.
         compiled: what the sheet answers.
+        facts: what is known of the worker.
+        asked: the sets that are looked at, bits of ``CODES``.
+        of_signatures: uint32, signatures; what stands against those of these tasks.
     """
 
     tasks: NDArray[np.int32]
     bits: NDArray[np.uint32]
     places: NDArray[np.int32]
+    rewards: NDArray[np.float64]
+    minutes: NDArray[np.float32]
     offers: Offers
     sheet: Sheet
     compiled: Compiler
+    facts: Facts
+    asked: int
+    of_signatures: NDArray[np.uint32]
     _failed: dict[int, list[str]] = field(default_factory=dict)
 
     @cached_property
@@ -148,7 +156,7 @@ class Judgement:
             signature = int(self.offers.signatures[self.places[place] // 2])
             if signature not in self._failed:
                 self._failed[signature] = self.compiled.failed(self.sheet, signature)
-            codes[-1:] = [f"{REQUIREMENT}:{attribute}" for attribute in self._failed[signature]]
+            codes[-1:] = self._failed[signature]
         return codes
 
     def where(self, wanted: NDArray[np.bool_]) -> "Judgement":
@@ -156,7 +164,8 @@ class Judgement:
         places = self.places[wanted]
         tasks = np.bincount(places, minlength=len(self.offers.tasks)).astype(np.int32)
         offers = self.offers._replace(tasks=tasks)
-        return Judgement(self.tasks[wanted], self.bits[wanted], places, offers, self.sheet, self.compiled)
+        parts = {name: getattr(self, name)[wanted] for name in ("tasks", "bits", "rewards", "minutes")}
+        return replace(self, places=places, offers=offers, **parts)
 
     def remove(self, tasks: NDArray[np.int32], code: str) -> None:
         """Add a reason that is a task's own, not its offer's, to some of the tasks."""
@@ -166,11 +175,10 @@ class Judgement:
     def counts(self) -> dict[str, int]:
         """Return reason -> number of tasks, for reasons that occur."""
         by_code, failing = np.zeros(len(CODES), np.int64), np.zeros(len(self.compiled), np.int64)
-        _count(self.bits, ~_OF_OFFERS, by_code)
+        _count(self.bits, ~OF_OFFERS, by_code)
         _count_offers(self.offers, by_code, failing)
         found = {code: count for code, count in zip(CODES[:-1], by_code[:-1].tolist(), strict=True) if count}
-        failures = self.compiled.failures(self.sheet, failing)
-        return found | {f"{REQUIREMENT}:{attribute}": count for attribute, count in failures.items()}
+        return found | self.compiled.failures(self.sheet, failing)
 
 
 def judge(
@@ -206,7 +214,10 @@ def judge(
     )
     _describe(arrays, tasks, records, counts, places)
     facts = arrays.tasks["facts"]
-    columns = _Columns(tasks, places, facts["reward"][tasks], facts["text"][tasks], facts["expires"][tasks])
+    columns = _Columns(
+        *(tasks, places),
+        *(facts[name][tasks] for name in ("reward", "stated_minutes", "text", "expires")),
+    )
     met = np.unique(records["signature"][arrays.tasks["posted"][tasks] != NEVER])
     judgement = _judge(state, worker, records, counts, columns, met, now, wishes, level)
     _look_up(arrays, worker, tasks, judgement.bits)
@@ -232,6 +243,7 @@ def judge_open(
         arrays.open_tasks[:size],
         arrays.open_offers[:size],
         arrays.open_rewards[:size],
+        arrays.open_minutes[:size],
         arrays.open_texts[:size],
         arrays.open_expires[: size if due else 0],
     )
@@ -265,6 +277,7 @@ class _Columns(NamedTuple):
     tasks: NDArray[np.int32]
     places: NDArray[np.int32]
     rewards: NDArray[np.float64]
+    minutes: NDArray[np.float32]
     texts: NDArray[np.int32]
     expires: NDArray[np.int64]
 
@@ -309,7 +322,19 @@ def _judge(
     _of_offers(records, tables, offers)
     bits = np.empty(len(columns.tasks), np.uint32)
     _of_tasks(columns, offers.bits, now, minimum, _texts(state, profile), bits)
-    return Judgement(columns.tasks, bits, columns.places, offers, sheet, compiled)
+    return Judgement(
+        columns.tasks,
+        bits,
+        columns.places,
+        columns.rewards,
+        columns.minutes,
+        offers,
+        sheet,
+        compiled,
+        facts,
+        asked,
+        tables.signatures,
+    )
 
 
 def _requesters(state: MarketState, profile: WorkerUpdated | None, wishes: Wishes) -> NDArray[np.uint32]:

@@ -4,21 +4,23 @@ A change is a qualification, a skill, a language, a device, or further approvals
 would open. Here they are valued and told.
 """
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from features.build import rows
-from features.jit import kernel
+from features.build import Reference, rows
+from features.changes import Change
+from features.jit import kernel, lean
 from features.money import MAX_AMOUNT, Money
 from features.requirements_shape import Value
 from features.state import MarketState
 from matching.eligibility import Judgement
 from matching.near_miss_texts import describe
-from matching.openings import Opening, Person, openings, waiting_for_one
+from matching.openings import CHANGEABLE, Openings, openings
 from matching.query import Query
 from matching.scoring import Ranker
 
@@ -29,10 +31,28 @@ SCORED = 4
 """Changes whose tasks the models score: those that promise most by what requesters say of pay and time."""
 
 TASKS_SCORED = 25
-"""Tasks scored for a change: the best-paid ones, more than a session holds."""
+"""Tasks scored for a change at the most: the best-paid ones."""
+
+SPARE = 1.5
+"""Sessions that the tasks scored for a change fill, by what requesters say: room to choose from for one."""
+
+LOOKED_AT = 1 << 17
+"""Open tasks among which the best-paid are looked for: where there are more, an even sample."""
 
 USUAL_SESSION = 60.0
 """Minutes of a session where the worker says nothing."""
+
+_RUN = 16
+"""Neighbours among the open tasks that are looked at together: as many as a line of the cache holds."""
+
+_LOWEST = np.array([(by & -by).bit_length() - 1 for by in range(256)], np.int8)
+"""Place of the lowest bit of a byte; -1 for 0."""
+
+_ASKED = 5
+"""Tasks whose currency is looked at, as each posting has to be read for it."""
+
+_MIDDLE_OF = 256
+"""Tasks of which the middle time is taken."""
 
 
 @dataclass(frozen=True)
@@ -56,17 +76,29 @@ class NearMiss:
     text: str
 
 
-@dataclass(frozen=True)
-class _Promise:
-    """What a change opens, the best-paid tasks of it alone (int32), and what a session with them earns."""
+class _Promise(NamedTuple):
+    """A change, what it opens, the best-paid tasks of it alone with their rewards, and what a session with them earns.
 
-    opening: Opening
-    tasks: NDArray[np.int32]
+    Rewards are in the base currency, and so is what is earned.
+    """
+
+    change: Change
+    approvals: int
+    opens: int
+    tasks: list[int]
+    rewards: list[float]
     earned: float
     minutes: float
 
+    @property
+    def order(self) -> tuple[float, int, float, str]:
+        """The best first; of equal promises, the one that asks for less."""
+        return -self.earned, -self.opens, self.change.number, self.change.attribute
 
-def near_misses(state: MarketState, ranker: Ranker, query: Query, judgement: Judgement) -> list[NearMiss]:
+
+def near_misses(
+    state: MarketState, ranker: Ranker, query: Query, judgement: Judgement, reference: Reference | None = None
+) -> list[NearMiss]:
     """Return the changes that promise the worker of a query the most, at most ``MOST``, the best first.
 
     They are ranked by what the worker could earn with the tasks that they open: reward x P(approved), the best-paid per
@@ -77,37 +109,47 @@ def near_misses(state: MarketState, ranker: Ranker, query: Query, judgement: Jud
         ranker: what expects approvals and minutes.
         query: who asks, and what for.
         judgement: of all open tasks for this query.
+        reference: of rows for this query; see `features.build.rows`.
     """
-    person = Person.of(state, query)
-    session = _session_minutes(query, float(person.record["session_minutes"]))
-    waiting = waiting_for_one(judgement)
-    if not len(waiting.tasks):
+    worker, minimum = state.catalogue.workers.get(query.worker_id), query.wishes.min_hourly
+    record, options = state.arrays.workers[worker], judgement.compiled.options
+    found = openings(judgement, record, in_hand=query.wishes.device is not None)
+    session = _session_minutes(query, float(record["session_minutes"]))
+    chosen, ends, tasks, rewards = _best_paid(
+        found,
+        options.changes,
+        judgement.tasks,
+        judgement.bits,
+        judgement.places,
+        judgement.rewards,
+        judgement.minutes,
+        LOOKED_AT,
+        session,
+    )
+    if not len(chosen):
         return []
-    pay = _Pay.of(state, waiting.tasks, session)
-    promises = [_stated(pay, opening, session) for opening in openings(judgement, waiting, person)]
-    best = sorted(_best_of_topics(promises), key=_order)[:SCORED]
-    scored = sorted(_expected(state, ranker, query, session, best), key=_order)
-    if not np.isnan(query.wishes.min_hourly):
-        scored = [promise for promise in scored if promise.minutes > 0.0]
-    return [_told(state, promise, person, query.locale) for promise in scored[:MOST]]
-
-
-@dataclass(frozen=True)
-class _Pay:
-    """What requesters say that tasks pay (base currency) and take (minutes; the median where they do not say)."""
-
-    tasks: NDArray[np.int32]
-    rewards: NDArray[np.float64]
-    minutes: NDArray[np.float64]
-    hourly: NDArray[np.float64]
-
-    @classmethod
-    def of(cls, state: MarketState, tasks: NDArray[np.int32], session: float) -> "_Pay":
-        facts = state.arrays.tasks["facts"]
-        rewards, minutes = facts["reward"][tasks], facts["stated_minutes"][tasks].astype(np.float64)
-        known = minutes[~np.isnan(minutes)]
-        minutes[np.isnan(minutes)] = np.median(known) if known.size else session
-        return cls(tasks, rewards, minutes, np.nan_to_num(rewards / minutes))
+    features = rows(state, worker, tasks, query.now, query.session_minutes, reference)
+    earned, minutes = _sessions(rewards, *ranker.approvals_and_minutes(features), ends, session, minimum)
+    parts = zip(chosen.tolist(), [0, *ends.tolist()], ends.tolist(), earned.tolist(), minutes.tolist(), strict=False)
+    promises = [
+        _Promise(
+            judgement.compiled.changes.distinct[found.changes[place]],
+            int(found.approvals[place]),
+            int(found.counts[place]),
+            tasks[start:end].tolist(),
+            rewards[start:end].tolist(),
+            *session_with,
+        )
+        for place, start, end, *session_with in parts
+    ]
+    if not np.isnan(minimum):
+        promises = [promise for promise in promises if promise.minutes > 0.0]
+    profile = state.catalogue.profiles.get(worker)
+    held = (profile and profile.qualifications) or {}
+    return [
+        _told(state, promise, held, query.locale)
+        for promise in sorted(promises, key=lambda promise: promise.order)[:MOST]
+    ]
 
 
 def _session_minutes(query: Query, usual: float) -> float:
@@ -115,81 +157,211 @@ def _session_minutes(query: Query, usual: float) -> float:
     return next((minutes for minutes in (query.session_minutes, usual) if minutes > 0.0), USUAL_SESSION)
 
 
-def _stated(pay: _Pay, opening: Opening, session: float) -> _Promise:
-    """Return a promise by what requesters say, with the tasks that look best-paid."""
-    first = min(TASKS_SCORED, len(opening.places))
-    best = opening.places[np.argpartition(-pay.hourly[opening.places], first - 1)[:first]]
-    return _Promise(opening, pay.tasks[best], *_session(pay.rewards[best], pay.minutes[best], session))
+@kernel
+def _best_paid(
+    found: Openings,
+    changes: NDArray[np.void],
+    tasks: NDArray[np.int32],
+    bits: NDArray[np.uint32],
+    places: NDArray[np.int32],
+    rewards: NDArray[np.float64],
+    stated: NDArray[np.float32],
+    looked_at: int,
+    session: float,
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int32], NDArray[np.float64]]:
+    """Find what promises most by what requesters say of pay and time; the middle of these where they do not say a time.
+
+    Args:
+        found: what changes open.
+        changes: records of ``CHANGE``.
+        tasks: int32, those that were judged.
+        bits: uint32, tasks; what stands against each.
+        places: int32, tasks; where each is among the offers.
+        rewards: float64, tasks.
+        stated: float32, tasks; minutes.
+        looked_at: tasks that are looked at, about; of more, an even sample.
+        session: minutes.
+
+    Returns:
+        Places in ``found`` (int64), the best first and of those of one topic the best alone; where the tasks of each
+        end (int64) among the best-paid tasks (int32); and the rewards of these (float64).
+    """
+    size = found.counts.size
+    opened, opened_by = _opened(found, bits, places, max(1, -(-tasks.size // looked_at)))
+    minutes = np.empty(opened.size)
+    known = 0
+    for n in range(opened.size):
+        minutes[n] = stated[opened[n]]
+        known += not np.isnan(minutes[n])
+    if known < opened.size:
+        said = minutes[~np.isnan(minutes)]
+        middle = np.median(said[:: -(-known // _MIDDLE_OF)]) if known > 0 else session
+        minutes[np.isnan(minutes)] = middle
+    pay = rewards[opened]
+    best, sizes = _best(pay, minutes, opened_by, size)
+    earned = np.zeros(size)
+    for k in range(size):
+        earned[k], _ = _session(pay, minutes, best[k, : sizes[k]], session)
+        filled = 0.0
+        for n in range(sizes[k]):
+            filled += minutes[best[k, n]]
+            if filled >= SPARE * session:
+                sizes[k] = n + 1
+                break
+    chosen, ends = np.empty(SCORED, np.int64), np.empty(SCORED, np.int64)
+    left, total = found.counts > 0, 0
+    for n in range(SCORED):
+        first = -1
+        for k in range(size):
+            if left[k] and (first < 0 or _before(found, changes, earned, k, first)):
+                first = k
+        if first < 0:
+            chosen, ends = chosen[:n], ends[:n]
+            break
+        total += int(sizes[first])
+        chosen[n], ends[n] = first, total
+        topic = changes[found.changes[first]].topic
+        for k in range(size):
+            left[k] = left[k] and changes[found.changes[k]].topic != topic
+    best_paid, paid, end = np.empty(total, np.int32), np.empty(total), 0
+    for change in chosen:
+        for place in best[change, : sizes[change]]:
+            best_paid[end], paid[end] = tasks[opened[place]], pay[place]
+            end += 1
+    return chosen, ends, best_paid, paid
 
 
 @kernel
-def _session(pay: NDArray[np.float64], minutes: NDArray[np.float64], available: float) -> tuple[float, float]:
-    """Return what a session earns and how long it lasts: the best-paid per minute first, the last in part."""
+def _opened(
+    found: Openings, bits: NDArray[np.uint32], places: NDArray[np.int32], step: int
+) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
+    """Return where the tasks stand that changes open (int32), and by which (uint8), of one run in so many."""
+    opened, of_offers, near = np.empty(bits.size, np.int32), found.offers, 0
+    for start in range(0, bits.size, _RUN * step):
+        for i in range(start, min(start + _RUN, bits.size) if step > 1 else bits.size):
+            # Without a branch, since it cannot be foreseen which tasks a change opens.
+            opened[near] = i
+            near += of_offers[np.uint32(places[i]) >> np.uint32(1)] != 0
+        if step == 1:
+            break
+    opened_by, count = np.empty(near, np.uint8), 0
+    for n in range(near):
+        i = opened[n]
+        opened[count], opened_by[count] = i, of_offers[places[i] // 2]
+        count += bits[i] & ~CHANGEABLE == 0
+    return opened[:count], opened_by[:count]
+
+
+@kernel
+def _best(
+    pay: NDArray[np.float64], minutes: NDArray[np.float64], opened_by: NDArray[np.uint8], size: int
+) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """Return by change the tasks that pay best per minute, the best first (int32), and how many there are (int64)."""
+    best, sizes = np.empty((size, TASKS_SCORED), np.int32), np.zeros(size, np.int64)
+    hourly, least = np.zeros(pay.size), np.zeros(size)
+    for n in range(pay.size):
+        if pay[n] > 0.0 and minutes[n] > 0.0:
+            hourly[n] = pay[n] / minutes[n]
+        by = opened_by[n]
+        while by:
+            k = _LOWEST[by]
+            by &= by - np.uint8(1)
+            if hourly[n] > least[k]:
+                place = min(sizes[k], TASKS_SCORED - 1)
+                while place > 0 and hourly[best[k, place - 1]] < hourly[n]:
+                    best[k, place] = best[k, place - 1]
+                    place -= 1
+                best[k, place] = n
+                sizes[k] = min(sizes[k] + 1, TASKS_SCORED)
+                if sizes[k] == TASKS_SCORED:
+                    least[k] = hourly[best[k, TASKS_SCORED - 1]]
+    return best, sizes
+
+
+@lean
+def _session(
+    pay: NDArray[np.float64], minutes: NDArray[np.float64], order: NDArray[np.int32], available: float
+) -> tuple[float, float]:
+    """Return what a session earns and how long it lasts with tasks in an order, the last in part."""
     earned, worked = 0.0, 0.0
-    known = np.flatnonzero((pay > 0.0) & (minutes > 0.0))
-    for place in known[np.argsort(-pay[known] / minutes[known], kind="mergesort")]:
+    for k in range(order.size):
+        place = order[k]
         share = min(max(available - worked, 0.0), minutes[place])
         earned += pay[place] * share / minutes[place]
         worked += share
     return earned, worked
 
 
-def _order(promise: _Promise) -> tuple[float, int, float, str]:
-    # Of equal promises, the one that asks for less.
-    opening = promise.opening
-    return -promise.earned, -opening.count, opening.change.number, opening.change.attribute
+@lean
+def _before(found: Openings, changes: NDArray[np.void], earned: NDArray[np.float64], a: int, b: int) -> bool:
+    """Tell whether a change promises more than another; of equal promises, whether it asks for less."""
+    before = changes[found.changes[a]].asked < changes[found.changes[b]].asked
+    if found.counts[a] != found.counts[b]:
+        before = found.counts[a] > found.counts[b]
+    if earned[a] != earned[b]:
+        before = earned[a] > earned[b]
+    return bool(before)
 
 
-def _best_of_topics(promises: list[_Promise]) -> list[_Promise]:
-    best: dict[tuple[str, Value | None], _Promise] = {}
-    for promise in sorted(promises, key=_order):
-        best.setdefault(promise.opening.change.topic, promise)
-    return list(best.values())
+@kernel
+def _sessions(
+    rewards: NDArray[np.float64],
+    p_approve: NDArray[np.float64],
+    minutes: NDArray[np.float64],
+    ends: NDArray[np.int64],
+    session: float,
+    minimum: float,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return what a session earns with each part of some tasks, and how long it lasts: the best-paid first.
+
+    Args:
+        rewards: float64, tasks.
+        p_approve: float64, tasks.
+        minutes: float64, tasks.
+        ends: int64, parts; where each ends.
+        session: minutes.
+        minimum: pay per hour that a task must promise; NaN for any.
+    """
+    earned, worked = np.zeros(ends.size), np.zeros(ends.size)
+    pay = rewards * p_approve
+    start = 0
+    for part in range(ends.size):
+        paid = np.empty(ends[part] - start, np.int32)
+        count = 0
+        for i in range(start, ends[part]):
+            # A task that nothing is known of earns nothing.
+            paid[count] = i
+            count += pay[i] > 0.0 and minutes[i] > 0.0 and not 60.0 * pay[i] / minutes[i] < minimum
+        hourly = pay[paid[:count]] / minutes[paid[:count]]
+        order = paid[:count][np.argsort(-hourly, kind="mergesort")]
+        earned[part], worked[part] = _session(pay, minutes, order, session)
+        start = ends[part]
+    return earned, worked
 
 
-def _expected(
-    state: MarketState, ranker: Ranker, query: Query, session: float, promises: list[_Promise]
-) -> Iterator[_Promise]:
-    """Yield the promises by what the models expect of the tasks of each."""
-    if not promises:
-        return
-    tasks, places = np.unique(np.concatenate([promise.tasks for promise in promises]), return_inverse=True)
-    worker = state.catalogue.workers.get(query.worker_id)
-    outcomes = ranker.outcomes(rows(state, worker, tasks, query.now, query.session_minutes))
-    pay = state.arrays.tasks["facts"]["reward"][tasks] * outcomes.p_approve
-    if not np.isnan(query.wishes.min_hourly):
-        pay = np.where(60.0 * pay / outcomes.minutes >= query.wishes.min_hourly, pay, np.nan)
-    ends = np.cumsum([len(promise.tasks) for promise in promises])[:-1]
-    for promise, own in zip(promises, np.split(places, ends), strict=True):
-        earned, minutes = _session(pay[own], outcomes.minutes[own], session)
-        yield _Promise(promise.opening, promise.tasks, earned, minutes)
-
-
-def _told(state: MarketState, promise: _Promise, person: Person, locale: str) -> NearMiss:
-    change, count = promise.opening.change, promise.opening.count
-    hourly = _in_usual_currency(state, promise)
+def _told(state: MarketState, promise: _Promise, qualifications: Mapping[str, Value | None], locale: str) -> NearMiss:
+    change, hourly = promise.change, _in_usual_currency(state, promise)
     text = describe(
         change.attribute,
         change.comparator,
         change.value,
-        held=(person.profile.qualifications or {}).get(change.attribute.partition(":")[2]),
-        approvals=promise.opening.approvals,
-        tasks=count,
+        held=qualifications.get(change.attribute.partition(":")[2]),
+        approvals=promise.approvals,
+        tasks=promise.opens,
         hourly=hourly,
         locale=locale,
     )
-    return NearMiss(change.attribute, change.comparator, change.value, count, hourly, text)
+    return NearMiss(change.attribute, change.comparator, change.value, promise.opens, hourly, text)
 
 
 def _in_usual_currency(state: MarketState, promise: _Promise) -> Money | None:
-    """Return pay per hour in the currency in which most of the best-paid tasks pay."""
+    """Return pay per hour in the currency in which most of the very best-paid tasks pay."""
     if not promise.earned > 0.0:
         return None
-    worth = state.arrays.tasks["facts"]["reward"][promise.tasks].tolist()
     by_currency: dict[str, list[tuple[Money, float]]] = {}
-    for task, in_base in zip(promise.tasks.tolist(), worth, strict=True):
+    for task, in_base in zip(promise.tasks[:_ASKED], promise.rewards[:_ASKED], strict=True):
         reward = state.catalogue.postings[task].reward
-        if reward is not None and in_base > 0.0:
+        if reward is not None:
             by_currency.setdefault(reward.currency, []).append((reward, in_base))
     currency, paid = max(by_currency.items(), key=lambda item: len(item[1]))
     reward, in_base = paid[-1]

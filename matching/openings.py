@@ -1,285 +1,397 @@
 """What would open tasks that are closed to a worker now: the single changes that most of them wait for.
 
-A change is judged by making it: the worker is taken as if the fact were so, and the signatures that stand in the way
-are judged again by it, so that a task counts exactly if the change alone would open it.
+A change is judged by making it: the worker is taken as if the fact were so, and what stands in the way is judged again
+by it, so that a task counts exactly if the change alone would open it. Tasks are counted by their signatures, and these
+are judged by their requirements, which many have in common; a task is looked at by itself only for what is its own.
 """
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from features.changes import APPROVALS, Change
-from features.events import WorkerUpdated, instant
-from features.jit import kernel
+from features.jit import kernel, lean
 from features.layout import Record
-from features.requirements import ALL_OF, LEVELS, Compiler, Facts, Program, Sheet, Variants, answer, climb, declared
-from features.requirements_shape import Value
-from features.state import MarketState
-from matching.eligibility import BIT, Judgement
-from matching.query import Query
+from features.requirements import (
+    ALL_OF,
+    APPROVAL_RATE,
+    APPROVED_COUNT,
+    DEVICE,
+    LANGUAGE,
+    LEVELS,
+    VALUED,
+    Facts,
+    Options,
+    Program,
+    Sheet,
+    answer,
+    climb,
+)
+from matching.eligibility import BIT, OF_OFFERS, Judgement, Offers
 
 CONSIDERED = 8
-"""Changes that are tried: those that most tasks wait for."""
-
-SAMPLED = 2_048
-"""Tasks that stand for those that wait: of each signature an equal number, evenly over its tasks. How many tasks a
-change opens is counted over all of them, by signature."""
+"""Changes that are tried: those that most tasks wait for. Each has a bit of a byte."""
 
 MOST_APPROVALS = 10_000
 """Approvals that anyone could be asked for."""
 
 _LANGUAGE, _COUNTRY, _DEVICE = (int(BIT[name]) for name in ("language", "country", "device"))
 _REQUIREMENT = int(BIT["requirement"])
-_SETS = 2
-"""Sets of a signature that a worker may come to be in: languages and devices."""
+CHANGEABLE = np.uint32(_LANGUAGE | _DEVICE | _REQUIREMENT)
+"""Reasons that a worker could do something about."""
 
-_CHANGEABLE = np.uint32(_LANGUAGE | _DEVICE | _REQUIREMENT)
+_BOTH = _LANGUAGE | _DEVICE
+_OWN = np.uint32(0xFFFFFFFF ^ OF_OFFERS)
 _ACCEPT = LEVELS.index("accept")
+_BLOCK = 1_024
+"""Tasks of which it is asked at once whether any has a reason of its own."""
 
 
-@dataclass(frozen=True)
-class Opening:
-    """What a change alone would open.
-
-    Attributes:
-        change: what would have to be so.
-        approvals: how many more are needed for it, 0 for another kind of change.
-        places: intp, those of the tasks in the sample of what waits.
-        count: tasks in all.
-    """
-
-    change: Change
-    approvals: int
-    places: NDArray[np.intp]
-    count: int
-
-
-class Waiting(NamedTuple):
-    """What waits for a single change.
+class Standing(NamedTuple):
+    """What changes need to know of a worker beside the facts.
 
     Attributes:
-        ways: int32, ways x 2; a signature, and a clause of an attribute for which alone it fails.
-        counts: int64, signatures; the tasks that nothing else stands against.
-        tasks: int32, a sample of these.
-        signatures: int32, those of the sample.
+        approved: assignments.
+        rejected: assignments.
+        in_hand: whether the device in hand counts, in place of the profile's: another one takes its place.
+        approved_count: the place of this attribute.
+        approval_rate: the place of this attribute.
     """
 
-    ways: NDArray[np.int32]
+    approved: float
+    rejected: float
+    in_hand: bool
+    approved_count: int
+    approval_rate: int
+
+
+class Openings(NamedTuple):
+    """What the changes open that most tasks wait for, at most ``CONSIDERED`` of them.
+
+    Attributes:
+        changes: int32, places in `features.changes.Changes.distinct`; those most waited for first.
+        approvals: int64, how many more each needs; 0 for another kind of change.
+        counts: int64, tasks that each opens.
+        offers: uint8, offers; bit ``i`` tells that change ``i`` opens those of its tasks that have no reason of their
+            own.
+    """
+
+    changes: NDArray[np.int32]
+    approvals: NDArray[np.int64]
     counts: NDArray[np.int64]
-    tasks: NDArray[np.int32]
-    signatures: NDArray[np.int32]
+    offers: NDArray[np.uint8]
 
 
-def waiting_for_one(judgement: Judgement) -> Waiting:
-    """Return what waits for a single change among judged tasks."""
-    offers = judgement.offers
-    against = np.zeros(len(judgement.compiled), np.uint32)
-    _near(offers.bits, offers.tasks, offers.signatures, against)
-    ways = _ways(judgement.compiled.program, judgement.sheet, against)
-    places = _waiting(judgement.bits, judgement.places, offers.bits, offers.signatures, ways, len(against))
-    counts, sample, signatures = _sampled(judgement.places, places, offers.signatures, len(against))
-    return Waiting(ways, counts, judgement.tasks[sample], signatures)
-
-
-@dataclass(frozen=True)
-class Person:
-    """Who asks, as judged.
-
-    Attributes:
-        profile: an empty one if none was given.
-        record: of ``Arrays.workers``.
-        now: microseconds since 1970.
-        devices: those in hand, in place of the profile's.
-        asked: sets that are looked at, bits of ``CODES``.
-    """
-
-    profile: WorkerUpdated
-    record: Record
-    now: int
-    devices: tuple[str, ...] | None
-    asked: int
-
-    @classmethod
-    def of(cls, state: MarketState, query: Query) -> "Person":
-        """Return the worker of a query."""
-        index = state.catalogue.workers.get(query.worker_id)
-        profile, device = state.catalogue.profiles.get(index), query.wishes.device
-        return cls(
-            profile or WorkerUpdated(event_id="-", at=instant(query.now), worker_id=query.worker_id),
-            state.arrays.workers[index],
-            query.now,
-            (device,) if device else None,
-            _LANGUAGE | _COUNTRY | _DEVICE if profile else _DEVICE if device else 0,
-        )
-
-    def facts(self, compiled: Compiler) -> Facts:
-        """Return what is known of the worker."""
-        return compiled.facts(self.profile, self.record, self.now, self.devices)
-
-    def with_change(self, change: Change, approvals: int) -> Sequence[tuple[str, Sequence[Value]]]:
-        """Return the attributes that a change is about, with the values that they would have."""
-        if approvals:
-            approved = float(self.record["approved"]) + approvals
-            rate = 100.0 * approved / (approved + float(self.record["rejected"]))
-            return ("approved_count", (approved,)), ("approval_rate", (rate,))
-        kind, _, name = change.attribute.partition(":")
-        value, devices = str(change.value), None
-        changed = WorkerUpdated(event_id="-", at=self.profile.at, worker_id=self.profile.worker_id)
-        if kind == "qualification":
-            changed = replace(changed, qualifications={name: change.held})
-        elif kind == "skill":
-            changed = replace(changed, skills={name: change.level})
-        elif kind == "language":
-            changed = replace(changed, languages=(*(self.profile.languages or ()), value))
-        else:
-            devices = (*(self.profile.devices or ()), value) if self.devices is None else (value,)
-        return tuple(declared(changed, devices))
-
-
-def openings(judgement: Judgement, waiting: Waiting, person: Person) -> Iterator[Opening]:
-    """Yield what the changes open that most tasks wait for, at most ``CONSIDERED``, those that open nothing left out.
+def openings(judgement: Judgement, record: Record, *, in_hand: bool) -> Openings:
+    """Return what single changes would open.
 
     Args:
         judgement: of all open tasks for the worker.
-        waiting: what waits among them.
-        person: the worker.
+        record: the worker's, of ``Arrays.workers``.
+        in_hand: whether the worker was judged by the device in hand, in place of the profile's.
     """
     compiled = judgement.compiled
-    hoped_for = list(_hoped_for(compiled, waiting, person.record))
-    if not hoped_for:
-        return
-    facts = person.facts(compiled)
-    variants = compiled.variants(facts, [person.with_change(change, approvals) for change, approvals in hoped_for])
-    sheet = judgement.sheet._replace(clauses=judgement.sheet.clauses.copy(), nodes=judgement.sheet.nodes.copy())
-    counts, places, ends = _open(compiled.program, facts, variants, waiting, person.asked, sheet)
-    parts = np.split(places, ends[:-1])
-    for (change, approvals), count, part in zip(hoped_for, counts.tolist(), parts, strict=True):
-        if count:
-            yield Opening(change, approvals, part, count)
+    place = compiled.attributes.get
+    standing = Standing(
+        float(record["approved"]), float(record["rejected"]), in_hand, place("approved_count"), place("approval_rate")
+    )
+    return Openings(
+        *_openings(
+            compiled.program,
+            compiled.options,
+            compiled.trees,
+            judgement.sheet,
+            judgement.facts,
+            judgement.offers,
+            judgement.of_signatures,
+            judgement.bits,
+            judgement.places,
+            judgement.asked,
+            standing,
+        )
+    )
 
 
-def _hoped_for(compiled: Compiler, waiting: Waiting, record: Record) -> Iterator[tuple[Change, int]]:
-    """Yield the changes that most tasks wait for, with the approvals that each needs, at most ``CONSIDERED``."""
-    changes = compiled.changes
-    places, counts = _hopes(waiting.ways, waiting.counts, changes.starts, changes.of_clauses, len(changes.distinct))
-    found = 0
-    for place in places[np.argsort(-counts, kind="stable")].tolist():
-        change, approvals = changes.distinct[place], 0
-        if change.attribute in APPROVALS:
-            approvals = approvals_for(change, record)
-            if not approvals:
-                continue
-        yield change, approvals
-        found += 1
-        if found == CONSIDERED:
-            break
+class _Cases(NamedTuple):
+    """What waits: the trees that fail, each for all signatures that wait for it alone, and other signatures singly.
 
-
-def approvals_for(change: Change, record: Record) -> int:
-    """Return how many approvals in a row bring a change about, 0 if no number that anyone could reach does."""
-    approved, rejected, wanted = float(record["approved"]), float(record["rejected"]), change.number
-    if change.attribute == "approved_count":
-        more = wanted - approved
-    elif wanted >= 100.0:
-        more = math.inf if rejected > 0.0 or wanted > 100.0 or change.comparator == "gt" else 1.0
-    else:
-        # 100 (a + k) / (a + k + r) = w, solved for k.
-        more = wanted * rejected / (100.0 - wanted) - approved
-    if not more < MOST_APPROVALS:
-        return 0
-    whole = max(1, math.floor(more) + 1 if change.comparator == "gt" else math.ceil(more - 1e-9))
-    rate = change.attribute == "approval_rate"
-    while True:
-        reached = 100.0 * (approved + whole) / (approved + whole + rejected) if rate else approved + whole
-        if reached > wanted or (reached == wanted and change.comparator == "ge"):
-            return whole
-        whole += 1
-
-
-@kernel
-def _near(
-    bits: NDArray[np.uint32], tasks: NDArray[np.int32], signatures: NDArray[np.int32], against: NDArray[np.uint32]
-) -> None:
-    """Write down by signature what stands against offers with tasks that nothing but what is changeable keeps away."""
-    for place in range(bits.size):
-        if tasks[place] > 0 and bits[place] != 0 and bits[place] & ~_CHANGEABLE == 0:
-            against[signatures[place // 2]] = bits[place]
-
-
-@kernel
-def _ways(program: Program, sheet: Sheet, against: NDArray[np.uint32]) -> NDArray[np.int32]:
-    """Return pairs of a signature and a failing clause of it (int32, pairs x 2) whose attribute alone it fails for.
-
-    All failing clauses of such an attribute are given: one change may have to fulfil several. Only signatures are
-    looked at that something stands ``against``.
+    Attributes:
+        trees: how many of the cases are trees; the others come behind them.
+        single: int32, the signatures that are cases by themselves.
+        of_signatures: int32, signatures; the case, -1 where no single change can help.
     """
-    clauses, nodes = program.clauses, program.nodes
-    size, longest = 0, 0
-    for signature in range(against.size):
-        if against[signature] != 0:
-            length = program.signatures[signature].stop - program.signatures[signature].start + _SETS
-            size, longest = size + length, max(longest, length)
-    found, count = np.empty((size, 2), np.int32), 0
-    failing = np.empty(longest, np.int32)
-    owed, answers = np.zeros(sheet.nodes.size, np.bool_), np.zeros(sheet.nodes.size, np.bool_)
-    # By root, where the ways stand that a tree has if no set fails: many signatures have the same tree.
-    begun, ended = np.full(sheet.nodes.size, -1, np.int64), np.zeros(sheet.nodes.size, np.int64)
-    for signature in range(against.size):
-        bits = against[signature]
-        if bits == 0:
-            continue
-        record = program.signatures[signature]
-        start, stop = record.start, record.stop if bits & _REQUIREMENT else record.start
-        sets = 0
-        for bit, place in ((_LANGUAGE, record.language), (_DEVICE, record.device)):
-            if bits & bit:
-                failing[sets] = place
-                sets += 1
-        # What has to be fulfilled whatever else is: the sets, and what stands right below a root that asks for all.
-        alone = sets < _SETS
-        needed = clauses[failing[0]].attribute if sets else -1
-        if sets == 0 and begun[start] >= 0:
-            for way in range(begun[start], ended[start]):
-                found[count, 0], found[count, 1] = signature, found[way, 1]
-                count += 1
-            continue
-        if sets == 0:
-            begun[start], ended[start] = count, count
-        if start < stop and nodes[start].kind == ALL_OF:
-            for k in range(start + 1, stop):
-                node = nodes[k]
-                if sheet.nodes[k] == 0 and node.parent == start and node.clause >= 0:
-                    attribute = clauses[node.clause].attribute
-                    alone = alone and (needed < 0 or attribute == needed)
-                    if not alone:
-                        break
-                    needed = attribute
-        if not alone:
-            continue
-        n = sets
-        for k in range(start, stop):
-            owed[k] = sheet.nodes[k] == 0 and (nodes[k].parent < 0 or owed[nodes[k].parent])
-            if owed[k] and nodes[k].clause >= 0:
-                failing[n] = nodes[k].clause
-                n += 1
-        for i in range(n):
-            attribute = clauses[failing[i]].attribute
-            if needed >= 0 and attribute != needed:
-                continue
-            if record.plain or _holds_by(program, sheet, start, stop, attribute, owed, answers):
-                found[count, 0], found[count, 1] = signature, failing[i]
-                count += 1
-        if sets == 0:
-            ended[start] = count
-    return found[:count]
+
+    trees: int
+    single: NDArray[np.int32]
+    of_signatures: NDArray[np.int32]
 
 
 @kernel
+def _openings(
+    program: Program,
+    options: Options,
+    trees: int,
+    sheet: Sheet,
+    facts: Facts,
+    offers: Offers,
+    against: NDArray[np.uint32],
+    bits: NDArray[np.uint32],
+    places: NDArray[np.int32],
+    asked: int,
+    standing: Standing,
+) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8]]:
+    size, nodes = sheet.signatures.size, sheet.nodes.size
+    # A way for each clause of each tree at the most, and of each signature its own; most have none.
+    ways, starts, failing = np.empty((nodes, 3), np.int32), np.zeros(trees + 1, np.int32), np.empty(nodes, np.int32)
+    owed, answers = np.zeros(nodes, np.bool_), np.zeros(nodes, np.bool_)
+    _find_ways(program, sheet, failing, owed, answers, starts, ways)
+    cases = _Cases(trees, np.empty(size, np.int32), np.full(size, -1, np.int32))
+    in_hand = standing.in_hand and asked & _DEVICE != 0
+    count, singly = _divide(program, sheet, against, in_hand, starts, ways, cases)
+    tasks = np.zeros(count, np.int64)
+    _wait(offers, bits, places, cases, tasks)
+    more = np.empty((singly, 3), np.int32)
+    _add_ways(program, against, starts, ways, cases, count, more)
+    ways = np.concatenate((ways[: starts[trees]], more))
+    hopes, waits_for = np.zeros(sheet.clauses.size, np.int64), np.empty(len(ways), np.int32)
+    for i in range(len(ways)):
+        hopes[ways[i, 1]] += tasks[ways[i, 0]]
+        waits_for[i] = program.clauses[ways[i, 1]].attribute
+    chosen, approvals = np.empty(CONSIDERED, np.int32), np.zeros(CONSIDERED, np.int64)
+    wanted, hoped_for = np.zeros(options.changes.size, np.int64), np.empty(options.changes.size, np.int32)
+    considered = _most_hoped_for(options, hopes, standing, wanted, hoped_for, chosen, approvals)
+    changed = Facts(
+        facts.held.copy(),
+        facts.number.copy(),
+        facts.start.copy(),
+        facts.stop.copy(),
+        np.empty(2 * facts.values.size + 2, np.int32),
+    )
+    changed.values[: facts.values.size] = facts.values
+    again = Sheet(sheet.clauses.copy(), sheet.nodes.copy(), sheet.signatures)
+    # The last one stands for what no single change helps.
+    opened, asked_for = np.zeros(count + 1, np.uint8), np.full(sheet.clauses.size, -1, np.int8)
+    asked_anew = np.empty(sheet.clauses.size, np.int32)
+    for k in range(considered):
+        first, second = _make(options, chosen[k], approvals[k], standing, facts, changed)
+        _try(
+            program,
+            sheet,
+            changed,
+            cases,
+            ways,
+            waits_for,
+            asked,
+            first,
+            second,
+            k,
+            again,
+            asked_for,
+            asked_anew,
+            opened,
+        )
+        for attribute in (first, second):
+            changed.held[attribute], changed.number[attribute] = facts.held[attribute], facts.number[attribute]
+            changed.start[attribute], changed.stop[attribute] = facts.start[attribute], facts.stop[attribute]
+    counts = np.zeros(considered, np.int64)
+    for case in range(count):
+        if opened[case]:
+            for k in range(considered):
+                counts[k] += tasks[case] * (opened[case] >> k & 1)
+    of_offers = np.empty(offers.signatures.size, np.uint8)
+    of_signatures = np.empty(size, np.uint8)
+    for signature in range(size):
+        of_signatures[signature] = opened[cases.of_signatures[signature]]
+    for k in range(of_offers.size):
+        # What else stands against an offer, such as its requester, no change does away with.
+        left = offers.bits[np.uint32(2 * k)] & ~CHANGEABLE == 0
+        of_offers[k] = of_signatures[np.uint32(offers.signatures[k])] * left
+    return chosen[:considered], approvals[:considered], counts, of_offers
+
+
+@kernel
+def _find_ways(
+    program: Program,
+    sheet: Sheet,
+    failing: NDArray[np.int32],
+    owed: NDArray[np.bool_],
+    answers: NDArray[np.bool_],
+    starts: NDArray[np.int32],
+    ways: NDArray[np.int32],
+) -> None:
+    """Find pairs of a tree that fails and a failing clause of it whose attribute alone it fails for.
+
+    All failing clauses of such an attribute are given: one change may have to fulfil several.
+
+    Args:
+        program: what was compiled.
+        sheet: the worker's answers.
+        failing: working memory for the nodes of a tree.
+        owed: the same for nodes.
+        answers: the same for nodes.
+        starts: int32, trees + 1; where the ways of each begin, and where those of the last end; written, but for a 0.
+        ways: int32, pairs x 3; with each whether no other clause of the tree is of the attribute. Written.
+    """
+    nodes, count = program.nodes, 0
+    for tree in range(starts.size - 1):
+        record = program.trees[tree]
+        # Into variables, or they are read anew after every store.
+        start, stop = record.start, record.stop
+        if record.plain:
+            failures, last = 0, start
+            for k in range(start + 1, stop):
+                # Without a branch, since which clauses fail cannot be foreseen.
+                fails = sheet.nodes[k] == 0
+                failures += fails
+                last = k if fails else last
+            ways[count, 0], ways[count, 1], ways[count, 2] = tree, nodes[last].clause, 1
+            count += failures == 1
+        elif start < stop and sheet.nodes[start] == 0:
+            count = _ways_of(program, sheet, tree, failing, owed, answers, ways, count)
+        starts[tree + 1] = count
+
+
+@lean
+def _ways_of(
+    program: Program,
+    sheet: Sheet,
+    tree: int,
+    failing: NDArray[np.int32],
+    owed: NDArray[np.bool_],
+    answers: NDArray[np.bool_],
+    ways: NDArray[np.int32],
+    count: int,
+) -> int:
+    """Add the ways of a tree that is not plain to ``count`` others; return how many there are then."""
+    clauses, nodes = program.clauses, program.nodes
+    start, stop = program.trees[tree].start, program.trees[tree].stop
+    n, needed = 0, -1
+    for k in range(start, stop):
+        owed[k] = sheet.nodes[k] == 0 and (nodes[k].parent < 0 or owed[nodes[k].parent])
+        if owed[k] and nodes[k].clause >= 0:
+            attribute = clauses[nodes[k].clause].attribute
+            if nodes[k].parent == start and nodes[start].kind == ALL_OF:
+                # It has to be fulfilled, whatever else is.
+                if needed >= 0 and attribute != needed:
+                    return count
+                needed = attribute
+            failing[n] = k
+            n += 1
+    for i in range(n):
+        clause = nodes[failing[i]].clause
+        attribute = clauses[clause].attribute
+        if (needed < 0 or attribute == needed) and _holds_by(program, sheet, start, stop, attribute, owed, answers):
+            ways[count, 0], ways[count, 1], ways[count, 2] = tree, clause, nodes[failing[i]].alone
+            count += 1
+    return count
+
+
+@kernel
+def _divide(
+    program: Program,
+    sheet: Sheet,
+    against: NDArray[np.uint32],
+    in_hand: bool,
+    starts: NDArray[np.int32],
+    ways: NDArray[np.int32],
+    cases: _Cases,
+) -> tuple[int, int]:
+    """Find the case of each signature.
+
+    Args:
+        program: what was compiled.
+        sheet: the worker's answers.
+        against: by signature, what stands against it.
+        in_hand: whether a change may take the place of the device that welcomes the worker now.
+        starts: of `_find_ways`, as the ways.
+        ways: of trees.
+        cases: written.
+
+    Returns:
+        How many cases there are, and how many ways those have that are single signatures.
+    """
+    count, more = cases.trees, 0
+    for tree in range(cases.trees):
+        record = program.trees[tree]
+        first, stop = starts[tree], starts[tree + 1]
+        if first == stop and record.start < record.stop and sheet.nodes[record.start] == 0:
+            continue
+        place = record.signature
+        while place >= 0:
+            signature, bits, number = program.signatures[place], against[place], place
+            place = signature.before
+            if bits == _REQUIREMENT and not (in_hand and signature.device >= 0):
+                cases.of_signatures[number] = tree
+            elif bits != 0 and bits & ~CHANGEABLE == 0 and bits & _BOTH != _BOTH:
+                size = int(bits != _REQUIREMENT)
+                for k in range(first, stop):
+                    size += _belongs(program, signature, bits, ways[k, 1])
+                if size > int(bits & _REQUIREMENT != 0 and bits != _REQUIREMENT):
+                    cases.of_signatures[number], cases.single[count - cases.trees] = count, number
+                    count += 1
+                    more += size
+    return count, more
+
+
+@lean
+def _belongs(program: Program, record: Record, bits: int, clause: int) -> bool:
+    """Tell whether a clause of a signature's tree is about the set that the signature waits for, if it does for one."""
+    place = record.language if bits & _LANGUAGE else record.device
+    return bits == _REQUIREMENT or program.clauses[place].attribute == program.clauses[clause].attribute
+
+
+@kernel
+def _add_ways(
+    program: Program,
+    against: NDArray[np.uint32],
+    starts: NDArray[np.int32],
+    ways: NDArray[np.int32],
+    cases: _Cases,
+    size: int,
+    more: NDArray[np.int32],
+) -> None:
+    """Write down the ways of cases that are single signatures; ``size`` is the number of cases."""
+    count = 0
+    for case in range(cases.trees, size):
+        signature = cases.single[case - cases.trees]
+        record, bits = program.signatures[signature], against[signature]
+        if bits & _REQUIREMENT:
+            for k in range(starts[record.tree], starts[record.tree + 1]):
+                if _belongs(program, record, bits, ways[k, 1]):
+                    more[count, 0], more[count, 1], more[count, 2] = case, ways[k, 1], 0
+                    count += 1
+        if bits != _REQUIREMENT:
+            place = record.language if bits & _LANGUAGE else record.device
+            more[count, 0], more[count, 1], more[count, 2] = case, place, 0
+            count += 1
+
+
+@kernel
+def _wait(
+    offers: Offers, bits: NDArray[np.uint32], places: NDArray[np.int32], cases: _Cases, tasks: NDArray[np.int64]
+) -> None:
+    """Count the tasks of each case (int64, zeros before), but those with a reason of their own."""
+    of_signatures = cases.of_signatures
+    for k in range(offers.signatures.size):
+        case = of_signatures[np.uint32(offers.signatures[k])]
+        # Without a branch, since it cannot be foreseen which wait.
+        waits = (case >= 0) & (offers.bits[np.uint32(2 * k)] & ~CHANGEABLE == 0)
+        tasks[np.uint32(max(case, 0))] += offers.tasks[np.uint32(2 * k)] * waits
+    for start in range(0, bits.size, _BLOCK):
+        part, own = bits[start : start + _BLOCK], np.uint32(0)
+        for i in range(part.size):
+            own |= part[i]
+        if own & _OWN == 0:
+            continue
+        for i in range(start, start + part.size):
+            if bits[i] & _OWN:
+                case = of_signatures[offers.signatures[places[i] // 2]]
+                if case >= 0 and offers.bits[places[i]] & ~CHANGEABLE == 0:
+                    tasks[case] -= 1
+
+
+@lean
 def _holds_by(
     program: Program,
     sheet: Sheet,
@@ -305,152 +417,183 @@ def _holds_by(
 
 
 @kernel
-def _waiting(
-    bits: NDArray[np.uint32],
-    places: NDArray[np.int32],
-    of_offers: NDArray[np.uint32],
-    signatures: NDArray[np.int32],
-    ways: NDArray[np.int32],
-    size: int,
-) -> NDArray[np.int32]:
-    """Return where the tasks stand (int32) that a single change may open, by their bits and a way of their offer."""
-    has_way = np.zeros(size, np.bool_)
-    for i in range(len(ways)):
-        has_way[ways[i, 0]] = True
-    wanted = np.zeros(of_offers.size, np.bool_)
-    for place in range(of_offers.size):
-        wanted[place] = of_offers[place] != 0 and has_way[signatures[place // 2]]
-    found, count = np.empty(bits.size, np.int32), 0
-    for i in range(bits.size):
-        # Without a branch, since it cannot be foreseen which tasks are near.
-        found[count] = i
-        count += int(wanted[places[i]] & (bits[i] & ~_CHANGEABLE == 0))
-    return found[:count]
+def _most_hoped_for(
+    options: Options,
+    hopes: NDArray[np.int64],
+    standing: Standing,
+    wanted: NDArray[np.int64],
+    hoped_for: NDArray[np.int32],
+    chosen: NDArray[np.int32],
+    approvals: NDArray[np.int64],
+) -> int:
+    """Choose the changes that most tasks wait for, of equal ones the one that comes first by clause; return how many.
 
-
-@kernel
-def _sampled(
-    places: NDArray[np.int32], waiting: NDArray[np.int32], signatures: NDArray[np.int32], size: int
-) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int32]]:
-    """Count waiting tasks by signature, and sample them evenly: return where they stand, and their signatures.
-
-    All are in the sample up to ``SAMPLED``.
+    Args:
+        options: what fulfils clauses.
+        hopes: by clause, tasks that wait for it.
+        standing: of the worker.
+        wanted: by change, zeros; working memory.
+        hoped_for: working memory for places of changes.
+        chosen: places of changes, written.
+        approvals: that each needs, written.
     """
-    counts, own = np.zeros(size, np.int64), np.empty(waiting.size, np.int32)
-    for i in range(waiting.size):
-        own[i] = signatures[places[waiting[i]] // 2]
-        counts[own[i]] += 1
-    kinds = 0
-    for signature in range(size):
-        kinds += counts[signature] > 0
-    each = waiting.size if waiting.size <= SAMPLED else max(1, SAMPLED // max(1, kinds))
-    total, steps, left = 0, np.zeros(size, np.int32), np.zeros(size, np.int32)
-    for signature in range(size):
-        if counts[signature] > 0:
-            steps[signature] = -(-counts[signature] // each)
-            total += min(each, counts[signature])
-    found, of_found, count = np.empty(total, np.int32), np.empty(total, np.int32), 0
-    for i in range(waiting.size):
-        signature = own[i]
-        if left[signature] == 0:
-            found[count], of_found[count] = waiting[i], signature
+    size = 0
+    for clause in range(hopes.size):
+        if hopes[clause] > 0:
+            for k in range(options.starts[clause], options.starts[clause + 1]):
+                change = options.of_clauses[k]
+                if wanted[change] == 0:
+                    hoped_for[size] = change
+                    size += 1
+                wanted[change] += hopes[clause]
+    count = 0
+    while count < chosen.size:
+        best, most = -1, 0
+        for k in range(size):
+            if wanted[hoped_for[k]] > most:
+                best, most = hoped_for[k], wanted[hoped_for[k]]
+        if best < 0:
+            break
+        wanted[best] = 0
+        change = options.changes[best]
+        needed = change.kind == APPROVED_COUNT or change.kind == APPROVAL_RATE
+        approvals[count] = approvals_for(change, standing) if needed else 0
+        if not needed or approvals[count] > 0:
+            chosen[count] = best
             count += 1
-            left[signature] = steps[signature]
-        left[signature] -= 1
-    return counts, found[:count], of_found[:count]
+    return count
+
+
+@lean
+def approvals_for(change: Record, standing: Standing) -> int:
+    """Return how many approvals in a row bring a change about, 0 if no number that anyone could reach does."""
+    approved, rejected, wanted = standing.approved, standing.rejected, change.asked
+    rate = change.kind == APPROVAL_RATE
+    if not rate:
+        more = wanted - approved
+    elif wanted >= 100.0:
+        more = math.inf if rejected > 0.0 or wanted > 100.0 or change.above else 1.0
+    else:
+        # 100 (a + k) / (a + k + r) = w, solved for k.
+        more = wanted * rejected / (100.0 - wanted) - approved
+    if not more < MOST_APPROVALS:
+        return 0
+    whole = int(max(1.0, math.floor(more) + 1.0 if change.above else math.ceil(more - 1e-9)))
+    while True:
+        reached = 100.0 * (approved + whole) / (approved + whole + rejected) if rate else approved + whole
+        if reached > wanted or (reached == wanted and not change.above):
+            return whole
+        whole += 1
 
 
 @kernel
-def _hopes(
+def _make(
+    options: Options, place: int, approvals: int, standing: Standing, facts: Facts, changed: Facts
+) -> tuple[int, int]:
+    """Write down what facts would be after a change; return the attributes that it is about, one alone twice.
+
+    Args:
+        options: what the change at a place is taken from.
+        place: of the change.
+        approvals: that it needs.
+        standing: of the worker.
+        facts: before the change.
+        changed: the same, with room for further values behind them; written.
+    """
+    change, end = options.changes[place], facts.values.size
+    if approvals > 0:
+        approved = standing.approved + approvals
+        rate = 100.0 * approved / (approved + standing.rejected)
+        for attribute, number in ((standing.approved_count, approved), (standing.approval_rate, rate)):
+            changed.held[attribute], changed.number[attribute], changed.start[attribute] = VALUED, number, end
+            for operand in range(options.numbers.size):
+                if options.numbers[operand] == number:
+                    changed.values[end] = operand
+                    end += 1
+            changed.stop[attribute] = end
+        return standing.approved_count, standing.approval_rate
+    attribute = change.attribute
+    changed.held[attribute], changed.number[attribute], changed.start[attribute] = change.held, change.number, end
+    if change.kind == LANGUAGE or (change.kind == DEVICE and not standing.in_hand):
+        for k in range(facts.start[attribute], facts.stop[attribute]):
+            changed.values[end] = facts.values[k]
+            end += 1
+    if change.operand >= 0:
+        changed.values[end] = change.operand
+        end += 1
+    changed.stop[attribute] = end
+    return attribute, attribute
+
+
+@kernel
+def _try(
+    program: Program,
+    sheet: Sheet,
+    changed: Facts,
+    cases: _Cases,
     ways: NDArray[np.int32],
-    waiting: NDArray[np.int64],
-    starts: NDArray[np.int64],
-    of_clauses: NDArray[np.int32],
-    size: int,
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the changes that tasks wait for, in the order in which clauses have them, and how many wait for each."""
-    by_clause = np.zeros(starts.size - 1, np.int64)
-    for i in range(len(ways)):
-        by_clause[ways[i, 1]] += waiting[ways[i, 0]]
-    counts, places, found = np.zeros(size, np.int64), np.empty(size, np.int64), 0
-    for clause in range(by_clause.size):
-        if by_clause[clause] > 0:
-            for k in range(starts[clause], starts[clause + 1]):
-                change = of_clauses[k]
-                if counts[change] == 0:
-                    places[found] = change
-                    found += 1
-                counts[change] += by_clause[clause]
-    return places[:found], counts[places[:found]]
-
-
-@kernel
-def _open(
-    program: Program, facts: Facts, variants: Variants, waiting: Waiting, asked: int, sheet: Sheet
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Find what lets a worker in once something has changed.
+    waits_for: NDArray[np.int32],
+    asked: int,
+    first: int,
+    second: int,
+    number: int,
+    again: Sheet,
+    asked_for: NDArray[np.int8],
+    asked_anew: NDArray[np.int32],
+    opened: NDArray[np.uint8],
+) -> None:
+    """Find the cases that a change lets in.
 
     Args:
         program: what was compiled.
-        facts: of the worker.
-        variants: of the facts.
-        waiting: what waits.
+        sheet: the answers before.
+        changed: facts as after the change.
+        cases: what waits.
+        ways: cases, and clauses that each waits for.
+        waits_for: the attributes of these clauses.
         asked: sets that are looked at, bits of ``CODES``.
-        sheet: the answers before any change, written over.
-
-    Returns:
-        For each variant how many tasks wait where it lets in; the places of these in the sample, one variant after the
-        other; and where the places of each end.
+        first: an attribute that the change is about.
+        second: the other one, or the same.
+        number: of the change.
+        again: the answers before; working memory.
+        asked_for: by clause, the last change that it was asked for; working memory.
+        asked_anew: working memory for as many clauses as there are.
+        opened: by case, changes that let in; written.
     """
-    clauses, nodes, ways = program.clauses, program.nodes, waiting.ways
-    size, sampled = len(variants.attributes), waiting.signatures
-    counts, ends = np.zeros(size, np.int64), np.zeros(size, np.int64)
-    places, found = np.empty(size * sampled.size, np.int64), 0
-    before, opened = sheet.clauses.copy(), np.zeros(waiting.counts.size, np.bool_)
-    asks, wanted = np.empty(before.size, np.int32), np.empty(len(ways), np.int32)
-    for place in range(before.size):
-        asks[place] = clauses[place].attribute
+    clauses, nodes, operands, answers = program.clauses, program.nodes, program.operands, again.clauses
+    n = 0
     for i in range(len(ways)):
-        wanted[i] = asks[ways[i, 1]]
-    for variant in range(size):
-        attribute, other = variants.attributes[variant]
-        changed = _varied(facts, variants, variant)
-        for place in range(before.size):
-            sheet.clauses[place] = before[place]
-            if asks[place] == attribute or asks[place] == other:
-                sheet.clauses[place] = answer(clauses[place], program.operands, changed)
-        for i in range(len(ways)):
-            signature = ways[i, 0]
-            if (wanted[i] != attribute and wanted[i] != other) or opened[signature]:
-                continue
-            record = program.signatures[signature]
-            opens = True
+        if waits_for[i] != first and waits_for[i] != second:
+            continue
+        case, place = ways[i, 0], ways[i, 1]
+        if asked_for[place] != number:
+            asked_for[place], answers[place], asked_anew[n] = number, answer(clauses[place], operands, changed), place
+            n += 1
+        if answers[place] == 0:
+            continue
+        if ways[i, 2] and first == second:
+            opened[case] |= np.uint8(1 << number)
+            continue
+        opens = True
+        if case < cases.trees:
+            start, stop = program.trees[case].start, program.trees[case].stop
+        else:
+            record = program.signatures[cases.single[case - cases.trees]]
+            start, stop = record.start, record.stop
             for bit, place in ((_LANGUAGE, record.language), (_COUNTRY, record.country), (_DEVICE, record.device)):
-                opens = opens and (asked & bit == 0 or place < 0 or sheet.clauses[place] == 1)
-            if opens and record.start < record.stop:
-                for k in range(record.start, record.stop):
-                    sheet.nodes[k] = nodes[k].holds
-                climb(nodes, record.start, record.stop, _ACCEPT, sheet.clauses, sheet.nodes)
-                opens = sheet.nodes[record.start] == 1
-            if opens:
-                opened[signature] = True
-                counts[variant] += waiting.counts[signature]
-        for i in range(sampled.size):
-            if opened[sampled[i]]:
-                places[found] = i
-                found += 1
-        ends[variant] = found
-        opened[:] = False
-    return counts, places[:found], ends
-
-
-@kernel
-def _varied(facts: Facts, variants: Variants, variant: int) -> Facts:
-    """Return the facts of a variant."""
-    held, number = facts.held.copy(), facts.number.copy()
-    start, stop = facts.start.copy(), facts.stop.copy()
-    for k in range(2):
-        attribute = variants.attributes[variant, k]
-        held[attribute], number[attribute] = variants.held[variant, k], variants.number[variant, k]
-        start[attribute], stop[attribute] = variants.start[variant, k], variants.stop[variant, k]
-    return Facts(held, number, start, stop, variants.values)
+                opens = opens and (asked & bit == 0 or place < 0 or answer(clauses[place], operands, changed))
+        if opens and start < stop:
+            for k in range(start, stop):
+                again.nodes[k] = nodes[k].holds
+                place = nodes[k].clause
+                if place >= 0 and asked_for[place] != number:
+                    attribute = clauses[place].attribute
+                    if attribute in (first, second):
+                        asked_for[place], answers[place] = number, answer(clauses[place], operands, changed)
+                        asked_anew[n] = place
+                        n += 1
+            climb(nodes, start, stop, _ACCEPT, answers, again.nodes)
+            opens = again.nodes[start] == 1
+        opened[case] |= np.uint8(opens) << np.uint8(number)
+    for i in range(n):
+        answers[asked_anew[i]] = sheet.clauses[asked_anew[i]]

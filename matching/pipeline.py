@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from features.build import rows
+from features.build import Reference, no_reference, rows
 from features.spec import GROUPS
 from features.state import MarketState
 from matching.cascade import shortlist
@@ -75,11 +75,13 @@ class Verdict:
         tasks: int32, the tasks that were scored and may be offered.
         features: float32, their rows.
         answers: what the model says of each row.
+        reference: what the rows are compared with.
     """
 
     tasks: NDArray[np.int32]
     features: NDArray[np.float32]
     answers: Answers
+    reference: Reference
 
     def best(self, state: MarketState) -> Ranking:
         """Return the tasks by falling score, equal ones by the hash of their id."""
@@ -146,17 +148,18 @@ class Matcher:
     ) -> tuple[Verdict, NDArray[np.int32]]:
         """Score tasks for the worker of a query; return those that pay enough an hour, and the tasks that do not."""
         worker = state.catalogue.workers.get(query.worker_id)
-        features = rows(state, worker, tasks, query.now, query.session_minutes)
+        reference = no_reference()
+        features = rows(state, worker, tasks, query.now, query.session_minutes, reference)
         answers = ranker.answers(features)
         if np.isnan(query.wishes.min_hourly):
-            return Verdict(tasks, features, answers), tasks[:0]
+            return Verdict(tasks, features, answers, reference), tasks[:0]
         outcomes = answers.outcomes()
         # Pay that is not known is not known to be enough.
         hours = np.where(outcomes.minutes > 0.0, outcomes.minutes, np.nan) / 60.0
         hourly = state.arrays.tasks["facts"]["reward"][tasks] * outcomes.p_approve / hours
         enough = hourly >= query.wishes.min_hourly
         kept = replace(answers, scores=answers.scores[enough], features=features[enough])
-        return Verdict(tasks[enough], kept.features, kept), tasks[~enough]
+        return Verdict(tasks[enough], kept.features, kept, reference), tasks[~enough]
 
     def page(self, state: MarketState, ranker: Ranker, query: Query) -> Page:
         """Choose and order the tasks of the next page for a worker.
@@ -201,7 +204,11 @@ class Matcher:
             removed=page.judgement.counts(),
             listed=query.listed | {int(order) for order in _order(state, page.ranking.tasks)},
             more=page.more,
-            near_misses=near_misses(state, ranker, query, page.judgement) if query.explain and not query.listed else (),
+            near_misses=(
+                near_misses(state, ranker, query, page.judgement, page.verdict.reference)
+                if query.explain and not query.listed
+                else ()
+            ),
         )
 
     def ranking(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from features.build import compared, rows
+from features.build import compared, no_reference, rows
 from features.compared import BLOCK, MOST_READINGS
 from features.spec import COLUMN, FEATURES, NAMES, RELATIVE
 from features.state import MarketState
@@ -47,6 +47,17 @@ def test_any_market_gives_numbers_or_nan_and_never_infinity(log: list[Entry], la
         found = asked(state, worker_id, list(EVERY_TASK), max(0.0, later))
         assert found.dtype == np.float32
         assert not np.isinf(found).any(), {NAMES[column] for column in np.nonzero(np.isinf(found))[1]}
+
+
+@settings(deadline=None, max_examples=20)
+@given(logs())
+def test_rows_with_the_reference_of_others_are_the_same(log: list[Entry]) -> None:
+    state = folded(log)
+    for worker in range(min(2, len(state.catalogue.workers))):
+        reference = no_reference()
+        for tasks in (state.open_tasks[:1], state.open_tasks):
+            alone = rows(state, worker, tasks, hour(NOW))
+            np.testing.assert_array_equal(rows(state, worker, tasks, hour(NOW), reference=reference), alone)
 
 
 @settings(deadline=None, max_examples=40)

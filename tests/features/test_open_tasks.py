@@ -126,6 +126,7 @@ def test_beside_every_open_task_stands_what_its_own_record_says_and_offers_count
     full = [state.catalogue.tasks.external(task) not in market.available() for task in tasks.tolist()]
     assert arrays.open_offers[:size].tolist() == (2 * facts["offer"] + full).tolist()
     np.testing.assert_array_equal(arrays.open_rewards[:size], facts["reward"])
+    np.testing.assert_array_equal(arrays.open_minutes[:size], facts["stated_minutes"])
     assert arrays.open_texts[:size].tolist() == facts["text"].tolist()
     assert arrays.open_expires[:size].tolist() == facts["expires"].tolist()
     assert arrays.open_orders[:size].tolist() == facts["order"].tolist()

@@ -1,6 +1,7 @@
 """What requirements mean: the compiled evaluator against one written straight from the contract, and single rules."""
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,12 @@ from features.requirements_shape import parse
 from tests.requirements import NOBODY, ORDERS, PEOPLE, PRESENCE, TREES, Json, clause, clauses, failed, known, someone
 
 NOW = 60 * DAY
+
+
+def attributes(reasons: Iterable[str]) -> list[str]:
+    """The attributes that reasons name."""
+    assert all(reason.startswith("requirement:") for reason in reasons)
+    return [reason.removeprefix("requirement:") for reason in reasons]
 
 
 def record_of(worker: Json) -> Record:
@@ -40,7 +47,7 @@ def outcome(compiler: Compiler, worker: Json, signatures: list[int], level: str 
     facts = compiler.facts(profile_of(worker), record_of(worker), NOW, devices)
     sheet = compiler.sheet()
     evaluate(compiler.program, facts, sheet, np.array(signatures, np.int32), LEVELS.index(level))
-    found = [compiler.failed(sheet, signature) for signature in signatures]
+    found = [attributes(compiler.failed(sheet, signature)) for signature in signatures]
     assert [not failed for failed in found] == [sheet.signatures[signature] == 1 for signature in signatures]
     return found
 
@@ -210,7 +217,8 @@ def test_given_many_signatures_then_failures_are_counted_by_attribute() -> None:
     signatures = [compiler.add(parse(each)) for each in shapes]
     facts, sheet = compiler.facts(None, blank(WORKER, 1)[0], NOW), compiler.sheet()
     evaluate(compiler.program, facts, sheet, np.array(signatures, np.int32), LEVELS.index("accept"))
-    counts = compiler.failures(sheet, np.array([5, 7, 11, 0]))
+    failures = compiler.failures(sheet, np.array([5, 7, 11, 0]))
+    counts = dict(zip(attributes(failures), failures.values(), strict=True))
     assert counts == {"country": 12, "qualification:q": 18}
 
 
@@ -223,7 +231,7 @@ def test_given_equal_requirements_beside_other_sets_then_their_tree_is_kept_once
     facts, sheet = compiler.facts(None, blank(WORKER, 1)[0], NOW), compiler.sheet()
     evaluate(compiler.program, facts, sheet, np.arange(3, dtype=np.int32), LEVELS.index("accept"))
     assert sheet.signatures.tolist() == [0, 0, 1]
-    assert [compiler.failed(sheet, signature) for signature in (*signatures, nothing)] == [
+    assert [attributes(compiler.failed(sheet, signature)) for signature in (*signatures, nothing)] == [
         ["country", "region"]
     ] * 2 + [[]]
-    assert compiler.failures(sheet, np.array([2, 3, 4])) == {"country": 5, "region": 5}
+    assert compiler.failures(sheet, np.array([2, 3, 4])) == {"requirement:country": 5, "requirement:region": 5}

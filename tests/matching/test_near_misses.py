@@ -1,6 +1,6 @@
 """Near misses: what is told to open tasks does open them, and what pays most comes first."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -8,10 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from features.changes import APPROVALS, Change, changes_of
+from features.requirements_shape import parse
 from features.state import MarketState
 from matching.eligibility import Wishes, judge_open
 from matching.fallback import FallbackRanker
 from matching.near_misses import NearMiss, near_misses
+from matching.openings import CONSIDERED, openings
 from matching.pipeline import Matcher
 from matching.query import Query
 from tests.log import Log, hour, usd
@@ -25,9 +28,13 @@ def clause(attribute: str, comparator: str = "exists", **operand: Any) -> Json:
     return {"attribute": attribute, "comparator": comparator, **operand}
 
 
-def market(*postings: Json, **profile: Any) -> MarketState:
-    """A worker ``w`` and tasks of a tenth of an hour."""
+def market(*postings: Json, verdicts: Sequence[str] = (), **profile: Any) -> MarketState:
+    """A worker ``w``, with a history of verdicts, and tasks of a tenth of an hour."""
     log = Log().add("worker_updated", worker_id="w", **profile)
+    for number, verdict in enumerate(verdicts):
+        log.post(f"done{number}", slots=1).take("w", f"done{number}")
+        log.on("assignment_submitted", "w", f"done{number}", work_seconds=600)
+        log.on(f"assignment_{verdict}", "w", f"done{number}")
     for number, fields in enumerate(postings):
         log.post(f"t{number}", **{"estimated_minutes": 6, "reward": usd(1), **fields})
     return log.state()
@@ -102,11 +109,7 @@ def test_given_tasks_for_other_languages_and_devices_then_these_are_told_but_no_
     ],
 )
 def test_given_approvals_are_missing_then_it_is_told_how_many(wanted: Json, more: int | None) -> None:
-    log = Log().add("worker_updated", worker_id="w").post("t", requirements=[wanted])
-    for number, verdict in enumerate(("approved", "approved", "rejected")):
-        log.post(f"done{number}", slots=1).take("w", f"done{number}").on("assignment_submitted", "w", f"done{number}")
-        log.on(f"assignment_{verdict}", "w", f"done{number}")
-    misses = found(log.state())
+    misses = found(market({"requirements": [wanted]}, verdicts=("approved", "approved", "rejected")))
     if more is None:
         assert misses == []
     else:
@@ -158,6 +161,40 @@ def test_given_a_feed_then_its_first_page_with_reasons_tells_them() -> None:
     assert not Matcher().feed(state, FallbackRanker(), Query("w", NOW, explain=False)).near_misses
 
 
+def test_given_tasks_that_are_taken_hidden_or_left_out_then_they_do_not_count() -> None:
+    log = Log().add("worker_updated", worker_id="w")
+    for number in range(5):
+        log.post(f"t{number}", requirements=[clause("qualification:q")])
+    state = log.take("w", "t0").on("task_hidden", "w", "t1").state()
+    assert told(found(state)) == [("qualification:q", "exists", None, 3)]
+    excluding = Query("w", NOW, wishes=Wishes(excluded=frozenset({"t1", "t2"})))
+    assert told(found(state, excluding)) == [("qualification:q", "exists", None, 2)]
+
+
+def test_given_a_well_paid_task_of_unknown_time_then_it_counts_as_taking_as_long_as_others() -> None:
+    asked = {"requirements": [clause("qualification:q")], "estimated_minutes": 10}
+    usual = [{**asked, "reward": usd(1)}] * 20
+    (without,) = found(market(*usual, verdicts=["approved"]))
+    (with_it,) = found(market(*usual, {**asked, "reward": usd(9), "estimated_minutes": None}, verdicts=["approved"]))
+    assert without.expected_hourly is not None
+    assert with_it.expected_hourly is not None
+    assert float(with_it.expected_hourly.amount) > 1.5 * float(without.expected_hourly.amount)
+
+
+def test_given_more_open_tasks_than_are_looked_at_then_all_count_and_pay_is_that_of_a_sample(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rewards = [1.0] * 16 + [5.0] * 16
+    state = market(*({"requirements": [clause("qualification:q")], "reward": usd(reward)} for reward in rewards))
+    (whole,) = found(state)
+    monkeypatch.setattr("matching.near_misses.LOOKED_AT", 16)
+    (sampled,) = found(state)
+    assert whole.tasks == sampled.tasks == 32
+    assert whole.expected_hourly is not None
+    assert sampled.expected_hourly is not None
+    assert float(whole.expected_hourly.amount) == pytest.approx(5 * float(sampled.expected_hourly.amount), abs=0.05)
+
+
 @settings(max_examples=300, deadline=None)
 @given(PROFILES.filter(lambda profile: profile is not None), st.lists(TREES, min_size=1, max_size=4))
 def test_given_any_requirements_then_whoever_does_what_is_told_is_let_into_so_many_more(
@@ -177,11 +214,58 @@ def test_given_any_requirements_then_whoever_does_what_is_told_is_let_into_so_ma
         assert len(kept(market(*postings, **improved(profile, miss))) - open_before) == miss.tasks
 
 
-def kept(state: MarketState) -> set[int]:
-    return set(judge_open(state, state.catalogue.workers.get("w"), NOW).kept.tolist())
+@settings(max_examples=60, deadline=None)
+@given(
+    PROFILES.filter(lambda profile: profile is not None),
+    st.lists(TREES, min_size=1, max_size=3),
+    st.lists(st.sampled_from(["approved", "rejected"]), max_size=3),
+    st.none() | st.just("phone"),
+)
+def test_given_any_requirements_then_a_change_opens_what_it_would_by_itself(
+    profile: Json, requirements: list[Any], verdicts: list[str], device: str | None
+) -> None:
+    postings = [
+        {"requirements": tree, **sets}
+        for tree in requirements
+        for sets in ({}, {"languages": ["en", "ja"]}, {"devices": ["desktop"]}, {"devices": ["Phone"], "slots": 2})
+    ]
+    alone: dict[Change, set[str]] = {}
+    for place, tree in enumerate(requirements):
+        clauses = list(parse(tree).clauses())
+        for change in changes_of(clauses[0]) if len(clauses) == 1 else ():
+            alone.setdefault(change, set()).update(f"t{4 * place + posting}" for posting in range(4))
+    before = market(*postings, verdicts=verdicts, **profile)
+    worker, wishes = before.catalogue.workers.get("w"), Wishes(device=device)
+    judgement = judge_open(before, worker, NOW, wishes)
+    openings_found = openings(judgement, before.arrays.workers[worker], in_hand=device is not None)
+    considered = {place: k for k, place in enumerate(openings_found.changes.tolist())}
+    for place, change in enumerate(judgement.compiled.changes.distinct):
+        k = considered.get(place)
+        if change.attribute in APPROVALS:
+            if k is None:
+                continue
+            more = ["approved"] * int(openings_found.approvals[k])
+            after, changed = market(*postings, verdicts=[*verdicts, *more], **profile), wishes
+        elif change.attribute == "device" and device is not None:
+            after, changed = before, Wishes(device=str(change.value))
+        else:
+            after, changed = market(*postings, verdicts=verdicts, **improved(profile, change)), wishes
+        opened = kept(after, changed) - kept(before, wishes)
+        if k is not None:
+            assert openings_found.counts[k] == len(opened)
+            by_offer = (openings_found.offers[judgement.places // 2] >> k & 1).astype(bool)
+            assert set(before.catalogue.tasks.externals(judgement.tasks[by_offer].tolist())) == opened
+        elif len(considered) < CONSIDERED:
+            # A task that asks for this alone waits for it, so that it is tried.
+            assert not opened & alone.get(change, set())
 
 
-def improved(profile: Json, miss: NearMiss) -> Json:
+def kept(state: MarketState, wishes: Wishes | None = None) -> set[str]:
+    found = judge_open(state, state.catalogue.workers.get("w"), NOW, wishes).kept.tolist()
+    return set(state.catalogue.tasks.externals(found))
+
+
+def improved(profile: Json, miss: NearMiss | Change) -> Json:
     """The profile of a worker who did what a near miss tells."""
     kind, _, name = miss.attribute.partition(":")
     if kind == "qualification":
