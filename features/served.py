@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from features.batch import Batch
 from features.build import build
+from features.compared import no_readings
 from features.estimates import SECOND
 from features.fold import fold
 from features.jit import kernel
@@ -53,13 +54,14 @@ class Items(NamedTuple):
 
 @kernel
 def _fill_items(s: Arrays, batch: Batch, done: int, lists: Lists, items: Items) -> None:
+    readings = no_readings(s)
     for i in range(lists.known.size):
         fold(s, batch, done, lists.known[i])
         done = lists.known[i]
         start, stop = lists.starts[i], lists.stops[i]
         now = lists.instants[i] // SECOND * SECOND
-        tasks = items.tasks[start:stop]
-        build(s, lists.workers[i], tasks, now, lists.session_minutes[i], items.features[start:stop])
+        tasks, out = items.tasks[start:stop], items.features[start:stop]
+        build(s, readings, lists.workers[i], tasks, now, lists.session_minutes[i], out)
         for k in range(start, stop):
             facts = s.tasks[items.tasks[k]].facts
             items.categories[k], items.languages[k] = facts.category, facts.languages[0]
