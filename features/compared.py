@@ -130,8 +130,8 @@ class Readings(NamedTuple):
     """Tokens at the instant of a list, each brought there when it is first met, as tasks share most of theirs.
 
     ``place`` says where in ``tokens`` a row of the token table is, 0 if it is not there; ``size`` is their number, in
-    an array of one. ``left`` holds, in an array of one, what was left since the instant of the token that was read last:
-    tokens of a task were often touched together.
+    an array of one. ``left``, another array of one, is of the token that was read last: those of a task were often
+    touched together.
     """
 
     place: NDArray[np.uint16]
@@ -202,7 +202,7 @@ def read_tastes(s: Arrays, view: View, readings: Readings, first: int = 1) -> No
             taste = s.tastes[places[k]]
             if taste.at != at:
                 # Those of a task were often touched together.
-                at = np.int64(taste.at)
+                at = int(taste.at)
                 slow, fast = decay_seconds(at, now, SLOW), decay_seconds(at, now, FAST)
             reading.took_slow, reading.took_fast = taste.took_slow * slow, taste.took_fast * fast
             reading.approved, reading.rejected = taste.approved, taste.rejected
