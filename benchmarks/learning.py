@@ -32,6 +32,7 @@ from benchmarks.market import END, Size, copy_of, home_of, simulated
 from benchmarks.point_in_time import COLUMNS, point_in_time
 from benchmarks.report import Figure, cache_of, parser, rates, ratio, report
 from benchmarks.server import cocok
+from features.collector import collector_paused
 from features.events import Event, encode_event, instant, micros
 from features.money import Rates
 from features.spec import NAMES
@@ -90,13 +91,15 @@ def fold(setting: Setting) -> list[Figure]:
 
     def whole(size: int | None = None) -> None:
         state, folding, begun = MarketState(Rates.shipped()), 0.0, time.process_time()
-        for batch in setting.stored():
-            encoded = state.encode(batch[:size])
-            folding -= time.process_time()
-            state.fold(encoded, 0, len(encoded.events))
-            folding += time.process_time()
-            if size is not None:
-                return
+        # As when a server starts.
+        with collector_paused():
+            for batch in setting.stored():
+                encoded = state.encode(batch[:size])
+                folding -= time.process_time()
+                state.fold(encoded, 0, len(encoded.events))
+                folding += time.process_time()
+                if size is not None:
+                    return
         alone.append(state.seq / folding)
         ends.append(state.seq / (time.process_time() - begun))
 

@@ -6,11 +6,9 @@ from dataclasses import replace
 import msgspec
 import numpy as np
 
-from features.build import rows
 from features.errors import CocokError
 from features.events import micros
 from features.money import Rates
-from features.spec import NAMES
 from matching.offline import Entries, Request
 from training.dataset import TrainingSet, labelled
 from training.lists import History, ServedList
@@ -68,12 +66,7 @@ def requested(
                 session_minutes=np.nan,
             )
         )
-    parts = []
-    for place, state in replay(read(), rates, lists, range(len(lists))):
-        tasks = np.array([state.catalogue.tasks.get(task_id) for task_id in lists[place].task_ids], np.int32)
-        worker = state.catalogue.workers.get(lists[place].worker_id)
-        parts.append(rows(state, worker, tasks, lists[place].at))
-    features = np.concatenate(parts) if parts else np.empty((0, len(NAMES)), np.float32)
+    features = replay(read(), rates, lists).features
     told = {truth.request_id: truth.labels for truth in truths}
     missing = [served.feed_id for served in lists if served.feed_id not in told]
     if missing:

@@ -8,16 +8,14 @@ from numpy.typing import NDArray
 
 from features.compared import (
     BLOCK,
-    HOURLY,
-    KIND_APPROVAL,
-    MINUTES,
-    REQUESTER_APPROVAL,
-    REWARD,
+    COMPUTED,
+    PLACES,
     SHARE_PRIOR,
     Readings,
     View,
     against,
     fill_compared,
+    forget,
     no_readings,
     read_tastes,
     token_affinity,
@@ -35,6 +33,11 @@ TAKE_PRIOR = 50.0
 """Lists that the prior of a task's take rate is worth."""
 
 # Numba takes module globals as constants, so a column's place costs nothing at run time.
+REWARD = COLUMN["reward"]
+HOURLY = COLUMN["hourly"]
+MINUTES = COLUMN["minutes"]
+KIND_APPROVAL = COLUMN["kind_approval"]
+REQUESTER_APPROVAL = COLUMN["requester_approval"]
 AFFINITY_CATEGORY = COLUMN["affinity_category"]
 AFFINITY_REQUESTER = COLUMN["affinity_requester"]
 GROUP_TAKEN = COLUMN["group_taken"]
@@ -212,13 +215,11 @@ def _fill_only_compared(
     block: NDArray[np.float64],
     out: NDArray[np.float64],
 ) -> None:
-    """Fill ``out`` (float64, tasks x compared columns); ``block`` is working memory for ``BLOCK`` rows."""
+    """Fill ``out`` (float64, tasks x relative columns); ``block`` is working memory (``BLOCK`` x computed columns)."""
     for start in range(0, tasks.size, BLOCK):
         part = tasks[start : start + BLOCK]
         fill_compared(s, view, readings, part, block[: part.size])
-        for i in range(part.size):
-            for c in range(len(COMPARED)):
-                out[start + i, c] = block[i, COMPARED[c]]
+        out[start : start + BLOCK] = block[: part.size, : len(RELATIVE)]
 
 
 @kernel
@@ -235,7 +236,7 @@ def _open_reference(s: Arrays, now: int) -> NDArray[np.int32]:
 
 @kernel
 def _compare(s: Arrays, worker: int, tasks: NDArray[np.int32], now: int, out: NDArray[np.float64]) -> None:
-    block = np.empty((BLOCK, len(NAMES)))
+    block = np.empty((BLOCK, len(COMPUTED)))
     _fill_only_compared(s, view_of(s, worker, now), no_readings(s), tasks, block, out)
 
 
@@ -257,7 +258,7 @@ class Reference(NamedTuple):
 @kernel
 def no_reference() -> Reference:
     """Return memory for a reference of which nothing is known yet."""
-    columns = len(COMPARED)
+    columns = len(RELATIVE)
     return Reference(
         np.empty((columns, REFERENCE), np.float32),
         np.empty(columns, np.int64),
@@ -269,46 +270,49 @@ def no_reference() -> Reference:
 
 @kernel
 def _refer(columns: NDArray[np.float64], reference: Reference) -> None:
-    """Write down what values are held against, of the compared columns of the reference tasks (float64)."""
+    """Write down what values are held against, of the relative columns of the reference tasks (float64)."""
     size = columns.shape[1]
     # Into arrays of its own, or the compiler reads anew after every store.
     values, counts = np.empty((size, columns.shape[0]), np.float32), np.zeros(size, np.int64)
-    means, deviations = np.empty(size), np.empty(size)
+    means, squares = np.zeros(size), np.zeros(size)
+    # Column by column within a task: so the sums of the columns do not wait for each other's additions.
+    for k in range(columns.shape[0]):
+        for c in range(size):
+            value = columns[k, c]
+            known = not math.isnan(value)
+            values[c, k] = value
+            counts[c] += known
+            means[c] += value if known else 0.0
     for c in range(size):
-        total, squares = 0.0, 0.0
-        for k in range(columns.shape[0]):
-            values[c, k] = columns[k, c]
-            if not math.isnan(columns[k, c]):
-                counts[c] += 1
-                total += columns[k, c]
-        means[c] = total / counts[c]
-        for k in range(columns.shape[0]):
-            if not math.isnan(columns[k, c]):
-                squares += (columns[k, c] - means[c]) ** 2
-        deviations[c] = math.sqrt(squares / counts[c])
+        means[c] /= counts[c]
+    for k in range(columns.shape[0]):
+        for c in range(size):
+            apart = columns[k, c] - means[c]
+            squares[c] += apart**2 if not math.isnan(apart) else 0.0
     reference.size[0] = columns.shape[0]
     reference.values[:, : columns.shape[0]] = values
-    reference.counts[:], reference.means[:], reference.deviations[:] = counts, means, deviations
+    reference.counts[:], reference.means[:], reference.deviations[:] = counts, means, np.sqrt(squares / counts)
 
 
 @kernel
 def _relative_columns(
     s: Arrays, view: View, reference: Reference, tasks: NDArray[np.int32], out: NDArray[np.float64]
 ) -> None:
-    values, twice_below = np.empty(tasks.size, np.float32), np.empty(tasks.size, np.int32)
     for c in range(len(COMPARED)):
         count, mean, spread = reference.counts[c], reference.means[c], reference.deviations[c]
         if count == 0:
             continue
-        values[:], twice_below[:] = out[:, COMPARED[c]], 0
-        # Many comparisons at once are faster than a search, and nothing need be in order.
-        for other in reference.values[c, : reference.size[0]]:
-            for i in range(tasks.size):
-                twice_below[i] += np.int32(other < values[i]) + np.int32(other <= values[i])
+        others = reference.values[c, : reference.size[0]]
         for i in range(tasks.size):
-            if not math.isnan(values[i]):
-                out[i, STANDARD_SCORES[c]] = (out[i, COMPARED[c]] - mean) / spread if spread > 1e-12 else 0.0
-                out[i, RANKS[c]] = 0.5 * twice_below[i] / count
+            value = out[i, COMPARED[c]]
+            if math.isnan(value):
+                continue
+            out[i, STANDARD_SCORES[c]] = (value - mean) / spread if spread > 1e-12 else 0.0
+            # Many comparisons at once are faster than a search, and nothing need be in order.
+            rounded, twice_below = np.float32(value), np.int32(0)
+            for k in range(others.size):
+                twice_below = np.int32(twice_below + (others[k] < rounded) + (others[k] <= rounded))
+            out[i, RANKS[c]] = 0.5 * twice_below / count
     _pull_columns(s, view, tasks, out)
 
 
@@ -323,8 +327,30 @@ def _pull_columns(s: Arrays, view: View, tasks: NDArray[np.int32], out: NDArray[
 
 
 @kernel
+def _fill_wide(
+    s: Arrays,
+    view: View,
+    readings: Readings,
+    tasks: NDArray[np.int32],
+    session_minutes: float,
+    block: NDArray[np.float64],
+    out: NDArray[np.float64],
+) -> None:
+    """Fill all columns of ``out`` (float64, tasks x columns of the spec) but the relative ones, which become NaN."""
+    fill_compared(s, view, readings, tasks, block)
+    out[:] = math.nan
+    for i in range(tasks.size):
+        for c in range(len(PLACES)):
+            out[i, PLACES[c]] = block[i, c]
+    _task_columns(s, view, readings, tasks, session_minutes, out)
+    _worker_columns(s, view, tasks, out)
+    _dealing_columns(s, view, tasks, out)
+
+
+@kernel
 def build(
     s: Arrays,
+    readings: Readings,
     worker: int,
     tasks: NDArray[np.int32],
     now: int,
@@ -335,26 +361,38 @@ def build(
     """Fill ``out`` (float32, tasks x columns of the spec) for one worker at one instant.
 
     ``tasks`` and ``worker`` are dense indices; index 0 stands for what is not known. ``session_minutes`` is what the
-    worker has now, NaN for what the profile says. ``reference`` is filled if nothing is known of it yet.
+    worker has now, NaN for what the profile says. ``readings`` hold nothing, before and afterwards; ``reference`` is
+    filled if nothing is known of it yet.
     """
-    view, readings = view_of(s, worker, now), no_readings(s)
+    view = view_of(s, worker, now)
     if math.isnan(session_minutes):
         session_minutes = s.workers[worker].session_minutes
-    block = np.empty((BLOCK, len(NAMES)))
+    block, wide = np.empty((BLOCK, len(COMPUTED))), np.empty((min(BLOCK, tasks.size), len(NAMES)))
     if reference.size[0] < 0:
         compared_with = _open_reference(s, now)
-        columns = np.empty((compared_with.size, len(COMPARED)))
+        columns = np.empty((compared_with.size, len(RELATIVE)))
         _fill_only_compared(s, view, readings, compared_with, block, columns)
         _refer(columns, reference)
     for start in range(0, tasks.size, BLOCK):
         part = tasks[start : start + BLOCK]
-        filled = block[: part.size]
-        fill_compared(s, view, readings, part, filled)
-        _task_columns(s, view, readings, part, session_minutes, filled)
-        _worker_columns(s, view, part, filled)
-        _dealing_columns(s, view, part, filled)
+        filled = wide[: part.size]
+        _fill_wide(s, view, readings, part, session_minutes, block[: part.size], filled)
         _relative_columns(s, view, reference, part, filled)
         out[start : start + BLOCK] = filled
+    forget(readings)
+
+
+@kernel
+def _build_alone(
+    s: Arrays,
+    worker: int,
+    tasks: NDArray[np.int32],
+    now: int,
+    session_minutes: float,
+    reference: Reference,
+    out: NDArray[np.float32],
+) -> None:
+    build(s, no_readings(s), worker, tasks, now, session_minutes, reference, out)
 
 
 @kernel
@@ -367,15 +405,13 @@ def build_crowd(
     """
     tasks = np.array([task], np.int32)
     readings, compared_with, reference = no_readings(s), _open_reference(s, now), no_reference()
-    block, filled = np.empty((BLOCK, len(NAMES))), np.empty((1, len(NAMES)))
-    columns = np.empty((compared_with.size, len(COMPARED)))
+    block, filled = np.empty((BLOCK, len(COMPUTED))), np.empty((1, len(NAMES)))
+    columns = np.empty((compared_with.size, len(RELATIVE)))
     for i in range(workers.size):
         view = view_of(s, workers[i], now)
         read_tastes(s, view, readings)
-        fill_compared(s, view, readings, tasks, filled)
-        _task_columns(s, view, readings, tasks, np.float64(s.workers[workers[i]].session_minutes), filled)
-        _worker_columns(s, view, tasks, filled)
-        _dealing_columns(s, view, tasks, filled)
+        session_minutes = np.float64(s.workers[workers[i]].session_minutes)
+        _fill_wide(s, view, readings, tasks, session_minutes, block[:1], filled)
         if relative:
             _fill_only_compared(s, view, readings, compared_with, block, columns)
             _refer(columns, reference)
@@ -406,7 +442,7 @@ def rows(
     """
     out = np.empty((len(tasks), len(NAMES)), np.float32)
     reference = reference or no_reference()
-    build(state.arrays, worker, tasks, now // SECOND * SECOND, session_minutes, reference, out)
+    _build_alone(state.arrays, worker, tasks, now // SECOND * SECOND, session_minutes, reference, out)
     return out
 
 

@@ -24,7 +24,7 @@ from features.estimates import (
 )
 from features.jit import kernel, prefetch
 from features.layout import NEVER, SKILLS, TASK, TOKENS, Arrays, Record
-from features.spec import COLUMN
+from features.spec import COLUMN, RELATIVE
 from features.tastes import find_taste
 from features.text import SKILL, WORD
 
@@ -71,25 +71,43 @@ READING = np.dtype(
 taste for it is (-1 if there is none) with what is left of that. Tasks share tokens, so a record of the tables is read
 once for all of them."""
 
+LEFT = np.dtype([("at", "i8"), ("slow", "f8"), ("fast", "f8")])
+"""What is left of 1 since an instant, over the slow and the fast half-life."""
+
+COMPUTED: tuple[str, ...] = (
+    *RELATIVE,
+    "skill_coverage",
+    "kind_approval",
+    "reward_against_kind",
+    "minutes",
+    "requester_approval",
+    "skill_experience",
+    "skill_count",
+)
+"""Columns that are filled here, in this order: first those that are also given relative to the open tasks."""
+
 # Numba takes module globals as constants, so a column's place costs nothing at run time.
-AFFINITY = COLUMN["affinity"]
-AFFINITY_FAST = COLUMN["affinity_fast"]
-AFFINITY_SKILL = COLUMN["affinity_skill"]
-AFFINITY_TEXT = COLUMN["affinity_text"]
-POPULARITY = COLUMN["popularity"]
-POPULARITY_FAST = COLUMN["popularity_fast"]
-POPULARITY_NEWCOMERS = COLUMN["popularity_newcomers"]
-SKILL_COVERAGE = COLUMN["skill_coverage"]
-SKILL_OVERLAP = COLUMN["skill_overlap"]
-KIND_APPROVAL = COLUMN["kind_approval"]
-REWARD = COLUMN["reward"]
-HOURLY = COLUMN["hourly"]
-AGAINST_KIND = COLUMN["reward_against_kind"]
-MINUTES = COLUMN["minutes"]
-TASK_AGE_HOURS = COLUMN["task_age_hours"]
-REQUESTER_APPROVAL = COLUMN["requester_approval"]
-SKILL_EXPERIENCE = COLUMN["skill_experience"]
-SKILL_COUNT = COLUMN["skill_count"]
+AFFINITY = COMPUTED.index("affinity")
+AFFINITY_FAST = COMPUTED.index("affinity_fast")
+AFFINITY_SKILL = COMPUTED.index("affinity_skill")
+AFFINITY_TEXT = COMPUTED.index("affinity_text")
+POPULARITY = COMPUTED.index("popularity")
+POPULARITY_FAST = COMPUTED.index("popularity_fast")
+POPULARITY_NEWCOMERS = COMPUTED.index("popularity_newcomers")
+SKILL_COVERAGE = COMPUTED.index("skill_coverage")
+SKILL_OVERLAP = COMPUTED.index("skill_overlap")
+KIND_APPROVAL = COMPUTED.index("kind_approval")
+REWARD = COMPUTED.index("reward")
+HOURLY = COMPUTED.index("hourly")
+AGAINST_KIND = COMPUTED.index("reward_against_kind")
+MINUTES = COMPUTED.index("minutes")
+TASK_AGE_HOURS = COMPUTED.index("task_age_hours")
+REQUESTER_APPROVAL = COMPUTED.index("requester_approval")
+SKILL_EXPERIENCE = COMPUTED.index("skill_experience")
+SKILL_COUNT = COMPUTED.index("skill_count")
+
+PLACES = np.array([COLUMN[name] for name in COMPUTED], np.int64)
+"""Where the columns filled here stand in a row."""
 
 
 class View(NamedTuple):
@@ -115,26 +133,47 @@ class Readings(NamedTuple):
     """Tokens at the instant of a list, each brought there when it is first met, as tasks share most of theirs.
 
     ``place`` says where in ``tokens`` a row of the token table is, 0 if it is not there; ``size`` is their number, in
-    an array of one.
+    an array of one. ``left``, another array of one, is of the token that was read last: those of a task were often
+    touched together.
     """
 
     place: NDArray[np.uint16]
     tokens: NDArray[np.void]
     size: NDArray[np.int64]
+    left: NDArray[np.void]
 
 
 @kernel
 def no_readings(s: Arrays) -> Readings:
     """Return memory for the tokens of a list."""
-    return Readings(np.zeros(s.tokens.size, np.uint16), np.empty(MOST_READINGS + 1, READING), np.zeros(1, np.int64))
+    readings = Readings(
+        np.zeros(s.tokens.size, np.uint16),
+        np.empty(MOST_READINGS + 1, READING),
+        np.zeros(1, np.int64),
+        np.empty(1, LEFT),
+    )
+    forget(readings)
+    return readings
+
+
+@kernel
+def forget(readings: Readings) -> None:
+    """Make the memory ready for the tokens of another list."""
+    for k in range(1, readings.size[0] + 1):
+        readings.place[readings.tokens[k].token] = 0
+    readings.size[0] = 0
+    readings.left[0].at, readings.left[0].slow, readings.left[0].fast = NEVER, 1.0, 1.0
 
 
 @kernel
 def _read(s: Arrays, view: View, readings: Readings, token: int) -> None:
     readings.size[0] += 1
     readings.place[token] = readings.size[0]
-    reading, record = readings.tokens[readings.size[0]], s.tokens[token]
-    slow, fast = decay(record.at, view.now, SLOW), decay(record.at, view.now, FAST)
+    reading, record, left = readings.tokens[readings.size[0]], s.tokens[token], readings.left[0]
+    if record.at != left.at:
+        left.at = record.at
+        left.slow, left.fast = decay(record.at, view.now, SLOW), decay(record.at, view.now, FAST)
+    slow, fast = left.slow, left.fast
     reading.taken_slow, reading.taken_fast = record.taken_slow * slow, record.taken_fast * fast
     reading.taken_newcomer = record.taken_newcomer * slow
     reading.paid_slow, reading.reward_slow = record.paid_slow * slow, record.reward_slow * slow
@@ -154,13 +193,17 @@ def _read(s: Arrays, view: View, readings: Readings, token: int) -> None:
 def read_tastes(s: Arrays, view: View, readings: Readings, first: int = 1) -> None:
     """Bring tokens to a worker, from the place ``first`` on; those read for one worker may be brought to another."""
     tokens, size, now = readings.tokens, readings.size[0] + 1 - first, seconds(view.now)
+    at, slow, fast = now, 1.0, 1.0
     for k in range(size):
         reading = tokens[first + k]
         reading.taste = find_taste(s.histories, s.taste_tokens, view.worker, reading.token)
         if reading.taste >= 0:
             taste = s.tastes[reading.taste]
-            reading.took_slow = taste.took_slow * decay_seconds(taste.at, now, SLOW)
-            reading.took_fast = taste.took_fast * decay_seconds(taste.at, now, FAST)
+            if taste.at != at:
+                # Those of a task were often touched together.
+                at = int(taste.at)
+                slow, fast = decay_seconds(at, now, SLOW), decay_seconds(at, now, FAST)
+            reading.took_slow, reading.took_fast = taste.took_slow * slow, taste.took_fast * fast
             reading.approved, reading.rejected = taste.approved, taste.rejected
         else:
             reading.took_slow, reading.took_fast, reading.approved, reading.rejected = 0.0, 0.0, 0.0, 0.0
@@ -171,8 +214,7 @@ def read_tokens(s: Arrays, view: View, readings: Readings, tasks: NDArray[np.int
     """Bring all tokens of a block of tasks to the instant of the list."""
     records, place = s.tasks, readings.place
     if readings.size[0] + tasks.size * (TOKENS + SKILLS + 3) > MOST_READINGS:
-        place[:] = 0
-        readings.size[0] = 0
+        forget(readings)
     before = readings.size[0]
     for i in range(tasks.size):
         for offset in range(0, _RECORD, LINE):
@@ -359,9 +401,9 @@ def _pay_and_age(s: Arrays, view: View, tasks: NDArray[np.int32], out: NDArray[n
 def fill_compared(
     s: Arrays, view: View, readings: Readings, tasks: NDArray[np.int32], out: NDArray[np.float64]
 ) -> None:
-    """Fill the columns that are also given relative to the open tasks, and what they rest on; all others with NaN.
+    """Fill the columns that are also given relative to the open tasks, and what they rest on.
 
-    ``tasks`` are at most ``BLOCK``; ``out`` is float64, tasks x columns of the spec. The tokens of these tasks are in
+    ``tasks`` are at most ``BLOCK``; ``out`` is float64, tasks x ``COMPUTED``. The tokens of these tasks are in
     ``readings`` when it returns.
     """
     out[:] = math.nan

@@ -16,6 +16,7 @@ from features import events as ev
 from features.batch import EVENT, PROFILES, Batch
 from features.catalogue import Catalogue
 from features.collector import collector_paused
+from features.errors import CocokError
 from features.layout import FACTS, FOREVER, LANGUAGES, SKILLS, UNLIMITED
 from features.money import Money, Rates
 from features.text import content_tokens, normalise, primary_language, token
@@ -27,7 +28,12 @@ LEAST_MINUTES = 1e-3
 SAMPLED = "sampled"
 """The policy of a list that was reconstructed for training and never shown: it changes no state."""
 
-_PRICED = frozenset({ev.WorkerUpdated, ev.TaskPosted, ev.TaskUpdated})
+_PRICED: dict[type, tuple[str, ...]] = {
+    ev.WorkerUpdated: ("expected_hourly", "min_reward"),
+    ev.TaskPosted: ("reward",),
+    ev.TaskUpdated: ("reward",),
+}
+"""Amounts of money that are converted."""
 
 SAME_CONTENT = 1 << 14
 """Distinct contents of tasks whose tokens are kept: the tasks of a batch share theirs."""
@@ -89,9 +95,10 @@ class Encoder:
         stored = list(stored)
         for _, _, event in stored:
             # Asked before the catalogue changes, so that a batch that is refused leaves no trace.
-            if type(event) in _PRICED:
-                for money in ev.moneys(event):
-                    self._rates.convert(money)
+            for field in _PRICED.get(type(event), ()):
+                money = getattr(event, field)
+                if isinstance(money, Money) and money.currency not in self._rates:
+                    raise CocokError(self._rates.missing(money.currency))
         with collector_paused():
             return self._batch(stored)
 

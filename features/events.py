@@ -15,7 +15,7 @@ from msgspec.structs import force_setattr
 from features.errors import EventError
 from features.event_errors import explain
 from features.money import Money
-from features.requirements_shape import Requirements, parse, unparse
+from features.requirements_shape import Requirements, parse_once, unparse
 
 Id = Annotated[str, Meta(min_length=1, max_length=256)]
 Name = Annotated[str, Meta(min_length=1, max_length=256)]
@@ -346,7 +346,7 @@ def moneys(event: Event) -> tuple[Money, ...]:
 
 def _decode_hook(kind: type, raw: Any) -> Any:
     if kind is Requirements:
-        return parse(raw)
+        return parse_once(raw)
     raise NotImplementedError(kind)
 
 

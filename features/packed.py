@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from features.events import TaskPosted, WorkerUpdated
 from features.money import Money
-from features.requirements_shape import Clause, Requirements, parse, unparse
+from features.requirements_shape import Clause, Requirements, parse_once, unparse
 
 RECENT = 4_096
 """Events that are also kept as objects: the tasks that are asked for are mostly the same ones."""
@@ -28,7 +28,7 @@ def encode_hook(value: Any) -> Any:
 def decode_hook(kind: type, raw: Any) -> Any:
     """Build requirements from what `encode_hook` returned."""
     if kind is Requirements:
-        return parse(raw)
+        return parse_once(raw)
     raise NotImplementedError(kind)
 
 

@@ -185,6 +185,7 @@ class Compiler:
         self.reasons = Vocabulary()
         self.clauses: list[Clause] = []
         self.changes = Changes()
+        self._written: dict[Clause, int] = {}
         self._places: dict[_Key, int] = {}
         self._places_of_trees: dict[Requirements | None, int] = {}
         self._values: dict[Value, int] = {}
@@ -342,6 +343,12 @@ class Compiler:
         return self._clause(Clause(attribute=attribute, comparator="in", values=values)) if values else NONE
 
     def _clause(self, clause: Clause) -> int:
+        place = self._written.get(clause)
+        if place is None:
+            place = self._written[clause] = self._compiled(clause)
+        return place
+
+    def _compiled(self, clause: Clause) -> int:
         comparator = COMPARATORS.index(clause.comparator)
         given = clause.values or (() if clause.value is None else (clause.value,))
         number = float(given[0]) if comparator <= _GE and not isinstance(given[0], str) else 0.0

@@ -14,6 +14,9 @@ MAX_CLAUSES_IN_LIST = 32
 MAX_DEPTH = 8
 MAX_CLAUSES_IN_TREE = 1024
 
+MOST_PARSED = 1 << 14
+"""Distinct requirements that are kept to be given again."""
+
 NUMBERS = frozenset({"approval_rate", "approved_count", "age_days"})
 TEXTS = frozenset({"country", "region", "language", "device"})
 PREFIXES = ("qualification:", "skill:")
@@ -90,16 +93,23 @@ class Requirements:
         root: the whole condition.
     """
 
-    __slots__ = ("root",)
+    __slots__ = ("_hash", "root")
 
     def __init__(self, root: Node) -> None:
         self.root = root
+        self._hash: int | None = None
+
+    def __reduce__(self) -> tuple[type["Requirements"], tuple[Node]]:
+        # Another process hashes text differently.
+        return Requirements, (self.root,)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Requirements) and self.root == other.root
+        return self is other or (isinstance(other, Requirements) and self.root == other.root)
 
     def __hash__(self) -> int:
-        return hash(self.root)
+        if self._hash is None:
+            self._hash = hash(self.root)
+        return self._hash
 
     def __repr__(self) -> str:
         return f"Requirements({self.root!r})"
@@ -113,6 +123,22 @@ class Requirements:
                 yield node
             else:
                 stack.extend(reversed(node.nodes))
+
+
+def parse_once(raw: object) -> Requirements:
+    """Build requirements as `parse` does; what is written the same gives the very same tree, for tasks share theirs.
+
+    Raises:
+        ValueError: as `parse`.
+    """
+    written = msgspec.json.encode(raw)
+    found = _parsed.get(written)
+    if found is None:
+        found = parse(raw)
+        if len(_parsed) >= MOST_PARSED:
+            _parsed.clear()
+        _parsed[written] = found
+    return found
 
 
 def parse(raw: object) -> Requirements:
@@ -142,6 +168,9 @@ def unparse(requirements: Requirements) -> object:
         if len(clauses) == len(root.nodes):
             return clauses
     return root
+
+
+_parsed: dict[bytes, Requirements] = {}
 
 
 def _node(raw: object, where: str, depth: int) -> Node:

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from filelock import FileLock, Timeout
 
+from features.collector import collector_paused
 from features.errors import CocokError
 from features.events import WorkerErased
 from features.money import Rates
@@ -217,10 +218,11 @@ class Snapshots:
         state = MarketState(self._rates) if restored is None else restored.state
         erasures = [] if restored is None else restored.erasures
         since = state.seq
-        for entries in self._store.read(after=since):
-            state.apply(entries)
-            erasures.extend(_erasures_of(entries))
-            progress("Folding the log", min(state.seq, end) - since, end - since)
+        with collector_paused():
+            for entries in self._store.read(after=since):
+                state.apply(entries)
+                erasures.extend(_erasures_of(entries))
+                progress("Folding the log", min(state.seq, end) - since, end - since)
         return state, erasures
 
     def _outdated(self, identity: Identity, seq: int) -> bool:

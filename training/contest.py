@@ -87,7 +87,7 @@ def contest(
         champion: who is in; None if nobody is.
         until: microseconds since 1970; what was not known before it does not exist.
         whole: lists are not cut to what was shown.
-        progress: called after each list.
+        progress: called after every few lists.
 
     Raises:
         CocokError: the challenger has set no lists aside, or the log holds none of them any more; or a model was

@@ -211,12 +211,9 @@ def labelled(
         maturity: how long after a list its outcomes were waited for, in microseconds.
         described: task id -> category and language, see `task_catalogue`; nothing is told of other tasks.
     """
-    found = [labels(history, served, maturity) for served in lists]
+    found = labels(history, lists, maturity)
     patience = patience_of(history, maturity)
-    late = [
-        np.where(within.labels > part.labels, within.labels, 0).astype(np.int8)
-        for part, within in zip(found, (labels(history, served, patience) for served in lists), strict=True)
-    ]
+    within = labels(history, lists, patience).labels
     sizes = [len(served.task_ids) for served in lists]
     workers, worker_ids = pd.factorize(np.array([served.worker_id for served in lists], object))
     tasks, task_ids = pd.factorize(np.array([task_id for served in lists for task_id in served.task_ids], object))
@@ -225,10 +222,10 @@ def labelled(
     return TrainingSet(
         features=features,
         names=NAMES,
-        labels=np.concatenate([part.labels for part in found]),
-        late=np.concatenate(late),
-        verdicts=np.concatenate([part.verdicts for part in found]),
-        minutes=np.concatenate([part.minutes for part in found]),
+        labels=found.labels,
+        late=np.where(within > found.labels, within, 0).astype(np.int8),
+        verdicts=found.verdicts,
+        minutes=found.minutes,
         offsets=np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
         workers=workers.astype(np.int32),
         times=np.array([served.at for served in lists], np.int64),

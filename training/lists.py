@@ -3,6 +3,8 @@
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,14 +44,10 @@ _STAGES: dict[type, int] = {
     AssignmentApproved: APPROVED,
     AssignmentRejected: _REJECTED,
 }
-_OUTCOMES = (
-    TaskViewed,
-    TaskSaved,
-    AssignmentAccepted,
-    AssignmentSubmitted,
-    AssignmentApproved,
-    AssignmentRejected,
-)
+Deed = TaskViewed | TaskSaved | AssignmentAccepted | AssignmentSubmitted | AssignmentApproved | AssignmentRejected
+"""What a worker did with a task, or was told of it."""
+
+_POSITION = attrgetter("position")
 
 Outcome = tuple[int, int, int, float]
 """Sequence number, its own instant in microseconds, stage, and minutes of work, NaN where none are given."""
@@ -101,9 +99,10 @@ class History:
 
     def add(self, seq: int, event: Event) -> None:
         """Take in the next event of the log."""
-        if isinstance(event, _OUTCOMES):
-            outcome = (seq, micros(event.at), _STAGES[type(event)], _minutes(event))
-            self.outcomes[event.worker_id, event.task_id].append(outcome)
+        stage = _STAGES.get(type(event))
+        if stage is not None:
+            deed = cast("Deed", event)
+            self.outcomes[deed.worker_id, deed.task_id].append((seq, micros(event.at), stage, _minutes(event)))
         elif isinstance(event, FeedServed):
             served = _served(seq, event)
             if served.prefix >= self.erased.get(served.worker_id, 0):
@@ -147,7 +146,7 @@ def prefix_of(seq: int, event: FeedServed) -> int:
 
 
 def _served(seq: int, event: FeedServed) -> ServedList:
-    items = sorted(event.items, key=lambda item: item.position)
+    items = sorted(event.items, key=_POSITION)
     minutes = event.context.session_minutes if event.context else None
     return ServedList(
         prefix=prefix_of(seq, event),
@@ -198,8 +197,10 @@ def _delays(history: History) -> list[int]:
     """Return for each acceptance the microseconds since the last list before it that held the task."""
     accepted: dict[str, set[str]] = defaultdict(set)
     for (worker_id, task_id), outcomes in history.outcomes.items():
-        if any(stage == ACCEPTED for _, _, stage, _ in outcomes):
-            accepted[worker_id].add(task_id)
+        for outcome in outcomes:
+            if outcome[2] == ACCEPTED:
+                accepted[worker_id].add(task_id)
+                break
     holding: dict[tuple[str, str], list[ServedList]] = defaultdict(list)
     for served in history.lists:
         for task_id in accepted[served.worker_id].intersection(served.task_ids):
@@ -248,7 +249,7 @@ def mature(history: History, since: int | None, until: int, maturity: int, *, wh
 
 @dataclass(frozen=True)
 class Labels:
-    """What became of the items of a list; each array has one value for each item.
+    """What became of the items of lists; each array has one value for each item.
 
     Attributes:
         labels: int8; see `training.dataset.TrainingSet`.
@@ -261,29 +262,42 @@ class Labels:
     minutes: NDArray[np.float32]
 
 
-def labels(history: History, served: ServedList, maturity: int) -> Labels:
-    """Return what became of each item of a list.
+def labels(history: History, lists: Iterable[ServedList], maturity: int) -> Labels:
+    """Return what became of each item of lists, one list after the other.
 
     An outcome counts for the label if the log has it after what the list's rows know, and it came about within
     ``maturity`` of the list. Verdicts and minutes come later than acceptances, and count whenever they became known.
     """
-    size = len(served.task_ids)
+    size, known = 0, history.outcomes.get
+    met: list[tuple[int, ServedList, list[Outcome]]] = []
+    for served in lists:
+        worker_id = served.worker_id
+        for place, task_id in enumerate(served.task_ids, size):
+            # Few items have an outcome.
+            outcomes = known((worker_id, task_id))
+            if outcomes is not None:
+                met.append((place, served, outcomes))
+        size += len(served.task_ids)
     found = Labels(np.zeros(size, np.int8), np.full(size, -1, np.int8), np.full(size, np.nan, np.float32))
-    for place, task_id in enumerate(served.task_ids):
-        outcomes = history.outcomes.get((served.worker_id, task_id))
-        if outcomes is None:
-            continue
+    for place, served, outcomes in met:
         later = [outcome for outcome in outcomes if outcome[0] > served.prefix and outcome[1] >= served.at]
         if later:
+            end = served.at + maturity
             stages = [stage for _, _, stage, _ in later]
-            found.labels[place] = _best(stage for _, at, stage, _ in later if at <= served.at + maturity)
-            found.verdicts[place] = 1 if APPROVED in stages else 0 if _REJECTED in stages else -1
-            found.minutes[place] = next((minutes for *_, minutes in later if minutes > 0), np.nan)
+            found.labels[place] = _best([stage for _, at, stage, _ in later if at <= end])
+            if APPROVED in stages:
+                found.verdicts[place] = 1
+            elif _REJECTED in stages:
+                found.verdicts[place] = 0
+            if SUBMITTED in stages:
+                found.minutes[place] = next((minutes for *_, minutes in later if minutes > 0), np.nan)
     return found
 
 
-def _best(stages: Iterable[int]) -> int:
+def _best(stages: Sequence[int]) -> int:
     """Return the best outcome; a submission that was rejected counts as accepted."""
+    if SUBMITTED not in stages and _REJECTED not in stages:
+        return max(stages, default=NOTHING)
     best, pending = NOTHING, 0
     for stage in stages:
         if stage == SUBMITTED:

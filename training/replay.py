@@ -1,13 +1,16 @@
 """Replay: the log is folded once more, and at each list its rows are computed as they were when it was served."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from features.build import rows
+from features.batch import Batch
 from features.collector import collector_paused
 from features.events import Event
 from features.money import Rates
+from features.served import Items, Lists, fill_items
 from features.spec import NAMES
 from features.state import MarketState
 from training.dataset import TrainingSet, labelled
@@ -18,6 +21,9 @@ Entries = Sequence[tuple[int, int, Event]]
 
 Progress = Callable[[int, int], None]
 """Called with the lists done and the lists in all."""
+
+PIECE = 256
+"""Lists that are replayed at a time."""
 
 
 def training_set(
@@ -41,7 +47,7 @@ def training_set(
         since: lists before it are left out; their events still count.
         maturity: how long outcomes are waited for, in microseconds; None for what the log itself suggests.
         whole: lists are not cut to what was shown, which hangs on what the worker did with them.
-        progress: called after each list.
+        progress: called after every ``PIECE`` lists, and sooner.
 
     Raises:
         CocokError: there is no mature list.
@@ -62,64 +68,128 @@ def _training_set(
     history = read_history(read())
     window = maturity_of(history) if maturity is None else maturity
     lists = mature(history, since, until, window, whole=whole)
-    sizes = np.array([len(served.task_ids) for served in lists])
-    offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-    features = np.empty((offsets[-1], len(NAMES)), np.float32)
-    described: dict[str, tuple[str | None, str | None]] = {}
-    by_prefix = sorted(range(len(lists)), key=lambda place: lists[place].prefix)
-    for done, (place, state) in enumerate(replay(read(), rates, lists, by_prefix), 1):
-        served = lists[place]
-        index = state.catalogue.tasks.get
-        tasks = np.array([index(task_id) for task_id in served.task_ids], np.int32)
-        worker = state.catalogue.workers.get(served.worker_id)
-        features[offsets[place] : offsets[place + 1]] = rows(state, worker, tasks, served.at, served.session_minutes)
-        for task_id, task in zip(served.task_ids, tasks, strict=True):
-            if task_id not in described:
-                described[task_id] = _category_and_language(state, task)
-        if progress:
-            progress(done, len(lists))
-    return labelled(lists, features, history, until=until, maturity=window, described=described)
+    found = replay(read(), rates, lists, progress)
+    return labelled(lists, found.features, history, until=until, maturity=window, described=found.described)
 
 
-def _category_and_language(state: MarketState, task: int) -> tuple[str | None, str | None]:
-    # By the folded facts: the catalogue's postings run ahead of the list, to the end of its batch.
-    facts = state.arrays.tasks[task]["facts"]
-    category, language = (
-        state.catalogue.labels.external(label).partition(":")[2] or None
-        for label in (int(facts["category"]), int(facts["languages"][0]))
-    )
-    return category, language
+class Replayed(NamedTuple):
+    """What was known of the items of lists.
+
+    Attributes:
+        features: float32, items x columns of the spec; the items of the lists one after the other.
+        described: task id -> category and language as they stood when it was first listed, None where it has none.
+    """
+
+    features: NDArray[np.float32]
+    described: dict[str, tuple[str | None, str | None]]
 
 
 def replay(
-    batches: Iterable[Entries], rates: Rates, lists: Sequence[ServedList], order: Sequence[int]
-) -> Iterator[tuple[int, MarketState]]:
-    """Yield each of ``order`` with the state that ``lists[place]`` was computed from.
+    batches: Iterable[Entries], rates: Rates, lists: Sequence[ServedList], progress: Progress | None = None
+) -> Replayed:
+    """Compute the rows of lists, each from the state that it was made from.
 
     Args:
         batches: the log from its beginning.
         rates: currency rates.
-        lists: what was served.
-        order: places in ``lists``, by rising ``prefix``.
+        lists: what was served, in any order.
+        progress: called now and then.
     """
     state = MarketState(rates)
-    waiting = iter(order)
-    place = next(waiting, None)
+    sizes = np.array([len(served.task_ids) for served in lists], np.int64)
+    size = int(sizes.sum())
+    items = Items(
+        np.empty(size, np.int32),
+        np.empty((size, len(NAMES)), np.float32),
+        np.empty(size, np.int32),
+        np.empty(size, np.int32),
+    )
+    prefixes = np.array([served.prefix for served in lists], np.int64)
+    instants = np.array([served.at for served in lists], np.int64)
+    sessions = np.array([served.session_minutes for served in lists], np.float64)
+    stops = np.cumsum(sizes)
+    order = np.argsort(prefixes, kind="stable")
+    done = 0
+    for batch, folded, known in _pieces(batches, state, prefixes[order]):
+        places = order[done : done + len(known)]
+        asked = [lists[place] for place in places.tolist()]
+        task, worker = state.catalogue.tasks.get, state.catalogue.workers.get
+        for place, served in zip(places.tolist(), asked, strict=True):
+            items.tasks[stops[place] - sizes[place] : stops[place]] = [task(task_id) for task_id in served.task_ids]
+        fill_items(
+            state,
+            batch,
+            folded,
+            Lists(
+                known,
+                np.array([worker(served.worker_id) for served in asked], np.int32),
+                instants[places],
+                sessions[places],
+                stops[places] - sizes[places],
+                stops[places],
+            ),
+            items,
+        )
+        done += len(places)
+        if progress:
+            progress(done, len(lists))
+    return Replayed(items.features, _described(lists, order, stops, items, state))
+
+
+def _pieces(
+    batches: Iterable[Entries], state: MarketState, prefixes: NDArray[np.int64]
+) -> Iterator[tuple[Batch, int, NDArray[np.int64]]]:
+    """Yield batches with how many events of each are folded, and how many the next few lists know.
+
+    Whoever is given them folds up to the last of these lists.
+
+    Args:
+        batches: the log from its beginning.
+        state: encodes and folds it.
+        prefixes: int64, lists; rising.
+    """
+    place = 0
     for entries in batches:
-        if place is None:
+        if place == len(prefixes):
             return
         if not entries:
             continue
         batch = state.encode(entries)
         seqs = batch.events["seq"]
-        done = 0
-        while place is not None and lists[place].prefix < seqs[-1]:
-            upto = int(np.searchsorted(seqs, lists[place].prefix, side="right"))
-            state.fold(batch, done, upto)
-            done = upto
-            yield place, state
-            place = next(waiting, None)
-        state.fold(batch, done, len(seqs))
-    while place is not None:
-        yield place, state
-        place = next(waiting, None)
+        stop = int(np.searchsorted(prefixes, seqs[-1]))
+        known = np.searchsorted(seqs, prefixes[place:stop], side="right")
+        folded = 0
+        for first in range(0, len(known), PIECE):
+            piece = known[first : first + PIECE]
+            yield batch, folded, piece
+            folded = int(piece[-1])
+        state.fold(batch, folded, len(seqs))
+        place = stop
+    if place < len(prefixes):
+        yield state.encode([]), 0, np.zeros(len(prefixes) - place, np.int64)
+
+
+def _described(
+    lists: Sequence[ServedList],
+    order: NDArray[np.int64],
+    stops: NDArray[np.int64],
+    items: Items,
+    state: MarketState,
+) -> dict[str, tuple[str | None, str | None]]:
+    found: dict[str, int] = {}
+    for place in order.tolist():
+        served = lists[place]
+        for item, task_id in enumerate(served.task_ids, int(stops[place]) - len(served.task_ids)):
+            found.setdefault(task_id, item)
+    name = state.catalogue.labels.external
+    # By the folded facts: the catalogue's postings run ahead of the list, to the end of its batch.
+    rows = list(found.values())
+    labels = zip(items.categories[rows].tolist(), items.languages[rows].tolist(), strict=True)
+    return {
+        task_id: (_value(name(category)), _value(name(language)))
+        for task_id, (category, language) in zip(found, labels, strict=True)
+    }
+
+
+def _value(label: str) -> str | None:
+    return label.partition(":")[2] or None

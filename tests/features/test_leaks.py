@@ -31,11 +31,9 @@ def asked(state: MarketState, served: ServedList) -> NDArray[np.float32]:
 def replayed(log: Sequence[Entry], places: Iterable[int] = ()) -> dict[str, NDArray[np.float32]]:
     """Feed id -> the rows of each list of a log that is read in batches."""
     lists = read_history([log]).lists
-    order = sorted(range(len(lists)), key=lambda place: lists[place].prefix)
-    return {
-        lists[place].feed_id: asked(state, lists[place])
-        for place, state in replay(cut(log, places), RATES, lists, order)
-    }
+    features = replay(cut(log, places), RATES, lists).features
+    ends = np.cumsum([len(served.task_ids) for served in lists], dtype=np.int64)
+    return {served.feed_id: features[end - len(served.task_ids) : end] for served, end in zip(lists, ends, strict=True)}
 
 
 def same(left: NDArray[np.float32], right: NDArray[np.float32]) -> bool:

@@ -30,7 +30,7 @@ def label(log: Log, task_id: str = "t1", feed: int = 0, maturity: int = W) -> in
     """The label of a task in the log's list of that place."""
     found = history(log)
     served = found.lists[feed]
-    return int(labels(found, served, maturity).labels[served.task_ids.index(task_id)])
+    return int(labels(found, [served], maturity).labels[served.task_ids.index(task_id)])
 
 
 def became(*stages: str) -> Log:
@@ -86,20 +86,20 @@ def test_the_label_is_the_best_outcome_and_a_rejected_one_counts_as_accepted(sta
 )
 def test_the_verdict_is_approved_rejected_or_none_so_far(stages: list[str], verdict: int) -> None:
     found = history(became(*stages))
-    assert labels(found, found.lists[0], W).verdicts.tolist() == [verdict, -1]
+    assert labels(found, found.lists[:1], W).verdicts.tolist() == [verdict, -1]
 
 
 def test_a_verdict_counts_after_the_window_of_the_label() -> None:
     late = W // HOUR + 200
     log = became("assignment_submitted").on("assignment_approved", "w1", "t1", late)
-    found = labels(history(log), history(log).lists[0], W)
+    found = labels(history(log), history(log).lists[:1], W)
     assert (found.labels[0], found.verdicts[0]) == (3, 1)
 
 
 def test_the_minutes_are_those_of_the_work_that_was_handed_in() -> None:
     log = became("assignment_accepted").on("assignment_submitted", "w1", "t1", 12, work_seconds=90)
     found = history(log)
-    assert labels(found, found.lists[0], W).minutes.tolist() == [1.5, pytest.approx(math.nan, nan_ok=True)]
+    assert labels(found, found.lists[:1], W).minutes.tolist() == [1.5, pytest.approx(math.nan, nan_ok=True)]
 
 
 def test_an_outcome_counts_whichever_list_led_to_it() -> None:

@@ -1,16 +1,18 @@
 """The training set: every item that was listed, with what was known then and what became of it."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from features.build import rows
 from features.errors import CocokError
 from features.spec import NAMES
 from tests.log import RATES, Log, cut, folded, hour, usd
 from training.dataset import TrainingSet
-from training.lists import read_history
+from training.lists import ServedList, read_history
 from training.replay import replay, training_set
 
 
@@ -118,11 +120,12 @@ def test_without_a_maturity_the_log_says_how_long_is_waited() -> None:
     assert found.maturity == hour(1) - hour(0)
 
 
-def test_lists_are_done_one_by_one() -> None:
+def test_progress_is_told_after_every_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.replay.PIECE", 2)
     done: list[tuple[int, int]] = []
     batches = [market().entries]
     training_set(lambda: batches, RATES, until=hour(1000), progress=lambda *each: done.append(each))
-    assert done == [(1, 3), (2, 3), (3, 3)]
+    assert done == [(2, 3), (3, 3)]
 
 
 def test_given_a_log_without_lists_then_it_is_refused() -> None:
@@ -130,22 +133,57 @@ def test_given_a_log_without_lists_then_it_is_refused() -> None:
         trained_on(Log().post("t1"))
 
 
+def alone(log: Log, served: ServedList) -> NDArray[np.float32]:
+    """The rows of a list from a state that was folded for it alone."""
+    state = folded([entry for entry in log.entries if entry[0] <= served.prefix])
+    tasks = np.array([state.catalogue.tasks.get(task_id) for task_id in served.task_ids], np.int32)
+    worker = state.catalogue.workers.get(served.worker_id)
+    return rows(state, worker, tasks, served.at, served.session_minutes)
+
+
+@pytest.mark.parametrize("piece", [1, 2, 256])
 @pytest.mark.parametrize("places", [(), (4,), (3, 5, 8), range(1, 10)])
-def test_each_list_meets_the_state_of_its_prefix(places: Iterable[int]) -> None:
+def test_each_list_meets_the_state_of_its_prefix(
+    places: Iterable[int], piece: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.replay.PIECE", piece)
     log = market()
     lists = read_history([log.entries]).lists
-    met = [(place, state.seq) for place, state in replay(cut(log.entries, places), RATES, lists, [0, 1, 2])]
-    assert met == [(0, 3), (1, 6), (2, 9)]
+    expected = np.concatenate([alone(log, served) for served in lists])
+    assert replay(cut(log.entries, places), RATES, lists).features.tobytes() == expected.tobytes()
+
+
+def test_lists_may_come_in_another_order_than_they_were_made() -> None:
+    log = market()
+    lists = read_history([log.entries]).lists[::-1]
+    expected = np.concatenate([alone(log, served) for served in lists])
+    assert replay([log.entries], RATES, lists).features.tobytes() == expected.tobytes()
+
+
+def test_a_list_made_before_what_was_logged_before_it_meets_the_earlier_state() -> None:
+    log = Log().post("t1", reward=usd(1)).take("w1", "t1", 1).post("t2", 2).take("w2", "t1", 3)
+    log.serve("w1", ["t1", "t2"], 4, log_seq=2).serve("w1", ["t1", "t2"], 5)
+    lists = read_history([log.entries]).lists
+    assert [served.prefix for served in lists] == [2, 5]
+    expected = np.concatenate([alone(log, served) for served in lists])
+    assert replay([log.entries], RATES, lists).features.tobytes() == expected.tobytes()
 
 
 def test_a_log_may_have_gaps_and_empty_batches() -> None:
-    entries = [(10 * seq, known_at, event) for seq, known_at, event in market().entries]
-    lists = read_history([entries]).lists
-    met = [state.seq for _, state in replay([[], entries[:4], [], entries[4:]], RATES, lists, [0, 1, 2])]
-    assert met == [30, 60, 90]
+    log = market()
+    whole = replay([log.entries], RATES, read_history([log.entries]).lists)
+    entries = [(10 * seq, known_at, event) for seq, known_at, event in log.entries]
+    gaps = replay([[], entries[:4], [], entries[4:]], RATES, read_history([entries]).lists)
+    assert gaps.features.tobytes() == whole.features.tobytes()
 
 
 def test_a_list_before_the_first_event_meets_an_empty_market() -> None:
     log = Log().serve("w1", ["t1"], 1).post("t1", 1)
     lists = read_history([log.entries]).lists
-    assert [state.clock for _, state in replay([log.entries], RATES, lists, [0])] == [None]
+    assert replay([log.entries], RATES, lists).features.tobytes() == alone(log, lists[0]).tobytes()
+
+
+def test_a_list_that_knows_more_than_the_log_meets_all_of_it() -> None:
+    log = market()
+    last = replace(read_history([log.entries]).lists[-1], prefix=1_000)
+    assert replay([log.entries], RATES, [last]).features.tobytes() == alone(log, last).tobytes()
