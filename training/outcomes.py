@@ -29,13 +29,10 @@ DATES = frozenset(("open_tasks", "market_approval", "worker_age_days", "requeste
 """Columns that tell the day in disguise: trees would learn how much was taken on it, and expect that of later days."""
 
 QUALITY = (
-    *("kind_approval", "worker_approval", "requester_approval", "market_approval"),
-    *("skill_coverage", "skill_overlap", "skill_experience", "affinity", "affinity_skill", "affinity_category"),
-    *("affinity_requester", "worker_rating", "requester_rating", "requester_give_up", "task_give_up"),
-    *("worker_give_up", "worker_accepts", "worker_accepts_slow", "worker_speed", "group_taken", "requester_posted"),
-    *("limit_minutes", "requester_hours"),
+    *("requester_approval", "worker_approval", "kind_approval"),
+    *("skill_coverage", "skill_overlap", "affinity_skill", "affinity_category"),
 )
-"""Columns of the linear part of the model of approval."""
+"""Columns of the linear part of the model of approval: few, as rejections are. Who judges, and what the worker can."""
 
 PACE = (
     *("minutes", "worker_speed", "limit_minutes", "worker_accepts", "worker_accepts_slow", "worker_approval"),
