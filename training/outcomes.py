@@ -49,7 +49,7 @@ _HUBER = 0.5
 
 @dataclass(frozen=True)
 class OutcomeParameters:
-    """How the trees of an outcome model are fitted. The defaults are those of acceptance.
+    """How the trees of an outcome model are fitted. The defaults are those of acceptance, which has rows enough.
 
     Attributes:
         learning_rate: shrinkage of every tree.

@@ -166,6 +166,7 @@ def fit_outcomes(rows: TrainingSet, num_threads: int = 0) -> tuple[dict[str, Any
             times,
             monotone=monotone,
             unseen=DATES,
+            linear=[name for name in rows.names if name not in DATES],
             parameters=OutcomeParameters(num_threads=num_threads),
             **common,
         ),
