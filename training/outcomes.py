@@ -119,6 +119,7 @@ def fit_probability(
     *,
     unseen: frozenset[str] = frozenset(),
     linear: Sequence[str] = (),
+    linear_monotone: Sequence[int] | None = None,
     maturity: int = 0,
     parameters: OutcomeParameters | None = None,
 ) -> CalibratedModel | Unfitted:
@@ -136,6 +137,7 @@ def fit_probability(
         monotone: -1, 0 or 1 for every column.
         unseen: names of columns that the model must not look at.
         linear: names of the columns of the linear part, as far as they are there.
+        linear_monotone: -1, 0 or 1 for every column, for the weights of the linear part; ``monotone`` if None.
         maturity: microseconds after an instant until its outcome is known; see `training.splits`.
         parameters: how to fit the trees; the defaults if None.
 
@@ -157,7 +159,8 @@ def fit_probability(
     windows = [fold for fold in _windows(times, maturity) if _has_both(target, fold)]
     seen = [name not in unseen for name in names]
     settings = parameters.to_lightgbm({"objective": "binary", "metric": "binary_logloss"}, monotone, seen)
-    fitted = _fitted(features, target, names, monotone, linear, usable, windows, settings, parameters)
+    signs = monotone if linear_monotone is None else linear_monotone
+    fitted = _fitted(features, target, names, signs, linear, usable, windows, settings, parameters)
     known = ~np.isnan(fitted.held_out)
     curve = calibrate(fitted.held_out[known], target[known])
     return CalibratedModel(fitted.model.booster, curve, fitted.model.base)
