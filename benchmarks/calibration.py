@@ -1,20 +1,24 @@
 """Do the figures of an answer mean what they say? Judged on later simulated time, beside the truth and a constant.
 
-    python -m benchmarks.calibration [--seeds 1 2 3 4 5] [--last 0.3]
+    python -m benchmarks.calibration [--seeds 1 2 3 4 5] [--last 0.3] [--size 5]
 
-For each seed the standard marketplace is simulated under newest first, the outcome models learn from the first part of
-its lists, and every figure is compared with what came of the last part. The truth is the simulator's own: its
-P(approved) and its expected minutes for the very worker, task and instant. What a list leads to depends on where a task
-stands in it and how far the worker looks, which no row of features tells: so there is no true p_accept beside ours.
+For each seed a marketplace is simulated under newest first, the outcome models learn from the first part of its lists,
+and every figure is compared with what came of the last part. It is the standard one with ``--size`` times as many
+workers and tasks a day: in the standard one itself, chance alone makes an error of some 7 % of the base rate. The truth
+is the simulator's own: its P(approved) and its expected minutes for the very worker, task and instant. What a list
+leads to depends on where a task stands in it and how far the worker looks, which no row of features tells: so there is
+no true p_accept beside ours.
 
-- error: expected calibration error in 15 bins of as many rows each, over the base rate; noise is what the 95th
-  percentile of chance alone would make of it, were every prediction true.
+- error: expected calibration error in 15 bins of as many rows each, over the base rate; by chance is what it would be
+  on average, were every prediction true, with workers as different as they are.
+- level: how far the mean prediction lies above what came about, over the base rate.
 - gain: how far the log loss lies below that of the base rate known with hindsight.
 - near: share of finished work whose pay per hour (nothing, if rejected) is within 25 % of what was expected.
 - inside: share of finished work within its interval of 80 %.
 """
 
 import argparse
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,9 +32,9 @@ from features.money import Rates
 from matching.scoring import HIGH, LOW, paid_tails
 from training.dataset import TrainingSet
 from training.lists import ACCEPTED
-from training.reliability import Reliability, reliability
+from training.reliability import reliability
 from training.replay import training_set
-from training.simulation import PRESETS, NewestFirst, SimulationConfig, Truth, World
+from training.simulation import PRESETS, NewestFirst, Truth, World
 from training.splits import holdout
 from training.train import fit_outcomes
 
@@ -40,14 +44,19 @@ NEAR = 0.25
 NEWCOMER = 3
 """A worker who accepted fewer tasks than this is new."""
 
+BINS, DRAWS = 15, 200
+
 Floats = NDArray[np.float64]
 Judged = dict[tuple[str, str], float]
 """Figure and what is said of it -> value."""
 
 
-def market(seed: int) -> tuple[TrainingSet, dict[str, Floats]]:
+def market(seed: int, size: int) -> tuple[TrainingSet, dict[str, Floats]]:
     """Return the training set of a simulated market and what is true of each of its rows."""
-    world = World(SimulationConfig(**{**vars(PRESETS["standard"]), "seed": seed}), END)
+    usual = PRESETS["standard"]
+    world = World(
+        replace(usual, seed=seed, workers=size * usual.workers, tasks_per_day=size * usual.tasks_per_day), END
+    )
     log: list[tuple[int, int, Event]] = [
         (seq, micros(event.at), event) for seq, event in enumerate(world.run(NewestFirst()), 1)
     ]
@@ -83,10 +92,11 @@ def judge(rows: TrainingSet, true: dict[str, Floats], last: float) -> Judged:
     approved, features = final.verdicts == 1, final.features
     p_approve = models["approve"].predict(features)
     new = final.column("worker_accepts") < np.log1p(NEWCOMER)
+    workers = np.repeat(final.workers, np.diff(final.offsets))
     found = {
-        **_probability("p_accept", reliability(models["accept"].predict(features), taken)),
-        **_probability("p_approve", reliability(p_approve[settled], approved[settled])),
-        **_probability("p_approve, truth", reliability(true["p_approve"][settled], approved[settled])),
+        **_probability("p_accept", models["accept"].predict(features), taken, workers),
+        **_probability("p_approve", p_approve[settled], approved[settled], workers[settled]),
+        **_probability("p_approve, truth", true["p_approve"][settled], approved[settled], workers[settled]),
     }
     finished = taken & settled & (final.minutes > 0)
     real = final.minutes[finished].astype(np.float64)
@@ -115,13 +125,38 @@ def judge(rows: TrainingSet, true: dict[str, Floats], last: float) -> Judged:
     return found
 
 
-def _probability(name: str, seen: Reliability) -> Judged:
+def _probability(name: str, predicted: Floats, observed: NDArray[np.bool_], workers: NDArray[np.int32]) -> Judged:
+    seen = reliability(predicted, observed, bins=BINS)
     return {
+        (name, "rows"): float(len(observed)),
         (name, "base rate"): seen.base_rate,
         (name, "error / base rate"): seen.error / seen.base_rate,
-        (name, "noise / base rate"): seen.noise / seen.base_rate,
+        (name, "by chance / base rate"): by_chance(predicted, observed, workers) / seen.base_rate,
+        (name, "level / base rate"): float(predicted.mean()) / seen.base_rate - 1,
         (name, "gain"): 1 - seen.log_loss / seen.constant_log_loss,
     }
+
+
+def by_chance(predicted: Floats, observed: NDArray[np.bool_], workers: NDArray[np.int32]) -> float:
+    """Return the calibration error that chance would make on average, were every prediction true.
+
+    What comes of one worker's rows is alike. So the residuals around the observed share of their bin keep their size,
+    and those of a worker get one sign by chance (the wild cluster bootstrap of Cameron, Gelbach & Miller 2008).
+
+    Args:
+        predicted: rows; probabilities.
+        observed: rows; whether the outcome came about.
+        workers: integers, rows; whose row it is.
+    """
+    random = np.random.default_rng(0)
+    order = np.argsort(predicted, kind="stable")
+    bins = np.arange(len(order)) * BINS // len(order)
+    outcomes = observed[order].astype(np.float64)
+    residuals = outcomes - (np.bincount(bins, outcomes) / np.bincount(bins))[bins]
+    _, owners = np.unique(workers[order], return_inverse=True)
+    sums = np.bincount(owners * BINS + bins, residuals, (owners.max() + 1) * BINS).reshape(-1, BINS)
+    signs = random.choice((-1.0, 1.0), (DRAWS, len(sums)))
+    return float(np.abs(signs @ sums).sum(axis=1).mean() / len(order))
 
 
 def _near(expected: Floats, paid: Floats) -> float:
@@ -139,8 +174,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5])
     parser.add_argument("--last", type=float, default=0.3, help="part of the lists that is judged")
+    parser.add_argument("--size", type=int, default=5, help="times the workers and tasks a day of the standard market")
     given = parser.parse_args()
-    judged = [judge(*market(seed), given.last) for seed in given.seeds]
+    judged = [judge(*market(seed, given.size), given.last) for seed in given.seeds]
     table = Table("figure", "", *(f"seed {seed}" for seed in given.seeds), "mean", "95 % over seeds", box=None)
     for name, what in judged[0]:
         values = np.array([found[name, what] for found in judged])

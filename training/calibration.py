@@ -41,10 +41,14 @@ def _isotonic(margins: NDArray[np.float64], target: NDArray[np.bool_]) -> Calibr
     """
     levels = IsotonicRegression().fit_transform(margins, target.astype(np.float64))
     blocks, owner = np.unique(levels, return_inverse=True)
-    middles = np.bincount(owner, weights=margins) / np.bincount(owner)
-    # No finite sample shows that something never, or always, happens.
-    least = 0.5 / len(margins)
-    return Calibration(middles, np.clip(blocks, least, 1 - least))
+    rows = np.bincount(owner)
+    middles = np.bincount(owner, weights=margins) / rows
+    # That something never, or always, happened in a block says as much as its rows: one more, of the usual share, is
+    # added. Few rows at an end must not pass their neighbours by it.
+    certain = (blocks == 0) | (blocks == 1)
+    shares = np.where(certain, (rows * blocks + target.mean()) / (rows + 1), blocks)
+    shares[0], shares[-1] = shares[:2].min(), shares[-2:].max()
+    return Calibration(middles, shares)
 
 
 def _platt(margins: NDArray[np.float64], target: NDArray[np.bool_]) -> Calibration:

@@ -29,13 +29,10 @@ DATES = frozenset(("open_tasks", "market_approval", "worker_age_days", "requeste
 """Columns that tell the day in disguise: trees would learn how much was taken on it, and expect that of later days."""
 
 QUALITY = (
-    *("kind_approval", "worker_approval", "requester_approval", "market_approval"),
-    *("skill_coverage", "skill_overlap", "skill_experience", "affinity", "affinity_skill", "affinity_category"),
-    *("affinity_requester", "worker_rating", "requester_rating", "requester_give_up", "task_give_up"),
-    *("worker_give_up", "worker_accepts", "worker_accepts_slow", "worker_speed", "group_taken", "requester_posted"),
-    *("limit_minutes", "requester_hours"),
+    *("requester_approval", "worker_approval", "kind_approval"),
+    *("skill_coverage", "skill_overlap", "affinity_skill", "affinity_category"),
 )
-"""Columns of the linear part of the model of approval."""
+"""Columns of the linear part of the model of approval: few, as rejections are. Who judges, and what the worker can."""
 
 PACE = (
     *("minutes", "worker_speed", "limit_minutes", "worker_accepts", "worker_accepts_slow", "worker_approval"),
@@ -52,7 +49,7 @@ _HUBER = 0.5
 
 @dataclass(frozen=True)
 class OutcomeParameters:
-    """How the trees of an outcome model are fitted. The defaults are those of acceptance.
+    """How the trees of an outcome model are fitted. The defaults are those of acceptance, which has rows enough.
 
     Attributes:
         learning_rate: shrinkage of every tree.
@@ -122,6 +119,7 @@ def fit_probability(
     *,
     unseen: frozenset[str] = frozenset(),
     linear: Sequence[str] = (),
+    linear_monotone: Sequence[int] | None = None,
     maturity: int = 0,
     parameters: OutcomeParameters | None = None,
 ) -> CalibratedModel | Unfitted:
@@ -139,6 +137,7 @@ def fit_probability(
         monotone: -1, 0 or 1 for every column.
         unseen: names of columns that the model must not look at.
         linear: names of the columns of the linear part, as far as they are there.
+        linear_monotone: -1, 0 or 1 for every column, for the weights of the linear part; ``monotone`` if None.
         maturity: microseconds after an instant until its outcome is known; see `training.splits`.
         parameters: how to fit the trees; the defaults if None.
 
@@ -160,7 +159,8 @@ def fit_probability(
     windows = [fold for fold in _windows(times, maturity) if _has_both(target, fold)]
     seen = [name not in unseen for name in names]
     settings = parameters.to_lightgbm({"objective": "binary", "metric": "binary_logloss"}, monotone, seen)
-    fitted = _fitted(features, target, names, monotone, linear, usable, windows, settings, parameters)
+    signs = monotone if linear_monotone is None else linear_monotone
+    fitted = _fitted(features, target, names, signs, linear, usable, windows, settings, parameters)
     known = ~np.isnan(fitted.held_out)
     curve = calibrate(fitted.held_out[known], target[known])
     return CalibratedModel(fitted.model.booster, curve, fitted.model.base)

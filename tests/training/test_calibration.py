@@ -55,6 +55,23 @@ def test_nothing_is_certain(rows: int) -> None:
     assert 0.9 < probabilities.max() < 1
 
 
+def test_few_rows_at_an_end_do_not_make_certain() -> None:
+    margins = np.arange(8_000.0)
+    target = np.arange(8_000) % 10 > 0
+    # Of the highest nine rows none failed, of the lowest five none succeeded: of others nine in ten did.
+    target[:5] = False
+    low, high = calibrate(margins, target).apply(margins[[0, -1]])
+    assert low == pytest.approx(0.9 / 6, abs=0.01)
+    assert high == pytest.approx(9.9 / 10, abs=0.01)
+
+
+@pytest.mark.parametrize("target", [np.arange(2_000) % 2 == 0, np.arange(2_000) < 1_000])
+def test_a_curve_never_falls(target: np.ndarray) -> None:
+    curve = calibrate(np.arange(2_000.0), target)
+    assert (np.diff(curve.x) > 0).all()
+    assert (np.diff(curve.y) >= 0).all()
+
+
 def test_a_model_that_orders_the_wrong_way_gets_the_base_rate() -> None:
     margins = np.linspace(-3, 3, 100)
     probabilities = calibrate(margins, margins < -1.5).apply(margins)

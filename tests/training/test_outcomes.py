@@ -53,6 +53,24 @@ def test_the_order_of_the_given_rows_does_not_matter_only_their_time(model: Cali
     np.testing.assert_allclose(again.predict(late_rows_only), model.predict(late_rows_only), atol=0.02)
 
 
+def test_the_linear_part_may_go_its_own_way_but_where_it_is_bound() -> None:
+    features, target, times, _ = rows()
+    features[:, 2] = -features[:, 0] + 0.1 * features[:, 2]
+    for signs, used in ((None, [0]), ((1, 0, 0), [0, 2])):
+        fitted = fit_probability(
+            features,
+            target,
+            times,
+            NAMES,
+            (1, 0, 1),
+            linear=("reward", "c"),
+            linear_monotone=signs,
+            parameters=PARAMETERS,
+        )
+        assert isinstance(fitted, CalibratedModel)
+        assert fitted.base.columns.tolist() == used
+
+
 @pytest.mark.parametrize(
     ("count", "share", "reason"),
     [(0, 0.5, "0 positive and 0 negative rows to learn from"), (60, 0.5, "to calibrate"), (6000, 0.0, "0 positive")],

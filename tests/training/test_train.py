@@ -11,12 +11,13 @@ import pytest
 
 from features.errors import CocokError
 from features.events import instant
-from features.spec import FEATURES, GROUPS, NAMES
+from features.spec import COLUMN, FEATURES, GROUPS, NAMES
 from matching.bundle import Bundle
 from matching.offline import Request, rank
 from tests.market import RATES, Record, batches, disordered, end_of, entries, market, ranker_of, rows_of, thinned, usual
 from training.dataset import TrainingSet
 from training.metrics import ndcg
+from training.outcomes import DATES
 from training.ranker import RankerParameters
 from training.train import Trained, train
 
@@ -122,6 +123,15 @@ def test_given_outcomes_of_both_kinds_then_probabilities_come_near_the_shares(
     p_approve = trained.bundle.p_approve(rows.features[settled])
     assert p_approve is not None
     assert p_approve.mean() == pytest.approx((rows.verdicts[settled] == 1).mean(), abs=0.15)
+
+
+def test_acceptance_rests_on_a_linear_part_and_not_on_the_day(trained: Trained, rows: TrainingSet) -> None:
+    accept = trained.bundle.accept
+    assert accept is not None
+    assert np.ptp(accept.base.predict(rows.features)) > 0.1
+    days = rows.features.copy()
+    days[:, [COLUMN[name] for name in DATES]] += 2.0
+    np.testing.assert_array_equal(accept.predict(days), accept.predict(rows.features))
 
 
 def test_given_no_verdicts_then_there_is_no_model_of_approval_and_the_reason_is_told(rows: TrainingSet) -> None:
