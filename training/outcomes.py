@@ -146,16 +146,17 @@ def fit_probability(
     """
     parameters = parameters or OutcomeParameters()
     blocks = _blocks(times, maturity)
-    usable = [fold for fold in blocks if _has_both(target, fold)]
-    if not usable:
-        for rows, side in ((blocks[-1].training, "to learn from"), (blocks[-1].validation, "to calibrate with")):
-            positives = int(target[rows].sum())
-            negatives = int(rows.sum()) - positives
-            if min(positives, negatives) < LEAST_OF_A_CLASS:
-                return Unfitted(
-                    f"{positives} positive and {negatives} negative rows {side}, and {LEAST_OF_A_CLASS} of each are "
-                    "needed"
-                )
+    # All that is calibrated with counts together: to take only blocks with enough of either class would be to choose
+    # those in which the rarer one was frequent.
+    usable = [fold for fold in blocks if fold.validation.any() and _least(target[fold.training]) >= LEAST_OF_A_CLASS]
+    judged = np.any([fold.validation for fold in usable], axis=0) if usable else blocks[-1].validation
+    for known, side in ((usable or blocks)[-1].training, "to learn from"), (judged, "to calibrate with"):
+        positives = int(target[known].sum())
+        negatives = int(known.sum()) - positives
+        if min(positives, negatives) < LEAST_OF_A_CLASS:
+            return Unfitted(
+                f"{positives} positive and {negatives} negative rows {side}, and {LEAST_OF_A_CLASS} of each are needed"
+            )
     windows = [fold for fold in _windows(times, maturity) if _has_both(target, fold)]
     seen = [name not in unseen for name in names]
     settings = parameters.to_lightgbm({"objective": "binary", "metric": "binary_logloss"}, monotone, seen)
@@ -339,5 +340,9 @@ def _windows(times: NDArray[np.int64], maturity: int) -> list[Fold]:
 
 def _has_both(target: NDArray[np.bool_], fold: Fold) -> bool:
     """Return whether each side has enough rows of each class."""
-    sides = target[fold.training], target[fold.validation]
-    return all(min(int(side.sum()), int((~side).sum())) >= LEAST_OF_A_CLASS for side in sides)
+    return all(_least(target[side]) >= LEAST_OF_A_CLASS for side in (fold.training, fold.validation))
+
+
+def _least(target: NDArray[np.bool_]) -> int:
+    """Return the number of rows of the rarer class."""
+    return min(int(target.sum()), int((~target).sum()))

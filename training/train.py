@@ -177,7 +177,8 @@ def fit_outcomes(rows: TrainingSet, num_threads: int = 0) -> tuple[dict[str, Any
             rows.features[settled],
             rows.verdicts[settled] == 1,
             times[settled],
-            monotone=monotone,
+            # Who was approved more often before is not for that less likely to be: in a young market chance says so.
+            monotone=[1 if name in QUALITY else sign for name, sign in zip(rows.names, monotone, strict=True)],
             unseen=BY_REWARD | BY_LENGTH,
             linear=QUALITY,
             parameters=corrections,

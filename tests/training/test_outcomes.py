@@ -73,7 +73,11 @@ def test_the_linear_part_may_go_its_own_way_but_where_it_is_bound() -> None:
 
 @pytest.mark.parametrize(
     ("count", "share", "reason"),
-    [(0, 0.5, "0 positive and 0 negative rows to learn from"), (60, 0.5, "to calibrate"), (6000, 0.0, "0 positive")],
+    [
+        (0, 0.5, "0 positive and 0 negative rows to learn from"),
+        (40, 0.5, "16 positive and 16 negative rows to learn from"),
+        (6000, 0.0, "0 positive"),
+    ],
     ids=["no rows", "few rows", "one class"],
 )
 def test_too_little_gives_a_reason_instead_of_a_model(count: int, share: float, reason: str) -> None:
@@ -169,6 +173,17 @@ def test_given_few_rows_then_a_rare_rejection_does_not_make_anybody_certain() ->
     assert isinstance(fitted, CalibratedModel)
     best = fitted.predict(np.full((1, 3), features.max(), dtype=np.float32))
     assert 0.8 < best[0] < 0.97
+
+
+def test_given_a_time_of_many_rejections_then_the_others_count_as_well() -> None:
+    """Few rejections but in one block of time: the calibration is not that of this block alone."""
+    random = np.random.default_rng(0)
+    features = random.normal(0, 0.05, (1000, 3)).astype(np.float32)
+    target = np.arange(1000) % 20 > 0
+    target[:200] = np.arange(200) % 5 > 0
+    fitted = fit_probability(features, target, np.arange(1000), ("a", "b", "c"), (0, 0, 0), parameters=PARAMETERS)
+    assert isinstance(fitted, CalibratedModel)
+    assert fitted.predict(features).mean() == pytest.approx(target.mean(), abs=0.02)
 
 
 def test_a_column_that_is_unseen_changes_nothing() -> None:
