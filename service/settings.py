@@ -47,7 +47,7 @@ class Settings(BaseSettings):
         default=8_000_000, ge=1_000, description="Bytes of a request's body that the API takes at the most."
     )
     ranking_threads: int = Field(
-        default=4, ge=1, le=256, description="Requests that the API ranks at the same time; others wait their turn."
+        default=2, ge=1, le=256, description="Requests that the API ranks at the same time; others wait their turn."
     )
     pay_weight: float = Field(
         default=0.0,
