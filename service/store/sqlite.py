@@ -21,6 +21,7 @@ from features.errors import CocokError
 from features.events import Event, decode_each, decode_event
 from service.store import schema
 from service.store.base import Appended, ConflictError, Identity, Packed, Stored, digest, pack
+from service.store.squeeze import SQUEEZED, squeeze, unsqueeze
 
 BUSY_SECONDS = 30
 CUT_SECONDS = 2
@@ -91,7 +92,9 @@ class SqliteStore:
         if not kept:
             return []
         seqs, clocks, payloads = zip(*rows[:kept], strict=True)
-        return list(map(_STORED, zip(seqs, clocks, decode_each(payloads), strict=True)))
+        return list(
+            map(_STORED, zip(seqs, clocks, decode_each([unsqueeze(payload) for payload in payloads]), strict=True))
+        )
 
     def last_seq(self) -> int:
         """Return the last sequence number, 0 for an empty log."""
@@ -115,9 +118,7 @@ class SqliteStore:
 
     def rewrite_all(self, rows: Iterable[tuple[int, Event]]) -> None:
         """Replace what is kept of several events; see `service.store.base.Store.rewrite_all`."""
-        values = [
-            (row.type, row.payload, seq, row.event_id) for seq, row in ((seq, pack(event)) for seq, event in rows)
-        ]
+        values = [(row.type, _kept(row), seq, row.event_id) for seq, row in ((seq, pack(event)) for seq, event in rows)]
         with self._transaction() as connection:
             if values and connection.exec_driver_sql(_REWRITE, values).rowcount != len(values):
                 numbers = f"{values[0][2]}" if len(values) == 1 else f"among {values[0][2]} to {values[-1][2]}"
@@ -141,10 +142,13 @@ class SqliteStore:
         if len(worker_ids) <= SEARCHED:
             # Payloads are canonical, so a field of a known value is a known run of bytes.
             marks = (b'"worker_id":' + msgspec.json.encode(worker_id) for worker_id in worker_ids)
-            query = query.where(or_(*(func.instr(columns.payload, mark) > 0 for mark in marks)))
+            # Lists cannot be searched as they are kept.
+            query = query.where(
+                or_(columns.type == SQUEEZED, *(func.instr(columns.payload, mark) > 0 for mark in marks))
+            )
         with self._connection() as connection:
             for seq, known_at, payload in connection.execute(query.execution_options(yield_per=_CHUNK)):
-                event = decode_event(payload)
+                event = decode_event(unsqueeze(payload))
                 if getattr(event, "worker_id", None) in worker_ids:
                     yield Stored(seq, known_at, event)
 
@@ -176,7 +180,8 @@ class SqliteStore:
 
     def _migrate(self, connection: Connection) -> None:
         version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
-        if version == 0:
+        # Version 1 kept every event as it is; what it wrote is read as well.
+        if version in (0, 1):
             connection.exec_driver_sql(f"PRAGMA user_version = {schema.VERSION}")
         elif version != schema.VERSION:
             raise CocokError(
@@ -198,6 +203,11 @@ def _configure(connection: sqlite3.Connection, _record: Any) -> None:
     connection.execute("PRAGMA cache_size = -65536")  # 64 MB: the index of ids is hit at random
 
 
+def _kept(row: Packed) -> bytes:
+    """Return the payload of an event as the table keeps it."""
+    return squeeze(row.payload) if row.type == SQUEEZED else row.payload
+
+
 def _append_fresh(connection: Connection, groups: Sequence[Sequence[Packed]]) -> list[Appended | ConflictError] | None:
     """Append groups by one statement, as nearly always can be done; None if an id is not new, and nothing is done."""
     ids = [row.event_id for group in groups for row in group]
@@ -210,7 +220,7 @@ def _append_fresh(connection: Connection, groups: Sequence[Sequence[Packed]]) ->
         for row in group:
             seq += 1
             known_at = max(known_at, row.at)
-            values.append((seq, row.event_id, row.type, known_at, digest(row.payload), row.payload))
+            values.append((seq, row.event_id, row.type, known_at, digest(row.payload), _kept(row)))
         results.append(Appended(len(group), 0, seq))
     if values:
         connection.exec_driver_sql(_INSERT, values)
@@ -240,7 +250,7 @@ def _append(connection: Connection, rows: Iterable[Packed]) -> Appended:
         for row, mark in _fresh(connection, chunk, offset=taken):
             seq += 1
             known_at = max(known_at, row.at)
-            values.append((seq, row.event_id, row.type, known_at, mark, row.payload))
+            values.append((seq, row.event_id, row.type, known_at, mark, _kept(row)))
         if values:
             connection.exec_driver_sql(_INSERT, values)
         accepted += len(values)
