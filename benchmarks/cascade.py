@@ -72,11 +72,12 @@ def kept_of_best(
     state: MarketState, bundle: Bundle, ranker: BundleRanker, matcher: Matcher, worker: int, now: int
 ) -> tuple[float, float, int, int]:
     """Return recall of the best, the loss of NDCG, how many tasks are eligible, and how many are in the shortlist."""
-    kept = judge_open(state, worker, now).kept
+    places = judge_open(state, worker, now).kept_at
+    kept = state.arrays.open_tasks[places]
     parts = np.array_split(kept, -(-len(kept) // 5_000) or 1)
     scores = np.concatenate([bundle.score(rows(state, worker, part, now)) for part in parts])
     top = best_first(scores, state.arrays.tasks["facts"]["order"][kept])[:TOP]
-    chosen = shortlist(state, ranker, matcher.priors, worker, kept, now, matcher.wanted(len(kept), TOP))
+    chosen = shortlist(state, ranker, matcher.priors, worker, places, now, matcher.wanted(len(kept), TOP))
     found = np.sort(scores[chosen])[::-1][:TOP]
     gain = ((found - scores.mean()) * _DISCOUNTS[: len(found)]).sum()
     ideal = ((scores[top] - scores.mean()) * _DISCOUNTS[: len(top)]).sum()

@@ -15,7 +15,6 @@ from features.compared import (
     View,
     against,
     fill_compared,
-    forget,
     no_readings,
     read_tastes,
     token_affinity,
@@ -235,9 +234,11 @@ def _open_reference(s: Arrays, now: int) -> NDArray[np.int32]:
 
 
 @kernel
-def _compare(s: Arrays, worker: int, tasks: NDArray[np.int32], now: int, out: NDArray[np.float64]) -> None:
+def _compare(
+    s: Arrays, readings: Readings, worker: int, tasks: NDArray[np.int32], now: int, out: NDArray[np.float64]
+) -> None:
     block = np.empty((BLOCK, len(COMPUTED)))
-    _fill_only_compared(s, view_of(s, worker, now), no_readings(s), tasks, block, out)
+    _fill_only_compared(s, view_of(s, worker, now), readings, tasks, block, out)
 
 
 class Reference(NamedTuple):
@@ -361,8 +362,8 @@ def build(
     """Fill ``out`` (float32, tasks x columns of the spec) for one worker at one instant.
 
     ``tasks`` and ``worker`` are dense indices; index 0 stands for what is not known. ``session_minutes`` is what the
-    worker has now, NaN for what the profile says. ``readings`` hold nothing, before and afterwards; ``reference`` is
-    filled if nothing is known of it yet.
+    worker has now, NaN for what the profile says. ``readings`` hold nothing or what was read for this worker at this
+    instant, and more afterwards; ``reference`` is filled if nothing is known of it yet.
     """
     view = view_of(s, worker, now)
     if math.isnan(session_minutes):
@@ -379,20 +380,24 @@ def build(
         _fill_wide(s, view, readings, part, session_minutes, block[: part.size], filled)
         _relative_columns(s, view, reference, part, filled)
         out[start : start + BLOCK] = filled
-    forget(readings)
+
+
+class Common(NamedTuple):
+    """What the rows of one worker at one instant of one market have in common: found once, and kept from call to call.
+
+    Attributes:
+        readings: the tokens of the tasks.
+        reference: what the rows are compared with.
+    """
+
+    readings: Readings
+    reference: Reference
 
 
 @kernel
-def _build_alone(
-    s: Arrays,
-    worker: int,
-    tasks: NDArray[np.int32],
-    now: int,
-    session_minutes: float,
-    reference: Reference,
-    out: NDArray[np.float32],
-) -> None:
-    build(s, no_readings(s), worker, tasks, now, session_minutes, reference, out)
+def nothing_common(s: Arrays) -> Common:
+    """Return memory for what rows have in common, of which nothing is known yet."""
+    return Common(no_readings(s), no_reference())
 
 
 @kernel
@@ -425,7 +430,7 @@ def rows(
     tasks: NDArray[np.int32],
     now: int,
     session_minutes: float = math.nan,
-    reference: Reference | None = None,
+    common: Common | None = None,
 ) -> NDArray[np.float32]:
     """Return the rows of features of a worker and tasks at an instant.
 
@@ -435,14 +440,14 @@ def rows(
         tasks: int32, dense indices; 0 for a task never seen.
         now: the instant, in microseconds since 1970; rows do not change within a second.
         session_minutes: minutes the worker has now; NaN for what the profile says.
-        reference: of other rows of this worker at this instant, which saves finding it again; filled if it is blank.
+        common: to other rows of this worker at this instant, which saves finding it again; filled if it is blank.
 
     Returns:
         float32, tasks x columns of `features.spec.FEATURES`; missing is NaN.
     """
     out = np.empty((len(tasks), len(NAMES)), np.float32)
-    reference = reference or no_reference()
-    _build_alone(state.arrays, worker, tasks, now // SECOND * SECOND, session_minutes, reference, out)
+    readings, reference = common or nothing_common(state.arrays)
+    build(state.arrays, readings, worker, tasks, now // SECOND * SECOND, session_minutes, reference, out)
     return out
 
 
@@ -463,11 +468,14 @@ def rows_of_workers(
     return out
 
 
-def compared(state: MarketState, worker: int, tasks: NDArray[np.int32], now: int) -> NDArray[np.float64]:
+def compared(
+    state: MarketState, worker: int, tasks: NDArray[np.int32], now: int, common: Common | None = None
+) -> NDArray[np.float64]:
     """Return only the columns of `features.spec.RELATIVE` (float64, tasks x columns), at a part of the cost of `rows`.
 
     The arguments are those of `rows`.
     """
     out = np.empty((len(tasks), len(RELATIVE)))
-    _compare(state.arrays, worker, tasks, now // SECOND * SECOND, out)
+    readings, _ = common or nothing_common(state.arrays)
+    _compare(state.arrays, readings, worker, tasks, now // SECOND * SECOND, out)
     return out

@@ -1,7 +1,8 @@
 """The most promising of all open tasks, found at a glance at each: the first look of a worker who asks for a list.
 
 It adds to the prior of each task the sum of weighted compared columns, each as `features.prospects` tells it: with a
-sketch in place of every token, and a rough logarithm. Tasks lie side by side, so one instruction reads eight of them.
+sketch in place of every token, and a rough logarithm. Products of sketches are of whole numbers, whose sum is the same
+in any order, so one instruction takes many; for all else tasks are put side by side, and one instruction takes eight.
 """
 
 import math
@@ -12,24 +13,32 @@ from numpy.typing import NDArray
 
 from features.compared import CONTENT_PRIOR, view_of
 from features.estimates import HOUR, SECOND, SLOW, decay
-from features.jit import kernel, lean
+from features.jit import kernel, lean, prefetch
 from features.layout import SKETCH, SKETCH_SKILLS, Arrays
 from features.prospects import (
     CHANCE,
     CHANCE_SKILL,
     HOURLY,
-    LANES,
     LIFT,
     LIFT_FAST,
     LIFT_NEWCOMERS,
+    NUMBERS,
     POSTED,
     REWARD,
     SCALE,
     SKILL_WEIGHT,
-    Prospects,
 )
 from features.spec import RELATIVE
 from features.state import MarketState
+
+LANES = 32
+"""Tasks that are looked at together."""
+
+_LINE = 64
+"""Bytes that come from memory together: a prospect lies in two or three such lines."""
+
+_WHOLE = 32_767
+"""The largest number of a worker's sketch, once these are whole."""
 
 _LOG_SLOPE = math.log(2.0) / (1 << 23)
 _LOG_OFFSET = 126.9427 * math.log(2.0)
@@ -48,9 +57,9 @@ _OVERLAP, _REWARD, _HOURLY, _AGE = (
 
 def promising(
     state: MarketState,
-    prospects: Prospects,
+    prospects: NDArray[np.void],
     worker: int,
-    tasks: NDArray[np.int32],
+    places: NDArray[np.int32],
     now: int,
     priors: NDArray[np.float32],
     weights: NDArray[np.float64],
@@ -61,31 +70,26 @@ def promising(
 
     Args:
         state: the market.
-        prospects: of its open tasks.
+        prospects: records of `features.prospects.PROSPECT`, by place of the open-task index.
         worker: dense index.
-        tasks: int32, open tasks, in the order of the open-task index.
+        places: int32, of the tasks in the open-task index.
         now: microseconds since 1970.
-        priors: float32, places of the open-task index; what a task is worth to anyone.
+        priors: float32, by place of the open-task index; what a task is worth to anyone.
         weights: of each column of `features.spec.RELATIVE`.
         fill: what stands for a missing value of each.
         size: how many are wanted.
 
     Returns:
-        Places in ``tasks`` (intp, rising); all if there are no more.
-
-    Raises:
-        ValueError: the tasks are not open, or not in order.
+        Places in ``places`` (intp, rising); all if there are no more.
     """
-    arrays = state.arrays
-    places = arrays.tasks["open_at"][tasks]
-    if len(places) and (places[0] < 0 or (np.diff(places) <= 0).any()):
-        raise ValueError("the tasks are not those of the open-task index, in its order")
-    if size >= len(tasks):
-        return np.arange(len(tasks))
-    scores = np.empty(len(tasks), np.float32)
+    if size >= len(places):
+        return np.arange(len(places))
+    scores = np.empty(len(places), np.float32)
     narrow = weights.astype(np.float32), fill.astype(np.float32)
-    _glance(arrays, prospects, worker, now // SECOND * SECOND, places, priors, *narrow, scores)
-    return np.sort(np.argpartition(scores, len(tasks) - size)[-size:])
+    # Made here, since the compiler would take loops of a size that it knows apart, and then one product at a time.
+    sketch = np.empty(SKETCH, np.int16), np.empty(SKETCH_SKILLS, np.int16)
+    _glance(state.arrays, prospects, worker, now // SECOND * SECOND, places, priors, *narrow, *sketch, scores)
+    return np.sort(np.argpartition(scores, len(places) - size)[-size:])
 
 
 @lean
@@ -98,18 +102,31 @@ def _add_logs(ratios: NDArray[np.float32], weight: float, scores: NDArray[np.flo
 
 
 class _Worker(NamedTuple):
-    """What the worker brings to a glance: the sketch of what was taken, and which skills are known, both scaled."""
+    """What the worker brings to a glance.
 
-    took: NDArray[np.float32]
-    known: NDArray[np.float32]
+    Attributes:
+        skills: int16; the sketch of the skills taken, in parts of ``unit`` by ``SCALE``.
+        words: int16; that of all else.
+        known: int16; 1 for a skill that is known.
+        unit: what a product of two sketches is in parts of.
+        share: of what was taken in the market.
+        own: what the worker adds to the log of pay per hour.
+        hour: the present, in hours.
+    """
+
+    skills: NDArray[np.int16]
+    words: NDArray[np.int16]
+    known: NDArray[np.int16]
+    unit: np.float32
     share: np.float32
     own: np.float32
     hour: np.float32
 
 
 class _Block(NamedTuple):
-    """Working memory for the tasks of a block."""
+    """Working memory for the tasks of a block; the numbers are float32, ``NUMBERS`` x ``LANES``."""
 
+    numbers: NDArray[np.float32]
     skills: NDArray[np.float32]
     words: NDArray[np.float32]
     overlap: NDArray[np.float32]
@@ -118,30 +135,36 @@ class _Block(NamedTuple):
 
 
 @lean
-def _score_block(
-    worker: _Worker,
-    block: _Block,
-    numbers: NDArray[np.float32],
-    sketch: NDArray[np.int8],
-    weights: NDArray[np.float32],
-    fill: NDArray[np.float32],
-) -> None:
+def _product(sketch: NDArray[np.int8], first: int, worker: NDArray[np.int16]) -> np.int32:
+    """Return the product of a part of a sketch and of a worker's."""
+    # Of whole numbers that fit 32 bits, or the compiler takes one product at a time.
+    total = np.int32(0)
+    for k in range(worker.size):
+        total = np.int32(total + np.int32(np.int32(sketch[first + k]) * np.int32(worker[k])))
+    return total
+
+
+@lean
+def _read_block(worker: _Worker, block: _Block, prospects: NDArray[np.void], places: NDArray[np.int32]) -> None:
+    """Put what is known of some tasks side by side, ``LANES`` at the most."""
+    for i in range(places.size):
+        prospect = prospects[places[i]]
+        numbers, sketch = prospect.numbers, prospect.sketch
+        block.skills[i] = np.float32(_product(sketch, 0, worker.skills)) * worker.unit
+        block.words[i] = np.float32(_product(sketch, SKETCH_SKILLS, worker.words)) * worker.unit
+        block.overlap[i] = np.float32(_product(sketch, 0, worker.known)) * np.float32(1.0 / SCALE)
+        for k in range(NUMBERS):
+            block.numbers[k, i] = numbers[k]
+
+
+@lean
+def _score_block(worker: _Worker, block: _Block, weights: NDArray[np.float32], fill: NDArray[np.float32]) -> None:
     """Fill the scores of a block, without the priors of its tasks."""
     zero, prior, lanes = np.float32(0.0), np.float32(CONTENT_PRIOR), block.scores.size
-    skills, words, overlap, ratios, scores = block
-    took, known, share = worker.took, worker.known, worker.share
+    numbers, skills, words, overlap, ratios, scores = block
+    share = worker.share
     for i in range(lanes):
-        scores[i], skills[i], words[i], overlap[i] = zero, zero, zero, zero
-    for k in range(SKETCH_SKILLS):
-        if known[k] != zero:
-            for i in range(lanes):
-                here = np.float32(sketch[k, i])
-                skills[i] += here * took[k]
-                overlap[i] += here * known[k]
-    for k in range(SKETCH_SKILLS, SKETCH):
-        if took[k] != zero:
-            for i in range(lanes):
-                words[i] += np.float32(sketch[k, i]) * took[k]
+        scores[i] = zero
     for i in range(lanes):
         reward, hourly = numbers[REWARD, i], numbers[HOURLY, i] + worker.own
         scores[i] += weights[_REWARD] * (reward if reward == reward else fill[_REWARD])
@@ -179,56 +202,62 @@ def _score_block(
 def _score_blocks(
     worker: _Worker,
     block: _Block,
-    prospects: Prospects,
+    prospects: NDArray[np.void],
     places: NDArray[np.int32],
     priors: NDArray[np.float32],
     weights: NDArray[np.float32],
     fill: NDArray[np.float32],
     out: NDArray[np.float32],
 ) -> None:
-    first = 0
-    while first < places.size:
-        number, last = places[first] // LANES, first
-        while last < places.size and places[last] // LANES == number:
-            last += 1
-        _score_block(worker, block, prospects.numbers[number], prospects.sketches[number], weights, fill)
-        for k in range(first, last):
-            out[k] = priors[places[k]] + block.scores[places[k] - number * LANES]
-        first = last
+    for first in range(0, places.size, LANES):
+        for k in range(first + LANES, min(first + 2 * LANES, places.size)):
+            prefetch(prospects, places[k], 0)
+            prefetch(prospects, places[k], _LINE)
+            prefetch(priors, places[k], 0)
+        part = places[first : first + LANES]
+        _read_block(worker, block, prospects, part)
+        _score_block(worker, block, weights, fill)
+        for i in range(part.size):
+            out[first + i] = priors[part[i]] + block.scores[i]
 
 
 @kernel
 def _glance(
     s: Arrays,
-    prospects: Prospects,
+    prospects: NDArray[np.void],
     worker: int,
     now: int,
     places: NDArray[np.int32],
     priors: NDArray[np.float32],
     weights: NDArray[np.float32],
     fill: NDArray[np.float32],
+    took: NDArray[np.int16],
+    known: NDArray[np.int16],
     out: NDArray[np.float32],
 ) -> None:
-    """Fill the scores of places of the open-task index, which rise: their priors and what the columns add.
+    """Fill the scores of places of the open-task index: their priors and what the columns add.
 
-    A block without any of the places is passed over.
+    ``took`` and ``known`` are working memory, for what the worker brings.
     """
     view, record = view_of(s, worker, now), s.workers[worker]
     share = np.float32(view.accepted_slow / view.taken if view.taken > 0.0 else 0.0)
     own = np.float32(math.log(view.worker_approval) - view.speed)
-    left = decay(record.at, now, SLOW)
-    took, known = np.zeros(SKETCH, np.float32), np.zeros(SKETCH_SKILLS, np.float32)
+    most = 0.0
     for k in range(SKETCH):
-        took[k] = record.sketch_slow[k] * left / SCALE
+        most = max(most, abs(record.sketch_slow[k]))
+    for k in range(SKETCH):
+        took[k] = np.floor(record.sketch_slow[k] / most * _WHOLE + 0.5) if most > 0.0 else 0.0
     for k in range(SKETCH_SKILLS):
-        if record.sketch_slow[k] > 0.0 or (record.declared >> np.uint32(k)) & np.uint32(1):
-            known[k] = 1.0 / SCALE
+        known[k] = record.sketch_slow[k] > 0.0 or (record.declared >> np.uint32(k)) & np.uint32(1) != 0
+    unit = np.float32(most * decay(record.at, now, SLOW) / _WHOLE / SCALE)
+    brought = _Worker(took[: known.size], took[known.size :], known, unit, share, own, np.float32(now / HOUR))
     block = _Block(
-        np.empty(LANES, np.float32),
-        np.empty(LANES, np.float32),
-        np.empty(LANES, np.float32),
+        # What a last block leaves as it is must be numbers as well.
+        np.ones((NUMBERS, LANES), np.float32),
+        np.zeros(LANES, np.float32),
+        np.zeros(LANES, np.float32),
+        np.zeros(LANES, np.float32),
         np.empty(LANES, np.float32),
         np.empty(LANES, np.float32),
     )
-    brought = _Worker(took, known, share, own, np.float32(now / HOUR))
     _score_blocks(brought, block, prospects, places, priors, weights, fill, out)

@@ -10,7 +10,6 @@ tasks are looked at more closely, and never enters a row of a list.
 """
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,13 +20,10 @@ from features.jit import kernel, lean
 from features.layout import SKETCH, SKETCH_SKILLS, SKETCH_WORDS, Arrays, Record
 from features.text import SKILL
 
-LANES = 32
-"""Open tasks that lie side by side, number by number, so that one instruction reads several."""
-
-PROSPECT = 9
+NUMBERS = 9
 """Numbers that are kept of a task beside the sketch."""
 
-LIFT, LIFT_FAST, LIFT_NEWCOMERS, CHANCE, CHANCE_SKILL, SKILL_WEIGHT, REWARD, HOURLY, POSTED = range(PROSPECT)
+LIFT, LIFT_FAST, LIFT_NEWCOMERS, CHANCE, CHANCE_SKILL, SKILL_WEIGHT, REWARD, HOURLY, POSTED = range(NUMBERS)
 """Places of the numbers that are kept. A lift is what a popularity is the log of; chances are what random choice would
 have taken of the content and of its skills, in weight of tokens; ``REWARD`` and ``HOURLY`` are logs, NaN where nothing
 tells them; ``POSTED`` is in hours."""
@@ -36,21 +32,9 @@ SCALE = 127.0
 """A weight of 1 in a sketch of small integers."""
 
 
-class Prospects(NamedTuple):
-    """What is kept of the open tasks, in the order of the open-task index.
-
-    Attributes:
-        numbers: float32, blocks x ``PROSPECT`` x ``LANES``; a block for every ``LANES`` tasks.
-        sketches: int8, blocks x ``SKETCH`` x ``LANES``; in parts of ``1 / SCALE``.
-    """
-
-    numbers: NDArray[np.float32]
-    sketches: NDArray[np.int8]
-
-    @classmethod
-    def empty(cls, blocks: int) -> "Prospects":
-        """Return room for ``blocks`` times ``LANES`` tasks."""
-        return cls(np.zeros((blocks, PROSPECT, LANES), np.float32), np.zeros((blocks, SKETCH, LANES), np.int8))
+PROSPECT = np.dtype([("numbers", "f4", (NUMBERS,)), ("sketch", "i1", (SKETCH,))], align=True)
+"""What is kept of a task. It lies together, since few of the open tasks are looked at; the sketch is in parts of
+``1 / SCALE``."""
 
 
 @lean
@@ -73,8 +57,14 @@ def add_sketch(task: Record, sketch: NDArray[np.float32]) -> None:
 
 
 @kernel
-def describe_prospects(s: Arrays, places: NDArray[np.int64], out: Prospects) -> None:
-    """Write down what is known of the tasks at some places of the open-task index, by the market's clock."""
+def describe_prospects(s: Arrays, places: NDArray[np.int64], out: NDArray[np.void]) -> None:
+    """Write down what is known of the tasks at some places of the open-task index, by the market's clock.
+
+    Args:
+        s: the state.
+        places: int64.
+        out: records of ``PROSPECT``, in the order of the index.
+    """
     market, tokens = s.market[0], s.tokens
     now, approval = market.clock, market_approval(s)
     market_slow, market_fast = decay(market.at, now, SLOW), decay(market.at, now, FAST)
@@ -106,20 +96,19 @@ def describe_prospects(s: Arrays, places: NDArray[np.int64], out: Prospects) -> 
             if task.kinds[k] == SKILL:
                 chance_skill += here
                 skill_weight += weight
-        block, lane = place // LANES, place % LANES
-        numbers = out.numbers[block]
-        numbers[LIFT, lane] = (taken + POPULARITY_PRIOR) / (chance + POPULARITY_PRIOR)
-        numbers[LIFT_FAST, lane] = (taken_fast + POPULARITY_PRIOR) / (chance_fast + POPULARITY_PRIOR)
-        numbers[LIFT_NEWCOMERS, lane] = (taken_newcomer + POPULARITY_PRIOR) / (chance_newcomer + POPULARITY_PRIOR)
-        numbers[CHANCE, lane] = chance
-        numbers[CHANCE_SKILL, lane] = chance_skill
-        numbers[SKILL_WEIGHT, lane] = skill_weight
-        numbers[REWARD, lane] = task.log_reward
+        numbers = out[place].numbers
+        numbers[LIFT] = (taken + POPULARITY_PRIOR) / (chance + POPULARITY_PRIOR)
+        numbers[LIFT_FAST] = (taken_fast + POPULARITY_PRIOR) / (chance_fast + POPULARITY_PRIOR)
+        numbers[LIFT_NEWCOMERS] = (taken_newcomer + POPULARITY_PRIOR) / (chance_newcomer + POPULARITY_PRIOR)
+        numbers[CHANCE] = chance
+        numbers[CHANCE_SKILL] = chance_skill
+        numbers[SKILL_WEIGHT] = skill_weight
+        numbers[REWARD] = task.log_reward
         trust = smoothed(requester.approved, requester.rejected, approval, SHARE_PRIOR) / approval
         hourly = task.log_reward - usual_log_minutes(market, tokens, task) + math.log(60.0)
-        numbers[HOURLY, lane] = hourly + math.log(min(1.0, max(0.01, trust)))
-        numbers[POSTED, lane] = task.posted / HOUR
+        numbers[HOURLY] = hourly + math.log(min(1.0, max(0.01, trust)))
+        numbers[POSTED] = task.posted / HOUR
         sketch[:] = 0.0
         add_sketch(task, sketch)
         for k in range(SKETCH):
-            out.sketches[block, k, lane] = np.int8(np.floor(SCALE * min(1.0, max(-1.0, sketch[k])) + 0.5))
+            out[place].sketch[k] = np.int8(np.floor(SCALE * min(1.0, max(-1.0, sketch[k])) + 0.5))

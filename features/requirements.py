@@ -46,7 +46,7 @@ _NOT_HELD, _BARE, VALUED = range(3)
 """What facts know of an attribute: ``VALUED`` is what is held with a value."""
 NONE = -1
 """In the place of a clause or a node: there is none."""
-_UNASKED, _ASKED = -1, -2
+_UNASKED = -1
 
 CLAUSE = np.dtype(
     [
@@ -82,22 +82,12 @@ TREE = np.dtype([("start", "i4"), ("stop", "i4"), ("plain", "i4"), ("signature",
 the root asks for all of some clauses, no two of one attribute, as most do: nothing to climb. ``signature`` is the last
 one that bears it."""
 
-SIGNATURE = np.dtype(
-    [
-        ("start", "i4"),
-        ("stop", "i4"),
-        ("plain", "i4"),
-        ("tree", "i4"),
-        ("before", "i4"),
-        ("language", "i4"),
-        ("country", "i4"),
-        ("device", "i4"),
-    ],
-    align=True,
-)
-"""The tree of a signature's requirements, with what ``TREE`` says of it; the signature ``before`` it that bears the
-same; and the clauses that its sets come to. Equal requirements are one tree."""
+SETS = np.dtype([("language", "i4"), ("country", "i4"), ("device", "i4")], align=True)
+"""The clauses that languages, countries and devices come to. Equal ones are kept once: there are few."""
 
+SIGNATURE = np.dtype([("tree", "i4"), ("before", "i4"), ("sets", "i4")], align=True)
+"""The tree of a signature's requirements, the signature ``before`` it that bears the same, and its sets. Equal
+requirements are one tree."""
 
 CHANGE = np.dtype(
     [
@@ -129,6 +119,7 @@ class Program(NamedTuple):
     operands: NDArray[np.int32]
     nodes: NDArray[np.void]
     trees: NDArray[np.void]
+    sets: NDArray[np.void]
     signatures: NDArray[np.void]
 
 
@@ -160,11 +151,11 @@ class Options(NamedTuple):
 
 
 class Sheet(NamedTuple):
-    """A worker's answers at one level: 1 where a clause, a node or a signature holds, 0 where not, -1 if not asked."""
+    """A worker's answers at one level: 1 where a clause, a node or a tree holds, 0 where not, -1 if not asked."""
 
     clauses: NDArray[np.int8]
     nodes: NDArray[np.int8]
-    signatures: NDArray[np.int8]
+    trees: NDArray[np.int8]
 
 
 _Key = tuple[int, int, float, tuple[int, ...], bool]
@@ -192,6 +183,7 @@ class Compiler:
         self._numbers = Growing(np.float64)
         self._clauses, self._nodes = Growing(CLAUSE), Growing(NODE)
         self._trees, self._signatures = Growing(TREE), Growing(SIGNATURE)
+        self._sets, self._places_of_sets = Growing(SETS), dict[tuple[int, ...], int]()
         self._operands, self._changes = Growing(np.dtype(np.int32)), Growing(CHANGE)
         self._topics: dict[object, int] = {}
 
@@ -205,10 +197,20 @@ class Compiler:
         return self._trees.used
 
     @property
+    def sets(self) -> int:
+        """The number of distinct sets of languages, countries and devices."""
+        return self._sets.used
+
+    @property
     def program(self) -> Program:
         """What has been compiled so far."""
         return Program(
-            self._clauses.rows, self._operands.rows, self._nodes.rows, self._trees.rows, self._signatures.rows
+            self._clauses.rows,
+            self._operands.rows,
+            self._nodes.rows,
+            self._trees.rows,
+            self._sets.rows,
+            self._signatures.rows,
         )
 
     @property
@@ -232,11 +234,14 @@ class Compiler:
         """Compile a signature; return its index. An empty set allows everybody."""
         place = self._grown(requirements)
         tree = self._trees.rows[place]
-        start, stop, plain, before = tree.item()
+        before = int(tree["signature"])
         tree["signature"] = self._signatures.used
-        sets = (("language", languages), ("country", countries), ("device", devices))
-        places = [self._allowed(attribute, tuple(values)) for attribute, values in sets]
-        self._signatures.extend([(start, stop, plain, place, before, *places)])
+        given = (("language", languages), ("country", countries), ("device", devices))
+        clauses = tuple(self._allowed(attribute, tuple(values)) for attribute, values in given)
+        sets = self._places_of_sets.setdefault(clauses, self._sets.used)
+        if sets == self._sets.used:
+            self._sets.extend([clauses])
+        self._signatures.extend([(place, before, sets)])
         return self._signatures.used - 1
 
     def facts(
@@ -258,9 +263,13 @@ class Compiler:
         held, number = np.zeros(size, np.int8), np.full(size, np.nan)
         start, stop = np.zeros(size, np.int32), np.zeros(size, np.int32)
         values: list[int] = []
-        for name, given in _known(profile, record, now, devices):
-            place = self.attributes.get(name)
-            held[place], number[place], start[place], stop[place] = self._noted(given, values)
+        # Of an attribute that is known twice, the last one counts.
+        noted = {
+            self.attributes.get(name): self._noted(given, values)
+            for name, given in _known(profile, record, now, devices)
+        }
+        places = list(noted)
+        held[places], number[places], start[places], stop[places] = zip(*noted.values(), strict=True)
         return Facts(held, number, start, stop, np.array(values, np.int32))
 
     def _noted(self, given: Sequence[Value], values: list[int]) -> tuple[int, float, int, int]:
@@ -275,12 +284,8 @@ class Compiler:
 
     def sheet(self) -> Sheet:
         """Return a sheet without answers."""
-        return Sheet(
-            np.full(self._clauses.used, _UNASKED, np.int8),
-            # Before anything below it is asked, an `and` holds and an `or` does not.
-            self._nodes.rows["holds"][: self._nodes.used].astype(np.int8),
-            np.full(self._signatures.used, _UNASKED, np.int8),
-        )
+        sizes = self._clauses.used, self._nodes.used, self._trees.used
+        return Sheet(*(np.full(size, _UNASKED, np.int8) for size in sizes))
 
     def failed(self, sheet: Sheet, signature: int) -> list[str]:
         """Return the reasons why a signature does not hold.
@@ -288,8 +293,8 @@ class Compiler:
         Every attribute that fails in a part that fails is named once, as it was written: of an ``or`` all branches, of
         an ``and`` the branches that do not hold.
         """
-        tasks = np.zeros(signature + 1, np.int64)
-        tasks[signature] = 1
+        tasks = np.zeros(self.trees, np.int64)
+        tasks[self._signatures.rows["tree"][signature]] = 1
         marks, _ = self._blame(sheet, tasks)
         nodes = self._nodes.rows[np.flatnonzero(marks)]
         reasons = nodes["reason"][nodes["kind"] == _CLAUSE].tolist()
@@ -300,7 +305,7 @@ class Compiler:
 
         Args:
             sheet: with the answers to every signature that counts.
-            tasks: int64, signatures; how many tasks bear each, 0 for what holds or does not matter.
+            tasks: int64, trees; how many tasks bear each, 0 for what holds or does not matter.
         """
         _, counts = self._blame(sheet, tasks)
         places = np.flatnonzero(counts)
@@ -478,8 +483,11 @@ def climb(
         stop: one behind the last node.
         level: clauses that guard a later one count as true.
         answers: by clause, 1 where it holds.
-        held: by node, what is written; before, what nodes hold before anything below them is asked.
+        held: by node, what is written.
     """
+    for k in range(start, stop):
+        # Before anything below it is asked, an `and` holds and an `or` does not.
+        held[k] = nodes[k].holds
     for k in range(stop - 1, start - 1, -1):
         node = nodes[k]
         if node.kind == _CLAUSE:
@@ -493,7 +501,7 @@ def climb(
 
 @kernel
 def evaluate(program: Program, facts: Facts, sheet: Sheet, signatures: NDArray[np.int32], level: int) -> None:
-    """Find a worker's answers to signatures (int32), and to all clauses and nodes that they are made of.
+    """Find a worker's answers to some signatures (int32): to the trees and sets that they are made of.
 
     Args:
         program: what was compiled.
@@ -502,59 +510,63 @@ def evaluate(program: Program, facts: Facts, sheet: Sheet, signatures: NDArray[n
         signatures: int32, which ones.
         level: the place of the level in ``LEVELS``.
     """
-    clauses, operands, nodes, answers = program.clauses, program.operands, program.nodes, sheet.clauses
-    # Clauses are asked one after the other, not as the trees come upon them: most stand in many trees.
-    if signatures.size == sheet.signatures.size:
-        answers[:] = _ASKED
-    else:
-        for i in range(signatures.size):
-            signature = program.signatures[signatures[i]]
-            for k in range(signature.start, signature.stop):
-                if nodes[k].kind == _CLAUSE:
-                    answers[nodes[k].clause] = _ASKED
-            for place in (signature.language, signature.country, signature.device):
-                if place >= 0:
-                    answers[place] = _ASKED
-    for place in range(answers.size):
-        if answers[place] == _ASKED:
-            answers[place] = answer(clauses[place], operands, facts)
-    climbed = np.zeros(sheet.nodes.size, np.bool_)
+    nodes, answers = program.nodes, sheet.clauses
     for i in range(signatures.size):
         signature = program.signatures[signatures[i]]
-        start, stop = signature.start, signature.stop
-        if start == stop:
-            sheet.signatures[signatures[i]] = 1
+        sets, tree = program.sets[signature.sets], program.trees[signature.tree]
+        for place in (sets.language, sets.country, sets.device):
+            if place >= 0 and answers[place] == _UNASKED:
+                answers[place] = answer(program.clauses[place], program.operands, facts)
+        if sheet.trees[signature.tree] != _UNASKED:
             continue
-        if climbed[start]:
-            sheet.signatures[signatures[i]] = sheet.nodes[start]
-            continue
-        climbed[start] = True
-        if signature.plain:
-            holds = True
-            for k in range(start + 1, stop):
-                node = nodes[k]
-                met = (node.guards > level) | (answers[node.clause] == 1)
-                sheet.nodes[k] = met
-                holds &= met
-            sheet.nodes[start] = holds
-        else:
-            climb(nodes, start, stop, level, answers, sheet.nodes)
-        sheet.signatures[signatures[i]] = sheet.nodes[start]
+        for k in range(tree.start, tree.stop):
+            place = nodes[k].clause
+            if place >= 0 and answers[place] == _UNASKED:
+                answers[place] = answer(program.clauses[place], program.operands, facts)
+        sheet.trees[signature.tree] = _holds(program, sheet, signature.tree, level)
+
+
+@kernel
+def evaluate_all(program: Program, facts: Facts, sheet: Sheet, level: int) -> None:
+    """Find a worker's answers to all signatures; see `evaluate`."""
+    # Clauses are asked one after the other, not as the trees come upon them: most stand in many trees.
+    for place in range(sheet.clauses.size):
+        sheet.clauses[place] = answer(program.clauses[place], program.operands, facts)
+    for tree in range(sheet.trees.size):
+        sheet.trees[tree] = _holds(program, sheet, tree, level)
+
+
+@lean
+def _holds(program: Program, sheet: Sheet, tree: int, level: int) -> bool:
+    """Tell whether a tree holds whose clauses have been asked, and write down which of its nodes do."""
+    nodes, answers, held = program.nodes, sheet.clauses, sheet.nodes
+    # Into variables, or they are read anew after every store.
+    start, stop = program.trees[tree].start, program.trees[tree].stop
+    if start == stop:
+        return True
+    if program.trees[tree].plain:
+        holds = True
+        for k in range(start + 1, stop):
+            node = nodes[k]
+            met = (node.guards > level) | (answers[node.clause] == 1)
+            held[k] = met
+            holds &= met
+        held[start] = holds
+    else:
+        climb(nodes, start, stop, level, answers, held)
+    found: bool = held[start] == 1
+    return found
 
 
 @kernel
 def _count_failures(
     program: Program, sheet: Sheet, tasks: NDArray[np.int64], marks: NDArray[np.bool_], counts: NDArray[np.int64]
 ) -> None:
-    """Add tasks to the attributes that signatures fail for, and leave marks at the nodes that are to blame."""
+    """Add tasks to the attributes that trees fail for, and leave marks at the nodes that are to blame."""
     nodes, held = program.nodes, sheet.nodes
     counted = np.full(counts.size, -1, np.int64)
-    # By tree, since many signatures have the same.
-    weights = np.zeros(program.trees.size, np.int64)
-    for signature in range(tasks.size):
-        weights[np.uint32(program.signatures[signature].tree)] += tasks[signature]
-    for tree in range(weights.size):
-        weight = weights[tree]
+    for tree in range(tasks.size):
+        weight = tasks[tree]
         if weight == 0:
             continue
         # Into variables, or they are read anew after every store.

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from features.batch import Batch
 from features.build import build, no_reference
-from features.compared import no_readings
+from features.compared import forget, no_readings
 from features.estimates import SECOND
 from features.fold import fold
 from features.jit import kernel
@@ -61,6 +61,7 @@ def _fill_items(s: Arrays, batch: Batch, done: int, lists: Lists, items: Items) 
         start, stop = lists.starts[i], lists.stops[i]
         now = lists.instants[i] // SECOND * SECOND
         tasks, out = items.tasks[start:stop], items.features[start:stop]
+        forget(readings)
         reference.size[0] = -1
         build(s, readings, lists.workers[i], tasks, now, lists.session_minutes[i], reference, out)
         for k in range(start, stop):

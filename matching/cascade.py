@@ -9,7 +9,7 @@ which the columns of the first stage are then computed.
 import numpy as np
 from numpy.typing import NDArray
 
-from features.build import compared
+from features.build import Common, compared
 from features.glance import promising
 from features.state import MarketState
 from matching.priors import Priors
@@ -24,31 +24,35 @@ def shortlist(
     ranker: Ranker,
     priors: Priors,
     worker: int,
-    tasks: NDArray[np.int32],
+    places: NDArray[np.int32],
     now: int,
     size: int,
+    common: Common | None = None,
 ) -> NDArray[np.intp]:
-    """Return the places of the ``size`` most promising tasks, in order of place; all of them if there are no more.
+    """Return which of some tasks are the ``size`` most promising, in the order given; all if there are no more.
 
     Args:
         state: the market.
         ranker: the model in use.
         priors: of the open tasks.
         worker: dense index.
-        tasks: int32, eligible tasks, in the order of the open-task index.
+        places: int32, of eligible tasks in the open-task index.
         now: microseconds since 1970.
         size: how many the ranker scores.
+        common: to rows of this worker at this instant; see `features.build.rows`.
 
-    Raises:
-        ValueError: where a glance is needed, the tasks are not open or in another order.
+    Returns:
+        Places in ``places`` (intp, rising).
     """
-    if len(tasks) <= size:
-        return np.arange(len(tasks))
+    if len(places) <= size:
+        return np.arange(len(places))
     stage, known = ranker.first_stage, priors.of(state, ranker, now)
     prior = known.regular if state.arrays.workers["accepted"][worker] > 0.0 else known.newcomer
-    places = np.arange(len(tasks))
-    if len(tasks) > GLANCED * size:
-        places = promising(state, known.prospects, worker, tasks, now, prior, stage.weights, stage.fill, GLANCED * size)
-    glanced = tasks[places]
-    scores = prior[state.arrays.tasks["open_at"][glanced]] + stage.scores(compared(state, worker, glanced, now))
-    return np.sort(places[np.argpartition(-scores, size)[:size]])
+    chosen = np.arange(len(places))
+    if len(places) > GLANCED * size:
+        wanted = GLANCED * size
+        chosen = promising(state, known.prospects, worker, places, now, prior, stage.weights, stage.fill, wanted)
+    glanced = places[chosen]
+    columns = compared(state, worker, state.arrays.open_tasks[glanced], now, common)
+    scores = prior[glanced] + stage.scores(columns)
+    return np.sort(chosen[np.argpartition(-scores, size)[:size]])

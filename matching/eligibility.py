@@ -18,7 +18,7 @@ from features.jit import kernel, lean
 from features.layout import NEVER, OFFER, Arrays, blank
 from features.open_tasks import describe_offer, is_full
 from features.pairs import find, pair_key
-from features.requirements import LEVELS, REQUIREMENT, Compiler, Facts, Program, Sheet, evaluate
+from features.requirements import LEVELS, REQUIREMENT, Compiler, Facts, Program, Sheet, evaluate, evaluate_all
 from features.requirements_shape import Guard
 from features.state import MarketState
 from features.text import normalise
@@ -49,28 +49,13 @@ BIT = {code: np.uint32(1 << place) for place, code in enumerate(CODES)}
 _UNKNOWN, _CLOSED, _EXPIRED = int(BIT["unknown_task"]), int(BIT["closed"]), int(BIT["expired"])
 _FULL, _TAKEN, _HIDDEN = int(BIT["full"]), int(BIT["already_taken"]), int(BIT["hidden"])
 _MIN_REWARD, _DEVICE = int(BIT["min_reward"]), int(BIT["device"])
+_KEYWORD = int(BIT["blocked_keyword"])
 _LANGUAGE, _COUNTRY = int(BIT["language"]), int(BIT["country"])
 _REQUIREMENT = int(BIT[REQUIREMENT])
 _PLACE_OF_FULL = CODES.index("full")
 
-OF_OFFERS = sum(
-    int(BIT[code])
-    for code in (
-        "full",
-        "language",
-        "country",
-        "device",
-        "blocked_requester",
-        "blocked_category",
-        "category",
-        "requester_rating",
-        REQUIREMENT,
-    )
-)
-"""Reasons that lie in the offer; all others are a task's own."""
-
-_BLOCK = 4_096
-"""Tasks that are counted at once: few enough that their bits stay in the nearest cache."""
+BLOCK = 4_096
+"""Tasks that are looked at together: few enough that their bits stay in the nearest cache."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +79,28 @@ class Wishes:
     excluded: frozenset[str] = field(default_factory=frozenset)
 
 
+class Own(NamedTuple):
+    """Reasons that are a task's own, as bits of ``CODES``.
+
+    Attributes:
+        bits: uint32, tasks.
+        blocks: uint32, blocks of ``BLOCK`` tasks; all bits that their tasks have. Most blocks have none.
+    """
+
+    bits: NDArray[np.uint32]
+    blocks: NDArray[np.uint32]
+
+    @classmethod
+    def none(cls, tasks: int) -> "Own":
+        """Return that nothing stands against so many tasks by themselves."""
+        return cls(np.zeros(tasks, np.uint32), np.zeros(-(-tasks // BLOCK), np.uint32))
+
+    def add(self, places: NDArray[np.intp], code: str) -> None:
+        """Add a reason to the tasks at some places."""
+        self.bits[places] |= BIT[code]
+        self.blocks[places // BLOCK] |= BIT[code]
+
+
 class Offers(NamedTuple):
     """What stands against offers for one worker. A place is twice that of an offer, and 1 more for its full tasks.
 
@@ -114,30 +121,37 @@ class Judgement:
 
     Attributes:
         tasks: int32, dense indices.
-        bits: uint32, tasks; bits of ``CODES``, 0 for a task that may be offered.
         places: int32, tasks; where each is in ``offers``.
         rewards: float64, tasks; in the base currency, NaN where none is known.
         minutes: float32, tasks; what the requester says it takes, NaN where nothing is said.
+        own: what stands against tasks by themselves.
         offers: what the tasks share.
         sheet: the worker's answers to the clauses of these tasks.
         compiled: what the sheet answers.
         facts: what is known of the worker.
         asked: the sets that are looked at, bits of ``CODES``.
         of_signatures: uint32, signatures; what stands against those of these tasks.
+        at: int32, tasks; their places in the open-task index. None where these are 0, 1, 2, ..., or there is no index.
     """
 
     tasks: NDArray[np.int32]
-    bits: NDArray[np.uint32]
     places: NDArray[np.int32]
     rewards: NDArray[np.float64]
     minutes: NDArray[np.float32]
+    own: Own
     offers: Offers
     sheet: Sheet
     compiled: Compiler
     facts: Facts
     asked: int
     of_signatures: NDArray[np.uint32]
+    at: NDArray[np.int32] | None = None
     _failed: dict[int, list[str]] = field(default_factory=dict)
+
+    @property
+    def bits(self) -> NDArray[np.uint32]:
+        """What stands against each task (uint32, tasks): bits of ``CODES``, 0 for a task that may be offered."""
+        return self.offers.bits[self.places] | self.own.bits
 
     @cached_property
     def signatures(self) -> NDArray[np.int32]:
@@ -147,11 +161,17 @@ class Judgement:
     @property
     def kept(self) -> NDArray[np.int32]:
         """The tasks that may be offered (int32)."""
-        return _kept(self.tasks, self.bits)
+        return self.tasks[_kept(self.places, self.own, self.offers.bits)]
+
+    @property
+    def kept_at(self) -> NDArray[np.int32]:
+        """The places in the open-task index of the tasks that may be offered (int32, rising)."""
+        kept = _kept(self.places, self.own, self.offers.bits)
+        return kept if self.at is None else self.at[kept]
 
     def codes(self, place: int) -> list[str]:
         """Return the reasons against the task at a place, in the order of ``CODES``."""
-        codes = codes_of(int(self.bits[place]))
+        codes = codes_of(int(self.offers.bits[self.places[place]] | self.own.bits[place]))
         if codes and codes[-1] == REQUIREMENT:
             signature = int(self.offers.signatures[self.places[place] // 2])
             if signature not in self._failed:
@@ -159,24 +179,16 @@ class Judgement:
             codes[-1:] = self._failed[signature]
         return codes
 
-    def where(self, wanted: NDArray[np.bool_]) -> "Judgement":
-        """Return what is said of some of the tasks."""
-        places = self.places[wanted]
-        tasks = np.bincount(places, minlength=len(self.offers.tasks)).astype(np.int32)
-        offers = self.offers._replace(tasks=tasks)
-        parts = {name: getattr(self, name)[wanted] for name in ("tasks", "bits", "rewards", "minutes")}
-        return replace(self, places=places, offers=offers, **parts)
-
     def remove(self, tasks: NDArray[np.int32], code: str) -> None:
         """Add a reason that is a task's own, not its offer's, to some of the tasks."""
         if len(tasks):
-            self.bits[np.isin(self.tasks, tasks)] |= BIT[code]
+            self.own.add(np.flatnonzero(np.isin(self.tasks, tasks)), code)
 
     def counts(self) -> dict[str, int]:
         """Return reason -> number of tasks, for reasons that occur."""
-        by_code, failing = np.zeros(len(CODES), np.int64), np.zeros(len(self.compiled), np.int64)
-        _count(self.bits, ~OF_OFFERS, by_code)
-        _count_offers(self.offers, by_code, failing)
+        by_code, failing = np.zeros(len(CODES), np.int64), np.zeros(len(self.sheet.trees), np.int64)
+        _count(self.own, by_code)
+        _count_offers(self.compiled.program, self.offers, by_code, failing)
         found = {code: count for code, count in zip(CODES[:-1], by_code[:-1].tolist(), strict=True) if count}
         return found | self.compiled.failures(self.sheet, failing)
 
@@ -220,10 +232,11 @@ def judge(
     )
     met = np.unique(records["signature"][arrays.tasks["posted"][tasks] != NEVER])
     judgement = _judge(state, worker, records, counts, columns, met, now, wishes, level)
-    _look_up(arrays, worker, tasks, judgement.bits)
+    _look_up(arrays, worker, tasks, judgement.own)
     if wishes.excluded:
         excluded = [catalogue.tasks.get(external) for external in wishes.excluded]
-        judgement.bits[(judgement.bits != _UNKNOWN) & np.isin(tasks, excluded)] |= BIT["excluded"]
+        known = judgement.own.bits != _UNKNOWN
+        judgement.own.add(np.flatnonzero(known & np.isin(tasks, excluded)), "excluded")
     return judgement
 
 
@@ -247,16 +260,15 @@ def judge_open(
         arrays.open_texts[:size],
         arrays.open_expires[: size if due else 0],
     )
-    every = np.arange(len(catalogue.compiled), dtype=np.int32)
     records = arrays.offers[: len(catalogue.offers)]
     # A copy, since the market goes on counting.
     counts = arrays.offered[: 2 * len(records)].copy()
-    judgement = _judge(state, worker, records, counts, columns, every, now, wishes, level)
-    _bar(arrays, worker, judgement.bits)
+    judgement = _judge(state, worker, records, counts, columns, None, now, wishes, level)
+    _bar(arrays, worker, judgement.own)
     if wishes.excluded:
         excluded = arrays.tasks["open_at"][[catalogue.tasks.get(external) for external in wishes.excluded]]
-        judgement.bits[excluded[excluded >= 0]] |= BIT["excluded"]
-    return judgement.where((judgement.bits & _EXPIRED) == 0) if due else judgement
+        judgement.own.add(excluded[excluded >= 0], "excluded")
+    return _of_those(judgement, np.flatnonzero(columns.expires > now).astype(np.int32)) if due else judgement
 
 
 def reasons_against(
@@ -271,6 +283,15 @@ def codes_of(bits: int) -> list[str]:
     return [code for place, code in enumerate(CODES) if bits >> place & 1]
 
 
+def _of_those(judgement: Judgement, at: NDArray[np.int32]) -> Judgement:
+    """Return what is said of those of all open tasks that are at some places of the open-task index (int32, rising)."""
+    places, bits = judgement.places[at], judgement.own.bits[at]
+    own = Own(bits, np.bitwise_or.reduceat(bits, np.arange(0, len(at), BLOCK)))
+    tasks = np.bincount(places, minlength=len(judgement.offers.tasks)).astype(np.int32)
+    parts = {name: getattr(judgement, name)[at] for name in ("tasks", "rewards", "minutes")}
+    return replace(judgement, places=places, own=own, offers=judgement.offers._replace(tasks=tasks), at=at, **parts)
+
+
 class _Columns(NamedTuple):
     """Tasks as they are judged: each field but the last as long as the first, the last empty where none can be due."""
 
@@ -283,9 +304,8 @@ class _Columns(NamedTuple):
 
 
 class _Tables(NamedTuple):
-    """Bits of reasons by what offers consist of."""
+    """Bits of reasons by what offers consist of, beside their signatures."""
 
-    signatures: NDArray[np.uint32]
     requesters: NDArray[np.uint32]
     categories: NDArray[np.uint32]
 
@@ -296,14 +316,14 @@ def _judge(
     records: NDArray[np.void],
     counts: NDArray[np.int32],
     columns: _Columns,
-    signatures: NDArray[np.int32],
+    signatures: NDArray[np.int32] | None,
     now: int,
     wishes: Wishes,
     level: Guard,
 ) -> Judgement:
     """Judge offers, and tasks as far as the offers and what is in the columns goes.
 
-    The signatures are at least those of the offers that a task is in.
+    The signatures are at least those of the offers that a task is in; None for all there are.
     """
     compiled, record = state.catalogue.compiled, state.arrays.workers[worker]
     profile = state.catalogue.profiles.get(worker)
@@ -311,29 +331,35 @@ def _judge(
     asked = _LANGUAGE | _COUNTRY | _DEVICE if profile else _DEVICE if wishes.device else 0
     minimum = float(record["min_reward"] if np.isnan(wishes.min_reward) else wishes.min_reward)
     sheet, program = compiled.sheet(), compiled.program
-    evaluate(program, facts, sheet, signatures, LEVELS.index(level))
-    tables = _Tables(
-        signatures=np.zeros(len(compiled), np.uint32),
-        requesters=_requesters(state, profile, wishes),
-        categories=_categories(state, profile, wishes),
-    )
-    _of_signatures(program, sheet, signatures, asked, tables.signatures)
+    of_signatures = np.zeros(len(compiled), np.uint32)
+    if signatures is None:
+        evaluate_all(program, facts, sheet, LEVELS.index(level))
+        _of_all_signatures(program, sheet, compiled.sets, asked, of_signatures)
+    else:
+        evaluate(program, facts, sheet, signatures, LEVELS.index(level))
+        _of_signatures(program, sheet, signatures, asked, of_signatures)
+    tables = _Tables(_requesters(state, profile, wishes), _categories(state, profile, wishes))
     offers = Offers(records["signature"], np.zeros(len(counts), np.uint32), counts)
-    _of_offers(records, tables, offers)
-    bits = np.empty(len(columns.tasks), np.uint32)
-    _of_tasks(columns, offers.bits, now, minimum, _texts(state, profile), bits)
+    _of_offers(records, of_signatures, tables, offers)
+    own = Own.none(len(columns.tasks))
+    if minimum > 0.0:
+        _of_rewards(columns.rewards, minimum, own)
+    if profile is not None and profile.blocked_keywords:
+        _of_texts(columns.texts, _texts(state, profile.blocked_keywords), own)
+    if len(columns.expires):
+        _of_expiry(columns.expires, now, own)
     return Judgement(
         columns.tasks,
-        bits,
         columns.places,
         columns.rewards,
         columns.minutes,
+        own,
         offers,
         sheet,
         compiled,
         facts,
         asked,
-        tables.signatures,
+        of_signatures,
     )
 
 
@@ -368,13 +394,11 @@ def _categories(state: MarketState, profile: WorkerUpdated | None, wishes: Wishe
     return table
 
 
-def _texts(state: MarketState, profile: WorkerUpdated | None) -> NDArray[np.uint32]:
-    """Return the bits by text; an empty table where no text is blocked."""
-    if profile is None or not profile.blocked_keywords:
-        return np.zeros(0, np.uint32)
+def _texts(state: MarketState, keywords: Iterable[str]) -> NDArray[np.uint32]:
+    """Return the bits by text where some keywords are blocked."""
     texts = state.catalogue.texts
     table = np.zeros(len(texts), np.uint32)
-    for pattern in profile.blocked_keywords:
+    for pattern in keywords:
         table[texts.found_in(pattern)] = BIT["blocked_keyword"]
     return table
 
@@ -412,29 +436,50 @@ def _describe(
             counts[places[i]] = 1
 
 
+@lean
+def _add(own: Own, place: int, bits: int) -> None:
+    own.bits[place] |= np.uint32(bits)
+    own.blocks[place // BLOCK] |= np.uint32(bits)
+
+
 @kernel
-def _look_up(s: Arrays, worker: int, tasks: NDArray[np.int32], bits: NDArray[np.uint32]) -> None:
-    """Add to bits what lies in what the worker did with a task, and whether it is known and open."""
+def _look_up(s: Arrays, worker: int, tasks: NDArray[np.int32], own: Own) -> None:
+    """Add what lies in what the worker did with a task, and whether it is known and open."""
     for i in range(tasks.size):
         task = s.tasks[tasks[i]]
         if task.posted == NEVER:
-            bits[i] = _UNKNOWN
+            own.bits[i] = 0
+            _add(own, i, _UNKNOWN)
             continue
-        bits[i] |= _dealt(s, worker, tasks[i])[0]
+        _add(own, i, _dealt(s, worker, tasks[i])[0])
         if task.closed != 0:
-            bits[i] = bits[i] & ~np.uint32(_EXPIRED) | _CLOSED
+            own.bits[i] &= ~np.uint32(_EXPIRED)
+            _add(own, i, _CLOSED)
 
 
 @kernel
-def _bar(s: Arrays, worker: int, bits: NDArray[np.uint32]) -> None:
-    """Add to bits, by place in the open-task index, what lies in what the worker did."""
+def _bar(s: Arrays, worker: int, own: Own) -> None:
+    """Add, by place in the open-task index, what lies in what the worker did."""
     task = s.workers[worker].barred
     while task != 0:
         found, before = _dealt(s, worker, task)
         place = s.tasks[task].open_at
         if place >= 0:
-            bits[place] |= found
+            _add(own, place, found)
         task = before
+
+
+@lean
+def _of_sets(program: Program, sheet: Sheet, sets: int, asked: int) -> int:
+    """Return what stands against sets of languages, countries and devices."""
+    record, found = program.sets[sets], 0
+    if record.language >= 0 and sheet.clauses[record.language] == 0:
+        found |= asked & _LANGUAGE
+    if record.country >= 0 and sheet.clauses[record.country] == 0:
+        found |= asked & _COUNTRY
+    if record.device >= 0 and sheet.clauses[record.device] == 0:
+        found |= asked & _DEVICE
+    return found
 
 
 @kernel
@@ -443,72 +488,84 @@ def _of_signatures(
 ) -> None:
     for i in range(signatures.size):
         record = program.signatures[signatures[i]]
-        found = 0
-        if sheet.signatures[signatures[i]] == 0:
-            found |= _REQUIREMENT
-        if record.language >= 0 and sheet.clauses[record.language] == 0:
-            found |= asked & _LANGUAGE
-        if record.country >= 0 and sheet.clauses[record.country] == 0:
-            found |= asked & _COUNTRY
-        if record.device >= 0 and sheet.clauses[record.device] == 0:
-            found |= asked & _DEVICE
-        table[signatures[i]] = found
+        fails = sheet.trees[record.tree] == 0
+        table[signatures[i]] = _of_sets(program, sheet, record.sets, asked) | _REQUIREMENT * fails
 
 
 @kernel
-def _of_offers(records: NDArray[np.void], tables: _Tables, offers: Offers) -> None:
+def _of_all_signatures(program: Program, sheet: Sheet, sets: int, asked: int, table: NDArray[np.uint32]) -> None:
+    """Find what stands against all signatures, whose sets are far fewer."""
+    of_sets = np.empty(sets, np.uint32)
+    for k in range(sets):
+        of_sets[k] = _of_sets(program, sheet, k, asked)
+    for k in range(table.size):
+        fails = np.uint32(sheet.trees[np.uint32(program.signatures[k].tree)] == 0)
+        table[k] = of_sets[np.uint32(program.signatures[k].sets)] | np.uint32(_REQUIREMENT) * fails
+
+
+@kernel
+def _of_offers(records: NDArray[np.void], of_signatures: NDArray[np.uint32], tables: _Tables, offers: Offers) -> None:
     """Find what stands against offers that a task is in."""
     for k in range(records.size):
         offer = records[k]
-        if offers.tasks[2 * k] + offers.tasks[2 * k + 1] > 0:
-            found = tables.signatures[offer.signature]
-            found |= tables.requesters[offer.requester] | tables.categories[offer.category]
-            offers.bits[2 * k], offers.bits[2 * k + 1] = found, found | _FULL
+        if offers.tasks[np.uint32(2 * k)] + offers.tasks[np.uint32(2 * k + 1)] > 0:
+            found = of_signatures[np.uint32(offer.signature)]
+            found |= tables.requesters[np.uint32(offer.requester)] | tables.categories[np.uint32(offer.category)]
+            offers.bits[np.uint32(2 * k)], offers.bits[np.uint32(2 * k + 1)] = found, found | _FULL
 
 
 @kernel
-def _of_tasks(
-    columns: _Columns,
-    of_offers: NDArray[np.uint32],
-    now: int,
-    min_reward: float,
-    of_texts: NDArray[np.uint32],
-    bits: NDArray[np.uint32],
-) -> None:
-    """Find what stands against tasks: what stands against their offers, and what is asked of a task by itself."""
-    for i in range(bits.size):
-        bits[i] = of_offers[columns.places[i]]
-    if min_reward > 0.0:
-        for i in range(bits.size):
-            # Without a reward nothing says that the minimum is reached.
-            bits[i] |= np.uint32(_MIN_REWARD) * np.uint32(not columns.rewards[i] >= min_reward)
-    if of_texts.size:
-        for i in range(bits.size):
-            bits[i] |= of_texts[columns.texts[i]]
-    for i in range(columns.expires.size):
-        bits[i] |= np.uint32(_EXPIRED) * np.uint32(columns.expires[i] <= now)
+def _of_rewards(rewards: NDArray[np.float64], minimum: float, own: Own) -> None:
+    for i in range(rewards.size):
+        # Without a reward nothing says that the minimum is reached.
+        own.bits[i] |= np.uint32(_MIN_REWARD) * np.uint32(not rewards[i] >= minimum)
+    own.blocks[:] |= np.uint32(_MIN_REWARD)
 
 
 @kernel
-def _kept(tasks: NDArray[np.int32], bits: NDArray[np.uint32]) -> NDArray[np.int32]:
-    """Return the tasks that nothing stands against; the same as by a mask, at a third of the cost."""
-    kept, size = np.empty(tasks.size, np.int32), 0
-    for i in range(tasks.size):
-        kept[size] = tasks[i]
-        size += bits[i] == 0
+def _of_texts(texts: NDArray[np.int32], of_texts: NDArray[np.uint32], own: Own) -> None:
+    for i in range(texts.size):
+        own.bits[i] |= of_texts[np.uint32(texts[i])]
+    own.blocks[:] |= np.uint32(_KEYWORD)
+
+
+@kernel
+def _of_expiry(expires: NDArray[np.int64], now: int, own: Own) -> None:
+    for i in range(expires.size):
+        own.bits[i] |= np.uint32(_EXPIRED) * np.uint32(expires[i] <= now)
+    own.blocks[:] |= np.uint32(_EXPIRED)
+
+
+@kernel
+def _kept(places: NDArray[np.int32], own: Own, of_offers: NDArray[np.uint32]) -> NDArray[np.int32]:
+    """Return which of the tasks nothing stands against, at a fraction of the cost of a mask."""
+    # Bytes, as these stay in the nearest cache.
+    open_to = np.empty(of_offers.size, np.uint8)
+    for k in range(of_offers.size):
+        open_to[k] = of_offers[k] == 0
+    kept, size = np.empty(places.size, np.int32), np.uint32(0)
+    for block in range(own.blocks.size):
+        first, last = block * BLOCK, min((block + 1) * BLOCK, places.size)
+        if own.blocks[block]:
+            for i in range(first, last):
+                kept[size] = i
+                size += np.uint32(open_to[np.uint32(places[i])] & (own.bits[i] == 0))
+        else:
+            for i in range(first, last):
+                # Without a branch, since it cannot be foreseen which are kept.
+                kept[size] = i
+                size += np.uint32(open_to[np.uint32(places[i])])
     return kept[:size].copy()
 
 
 @kernel
-def _count(bits: NDArray[np.uint32], wanted: int, counts: NDArray[np.int64]) -> None:
-    """Add to counts by code how many bits of the wanted codes are set."""
-    for start in range(0, bits.size, _BLOCK):
-        part, present = bits[start : start + _BLOCK], np.uint32(0)
-        for i in range(part.size):
-            present |= part[i]
+def _count(own: Own, counts: NDArray[np.int64]) -> None:
+    """Add to counts by code how many tasks have each as a reason of their own."""
+    for block in range(own.blocks.size):
+        present, part = own.blocks[block], own.bits[block * BLOCK : (block + 1) * BLOCK]
         # A pass for each code: the compiler adds up many tasks with one instruction.
         for code in range(counts.size):
-            if present & wanted & 1 << code:
+            if present & np.uint32(1) << np.uint32(code):
                 count = np.uint32(0)
                 for i in range(part.size):
                     count += part[i] >> np.uint32(code) & np.uint32(1)
@@ -516,13 +573,13 @@ def _count(bits: NDArray[np.uint32], wanted: int, counts: NDArray[np.int64]) -> 
 
 
 @kernel
-def _count_offers(offers: Offers, counts: NDArray[np.int64], failing: NDArray[np.int64]) -> None:
-    """Add to counts by code the tasks behind offers, and to counts by signature those that fail its requirements."""
-    bits, tasks = np.empty(_BLOCK, np.uint32), np.empty(_BLOCK, np.uint32)
-    for start in range(0, offers.signatures.size, _BLOCK):
-        size, present, full = min(_BLOCK, offers.signatures.size - start), np.uint32(0), np.int32(0)
+def _count_offers(program: Program, offers: Offers, counts: NDArray[np.int64], failing: NDArray[np.int64]) -> None:
+    """Add to counts by code the tasks behind offers, and to counts by tree those that fail these requirements."""
+    bits, tasks = np.empty(BLOCK, np.uint32), np.empty(BLOCK, np.uint32)
+    for start in range(0, offers.signatures.size, BLOCK):
+        size, present, full = min(BLOCK, offers.signatures.size - start), np.uint32(0), np.int32(0)
         for i in range(size):
-            k = start + i
+            k = np.uint32(start + i)
             # What stands against the full tasks of an offer stands against its others, but that they are full.
             tasks[i] = offers.tasks[2 * k] + offers.tasks[2 * k + 1]
             bits[i] = offers.bits[2 * k] * np.uint32(tasks[i] > 0)
@@ -530,7 +587,8 @@ def _count_offers(offers: Offers, counts: NDArray[np.int64], failing: NDArray[np
             present |= bits[i]
         counts[_PLACE_OF_FULL] += full
         for i in range(size):
-            failing[offers.signatures[start + i]] += np.int64(tasks[i]) * ((bits[i] & _REQUIREMENT) != 0)
+            tree = np.uint32(program.signatures[np.uint32(offers.signatures[start + i])].tree)
+            failing[tree] += np.int64(tasks[i]) * ((bits[i] & _REQUIREMENT) != 0)
         for code in range(counts.size):
             if present & 1 << code:
                 count = np.uint32(0)

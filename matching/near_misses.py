@@ -12,15 +12,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from features.build import Reference, rows
+from features.build import Common, rows
 from features.changes import Change
 from features.jit import kernel, lean
 from features.money import MAX_AMOUNT, Money
 from features.requirements_shape import Value
 from features.state import MarketState
-from matching.eligibility import Judgement
+from matching.eligibility import Judgement, Own
 from matching.near_miss_texts import describe
-from matching.openings import CHANGEABLE, Openings, openings
+from matching.openings import Openings, openings
 from matching.query import Query
 from matching.scoring import Ranker
 
@@ -97,7 +97,7 @@ class _Promise(NamedTuple):
 
 
 def near_misses(
-    state: MarketState, ranker: Ranker, query: Query, judgement: Judgement, reference: Reference | None = None
+    state: MarketState, ranker: Ranker, query: Query, judgement: Judgement, common: Common | None = None
 ) -> list[NearMiss]:
     """Return the changes that promise the worker of a query the most, at most ``MOST``, the best first.
 
@@ -109,7 +109,7 @@ def near_misses(
         ranker: what expects approvals and minutes.
         query: who asks, and what for.
         judgement: of all open tasks for this query.
-        reference: of rows for this query; see `features.build.rows`.
+        common: to rows for this query; see `features.build.rows`.
     """
     worker, minimum = state.catalogue.workers.get(query.worker_id), query.wishes.min_hourly
     record, options = state.arrays.workers[worker], judgement.compiled.options
@@ -119,7 +119,7 @@ def near_misses(
         found,
         options.changes,
         judgement.tasks,
-        judgement.bits,
+        judgement.own,
         judgement.places,
         judgement.rewards,
         judgement.minutes,
@@ -128,7 +128,7 @@ def near_misses(
     )
     if not len(chosen):
         return []
-    features = rows(state, worker, tasks, query.now, query.session_minutes, reference)
+    features = rows(state, worker, tasks, query.now, query.session_minutes, common)
     earned, minutes = _sessions(rewards, *ranker.approvals_and_minutes(features), ends, session, minimum)
     parts = zip(chosen.tolist(), [0, *ends.tolist()], ends.tolist(), earned.tolist(), minutes.tolist(), strict=False)
     promises = [
@@ -162,7 +162,7 @@ def _best_paid(
     found: Openings,
     changes: NDArray[np.void],
     tasks: NDArray[np.int32],
-    bits: NDArray[np.uint32],
+    own: Own,
     places: NDArray[np.int32],
     rewards: NDArray[np.float64],
     stated: NDArray[np.float32],
@@ -175,7 +175,7 @@ def _best_paid(
         found: what changes open.
         changes: records of ``CHANGE``.
         tasks: int32, those that were judged.
-        bits: uint32, tasks; what stands against each.
+        own: what stands against each by itself.
         places: int32, tasks; where each is among the offers.
         rewards: float64, tasks.
         stated: float32, tasks; minutes.
@@ -187,7 +187,7 @@ def _best_paid(
         end (int64) among the best-paid tasks (int32); and the rewards of these (float64).
     """
     size = found.counts.size
-    opened, opened_by = _opened(found, bits, places, max(1, -(-tasks.size // looked_at)))
+    opened, opened_by = _opened(found, own, places, max(1, -(-tasks.size // looked_at)))
     minutes = np.empty(opened.size)
     known = 0
     for n in range(opened.size):
@@ -233,22 +233,27 @@ def _best_paid(
 
 @kernel
 def _opened(
-    found: Openings, bits: NDArray[np.uint32], places: NDArray[np.int32], step: int
+    found: Openings, own: Own, places: NDArray[np.int32], step: int
 ) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
     """Return where the tasks stand that changes open (int32), and by which (uint8), of one run in so many."""
-    opened, of_offers, near = np.empty(bits.size, np.int32), found.offers, 0
-    for start in range(0, bits.size, _RUN * step):
-        for i in range(start, min(start + _RUN, bits.size) if step > 1 else bits.size):
+    size, near = places.size, np.uint32(0)
+    opened = np.empty(size, np.int32)
+    # Full tasks stay closed. Bytes, as these stay in the nearest cache.
+    of_places = np.zeros(2 * found.offers.size, np.uint8)
+    for k in range(found.offers.size):
+        of_places[np.uint32(2 * k)] = found.offers[k]
+    for start in range(0, size, _RUN * step):
+        for i in range(start, min(start + _RUN, size) if step > 1 else size):
             # Without a branch, since it cannot be foreseen which tasks a change opens.
             opened[near] = i
-            near += of_offers[np.uint32(places[i]) >> np.uint32(1)] != 0
+            near += np.uint32(of_places[np.uint32(places[i])] != 0)
         if step == 1:
             break
-    opened_by, count = np.empty(near, np.uint8), 0
+    opened_by, count = np.empty(near, np.uint8), np.uint32(0)
     for n in range(near):
         i = opened[n]
-        opened[count], opened_by[count] = i, of_offers[places[i] // 2]
-        count += bits[i] & ~CHANGEABLE == 0
+        opened[count], opened_by[count] = i, of_places[np.uint32(places[i])]
+        count += np.uint32(own.bits[i] == 0)
     return opened[:count], opened_by[:count]
 
 

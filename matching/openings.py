@@ -28,7 +28,7 @@ from features.requirements import (
     answer,
     climb,
 )
-from matching.eligibility import BIT, OF_OFFERS, Judgement, Offers
+from matching.eligibility import BIT, BLOCK, Judgement, Offers, Own
 
 CONSIDERED = 8
 """Changes that are tried: those that most tasks wait for. Each has a bit of a byte."""
@@ -42,10 +42,7 @@ CHANGEABLE = np.uint32(_LANGUAGE | _DEVICE | _REQUIREMENT)
 """Reasons that a worker could do something about."""
 
 _BOTH = _LANGUAGE | _DEVICE
-_OWN = np.uint32(0xFFFFFFFF ^ OF_OFFERS)
 _ACCEPT = LEVELS.index("accept")
-_BLOCK = 1_024
-"""Tasks of which it is asked at once whether any has a reason of its own."""
 
 
 class Standing(NamedTuple):
@@ -105,7 +102,7 @@ def openings(judgement: Judgement, record: Record, *, in_hand: bool) -> Openings
             judgement.facts,
             judgement.offers,
             judgement.of_signatures,
-            judgement.bits,
+            judgement.own,
             judgement.places,
             judgement.asked,
             standing,
@@ -136,12 +133,12 @@ def _openings(
     facts: Facts,
     offers: Offers,
     against: NDArray[np.uint32],
-    bits: NDArray[np.uint32],
+    own: Own,
     places: NDArray[np.int32],
     asked: int,
     standing: Standing,
 ) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8]]:
-    size, nodes = sheet.signatures.size, sheet.nodes.size
+    size, nodes = against.size, sheet.nodes.size
     # A way for each clause of each tree at the most, and of each signature its own; most have none.
     ways, starts, failing = np.empty((nodes, 3), np.int32), np.zeros(trees + 1, np.int32), np.empty(nodes, np.int32)
     owed, answers = np.zeros(nodes, np.bool_), np.zeros(nodes, np.bool_)
@@ -150,7 +147,7 @@ def _openings(
     in_hand = standing.in_hand and asked & _DEVICE != 0
     count, singly = _divide(program, sheet, against, in_hand, starts, ways, cases)
     tasks = np.zeros(count, np.int64)
-    _wait(offers, bits, places, cases, tasks)
+    _wait(offers, own, places, cases, tasks)
     more = np.empty((singly, 3), np.int32)
     _add_ways(program, against, starts, ways, cases, count, more)
     ways = np.concatenate((ways[: starts[trees]], more))
@@ -169,7 +166,7 @@ def _openings(
         np.empty(2 * facts.values.size + 2, np.int32),
     )
     changed.values[: facts.values.size] = facts.values
-    again = Sheet(sheet.clauses.copy(), sheet.nodes.copy(), sheet.signatures)
+    again = Sheet(sheet.clauses.copy(), sheet.nodes.copy(), sheet.trees)
     # The last one stands for what no single change helps.
     opened, asked_for = np.zeros(count + 1, np.uint8), np.full(sheet.clauses.size, -1, np.int8)
     asked_anew = np.empty(sheet.clauses.size, np.int32)
@@ -321,7 +318,7 @@ def _divide(
         while place >= 0:
             signature, bits, number = program.signatures[place], against[place], place
             place = signature.before
-            if bits == _REQUIREMENT and not (in_hand and signature.device >= 0):
+            if bits == _REQUIREMENT and not (in_hand and program.sets[signature.sets].device >= 0):
                 cases.of_signatures[number] = tree
             elif bits != 0 and bits & ~CHANGEABLE == 0 and bits & _BOTH != _BOTH:
                 size = int(bits != _REQUIREMENT)
@@ -337,7 +334,8 @@ def _divide(
 @lean
 def _belongs(program: Program, record: Record, bits: int, clause: int) -> bool:
     """Tell whether a clause of a signature's tree is about the set that the signature waits for, if it does for one."""
-    place = record.language if bits & _LANGUAGE else record.device
+    sets = program.sets[record.sets]
+    place = sets.language if bits & _LANGUAGE else sets.device
     return bits == _REQUIREMENT or program.clauses[place].attribute == program.clauses[clause].attribute
 
 
@@ -362,15 +360,14 @@ def _add_ways(
                     more[count, 0], more[count, 1], more[count, 2] = case, ways[k, 1], 0
                     count += 1
         if bits != _REQUIREMENT:
-            place = record.language if bits & _LANGUAGE else record.device
+            sets = program.sets[record.sets]
+            place = sets.language if bits & _LANGUAGE else sets.device
             more[count, 0], more[count, 1], more[count, 2] = case, place, 0
             count += 1
 
 
 @kernel
-def _wait(
-    offers: Offers, bits: NDArray[np.uint32], places: NDArray[np.int32], cases: _Cases, tasks: NDArray[np.int64]
-) -> None:
+def _wait(offers: Offers, own: Own, places: NDArray[np.int32], cases: _Cases, tasks: NDArray[np.int64]) -> None:
     """Count the tasks of each case (int64, zeros before), but those with a reason of their own."""
     of_signatures = cases.of_signatures
     for k in range(offers.signatures.size):
@@ -378,14 +375,11 @@ def _wait(
         # Without a branch, since it cannot be foreseen which wait.
         waits = (case >= 0) & (offers.bits[np.uint32(2 * k)] & ~CHANGEABLE == 0)
         tasks[np.uint32(max(case, 0))] += offers.tasks[np.uint32(2 * k)] * waits
-    for start in range(0, bits.size, _BLOCK):
-        part, own = bits[start : start + _BLOCK], np.uint32(0)
-        for i in range(part.size):
-            own |= part[i]
-        if own & _OWN == 0:
+    for block in range(own.blocks.size):
+        if own.blocks[block] == 0:
             continue
-        for i in range(start, start + part.size):
-            if bits[i] & _OWN:
+        for i in range(block * BLOCK, min((block + 1) * BLOCK, places.size)):
+            if own.bits[i]:
                 case = of_signatures[offers.signatures[places[i] // 2]]
                 if case >= 0 and offers.bits[places[i]] & ~CHANGEABLE == 0:
                     tasks[case] -= 1
@@ -578,13 +572,13 @@ def _try(
         if case < cases.trees:
             start, stop = program.trees[case].start, program.trees[case].stop
         else:
-            record = program.signatures[cases.single[case - cases.trees]]
-            start, stop = record.start, record.stop
-            for bit, place in ((_LANGUAGE, record.language), (_COUNTRY, record.country), (_DEVICE, record.device)):
+            signature = program.signatures[cases.single[case - cases.trees]]
+            sets, tree = program.sets[signature.sets], program.trees[signature.tree]
+            start, stop = tree.start, tree.stop
+            for bit, place in ((_LANGUAGE, sets.language), (_COUNTRY, sets.country), (_DEVICE, sets.device)):
                 opens = opens and (asked & bit == 0 or place < 0 or answer(clauses[place], operands, changed))
         if opens and start < stop:
             for k in range(start, stop):
-                again.nodes[k] = nodes[k].holds
                 place = nodes[k].clause
                 if place >= 0 and asked_for[place] != number:
                     attribute = clauses[place].attribute

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from features.build import Reference, no_reference, rows
+from features.build import Common, nothing_common, rows
 from features.spec import GROUPS
 from features.state import MarketState
 from matching.cascade import shortlist
@@ -75,13 +75,13 @@ class Verdict:
         tasks: int32, the tasks that were scored and may be offered.
         features: float32, their rows.
         answers: what the model says of each row.
-        reference: what the rows are compared with.
+        common: what the rows have in common with others of this query.
     """
 
     tasks: NDArray[np.int32]
     features: NDArray[np.float32]
     answers: Answers
-    reference: Reference
+    common: Common
 
     def best(self, state: MarketState) -> Ranking:
         """Return the tasks by falling score, equal ones by the hash of their id."""
@@ -144,22 +144,21 @@ class Matcher:
         return max(self.shortlist, limit, min(round(SHARE * eligible), LONGEST))
 
     def score(
-        self, state: MarketState, ranker: Ranker, query: Query, tasks: NDArray[np.int32]
+        self, state: MarketState, ranker: Ranker, query: Query, tasks: NDArray[np.int32], common: Common | None = None
     ) -> tuple[Verdict, NDArray[np.int32]]:
         """Score tasks for the worker of a query; return those that pay enough an hour, and the tasks that do not."""
-        worker = state.catalogue.workers.get(query.worker_id)
-        reference = no_reference()
-        features = rows(state, worker, tasks, query.now, query.session_minutes, reference)
+        worker, common = state.catalogue.workers.get(query.worker_id), common or nothing_common(state.arrays)
+        features = rows(state, worker, tasks, query.now, query.session_minutes, common)
         answers = ranker.answers(features)
         if np.isnan(query.wishes.min_hourly):
-            return Verdict(tasks, features, answers, reference), tasks[:0]
+            return Verdict(tasks, features, answers, common), tasks[:0]
         outcomes = answers.outcomes()
         # Pay that is not known is not known to be enough.
         hours = np.where(outcomes.minutes > 0.0, outcomes.minutes, np.nan) / 60.0
         hourly = state.arrays.tasks["facts"]["reward"][tasks] * outcomes.p_approve / hours
         enough = hourly >= query.wishes.min_hourly
         kept = replace(answers, scores=answers.scores[enough], features=features[enough])
-        return Verdict(tasks[enough], kept.features, kept, reference), tasks[~enough]
+        return Verdict(tasks[enough], kept.features, kept, common), tasks[~enough]
 
     def page(self, state: MarketState, ranker: Ranker, query: Query) -> Page:
         """Choose and order the tasks of the next page for a worker.
@@ -169,17 +168,18 @@ class Matcher:
         """
         worker = state.catalogue.workers.get(query.worker_id)
         judgement = judge_open(state, worker, query.now, query.wishes)
-        kept = judgement.kept
+        at, common = judgement.kept_at, nothing_common(state.arrays)
         if query.listed:
-            kept = kept[~np.isin(_order(state, kept), list(query.listed))]
+            at = at[~np.isin(state.arrays.open_orders[at], list(query.listed))]
+        kept = state.arrays.open_tasks[at]
         lots = kept[:0] if query.explore is None else self.explore.lots(state, worker, kept, query.explore)
         size = self.wanted(len(kept), query.limit)
         while True:
-            tasks = kept[shortlist(state, ranker, self.priors, worker, kept, query.now, size)]
+            tasks = kept[shortlist(state, ranker, self.priors, worker, at, query.now, size, common)]
             if len(lots):
                 # Whatever the first stage thinks of it: what is promised a position must be there to get it.
                 tasks = np.union1d(tasks, lots[: self.explore.reserve])
-            verdict, paying_less = self.score(state, ranker, query, tasks)
+            verdict, paying_less = self.score(state, ranker, query, tasks, common)
             if np.isnan(query.wishes.min_hourly) or len(verdict.tasks) > query.limit or len(tasks) == len(kept):
                 break
             size *= 4
@@ -205,7 +205,7 @@ class Matcher:
             listed=query.listed | {int(order) for order in _order(state, page.ranking.tasks)},
             more=page.more,
             near_misses=(
-                near_misses(state, ranker, query, page.judgement, page.verdict.reference)
+                near_misses(state, ranker, query, page.judgement, page.verdict.common)
                 if query.explain and not query.listed
                 else ()
             ),

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from features.build import rows
 from features.estimates import HOUR
 from features.newcomer import as_regular
-from features.prospects import LANES, Prospects, describe_prospects
+from features.prospects import PROSPECT, describe_prospects
 from features.spec import NAMES
 from features.state import MarketState
 from matching.scoring import Ranker
@@ -30,20 +30,19 @@ class Known(NamedTuple):
     """What is kept of the open tasks of a market, in the order of its open-task index.
 
     Attributes:
-        prospects: what a glance at them sees.
+        prospects: records of ``PROSPECT``; what a glance at them sees.
         newcomer: float32; scores for somebody who has taken nothing yet.
         regular: float32; scores for somebody in the midst of work.
     """
 
-    prospects: Prospects
+    prospects: NDArray[np.void]
     newcomer: NDArray[np.float32]
     regular: NDArray[np.float32]
 
     @classmethod
-    def empty(cls, blocks: int) -> "Known":
-        """Return room for ``blocks`` times ``LANES`` tasks."""
-        size = blocks * LANES
-        return cls(Prospects.empty(blocks), np.zeros(size, np.float32), np.zeros(size, np.float32))
+    def empty(cls, tasks: int) -> "Known":
+        """Return room for so many tasks."""
+        return cls(np.zeros(tasks, PROSPECT), np.zeros(tasks, np.float32), np.zeros(tasks, np.float32))
 
 
 @dataclass
@@ -83,17 +82,16 @@ class Priors:
             kept = self._kept.get(ranker)
             if kept is None or kept.state() is not state or seq < kept.seq:
                 kept = self._kept[ranker] = _Kept(weakref.ref(state), Known.empty(0), -1, 0, now)
-            missing = -(-size // LANES) - len(kept.known.prospects.numbers)
+            missing = size - len(kept.known.newcomer)
             if missing > 0:
-                kept.known = _longer(kept.known, max(missing, len(kept.known.prospects.numbers)))
+                kept.known = _longer(kept.known, max(missing, len(kept.known.newcomer)))
             turn = min(size, size * max(0, now - kept.swept_at) // SWEEP)
-            due = arrays.open_changed[:size] > kept.seq if seq != kept.seq else np.zeros(size, np.bool_)
+            places = np.flatnonzero(arrays.open_changed[:size] > kept.seq if seq != kept.seq else ())
             if turn >= min(size, TURN) > 0:
-                due[np.arange(kept.swept, kept.swept + turn) % size] = True
+                places = np.union1d(places, np.arange(kept.swept, kept.swept + turn) % size)
                 # What is left of a turn is not lost where lists come faster than turns.
                 kept.swept_at = now if turn == size else kept.swept_at + turn * SWEEP // size
                 kept.swept = (kept.swept + turn) % size
-            places = np.flatnonzero(due)
             for part in np.array_split(places, -(-len(places) // _PART)) if len(places) else ():
                 _write(state, ranker, part, now, kept.known)
             kept.seq = seq
@@ -107,13 +105,5 @@ def _write(state: MarketState, ranker: Ranker, places: NDArray[np.int64], now: i
     describe_prospects(state.arrays, places, known.prospects)
 
 
-def _longer(known: Known, blocks: int) -> Known:
-    more = Known.empty(blocks)
-    return Known(
-        Prospects(
-            np.concatenate([known.prospects.numbers, more.prospects.numbers]),
-            np.concatenate([known.prospects.sketches, more.prospects.sketches]),
-        ),
-        np.concatenate([known.newcomer, more.newcomer]),
-        np.concatenate([known.regular, more.regular]),
-    )
+def _longer(known: Known, tasks: int) -> Known:
+    return Known(*(np.concatenate(parts) for parts in zip(known, Known.empty(tasks), strict=True)))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from features.build import compared, no_reference, rows
+from features.build import compared, nothing_common, rows
 from features.compared import BLOCK, MOST_READINGS
 from features.spec import COLUMN, FEATURES, NAMES, RELATIVE
 from features.state import MarketState
@@ -51,13 +51,15 @@ def test_any_market_gives_numbers_or_nan_and_never_infinity(log: list[Entry], la
 
 @settings(deadline=None, max_examples=20)
 @given(logs())
-def test_rows_with_the_reference_of_others_are_the_same(log: list[Entry]) -> None:
+def test_rows_with_what_they_have_in_common_with_others_are_the_same(log: list[Entry]) -> None:
     state = folded(log)
     for worker in range(min(2, len(state.catalogue.workers))):
-        reference = no_reference()
+        common = nothing_common(state.arrays)
         for tasks in (state.open_tasks[:1], state.open_tasks):
+            columns = compared(state, worker, tasks, hour(NOW))
+            np.testing.assert_array_equal(compared(state, worker, tasks, hour(NOW), common), columns)
             alone = rows(state, worker, tasks, hour(NOW))
-            np.testing.assert_array_equal(rows(state, worker, tasks, hour(NOW), reference=reference), alone)
+            np.testing.assert_array_equal(rows(state, worker, tasks, hour(NOW), common=common), alone)
 
 
 @settings(deadline=None, max_examples=40)

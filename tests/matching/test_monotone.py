@@ -12,7 +12,6 @@ from features.build import rows
 from features.state import MarketState
 from matching.bundle import Bundle
 from matching.cascade import shortlist
-from matching.eligibility import judge_open
 from matching.priors import Priors
 from matching.scoring import BundleRanker, Expectation, expectations
 from tests.log import folded
@@ -113,8 +112,9 @@ def test_given_a_task_said_to_take_longer_then_its_pay_is_not_higher(factor: str
 def test_given_a_task_on_the_shortlist_then_more_reward_does_not_cost_it_its_place(factor: str) -> None:
     def listed(state: MarketState, worker_id: str) -> set[str]:
         worker, now = state.catalogue.workers.get(worker_id), int(state.arrays.market["clock"][0])
-        tasks = judge_open(state, worker, now).tasks
-        kept = tasks[shortlist(state, BundleRanker(bundle(), "1"), Priors(), worker, tasks, now, len(tasks) // 2)]
+        places = np.arange(len(state.open_tasks), dtype=np.int32)
+        chosen = shortlist(state, BundleRanker(bundle(), "1"), Priors(), worker, places, now, len(places) // 2)
+        kept = state.arrays.open_tasks[chosen]
         return {state.catalogue.tasks.external(task) for task in kept.tolist()}
 
     for task_id in tasks_in_question():
