@@ -22,8 +22,8 @@ from features.estimates import (
     smoothed,
     usual_log_minutes,
 )
-from features.jit import kernel, prefetch
-from features.layout import NEVER, SKILLS, TASK, TOKENS, Arrays, Record
+from features.jit import kernel, lean, prefetch
+from features.layout import NEVER, SKILLS, TASK, TOKEN, TOKENS, Arrays, Record
 from features.spec import COLUMN, RELATIVE
 from features.tastes import find_taste
 from features.text import SKILL, WORD
@@ -39,8 +39,8 @@ SHARE_PRIOR = 5.0
 PULL_PRIOR = 20.0
 """Observations that the prior of a share is worth."""
 
-_RECORD, LINE = TASK.itemsize, 64
-"""Bytes of a task's record, and those that come from memory together."""
+_RECORD, _TOKEN, LINE = TASK.itemsize, TOKEN.itemsize, 64
+"""Bytes of the records of a task and of a token, and those that come from memory together."""
 
 BLOCK = 128
 """Tasks that a kernel goes through at a time."""
@@ -165,28 +165,39 @@ def forget(readings: Readings) -> None:
     readings.left[0].at, readings.left[0].slow, readings.left[0].fast = NEVER, 1.0, 1.0
 
 
-@kernel
-def _read(s: Arrays, view: View, readings: Readings, token: int) -> None:
+@lean
+def _enlist(s: Arrays, readings: Readings, token: int) -> None:
+    """Give a token a place, and have its record brought near."""
     readings.size[0] += 1
     readings.place[token] = readings.size[0]
-    reading, record, left = readings.tokens[readings.size[0]], s.tokens[token], readings.left[0]
-    if record.at != left.at:
-        left.at = record.at
-        left.slow, left.fast = decay(record.at, view.now, SLOW), decay(record.at, view.now, FAST)
-    slow, fast = left.slow, left.fast
-    reading.taken_slow, reading.taken_fast = record.taken_slow * slow, record.taken_fast * fast
-    reading.taken_newcomer = record.taken_newcomer * slow
-    reading.paid_slow, reading.reward_slow = record.paid_slow * slow, record.reward_slow * slow
-    reading.expected_slow = expected(
-        record.expected_slow, record.available, record.chances_slow, view.chances_slow, slow
-    )
-    reading.expected_fast = expected(
-        record.expected_fast, record.available, record.chances_fast, view.chances_fast, fast
-    )
-    reading.expected_newcomer = expected(
-        record.expected_newcomer, record.available, record.chances_newcomer, view.chances_newcomer, slow
-    )
-    reading.token = token
+    readings.tokens[readings.size[0]].token = token
+    for offset in range(0, _TOKEN, LINE):
+        prefetch(s.tokens, token, offset)
+
+
+@kernel
+def _read(s: Arrays, view: View, readings: Readings, first: int) -> None:
+    """Bring the tokens from the place ``first`` on to the instant of the list."""
+    left = readings.left[0]
+    for k in range(first, readings.size[0] + 1):
+        reading = readings.tokens[k]
+        record = s.tokens[reading.token]
+        if record.at != left.at:
+            left.at = record.at
+            left.slow, left.fast = decay(record.at, view.now, SLOW), decay(record.at, view.now, FAST)
+        slow, fast = left.slow, left.fast
+        reading.taken_slow, reading.taken_fast = record.taken_slow * slow, record.taken_fast * fast
+        reading.taken_newcomer = record.taken_newcomer * slow
+        reading.paid_slow, reading.reward_slow = record.paid_slow * slow, record.reward_slow * slow
+        reading.expected_slow = expected(
+            record.expected_slow, record.available, record.chances_slow, view.chances_slow, slow
+        )
+        reading.expected_fast = expected(
+            record.expected_fast, record.available, record.chances_fast, view.chances_fast, fast
+        )
+        reading.expected_newcomer = expected(
+            record.expected_newcomer, record.available, record.chances_newcomer, view.chances_newcomer, slow
+        )
 
 
 @kernel
@@ -225,14 +236,15 @@ def read_tokens(s: Arrays, view: View, readings: Readings, tasks: NDArray[np.int
             continue
         for k in range(task.n_tokens):
             if place[task.tokens[k]] == 0:
-                _read(s, view, readings, task.tokens[k])
+                _enlist(s, readings, task.tokens[k])
         for k in range(task.facts.n_skills):
             if place[task.facts.skills[k]] == 0:
-                _read(s, view, readings, task.facts.skills[k])
+                _enlist(s, readings, task.facts.skills[k])
         for token in (task.facts.category_token, task.facts.requester_token, task.facts.group_token):
             if token >= 0 and place[token] == 0:
-                _read(s, view, readings, token)
+                _enlist(s, readings, token)
     if readings.size[0] > before:
+        _read(s, view, readings, before + 1)
         read_tastes(s, view, readings, before + 1)
 
 

@@ -575,13 +575,14 @@ def _count_failures(
             for k in range(start + 1, stop):
                 fails = held[k] == 0
                 marks[k] = fails
-                counts[nodes[k].reason] += weight * fails
+                counts[np.uint32(nodes[k].reason)] += weight * fails
             continue
         for k in range(start, stop):
             node = nodes[k]
             # Without branches, since which clauses fail cannot be foreseen.
             marks[k] = (held[k] == 0) & ((node.parent < 0) | marks[node.parent])
             # An attribute that fails in two clauses keeps a task away once.
-            fails = marks[k] & (node.kind == _CLAUSE) & (counted[node.reason] != tree)
-            counted[node.reason] = tree if fails else counted[node.reason]
-            counts[node.reason] += weight * fails
+            reason = np.uint32(node.reason)
+            fails = marks[k] & (node.kind == _CLAUSE) & (counted[reason] != tree)
+            counted[reason] = tree if fails else counted[reason]
+            counts[reason] += weight * fails

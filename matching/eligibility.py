@@ -52,6 +52,7 @@ _MIN_REWARD, _DEVICE = int(BIT["min_reward"]), int(BIT["device"])
 _KEYWORD = int(BIT["blocked_keyword"])
 _LANGUAGE, _COUNTRY = int(BIT["language"]), int(BIT["country"])
 _REQUIREMENT = int(BIT[REQUIREMENT])
+_OF_SIGNATURES = _LANGUAGE | _COUNTRY | _DEVICE | _REQUIREMENT
 _PLACE_OF_FULL = CODES.index("full")
 
 BLOCK = 4_096
@@ -99,6 +100,22 @@ class Own(NamedTuple):
         """Add a reason to the tasks at some places."""
         self.bits[places] |= BIT[code]
         self.blocks[places // BLOCK] |= BIT[code]
+
+
+class Tally(NamedTuple):
+    """How many of the tasks that are judged there are.
+
+    Attributes:
+        every: int32, signatures; tasks that bear each.
+        free: int32, signatures; those of them that have a slot left, and a requester and a category that are welcome.
+        full: int32, an array of one; tasks without a slot left.
+        others: uint32, an array of one; reasons that lie in requesters and categories.
+    """
+
+    every: NDArray[np.int32]
+    free: NDArray[np.int32]
+    full: NDArray[np.int32]
+    others: NDArray[np.uint32]
 
 
 class Offers(NamedTuple):
@@ -169,6 +186,15 @@ class Judgement:
         kept = _kept(self.places, self.own, self.offers.bits)
         return kept if self.at is None else self.at[kept]
 
+    @cached_property
+    def tally(self) -> Tally:
+        """How many of the tasks bear each signature."""
+        size = len(self.of_signatures)
+        none = np.zeros(size, np.int32), np.zeros(size, np.int32), np.zeros(1, np.int32), np.zeros(1, np.uint32)
+        tally = Tally(*none)
+        _tally(self.offers, tally)
+        return tally
+
     def codes(self, place: int) -> list[str]:
         """Return the reasons against the task at a place, in the order of ``CODES``."""
         codes = codes_of(int(self.offers.bits[self.places[place]] | self.own.bits[place]))
@@ -188,7 +214,10 @@ class Judgement:
         """Return reason -> number of tasks, for reasons that occur."""
         by_code, failing = np.zeros(len(CODES), np.int64), np.zeros(len(self.sheet.trees), np.int64)
         _count(self.own, by_code)
-        _count_offers(self.compiled.program, self.offers, by_code, failing)
+        by_code[_PLACE_OF_FULL] = self.tally.full[0]
+        _count_signatures(self.compiled.program, self.of_signatures, self.tally.every, by_code, failing)
+        if self.tally.others[0]:
+            _count_offers(self.offers, self.tally.others[0], by_code)
         found = {code: count for code, count in zip(CODES[:-1], by_code[:-1].tolist(), strict=True) if count}
         return found | self.compiled.failures(self.sheet, failing)
 
@@ -540,21 +569,21 @@ def _of_expiry(expires: NDArray[np.int64], now: int, own: Own) -> None:
 def _kept(places: NDArray[np.int32], own: Own, of_offers: NDArray[np.uint32]) -> NDArray[np.int32]:
     """Return which of the tasks nothing stands against, at a fraction of the cost of a mask."""
     # Bytes, as these stay in the nearest cache.
-    open_to = np.empty(of_offers.size, np.uint8)
+    welcome = np.empty(of_offers.size, np.uint8)
     for k in range(of_offers.size):
-        open_to[k] = of_offers[k] == 0
-    kept, size = np.empty(places.size, np.int32), np.uint32(0)
+        welcome[k] = of_offers[k] == 0
+    kept, size = np.empty(places.size, np.int32), np.int32(0)
     for block in range(own.blocks.size):
-        first, last = block * BLOCK, min((block + 1) * BLOCK, places.size)
+        first, last = np.int32(block * BLOCK), np.int32(min((block + 1) * BLOCK, places.size))
+        # Without a branch, since it cannot be foreseen which are kept.
         if own.blocks[block]:
             for i in range(first, last):
-                kept[size] = i
-                size += np.uint32(open_to[np.uint32(places[i])] & (own.bits[i] == 0))
+                kept[np.uint32(size)] = i
+                size = np.int32(size + np.int32(welcome[np.uint32(places[i])] & (own.bits[i] == 0)))
         else:
             for i in range(first, last):
-                # Without a branch, since it cannot be foreseen which are kept.
-                kept[size] = i
-                size += np.uint32(open_to[np.uint32(places[i])])
+                kept[np.uint32(size)] = i
+                size = np.int32(size + np.int32(welcome[np.uint32(places[i])]))
     return kept[:size].copy()
 
 
@@ -573,25 +602,45 @@ def _count(own: Own, counts: NDArray[np.int64]) -> None:
 
 
 @kernel
-def _count_offers(program: Program, offers: Offers, counts: NDArray[np.int64], failing: NDArray[np.int64]) -> None:
-    """Add to counts by code the tasks behind offers, and to counts by tree those that fail these requirements."""
-    bits, tasks = np.empty(BLOCK, np.uint32), np.empty(BLOCK, np.uint32)
-    for start in range(0, offers.signatures.size, BLOCK):
-        size, present, full = min(BLOCK, offers.signatures.size - start), np.uint32(0), np.int32(0)
-        for i in range(size):
-            k = np.uint32(start + i)
-            # What stands against the full tasks of an offer stands against its others, but that they are full.
-            tasks[i] = offers.tasks[2 * k] + offers.tasks[2 * k + 1]
-            bits[i] = offers.bits[2 * k] * np.uint32(tasks[i] > 0)
-            full += offers.tasks[2 * k + 1]
-            present |= bits[i]
-        counts[_PLACE_OF_FULL] += full
-        for i in range(size):
-            tree = np.uint32(program.signatures[np.uint32(offers.signatures[start + i])].tree)
-            failing[tree] += np.int64(tasks[i]) * ((bits[i] & _REQUIREMENT) != 0)
-        for code in range(counts.size):
-            if present & 1 << code:
-                count = np.uint32(0)
-                for i in range(size):
-                    count += (bits[i] >> np.uint32(code) & np.uint32(1)) * tasks[i]
-                counts[code] += count
+def _tally(offers: Offers, tally: Tally) -> None:
+    full, others = np.int32(0), np.uint32(0)
+    for k in range(offers.signatures.size):
+        signature, place = np.uint32(offers.signatures[k]), np.uint32(2 * k)
+        free, filled = offers.tasks[place], offers.tasks[np.uint32(2 * k + 1)]
+        against = offers.bits[place] & ~np.uint32(_OF_SIGNATURES)
+        tally.every[signature] += free + filled
+        tally.free[signature] += free * (against == 0)
+        full += filled
+        others |= against
+    tally.full[0], tally.others[0] = full, others
+
+
+@kernel
+def _count_signatures(
+    program: Program,
+    of_signatures: NDArray[np.uint32],
+    tasks: NDArray[np.int32],
+    counts: NDArray[np.int64],
+    failing: NDArray[np.int64],
+) -> None:
+    """Add to counts by code the tasks that bear signatures, and to counts by tree those that fail these requirements."""
+    for code in range(counts.size):
+        if np.uint32(_OF_SIGNATURES) & np.uint32(1) << np.uint32(code):
+            count = np.uint32(0)
+            for k in range(tasks.size):
+                count += (of_signatures[k] >> np.uint32(code) & np.uint32(1)) * np.uint32(tasks[k])
+            counts[code] += count
+    for k in range(tasks.size):
+        fails = of_signatures[k] & np.uint32(_REQUIREMENT) != 0
+        failing[np.uint32(program.signatures[k].tree)] += tasks[k] * fails
+
+
+@kernel
+def _count_offers(offers: Offers, codes: int, counts: NDArray[np.int64]) -> None:
+    """Add to counts by code the tasks behind offers, for some codes."""
+    for code in range(counts.size):
+        if codes & 1 << code:
+            for k in range(offers.signatures.size):
+                # What stands against the full tasks of an offer stands against its others, but that they are full.
+                tasks = offers.tasks[np.uint32(2 * k)] + offers.tasks[np.uint32(2 * k + 1)]
+                counts[code] += np.int64(offers.bits[np.uint32(2 * k)] >> np.uint32(code) & np.uint32(1)) * tasks

@@ -4,12 +4,14 @@ It says what a worker's own history adds to the prior of a task (`matching.prior
 in the ranker: more of it does not cost a task its place among those that are scored.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from features.jit import kernel
 from features.newcomer import as_newcomer, as_regular
 from features.spec import FEATURES, RELATIVE
 
@@ -25,7 +27,20 @@ class FirstStage:
 
     def scores(self, columns: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return a score for each row of ``columns`` (float64, rows x compared columns)."""
-        return np.where(np.isnan(columns), self.fill, columns) @ self.weights
+        scores = np.empty(len(columns))
+        _weigh(columns, self.weights, self.fill, scores)
+        return scores
+
+
+@kernel
+def _weigh(
+    columns: NDArray[np.float64], weights: NDArray[np.float64], fill: NDArray[np.float64], scores: NDArray[np.float64]
+) -> None:
+    for i in range(len(columns)):
+        score = 0.0
+        for k in range(weights.size):
+            score += weights[k] * (fill[k] if math.isnan(columns[i, k]) else columns[i, k])
+        scores[i] = score
 
 
 _DEFAULT_WEIGHTS = {"affinity": 1.0, "popularity": -1.0, "skill_overlap": 3.0}

@@ -28,7 +28,7 @@ from features.requirements import (
     answer,
     climb,
 )
-from matching.eligibility import BIT, BLOCK, Judgement, Offers, Own
+from matching.eligibility import BIT, BLOCK, Judgement, Offers, Own, Tally
 
 CONSIDERED = 8
 """Changes that are tried: those that most tasks wait for. Each has a bit of a byte."""
@@ -101,6 +101,7 @@ def openings(judgement: Judgement, record: Record, *, in_hand: bool) -> Openings
             judgement.sheet,
             judgement.facts,
             judgement.offers,
+            judgement.tally,
             judgement.of_signatures,
             judgement.own,
             judgement.places,
@@ -132,6 +133,7 @@ def _openings(
     sheet: Sheet,
     facts: Facts,
     offers: Offers,
+    tally: Tally,
     against: NDArray[np.uint32],
     own: Own,
     places: NDArray[np.int32],
@@ -147,7 +149,7 @@ def _openings(
     in_hand = standing.in_hand and asked & _DEVICE != 0
     count, singly = _divide(program, sheet, against, in_hand, starts, ways, cases)
     tasks = np.zeros(count, np.int64)
-    _wait(offers, own, places, cases, tasks)
+    _wait(offers, tally, own, places, cases, tasks)
     more = np.empty((singly, 3), np.int32)
     _add_ways(program, against, starts, ways, cases, count, more)
     ways = np.concatenate((ways[: starts[trees]], more))
@@ -367,14 +369,20 @@ def _add_ways(
 
 
 @kernel
-def _wait(offers: Offers, own: Own, places: NDArray[np.int32], cases: _Cases, tasks: NDArray[np.int64]) -> None:
+def _wait(
+    offers: Offers,
+    tally: Tally,
+    own: Own,
+    places: NDArray[np.int32],
+    cases: _Cases,
+    tasks: NDArray[np.int64],
+) -> None:
     """Count the tasks of each case (int64, zeros before), but those with a reason of their own."""
     of_signatures = cases.of_signatures
-    for k in range(offers.signatures.size):
-        case = of_signatures[np.uint32(offers.signatures[k])]
+    for signature in range(of_signatures.size):
+        case = of_signatures[signature]
         # Without a branch, since it cannot be foreseen which wait.
-        waits = (case >= 0) & (offers.bits[np.uint32(2 * k)] & ~CHANGEABLE == 0)
-        tasks[np.uint32(max(case, 0))] += offers.tasks[np.uint32(2 * k)] * waits
+        tasks[np.uint32(max(case, 0))] += tally.free[signature] * (case >= 0)
     for block in range(own.blocks.size):
         if own.blocks[block] == 0:
             continue

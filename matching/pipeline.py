@@ -171,16 +171,17 @@ class Matcher:
         at, common = judgement.kept_at, nothing_common(state.arrays)
         if query.listed:
             at = at[~np.isin(state.arrays.open_orders[at], list(query.listed))]
-        kept = state.arrays.open_tasks[at]
-        lots = kept[:0] if query.explore is None else self.explore.lots(state, worker, kept, query.explore)
-        size = self.wanted(len(kept), query.limit)
+        open_tasks, lots = state.arrays.open_tasks, np.zeros(0, np.int32)
+        if query.explore is not None:
+            lots = self.explore.lots(state, worker, open_tasks[at], query.explore)
+        size = self.wanted(len(at), query.limit)
         while True:
-            tasks = kept[shortlist(state, ranker, self.priors, worker, at, query.now, size, common)]
+            tasks = open_tasks[at[shortlist(state, ranker, self.priors, worker, at, query.now, size, common)]]
             if len(lots):
                 # Whatever the first stage thinks of it: what is promised a position must be there to get it.
                 tasks = np.union1d(tasks, lots[: self.explore.reserve])
             verdict, paying_less = self.score(state, ranker, query, tasks, common)
-            if np.isnan(query.wishes.min_hourly) or len(verdict.tasks) > query.limit or len(tasks) == len(kept):
+            if np.isnan(query.wishes.min_hourly) or len(verdict.tasks) > query.limit or len(tasks) == len(at):
                 break
             size *= 4
         judgement.remove(paying_less, "min_hourly")
@@ -194,7 +195,7 @@ class Matcher:
         page = ranking.reordered(np.arange(min(query.limit, len(ranking.tasks))))
         if query.swap is not None:
             page = self.swap(page, query.swap)
-        return Page(page, verdict, judgement, len(verdict.tasks) > len(page.tasks) or len(tasks) < len(kept))
+        return Page(page, verdict, judgement, len(verdict.tasks) > len(page.tasks) or len(tasks) < len(at))
 
     def feed(self, state: MarketState, ranker: Ranker, query: Query) -> Feed:
         """Return the next page of the open tasks for a worker, with what is to be said of them; see `page`."""
