@@ -77,17 +77,15 @@ NODE = np.dtype(
 """A node of a tree; ``holds`` is its answer before anything is asked, ``alone`` tells that no other clause of the tree
 is of its attribute, ``parent`` is the node above, ``reason`` numbers what is said where it fails."""
 
-TREE = np.dtype([("start", "i4"), ("stop", "i4"), ("plain", "i4"), ("signature", "i4")], align=True)
+TREE = np.dtype([("start", "i4"), ("stop", "i4"), ("plain", "i4")], align=True)
 """The nodes ``start:stop`` of requirements, the root first; those that ask for nothing have none. ``plain`` tells that
-the root asks for all of some clauses, no two of one attribute, as most do: nothing to climb. ``signature`` is the last
-one that bears it."""
+the root asks for all of some clauses, no two of one attribute, as most do: nothing to climb."""
 
 SETS = np.dtype([("language", "i4"), ("country", "i4"), ("device", "i4")], align=True)
 """The clauses that languages, countries and devices come to. Equal ones are kept once: there are few."""
 
-SIGNATURE = np.dtype([("tree", "i4"), ("before", "i4"), ("sets", "i4")], align=True)
-"""The tree of a signature's requirements, the signature ``before`` it that bears the same, and its sets. Equal
-requirements are one tree."""
+SIGNATURE = np.dtype([("tree", "i4"), ("sets", "i4")], align=True)
+"""The tree of a signature's requirements, and its sets. Equal requirements are one tree."""
 
 CHANGE = np.dtype(
     [
@@ -151,11 +149,15 @@ class Options(NamedTuple):
 
 
 class Sheet(NamedTuple):
-    """A worker's answers at one level: 1 where a clause, a node or a tree holds, 0 where not, -1 if not asked."""
+    """A worker's answers at one level: 1 where a clause, a node or a tree holds, 0 where not, -1 if not asked.
+
+    ``lone`` tells which node of a plain tree is the only one that fails, -1 where not just one does.
+    """
 
     clauses: NDArray[np.int8]
     nodes: NDArray[np.int8]
     trees: NDArray[np.int8]
+    lone: NDArray[np.int32]
 
 
 _Key = tuple[int, int, float, tuple[int, ...], bool]
@@ -233,15 +235,12 @@ class Compiler:
     ) -> int:
         """Compile a signature; return its index. An empty set allows everybody."""
         place = self._grown(requirements)
-        tree = self._trees.rows[place]
-        before = int(tree["signature"])
-        tree["signature"] = self._signatures.used
         given = (("language", languages), ("country", countries), ("device", devices))
         clauses = tuple(self._allowed(attribute, tuple(values)) for attribute, values in given)
         sets = self._places_of_sets.setdefault(clauses, self._sets.used)
         if sets == self._sets.used:
             self._sets.extend([clauses])
-        self._signatures.extend([(place, before, sets)])
+        self._signatures.extend([(place, sets)])
         return self._signatures.used - 1
 
     def facts(
@@ -284,8 +283,12 @@ class Compiler:
 
     def sheet(self) -> Sheet:
         """Return a sheet without answers."""
-        sizes = self._clauses.used, self._nodes.used, self._trees.used
-        return Sheet(*(np.full(size, _UNASKED, np.int8) for size in sizes))
+        return Sheet(
+            np.full(self._clauses.used, _UNASKED, np.int8),
+            np.full(self._nodes.used, _UNASKED, np.int8),
+            np.full(self._trees.used, _UNASKED, np.int8),
+            np.full(self._trees.used, NONE, np.int32),
+        )
 
     def failed(self, sheet: Sheet, signature: int) -> list[str]:
         """Return the reasons why a signature does not hold.
@@ -323,7 +326,7 @@ class Compiler:
             start = self._nodes.used
             if requirements is not None:
                 self._nodes.extend(self._tree(requirements.root, start))
-            self._trees.extend([(start, self._nodes.used, _plain(requirements), NONE)])
+            self._trees.extend([(start, self._nodes.used, _plain(requirements))])
         return place
 
     def _tree(self, root: Node, first: int) -> list[tuple[int, int, int, bool, int, int, int]]:
@@ -545,13 +548,15 @@ def _holds(program: Program, sheet: Sheet, tree: int, level: int) -> bool:
     if start == stop:
         return True
     if program.trees[tree].plain:
-        holds = True
+        failures, lone = 0, NONE
         for k in range(start + 1, stop):
             node = nodes[k]
             met = (node.guards > level) | (answers[node.clause] == 1)
             held[k] = met
-            holds &= met
-        held[start] = holds
+            failures += not met
+            lone = lone if met else k
+        held[start] = failures == 0
+        sheet.lone[tree] = lone if failures == 1 else NONE
     else:
         climb(nodes, start, stop, level, answers, held)
     found: bool = held[start] == 1

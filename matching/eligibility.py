@@ -81,25 +81,25 @@ class Wishes:
 
 
 class Own(NamedTuple):
-    """Reasons that are a task's own, as bits of ``CODES``.
+    """Reasons that are a task's own, as bits of ``CODES``: none of these lies beyond the 16th.
 
     Attributes:
-        bits: uint32, tasks.
-        blocks: uint32, blocks of ``BLOCK`` tasks; all bits that their tasks have. Most blocks have none.
+        bits: uint16, tasks.
+        blocks: uint16, blocks of ``BLOCK`` tasks; all bits that their tasks have. Most blocks have none.
     """
 
-    bits: NDArray[np.uint32]
-    blocks: NDArray[np.uint32]
+    bits: NDArray[np.uint16]
+    blocks: NDArray[np.uint16]
 
     @classmethod
     def none(cls, tasks: int) -> "Own":
         """Return that nothing stands against so many tasks by themselves."""
-        return cls(np.zeros(tasks, np.uint32), np.zeros(-(-tasks // BLOCK), np.uint32))
+        return cls(np.zeros(tasks, np.uint16), np.zeros(-(-tasks // BLOCK), np.uint16))
 
     def add(self, places: NDArray[np.intp], code: str) -> None:
         """Add a reason to the tasks at some places."""
-        self.bits[places] |= BIT[code]
-        self.blocks[places // BLOCK] |= BIT[code]
+        self.bits[places] |= np.uint16(BIT[code])
+        self.blocks[places // BLOCK] |= np.uint16(BIT[code])
 
 
 class Tally(NamedTuple):
@@ -117,6 +117,12 @@ class Tally(NamedTuple):
     full: NDArray[np.int32]
     others: NDArray[np.uint32]
 
+    @classmethod
+    def none(cls, signatures: int) -> "Tally":
+        """Return that there are no tasks."""
+        every, free = np.zeros(signatures, np.int32), np.zeros(signatures, np.int32)
+        return cls(every, free, np.zeros(1, np.int32), np.zeros(1, np.uint32))
+
 
 class Offers(NamedTuple):
     """What stands against offers for one worker. A place is twice that of an offer, and 1 more for its full tasks.
@@ -124,11 +130,13 @@ class Offers(NamedTuple):
     Attributes:
         signatures: int32, offers.
         bits: uint32, places; bits of ``CODES``.
+        welcome: uint8, places; 1 where nothing stands against them. In bytes, as these stay in the nearest cache.
         tasks: int32, places; how many of the tasks that are judged are there.
     """
 
     signatures: NDArray[np.int32]
     bits: NDArray[np.uint32]
+    welcome: NDArray[np.uint8]
     tasks: NDArray[np.int32]
 
 
@@ -143,6 +151,7 @@ class Judgement:
         minutes: float32, tasks; what the requester says it takes, NaN where nothing is said.
         own: what stands against tasks by themselves.
         offers: what the tasks share.
+        tally: how many of the tasks bear each signature.
         sheet: the worker's answers to the clauses of these tasks.
         compiled: what the sheet answers.
         facts: what is known of the worker.
@@ -157,6 +166,7 @@ class Judgement:
     minutes: NDArray[np.float32]
     own: Own
     offers: Offers
+    tally: Tally
     sheet: Sheet
     compiled: Compiler
     facts: Facts
@@ -178,22 +188,13 @@ class Judgement:
     @property
     def kept(self) -> NDArray[np.int32]:
         """The tasks that may be offered (int32)."""
-        return self.tasks[_kept(self.places, self.own, self.offers.bits)]
+        return self.tasks[_kept(self.places, self.own, self.offers.welcome)]
 
     @property
     def kept_at(self) -> NDArray[np.int32]:
         """The places in the open-task index of the tasks that may be offered (int32, rising)."""
-        kept = _kept(self.places, self.own, self.offers.bits)
+        kept = _kept(self.places, self.own, self.offers.welcome)
         return kept if self.at is None else self.at[kept]
-
-    @cached_property
-    def tally(self) -> Tally:
-        """How many of the tasks bear each signature."""
-        size = len(self.of_signatures)
-        none = np.zeros(size, np.int32), np.zeros(size, np.int32), np.zeros(1, np.int32), np.zeros(1, np.uint32)
-        tally = Tally(*none)
-        _tally(self.offers, tally)
-        return tally
 
     def codes(self, place: int) -> list[str]:
         """Return the reasons against the task at a place, in the order of ``CODES``."""
@@ -290,9 +291,7 @@ def judge_open(
         arrays.open_expires[: size if due else 0],
     )
     records = arrays.offers[: len(catalogue.offers)]
-    # A copy, since the market goes on counting.
-    counts = arrays.offered[: 2 * len(records)].copy()
-    judgement = _judge(state, worker, records, counts, columns, None, now, wishes, level)
+    judgement = _judge(state, worker, records, arrays.offered[: 2 * len(records)], columns, None, now, wishes, level)
     _bar(arrays, worker, judgement.own)
     if wishes.excluded:
         excluded = arrays.tasks["open_at"][[catalogue.tasks.get(external) for external in wishes.excluded]]
@@ -317,8 +316,10 @@ def _of_those(judgement: Judgement, at: NDArray[np.int32]) -> Judgement:
     places, bits = judgement.places[at], judgement.own.bits[at]
     own = Own(bits, np.bitwise_or.reduceat(bits, np.arange(0, len(at), BLOCK)))
     tasks = np.bincount(places, minlength=len(judgement.offers.tasks)).astype(np.int32)
+    offers, tally = judgement.offers._replace(tasks=tasks), Tally.none(len(judgement.of_signatures))
+    _tally(offers, tally)
     parts = {name: getattr(judgement, name)[at] for name in ("tasks", "rewards", "minutes")}
-    return replace(judgement, places=places, own=own, offers=judgement.offers._replace(tasks=tasks), at=at, **parts)
+    return replace(judgement, places=places, own=own, offers=offers, tally=tally, at=at, **parts)
 
 
 class _Columns(NamedTuple):
@@ -368,8 +369,10 @@ def _judge(
         evaluate(program, facts, sheet, signatures, LEVELS.index(level))
         _of_signatures(program, sheet, signatures, asked, of_signatures)
     tables = _Tables(_requesters(state, profile, wishes), _categories(state, profile, wishes))
-    offers = Offers(records["signature"], np.zeros(len(counts), np.uint32), counts)
-    _of_offers(records, of_signatures, tables, offers)
+    # The tasks are a copy, since the market goes on counting.
+    of_places = np.empty(len(counts), np.uint32), np.empty(len(counts), np.uint8), np.empty(len(counts), np.int32)
+    offers, tally = Offers(records["signature"], *of_places), Tally.none(len(compiled))
+    _of_offers(records, counts, of_signatures, tables, offers, tally)
     own = Own.none(len(columns.tasks))
     if minimum > 0.0:
         _of_rewards(columns.rewards, minimum, own)
@@ -384,6 +387,7 @@ def _judge(
         columns.minutes,
         own,
         offers,
+        tally,
         sheet,
         compiled,
         facts,
@@ -467,8 +471,8 @@ def _describe(
 
 @lean
 def _add(own: Own, place: int, bits: int) -> None:
-    own.bits[place] |= np.uint32(bits)
-    own.blocks[place // BLOCK] |= np.uint32(bits)
+    own.bits[place] |= np.uint16(bits)
+    own.blocks[place // BLOCK] |= np.uint16(bits)
 
 
 @kernel
@@ -482,7 +486,7 @@ def _look_up(s: Arrays, worker: int, tasks: NDArray[np.int32], own: Own) -> None
             continue
         _add(own, i, _dealt(s, worker, tasks[i])[0])
         if task.closed != 0:
-            own.bits[i] &= ~np.uint32(_EXPIRED)
+            own.bits[i] &= ~np.uint16(_EXPIRED)
             _add(own, i, _CLOSED)
 
 
@@ -533,45 +537,57 @@ def _of_all_signatures(program: Program, sheet: Sheet, sets: int, asked: int, ta
 
 
 @kernel
-def _of_offers(records: NDArray[np.void], of_signatures: NDArray[np.uint32], tables: _Tables, offers: Offers) -> None:
-    """Find what stands against offers that a task is in."""
+def _of_offers(
+    records: NDArray[np.void],
+    counts: NDArray[np.int32],
+    of_signatures: NDArray[np.uint32],
+    tables: _Tables,
+    offers: Offers,
+    tally: Tally,
+) -> None:
+    """Find what stands against offers that a task is in, and count their tasks."""
+    full, others = np.int32(0), np.uint32(0)
     for k in range(records.size):
-        offer = records[k]
-        if offers.tasks[np.uint32(2 * k)] + offers.tasks[np.uint32(2 * k + 1)] > 0:
-            found = of_signatures[np.uint32(offer.signature)]
-            found |= tables.requesters[np.uint32(offer.requester)] | tables.categories[np.uint32(offer.category)]
-            offers.bits[np.uint32(2 * k)], offers.bits[np.uint32(2 * k + 1)] = found, found | _FULL
+        offer, place, after = records[k], np.uint32(2 * k), np.uint32(2 * k + 1)
+        free, filled, signature = counts[place], counts[after], np.uint32(offer.signature)
+        against = tables.requesters[np.uint32(offer.requester)] | tables.categories[np.uint32(offer.category)]
+        met = np.uint32(free + filled > 0)
+        found = np.uint32((of_signatures[signature] | against) * met)
+        offers.tasks[place], offers.tasks[after] = free, filled
+        offers.bits[place], offers.bits[after] = found, found | np.uint32(_FULL) * met
+        offers.welcome[place], offers.welcome[after] = found == 0, 0
+        tally.every[signature] += free + filled
+        tally.free[signature] += free * (against == 0)
+        full += filled
+        others |= against * met
+    tally.full[0], tally.others[0] = full, others
 
 
 @kernel
 def _of_rewards(rewards: NDArray[np.float64], minimum: float, own: Own) -> None:
     for i in range(rewards.size):
         # Without a reward nothing says that the minimum is reached.
-        own.bits[i] |= np.uint32(_MIN_REWARD) * np.uint32(not rewards[i] >= minimum)
-    own.blocks[:] |= np.uint32(_MIN_REWARD)
+        own.bits[i] |= np.uint16(_MIN_REWARD * (not rewards[i] >= minimum))
+    own.blocks[:] |= np.uint16(_MIN_REWARD)
 
 
 @kernel
 def _of_texts(texts: NDArray[np.int32], of_texts: NDArray[np.uint32], own: Own) -> None:
     for i in range(texts.size):
-        own.bits[i] |= of_texts[np.uint32(texts[i])]
-    own.blocks[:] |= np.uint32(_KEYWORD)
+        own.bits[i] |= np.uint16(of_texts[np.uint32(texts[i])])
+    own.blocks[:] |= np.uint16(_KEYWORD)
 
 
 @kernel
 def _of_expiry(expires: NDArray[np.int64], now: int, own: Own) -> None:
     for i in range(expires.size):
-        own.bits[i] |= np.uint32(_EXPIRED) * np.uint32(expires[i] <= now)
-    own.blocks[:] |= np.uint32(_EXPIRED)
+        own.bits[i] |= np.uint16(_EXPIRED * (expires[i] <= now))
+    own.blocks[:] |= np.uint16(_EXPIRED)
 
 
 @kernel
-def _kept(places: NDArray[np.int32], own: Own, of_offers: NDArray[np.uint32]) -> NDArray[np.int32]:
+def _kept(places: NDArray[np.int32], own: Own, welcome: NDArray[np.uint8]) -> NDArray[np.int32]:
     """Return which of the tasks nothing stands against, at a fraction of the cost of a mask."""
-    # Bytes, as these stay in the nearest cache.
-    welcome = np.empty(of_offers.size, np.uint8)
-    for k in range(of_offers.size):
-        welcome[k] = of_offers[k] == 0
     kept, size = np.empty(places.size, np.int32), np.int32(0)
     for block in range(own.blocks.size):
         first, last = np.int32(block * BLOCK), np.int32(min((block + 1) * BLOCK, places.size))
@@ -595,9 +611,9 @@ def _count(own: Own, counts: NDArray[np.int64]) -> None:
         # A pass for each code: the compiler adds up many tasks with one instruction.
         for code in range(counts.size):
             if present & np.uint32(1) << np.uint32(code):
-                count = np.uint32(0)
+                count = np.uint16(0)
                 for i in range(part.size):
-                    count += part[i] >> np.uint32(code) & np.uint32(1)
+                    count = np.uint16(count + (part[i] >> np.uint16(code) & np.uint16(1)))
                 counts[code] += count
 
 
@@ -623,7 +639,7 @@ def _count_signatures(
     counts: NDArray[np.int64],
     failing: NDArray[np.int64],
 ) -> None:
-    """Add to counts by code the tasks that bear signatures, and to counts by tree those that fail these requirements."""
+    """Add to counts by code the tasks that bear signatures, and to counts by tree those that fail its requirements."""
     for code in range(counts.size):
         if np.uint32(_OF_SIGNATURES) & np.uint32(1) << np.uint32(code):
             count = np.uint32(0)

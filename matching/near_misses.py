@@ -236,24 +236,21 @@ def _opened(
     found: Openings, own: Own, places: NDArray[np.int32], step: int
 ) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
     """Return where the tasks stand that changes open (int32), and by which (uint8), of one run in so many."""
-    size, near = places.size, np.int32(0)
+    size, near, of_offers = places.size, np.int32(0), found.offers
     opened = np.empty(size, np.int32)
-    # Full tasks stay closed. Bytes, as these stay in the nearest cache.
-    of_places = np.zeros(2 * found.offers.size, np.uint8)
-    for k in range(found.offers.size):
-        of_places[np.uint32(2 * k)] = found.offers[k]
     for start in range(0, size, _RUN * step):
         for i in range(start, min(start + _RUN, size) if step > 1 else size):
             # Without a branch, since it cannot be foreseen which tasks a change opens.
             opened[np.uint32(near)] = i
-            near = np.int32(near + np.int32(of_places[np.uint32(places[i])] != 0))
+            near = np.int32(near + np.int32(of_offers[np.uint32(places[i]) >> np.uint32(1)] != 0))
         if step == 1:
             break
     opened_by, count = np.empty(near, np.uint8), 0
     for n in range(near):
         i = opened[n]
-        opened[count], opened_by[count] = i, of_places[np.uint32(places[i])]
-        count += own.bits[i] == 0
+        opened[count], opened_by[count] = i, of_offers[places[i] // 2]
+        # Full tasks stay closed.
+        count += own.bits[i] == 0 and places[i] & 1 == 0
     return opened[:count], opened_by[:count]
 
 

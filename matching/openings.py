@@ -168,7 +168,7 @@ def _openings(
         np.empty(2 * facts.values.size + 2, np.int32),
     )
     changed.values[: facts.values.size] = facts.values
-    again = Sheet(sheet.clauses.copy(), sheet.nodes.copy(), sheet.trees)
+    again = Sheet(sheet.clauses.copy(), sheet.nodes.copy(), sheet.trees, sheet.lone)
     # The last one stands for what no single change helps.
     opened, asked_for = np.zeros(count + 1, np.uint8), np.full(sheet.clauses.size, -1, np.int8)
     asked_anew = np.empty(sheet.clauses.size, np.int32)
@@ -234,19 +234,11 @@ def _find_ways(
     """
     nodes, count = program.nodes, 0
     for tree in range(starts.size - 1):
-        record = program.trees[tree]
-        # Into variables, or they are read anew after every store.
-        start, stop = record.start, record.stop
-        if record.plain:
-            failures, last = 0, start
-            for k in range(start + 1, stop):
-                # Without a branch, since which clauses fail cannot be foreseen.
-                fails = sheet.nodes[k] == 0
-                failures += fails
-                last = k if fails else last
-            ways[count, 0], ways[count, 1], ways[count, 2] = tree, nodes[last].clause, 1
-            count += failures == 1
-        elif start < stop and sheet.nodes[start] == 0:
+        if program.trees[tree].plain:
+            lone = max(sheet.lone[tree], 0)
+            ways[count, 0], ways[count, 1], ways[count, 2] = tree, nodes[lone].clause, 1
+            count += sheet.lone[tree] >= 0
+        elif sheet.trees[tree] == 0:
             count = _ways_of(program, sheet, tree, failing, owed, answers, ways, count)
         starts[tree + 1] = count
 
@@ -310,26 +302,29 @@ def _divide(
     Returns:
         How many cases there are, and how many ways those have that are single signatures.
     """
-    count, more = cases.trees, 0
+    hopeful = np.empty(cases.trees, np.bool_)
     for tree in range(cases.trees):
-        record = program.trees[tree]
-        first, stop = starts[tree], starts[tree + 1]
-        if first == stop and record.start < record.stop and sheet.nodes[record.start] == 0:
+        hopeful[tree] = sheet.trees[tree] == 1 or starts[tree] < starts[tree + 1]
+    waiting, size = np.empty(against.size, np.int32), np.int32(0)
+    for number in range(against.size):
+        bits = against[number]
+        # Without a branch, since it cannot be foreseen which wait.
+        waits = (bits != 0) & (bits & ~CHANGEABLE == 0) & (bits & _BOTH != _BOTH)
+        waiting[np.uint32(size)] = number
+        size = np.int32(size + np.int32(waits & hopeful[np.uint32(program.signatures[number].tree)]))
+    count, more = cases.trees, 0
+    for number in waiting[:size]:
+        signature, bits = program.signatures[number], against[number]
+        if bits == _REQUIREMENT and not (in_hand and program.sets[signature.sets].device >= 0):
+            cases.of_signatures[number] = signature.tree
             continue
-        place = record.signature
-        while place >= 0:
-            signature, bits, number = program.signatures[place], against[place], place
-            place = signature.before
-            if bits == _REQUIREMENT and not (in_hand and program.sets[signature.sets].device >= 0):
-                cases.of_signatures[number] = tree
-            elif bits != 0 and bits & ~CHANGEABLE == 0 and bits & _BOTH != _BOTH:
-                size = int(bits != _REQUIREMENT)
-                for k in range(first, stop):
-                    size += _belongs(program, signature, bits, ways[k, 1])
-                if size > int(bits & _REQUIREMENT != 0 and bits != _REQUIREMENT):
-                    cases.of_signatures[number], cases.single[count - cases.trees] = count, number
-                    count += 1
-                    more += size
+        found = int(bits != _REQUIREMENT)
+        for k in range(starts[signature.tree], starts[signature.tree + 1]):
+            found += _belongs(program, signature, bits, ways[k, 1])
+        if found > int(bits & _REQUIREMENT != 0 and bits != _REQUIREMENT):
+            cases.of_signatures[number], cases.single[count - cases.trees] = count, number
+            count += 1
+            more += found
     return count, more
 
 
