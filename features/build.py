@@ -17,6 +17,7 @@ from features.compared import (
     fill_compared,
     no_readings,
     read_tastes,
+    read_tokens,
     token_affinity,
     view_of,
 )
@@ -237,8 +238,10 @@ def _open_reference(s: Arrays, now: int) -> NDArray[np.int32]:
 def _compare(
     s: Arrays, readings: Readings, worker: int, tasks: NDArray[np.int32], now: int, out: NDArray[np.float64]
 ) -> None:
-    block = np.empty((BLOCK, len(COMPUTED)))
-    _fill_only_compared(s, view_of(s, worker, now), readings, tasks, block, out)
+    view = view_of(s, worker, now)
+    for start in range(0, tasks.size, BLOCK):
+        part = tasks[start : start + BLOCK]
+        fill_compared(s, view, readings, part, out[start : start + BLOCK])
 
 
 class Reference(NamedTuple):
@@ -337,8 +340,10 @@ def _fill_wide(
     block: NDArray[np.float64],
     out: NDArray[np.float64],
 ) -> None:
-    """Fill all columns of ``out`` (float64, tasks x columns of the spec) but the relative ones, which become NaN."""
-    fill_compared(s, view, readings, tasks, block)
+    """Fill all columns of ``out`` (float64, tasks x columns of the spec) but the relative ones, which become NaN.
+
+    ``block`` is what `fill_compared` fills for these tasks, whose tokens are in the readings.
+    """
     out[:] = math.nan
     for i in range(tasks.size):
         for c in range(len(PLACES)):
@@ -357,13 +362,15 @@ def build(
     now: int,
     session_minutes: float,
     reference: Reference,
+    computed: NDArray[np.float64],
     out: NDArray[np.float32],
 ) -> None:
     """Fill ``out`` (float32, tasks x columns of the spec) for one worker at one instant.
 
     ``tasks`` and ``worker`` are dense indices; index 0 stands for what is not known. ``session_minutes`` is what the
     worker has now, NaN for what the profile says. ``readings`` hold nothing or what was read for this worker at this
-    instant, and more afterwards; ``reference`` is filled if nothing is known of it yet.
+    instant, and more afterwards; ``reference`` is filled if nothing is known of it yet. ``computed`` is what
+    `fill_compared` would fill, of all of these tasks or of none.
     """
     view = view_of(s, worker, now)
     if math.isnan(session_minutes):
@@ -371,13 +378,18 @@ def build(
     block, wide = np.empty((BLOCK, len(COMPUTED))), np.empty((min(BLOCK, tasks.size), len(NAMES)))
     if reference.size[0] < 0:
         compared_with = _open_reference(s, now)
-        columns = np.empty((compared_with.size, len(RELATIVE)))
-        _fill_only_compared(s, view, readings, compared_with, block, columns)
-        _refer(columns, reference)
+        relative = np.empty((compared_with.size, len(RELATIVE)))
+        _fill_only_compared(s, view, readings, compared_with, block, relative)
+        _refer(relative, reference)
     for start in range(0, tasks.size, BLOCK):
         part = tasks[start : start + BLOCK]
-        filled = wide[: part.size]
-        _fill_wide(s, view, readings, part, session_minutes, block[: part.size], filled)
+        filled, columns = wide[: part.size], block[: part.size]
+        if len(computed):
+            read_tokens(s, view, readings, part)
+            columns[:] = computed[start : start + BLOCK]
+        else:
+            fill_compared(s, view, readings, part, columns)
+        _fill_wide(s, view, readings, part, session_minutes, columns, filled)
         _relative_columns(s, view, reference, part, filled)
         out[start : start + BLOCK] = filled
 
@@ -416,6 +428,7 @@ def build_crowd(
         view = view_of(s, workers[i], now)
         read_tastes(s, view, readings)
         session_minutes = np.float64(s.workers[workers[i]].session_minutes)
+        fill_compared(s, view, readings, tasks, block[:1])
         _fill_wide(s, view, readings, tasks, session_minutes, block[:1], filled)
         if relative:
             _fill_only_compared(s, view, readings, compared_with, block, columns)
@@ -431,6 +444,7 @@ def rows(
     now: int,
     session_minutes: float = math.nan,
     common: Common | None = None,
+    computed: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float32]:
     """Return the rows of features of a worker and tasks at an instant.
 
@@ -441,13 +455,15 @@ def rows(
         now: the instant, in microseconds since 1970; rows do not change within a second.
         session_minutes: minutes the worker has now; NaN for what the profile says.
         common: to other rows of this worker at this instant, which saves finding it again; filled if it is blank.
+        computed: what `compared` returned of these tasks, if it was asked.
 
     Returns:
         float32, tasks x columns of `features.spec.FEATURES`; missing is NaN.
     """
     out = np.empty((len(tasks), len(NAMES)), np.float32)
     readings, reference = common or nothing_common(state.arrays)
-    build(state.arrays, readings, worker, tasks, now // SECOND * SECOND, session_minutes, reference, out)
+    given = np.empty((0, len(COMPUTED))) if computed is None else computed
+    build(state.arrays, readings, worker, tasks, now // SECOND * SECOND, session_minutes, reference, given, out)
     return out
 
 
@@ -471,11 +487,11 @@ def rows_of_workers(
 def compared(
     state: MarketState, worker: int, tasks: NDArray[np.int32], now: int, common: Common | None = None
 ) -> NDArray[np.float64]:
-    """Return only the columns of `features.spec.RELATIVE` (float64, tasks x columns), at a part of the cost of `rows`.
+    """Return only the columns of `features.compared.COMPUTED` (float64, tasks x columns), at a part of the cost of all.
 
-    The arguments are those of `rows`.
+    The first of them are those of `features.spec.RELATIVE`. The arguments are those of `rows`.
     """
-    out = np.empty((len(tasks), len(RELATIVE)))
+    out = np.empty((len(tasks), len(COMPUTED)))
     readings, _ = common or nothing_common(state.arrays)
     _compare(state.arrays, readings, worker, tasks, now // SECOND * SECOND, out)
     return out

@@ -577,7 +577,8 @@ def _count_failures(
         # Into variables, or they are read anew after every store.
         start, stop = program.trees[tree].start, program.trees[tree].stop
         if program.trees[tree].plain:
-            for k in range(start + 1, stop):
+            lone = sheet.lone[tree]
+            for k in range(start + 1 if lone < 0 else lone, stop if lone < 0 else lone + 1):
                 fails = held[k] == 0
                 marks[k] = fails
                 counts[np.uint32(nodes[k].reason)] += weight * fails

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from features.batch import Batch
 from features.build import build, no_reference
-from features.compared import forget, no_readings
+from features.compared import COMPUTED, forget, no_readings
 from features.estimates import SECOND
 from features.fold import fold
 from features.jit import kernel
@@ -54,7 +54,7 @@ class Items(NamedTuple):
 
 @kernel
 def _fill_items(s: Arrays, batch: Batch, done: int, lists: Lists, items: Items) -> None:
-    readings, reference = no_readings(s), no_reference()
+    readings, reference, nothing = no_readings(s), no_reference(), np.empty((0, len(COMPUTED)))
     for i in range(lists.known.size):
         fold(s, batch, done, lists.known[i])
         done = lists.known[i]
@@ -63,7 +63,7 @@ def _fill_items(s: Arrays, batch: Batch, done: int, lists: Lists, items: Items) 
         tasks, out = items.tasks[start:stop], items.features[start:stop]
         forget(readings)
         reference.size[0] = -1
-        build(s, readings, lists.workers[i], tasks, now, lists.session_minutes[i], reference, out)
+        build(s, readings, lists.workers[i], tasks, now, lists.session_minutes[i], reference, nothing, out)
         for k in range(start, stop):
             facts = s.tasks[items.tasks[k]].facts
             items.categories[k], items.languages[k] = facts.category, facts.languages[0]

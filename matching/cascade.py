@@ -28,8 +28,8 @@ def shortlist(
     now: int,
     size: int,
     common: Common | None = None,
-) -> NDArray[np.intp]:
-    """Return which of some tasks are the ``size`` most promising, in the order given; all if there are no more.
+) -> tuple[NDArray[np.intp], NDArray[np.float64] | None]:
+    """Return which of some tasks are the ``size`` most promising, and what was computed of them.
 
     Args:
         state: the market.
@@ -42,10 +42,11 @@ def shortlist(
         common: to rows of this worker at this instant; see `features.build.rows`.
 
     Returns:
-        Places in ``places`` (intp, rising).
+        Places in ``places`` (intp, rising), all if there are no more than are wanted; and what `compared` returned of
+        these tasks, None where it was not asked.
     """
     if len(places) <= size:
-        return np.arange(len(places))
+        return np.arange(len(places)), None
     stage, known = ranker.first_stage, priors.of(state, ranker, now)
     prior = known.regular if state.arrays.workers["accepted"][worker] > 0.0 else known.newcomer
     chosen = np.arange(len(places))
@@ -55,4 +56,5 @@ def shortlist(
     glanced = places[chosen]
     columns = compared(state, worker, state.arrays.open_tasks[glanced], now, common)
     scores = prior[glanced] + stage.scores(columns)
-    return np.sort(chosen[np.argpartition(-scores, size)[:size]])
+    best = np.sort(np.argpartition(-scores, size)[:size])
+    return chosen[best], columns[best]

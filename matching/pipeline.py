@@ -144,11 +144,20 @@ class Matcher:
         return max(self.shortlist, limit, min(round(SHARE * eligible), LONGEST))
 
     def score(
-        self, state: MarketState, ranker: Ranker, query: Query, tasks: NDArray[np.int32], common: Common | None = None
+        self,
+        state: MarketState,
+        ranker: Ranker,
+        query: Query,
+        tasks: NDArray[np.int32],
+        common: Common | None = None,
+        computed: NDArray[np.float64] | None = None,
     ) -> tuple[Verdict, NDArray[np.int32]]:
-        """Score tasks for the worker of a query; return those that pay enough an hour, and the tasks that do not."""
+        """Score tasks for the worker of a query; return those that pay enough an hour, and the tasks that do not.
+
+        ``common`` and ``computed`` are what is known of these rows already; see `features.build.rows`.
+        """
         worker, common = state.catalogue.workers.get(query.worker_id), common or nothing_common(state.arrays)
-        features = rows(state, worker, tasks, query.now, query.session_minutes, common)
+        features = rows(state, worker, tasks, query.now, query.session_minutes, common, computed)
         answers = ranker.answers(features)
         if np.isnan(query.wishes.min_hourly):
             return Verdict(tasks, features, answers, common), tasks[:0]
@@ -176,11 +185,12 @@ class Matcher:
             lots = self.explore.lots(state, worker, open_tasks[at], query.explore)
         size = self.wanted(len(at), query.limit)
         while True:
-            tasks = open_tasks[at[shortlist(state, ranker, self.priors, worker, at, query.now, size, common)]]
+            chosen, computed = shortlist(state, ranker, self.priors, worker, at, query.now, size, common)
+            tasks = open_tasks[at[chosen]]
             if len(lots):
                 # Whatever the first stage thinks of it: what is promised a position must be there to get it.
-                tasks = np.union1d(tasks, lots[: self.explore.reserve])
-            verdict, paying_less = self.score(state, ranker, query, tasks, common)
+                tasks, computed = np.union1d(tasks, lots[: self.explore.reserve]), None
+            verdict, paying_less = self.score(state, ranker, query, tasks, common, computed)
             if np.isnan(query.wishes.min_hourly) or len(verdict.tasks) > query.limit or len(tasks) == len(at):
                 break
             size *= 4

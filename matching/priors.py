@@ -86,8 +86,11 @@ class Priors:
             if missing > 0:
                 kept.known = _longer(kept.known, max(missing, len(kept.known.newcomer)))
             turn = min(size, size * max(0, now - kept.swept_at) // SWEEP)
-            places = np.flatnonzero(arrays.open_changed[:size] > kept.seq if seq != kept.seq else ())
-            if turn >= min(size, TURN) > 0:
+            swept = turn >= min(size, TURN) > 0
+            if seq == kept.seq and not swept:
+                return kept.known
+            places = np.flatnonzero(arrays.open_changed[:size] > kept.seq) if seq != kept.seq else np.zeros(0, np.intp)
+            if swept:
                 places = np.union1d(places, np.arange(kept.swept, kept.swept + turn) % size)
                 # What is left of a turn is not lost where lists come faster than turns.
                 kept.swept_at = now if turn == size else kept.swept_at + turn * SWEEP // size

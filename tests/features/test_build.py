@@ -60,6 +60,7 @@ def test_rows_with_what_they_have_in_common_with_others_are_the_same(log: list[E
             np.testing.assert_array_equal(compared(state, worker, tasks, hour(NOW), common), columns)
             alone = rows(state, worker, tasks, hour(NOW))
             np.testing.assert_array_equal(rows(state, worker, tasks, hour(NOW), common=common), alone)
+            np.testing.assert_array_equal(rows(state, worker, tasks, hour(NOW), common=common, computed=columns), alone)
 
 
 @settings(deadline=None, max_examples=40)

@@ -80,7 +80,7 @@ def test_given_a_learned_stage_then_its_shortlist_keeps_nearly_all_of_what_the_r
         worker = state.catalogue.workers.get(f"w{number}")
         order = state.arrays.tasks["facts"]["order"][tasks]
         top = best_first(bundle.score(rows(state, worker, tasks, now)), order)[:10]
-        chosen = shortlist(state, ranker, priors, worker, np.arange(len(tasks), dtype=np.int32), now, SIZE)
+        chosen, _ = shortlist(state, ranker, priors, worker, np.arange(len(tasks), dtype=np.int32), now, SIZE)
         assert len(chosen) == len(set(chosen.tolist())) == SIZE
         kept.append(np.isin(top, chosen).mean())
     assert np.mean(kept) > 0.9
@@ -90,8 +90,8 @@ def test_given_no_more_tasks_than_wanted_then_all_are_kept_in_order() -> None:
     state, ranker = late(), Indifferent(stage(reward=1))
     places, now = np.arange(SIZE, dtype=np.int32), open_now(state)[1]
     for size in (SIZE, SIZE + 1, 10_000):
-        assert shortlist(state, ranker, Priors(), 1, places, now, size).tolist() == list(range(SIZE))
-    assert shortlist(state, ranker, Priors(), 1, places[:0], now, SIZE).tolist() == []
+        assert shortlist(state, ranker, Priors(), 1, places, now, size)[0].tolist() == list(range(SIZE))
+    assert shortlist(state, ranker, Priors(), 1, places[:0], now, SIZE)[0].tolist() == []
 
 
 @pytest.mark.parametrize("column", ["reward", "skill_overlap", "affinity"])
@@ -101,7 +101,7 @@ def test_given_more_then_the_best_by_the_stage_are_kept_in_order_of_place(column
     ranker, share = Indifferent(stage(**{column: 1})), []
     for worker in range(1, 20):
         values = np.nan_to_num(compared(state, worker, tasks, now)[:, RELATIVE.index(column)])
-        chosen = shortlist(state, ranker, Priors(), worker, np.arange(len(tasks), dtype=np.int32), now, SIZE)
+        chosen, _ = shortlist(state, ranker, Priors(), worker, np.arange(len(tasks), dtype=np.int32), now, SIZE)
         assert chosen.tolist() == sorted(chosen.tolist())
         # A glance keeps twice as many as are wanted, so a sketch may be wrong by as much.
         share.append((np.sort(values[chosen])[-SIZE // 2 :] >= np.sort(values)[-SIZE:].min() - 1e-9).mean())
@@ -115,7 +115,7 @@ def test_given_some_of_the_tasks_then_the_best_of_these_are_kept() -> None:
     for count in (3 * SIZE + 1, 4 * SIZE, 5 * SIZE):
         places = np.sort(random.permutation(len(tasks))[:count]).astype(np.int32)
         values = compared(state, 1, tasks[places], now)[:, RELATIVE.index("reward")]
-        chosen = shortlist(state, ranker, Priors(), 1, places, now, SIZE)
+        chosen, _ = shortlist(state, ranker, Priors(), 1, places, now, SIZE)
         # Nothing but the reward counts, of which a glance knows as much as the column.
         assert values[chosen].min() >= np.sort(values)[-SIZE]
 

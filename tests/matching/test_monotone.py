@@ -113,7 +113,7 @@ def test_given_a_task_on_the_shortlist_then_more_reward_does_not_cost_it_its_pla
     def listed(state: MarketState, worker_id: str) -> set[str]:
         worker, now = state.catalogue.workers.get(worker_id), int(state.arrays.market["clock"][0])
         places = np.arange(len(state.open_tasks), dtype=np.int32)
-        chosen = shortlist(state, BundleRanker(bundle(), "1"), Priors(), worker, places, now, len(places) // 2)
+        chosen, _ = shortlist(state, BundleRanker(bundle(), "1"), Priors(), worker, places, now, len(places) // 2)
         kept = state.arrays.open_tasks[chosen]
         return {state.catalogue.tasks.external(task) for task in kept.tolist()}
 
