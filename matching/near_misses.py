@@ -18,7 +18,7 @@ from features.jit import kernel, lean
 from features.money import MAX_AMOUNT, Money
 from features.requirements_shape import Value
 from features.state import MarketState
-from matching.eligibility import Judgement, Own
+from matching.judgement import Judgement, Own
 from matching.near_miss_texts import describe
 from matching.openings import Openings, openings
 from matching.query import Query

@@ -14,9 +14,10 @@ from features.build import Common, nothing_common, rows
 from features.spec import GROUPS
 from features.state import MarketState
 from matching.cascade import shortlist
-from matching.eligibility import Judgement, Wishes, judge, judge_open
+from matching.eligibility import Wishes, judge, judge_open
 from matching.explain import Figures, Reason, reasons
 from matching.explore import Explore, Swap
+from matching.judgement import Judgement
 from matching.near_misses import NearMiss, near_misses
 from matching.priors import Priors
 from matching.query import Query

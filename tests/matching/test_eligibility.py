@@ -9,7 +9,8 @@ import pytest
 from features.events import micros
 from features.requirements_shape import Guard
 from features.state import MarketState
-from matching.eligibility import CODES, Wishes, codes_of, judge, reasons_against
+from matching.eligibility import Wishes, judge, reasons_against
+from matching.judgement import CODES, codes_of
 from tests.market import RATES, entries, written
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

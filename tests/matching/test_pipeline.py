@@ -25,9 +25,10 @@ from features.events import (
 )
 from features.spec import COLUMN, GROUPS
 from features.state import MarketState
-from matching.eligibility import Wishes, codes_of, reasons_against
+from matching.eligibility import Wishes, reasons_against
 from matching.explain import _RULES
 from matching.fallback import FallbackRanker
+from matching.judgement import codes_of
 from matching.offline import Request, rank
 from matching.pipeline import Feed, Item, Matcher, feed_steps, open_at
 from matching.query import Query

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from features.estimates import DAY
 from features.events import decode_event, instant
 from features.state import MarketState
-from matching.eligibility import Judgement, Wishes, judge, judge_open
+from matching.eligibility import Wishes, judge, judge_open
 from matching.fallback import FallbackRanker
+from matching.judgement import Judgement
 from matching.pipeline import Item, Matcher
 from matching.query import Query
 from tests.log import RATES, START, Entry, folded
