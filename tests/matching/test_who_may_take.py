@@ -104,6 +104,9 @@ def test_given_changes_one_by_one_then_everybody_may_take_what_a_rebuilt_state_a
     assert by_name(kept, found) == {name: codes for name, codes in named.items() if not gone & set(codes)}
     told = [code for codes in by_name(kept, found).values() for code in codes]
     assert found.counts() == {code: told.count(code) for code in told}
+    free = [name for name, codes in by_name(kept, found).items() if not codes]
+    assert kept.catalogue.tasks.externals(found.kept.tolist()) == free
+    assert kept.arrays.open_tasks[found.kept_at].tolist() == found.kept.tolist()
 
 
 def pages(matcher: Matcher, state: MarketState, query: Query) -> list[list[Item]]:
