@@ -23,7 +23,7 @@ from matching.near_misses import NearMiss
 from matching.pipeline import Item, Matcher
 from matching.query import Query
 from service.audiences import AudienceDesk
-from service.erasure import Eraser
+from service.erasure import Eraser, carried_out
 from service.locks import ReadWriteLock
 from service.models import Models, Serving
 from service.snapshots import Snapshots
@@ -41,6 +41,9 @@ FOLD_AT_ONCE = 500
 
 FOLLOW_SECONDS = 0.5
 """How often the log is looked at for events that another process wrote."""
+
+HEARD_SECONDS = 3 * FOLLOW_SECONDS
+"""After which other processes that follow the log know an event, unless they are held up."""
 
 LEAST_PROPENSITY = 1e-300
 """A drawn item never stands at its place with probability 0, though rounding may say so."""
@@ -85,9 +88,10 @@ class Engine:
         log_clock: now is ``known_at`` of the log instead of the wall clock, for replaying history.
         matcher: the pipeline.
         snapshots: of the log, one of which is begun from; and they forget whom the log forgets.
+        alone: no other process is known to follow the log, so that an erasure need not wait until others know it.
 
     Attributes:
-        caught_up: the log was folded once as it was at the start.
+        caught_up: the log was folded as it was at the start; False again while it has to be folded anew.
         failure: why the log can no longer be followed; empty while it can.
         restored: sequence number of the snapshot that was begun from, 0 for the beginning of the log.
     """
@@ -101,6 +105,7 @@ class Engine:
         log_clock: bool = False,
         matcher: Matcher | None = None,
         snapshots: Snapshots | None = None,
+        alone: bool = True,
     ) -> None:
         self.store = store
         self.models = models
@@ -110,9 +115,12 @@ class Engine:
         self.restored = 0
         self._snapshots = snapshots
         self._matcher = matcher or Matcher()
+        self._rates = rates
         self._state = MarketState(rates)
         self._lock = ReadWriteLock()
-        self._eraser = Eraser(store, snapshots.forget) if snapshots else Eraser(store)
+        self._eraser = Eraser(
+            store, snapshots.forget if snapshots else lambda _: None, wait=0.0 if alone else HEARD_SECONDS
+        )
         self._audiences = AudienceDesk(self.read, models, self.now)
         self._waiting: SimpleQueue[_Group] = SimpleQueue()
         self._submitting = Lock()
@@ -128,6 +136,7 @@ class Engine:
         Raises:
             CocokError: the log cannot be read, or holds what cannot be folded.
         """
+        rewrites = self.store.identity().rewrites
         restored = self._snapshots.restore() if self._snapshots else None
         if restored is not None:
             with self._lock.write():
@@ -135,6 +144,10 @@ class Engine:
             self._eraser.note(restored.erasures)
             del restored
         self._follow(at_once=10_000)
+        while self.store.identity().rewrites != rewrites and not self._stop.is_set():
+            # Another process erased somebody meanwhile, of whom this state may know.
+            rewrites = self.store.identity().rewrites
+            self._begin_anew()
         with self._submitting:
             if self._stop.is_set():
                 return
@@ -167,6 +180,10 @@ class Engine:
         """Return the instant of a request that comes now, in microseconds since 1970; never before the log's clock."""
         clock = self._state.clock or 0
         return clock if self.log_clock else max(clock, time.time_ns() // 1_000)
+
+    def look(self) -> "Future[Appended]":
+        """Return a future that is done when reads see all that is in the log now, whoever wrote it."""
+        return self.submit(())
 
     def submit(self, events: Sequence[MarketEvent]) -> "Future[Appended]":
         """Append events, all or none; the future is done when they are durable and reads see them.
@@ -288,17 +305,39 @@ class Engine:
                 log.exception("the log cannot be followed beyond event %d: %s", self._state.seq, failure)
             self.failure = failure
         else:
-            self.failure = ""
+            self.failure, self.caught_up = "", True
 
     def _follow(self, at_once: int) -> None:
         for entries in self.store.read(after=self._state.seq, batch=at_once):
+            erasures = [(entry.seq, entry.event) for entry in entries if isinstance(entry.event, WorkerErased)]
+            if self.caught_up and any(carried_out(erased) for _, erased in erasures):
+                # Whom another process erased cannot be told any more, and this state may know that worker.
+                self._recover()
+                return
             with self._lock.write():
                 self._state.apply(entries)
-            self._eraser.note((seq, event) for seq, _, event in entries if isinstance(event, WorkerErased))
+            self._eraser.note(erasures)
             with self._advanced:
                 self._advanced.notify_all()
             if self._stop.is_set() and not self.caught_up:
                 return
+
+    def _recover(self) -> None:
+        """Begin anew while requests come in; none is answered from the state meanwhile."""
+        self.caught_up = False
+        self._audiences.stop()
+        try:
+            self._begin_anew()
+        finally:
+            self._audiences = AudienceDesk(self.read, self.models, self.now)
+            self._audiences.start()
+
+    def _begin_anew(self) -> None:
+        """Forget the state, and fold the log from its beginning."""
+        log.warning("another process erased workers before this one knew of it: the log is read anew")
+        with self._lock.write():
+            self._state, self.restored = MarketState(self._rates), 0
+        self._follow(at_once=10_000)
 
 
 def _stopping() -> CocokError:

@@ -11,6 +11,7 @@ from typing import TypeVar
 import anyio
 from anyio import to_thread
 from anyio.abc import TaskGroup
+from filelock import FileLock
 from starlette.responses import Response
 
 from features.errors import CocokError
@@ -21,7 +22,7 @@ from service.engine import Engine
 from service.models import Models, ModelSource
 from service.security import KeyStore
 from service.settings import Settings
-from service.snapshot_process import ENOUGH_EVENTS, take_snapshot
+from service.snapshot_process import ENOUGH_EVENTS, SnapshotTurn, take_snapshot
 from service.snapshots import Snapshots
 from service.store import open_store
 from service.telemetry import Metrics
@@ -30,6 +31,9 @@ from service.warm_up import warm_up
 log = logging.getLogger(__name__)
 
 Answer = TypeVar("Answer")
+
+MEASURE_SECONDS = 2.0
+"""How often a process of several tells the others how far it is."""
 
 
 class Runtime:
@@ -74,11 +78,14 @@ class Runtime:
             log_clock=self.log_clock,
             matcher=matcher,
             snapshots=Snapshots(self.settings.snapshots, store, self.rates),
+            alone=self.settings.processes == 1,
         )
         self._ranking = ThreadPoolExecutor(self.settings.ranking_threads, thread_name_prefix="cocok-ranking")
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._start, tasks)
+                if self.settings.processes > 1:
+                    tasks.start_soon(self._keep_measured)
                 yield
                 self.ready.clear()
                 # Stopped before the tasks are cancelled: a fold that is under way hears of it and ends.
@@ -97,25 +104,32 @@ class Runtime:
         """Return what a server that is not ready waits for; empty if it is ready."""
         if self.failure or self.engine.failure:
             return "The log or the model cannot be read; the server's log says why."
-        return "" if self.ready.is_set() else "The log is being read."
+        return "" if self.ready.is_set() and self.engine.caught_up else "The log is being read."
 
     def measured(self) -> Response:
         """Return the metrics as they are now."""
-        metrics, serving = self.metrics, self.models.current
+        self._measure()
+        return self.metrics.render()
+
+    def _measure(self) -> None:
+        metrics = self.metrics
         metrics.ready.set(not self.why_not_ready())
-        metrics.model.clear()
-        metrics.model.labels(serving.version).set(1)
+        metrics.serves(self.models.current.version)
         seq, clock, open_tasks = self.engine.read(lambda state: (state.seq, state.clock or 0, len(state.open_tasks)))
         metrics.seq.set(seq)
         metrics.restored.set(self.engine.restored)
         metrics.clock.set(clock / 1e6)
         metrics.open_tasks.set(open_tasks)
-        return metrics.render()
+
+    async def _keep_measured(self) -> None:
+        """Let the other processes of this server tell how far this one is."""
+        while True:
+            await to_thread.run_sync(self._measure)
+            await anyio.sleep(MEASURE_SECONDS)
 
     async def _start(self, tasks: TaskGroup) -> None:
         try:
-            await to_thread.run_sync(self.models.refresh, abandon_on_cancel=True)
-            await to_thread.run_sync(warm_up, self.rates, self.models.current.ranker, abandon_on_cancel=True)
+            await to_thread.run_sync(self._warm_up, abandon_on_cancel=True)
             await to_thread.run_sync(self.engine.start)
         except Exception as error:
             self.failure = str(error) if isinstance(error, CocokError) else type(error).__name__
@@ -132,13 +146,21 @@ class Runtime:
             await anyio.sleep(self.settings.model_poll_seconds)
             await to_thread.run_sync(self.models.refresh, abandon_on_cancel=True)
 
+    def _warm_up(self) -> None:
+        self.settings.home.mkdir(parents=True, exist_ok=True)
+        # One process makes the model store and compiles the kernels, and the others find them.
+        with FileLock(self.settings.home / "start.lock"):
+            self.models.refresh()
+            warm_up(self.rates, self.models.current.ranker)
+
     async def _take_snapshots(self) -> None:
         minutes, good = self.settings.snapshot_minutes, self.engine.restored
+        turn = SnapshotTurn(self.settings.snapshots)
         while minutes:
             seq = self.engine.seq
             # What this server could not begin from is no use to the next one; and an erasure deletes what there is.
             held = min(good, await to_thread.run_sync(self.engine.newest_snapshot))
-            if seq - held >= ENOUGH_EVENTS and await take_snapshot(self.settings):
+            if seq - held >= ENOUGH_EVENTS and turn.mine() and await take_snapshot(self.settings):
                 good = seq
             await anyio.sleep(60 * minutes)
 

@@ -46,8 +46,15 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(
         default=8_000_000, ge=1_000, description="Bytes of a request's body that the API takes at the most."
     )
+    processes: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="Processes that `cocok serve` answers in. Each follows the log with a state of its own, so memory "
+        "grows with them; one uses little more than one core.",
+    )
     ranking_threads: int = Field(
-        default=2, ge=1, le=256, description="Requests that the API ranks at the same time; others wait their turn."
+        default=2, ge=1, le=256, description="Requests that a process ranks at the same time; others wait their turn."
     )
     pay_weight: float = Field(
         default=0.0,

@@ -4,9 +4,12 @@ import json
 import logging
 import os
 import sys
+from contextlib import suppress
+from pathlib import Path
 from subprocess import DEVNULL, PIPE
 
 import anyio
+from filelock import FileLock
 
 from service.settings import Settings
 
@@ -16,7 +19,27 @@ ENOUGH_EVENTS = 10_000
 """Events since the last snapshot that make another one worth its while: a second or so of folding at a start."""
 
 LOWEST_PRIORITY = 19
+_TURN = "turn.lock"
 _COMMAND = (sys.executable, "-c", "from service.cli import main; main()", "snapshot")
+
+
+class SnapshotTurn:
+    """Chooses one of the processes that serve a home, for as long as it lives: one taker of snapshots is enough.
+
+    Args:
+        folder: of the snapshots.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._lock = FileLock(folder / _TURN, timeout=0, thread_local=False)
+
+    def mine(self) -> bool:
+        """Tell whether it is this process, taking the turn if nobody has it."""
+        if not self._lock.is_locked:
+            with suppress(OSError):
+                Path(self._lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
+                self._lock.acquire()
+        return self._lock.is_locked
 
 
 async def take_snapshot(settings: Settings) -> bool:

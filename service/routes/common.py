@@ -88,6 +88,8 @@ async def _reads(
     _allow(request, Scope.READ)
     server = await runtime(request)
     _expect_ready(server)
+    if server.engine.seq < cocok_min_seq:
+        server.engine.look()
     deadline = time.monotonic() + MIN_SEQ_SECONDS
     # Polled, since a thread that waits is one that does not rank.
     while server.engine.seq < cocok_min_seq:
