@@ -3,17 +3,17 @@
 import secrets
 import sqlite3
 from bisect import bisect_left
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from functools import partial
 from itertools import islice
 from operator import itemgetter
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, cast
 
 import msgspec
-from sqlalchemy import Connection, create_engine, event, func, or_, select, update
+from sqlalchemy import Connection, create_engine, event, func, or_, select
 from sqlalchemy.exc import DatabaseError, IntegrityError
 
 from features.collector import collector_paused
@@ -53,7 +53,7 @@ class SqliteStore:
             f"sqlite:///{path}", isolation_level="AUTOCOMMIT", connect_args={"timeout": BUSY_SECONDS}
         )
         event.listen(self._engine, "connect", _configure)
-        with self._transaction() as connection:
+        with self._writing, self._connection() as connection, _immediate(connection.exec_driver_sql):
             self._migrate(connection)
 
     def append(self, events: Iterable[Event]) -> Appended:
@@ -84,9 +84,8 @@ class SqliteStore:
             after = found[-1].seq
 
     def _read(self, after: int, before: int | None, batch: int) -> list[Stored]:
-        with self._connection() as connection:
-            # By the driver's own cursor: a row of SQLAlchemy's costs as much as to decode what it holds.
-            rows = connection.exec_driver_sql(_READ, (after, batch)).cursor.fetchall()
+        with self._driver() as connection:
+            rows = connection.execute(_READ, (after, batch)).fetchall()
         # The clock never runs backwards, so the first event that is too late ends the prefix.
         kept = len(rows) if before is None else bisect_left(rows, before, key=itemgetter(1))
         if not kept:
@@ -98,7 +97,7 @@ class SqliteStore:
 
     def last_seq(self) -> int:
         """Return the last sequence number, 0 for an empty log."""
-        with self._connection() as connection:
+        with self._driver() as connection:
             return _end(connection)[0]
 
     def count(self) -> int:
@@ -120,11 +119,11 @@ class SqliteStore:
         """Replace what is kept of several events; see `service.store.base.Store.rewrite_all`."""
         values = [(row.type, _kept(row), seq, row.event_id) for seq, row in ((seq, pack(event)) for seq, event in rows)]
         with self._transaction() as connection:
-            if values and connection.exec_driver_sql(_REWRITE, values).rowcount != len(values):
+            if values and connection.executemany(_REWRITE, values).rowcount != len(values):
                 numbers = f"{values[0][2]}" if len(values) == 1 else f"among {values[0][2]} to {values[-1][2]}"
                 raise ValueError(f"sequence number {numbers} does not hold the event that is to be rewritten")
             if values:
-                connection.execute(update(schema.identity).values(rewrites=schema.identity.c.rewrites + 1))
+                connection.execute("UPDATE log_identity SET rewrites = rewrites + 1")
         with self._connection() as connection:
             # The write-ahead log holds the old pages until it is cut, which waits for those who read it.
             connection.exec_driver_sql(f"PRAGMA busy_timeout = {CUT_SECONDS * 1_000}")
@@ -167,16 +166,20 @@ class SqliteStore:
             raise CocokError(f"the event store {self.path} cannot be used: {error.orig}") from error
 
     @contextmanager
-    def _transaction(self) -> Iterator[Connection]:
-        with self._writing, self._connection() as connection:
-            # IMMEDIATE takes the write lock before the end of the log is read, so that numbers stay dense.
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-            try:
-                yield connection
-            except BaseException:
-                connection.exec_driver_sql("ROLLBACK")
-                raise
-            connection.exec_driver_sql("COMMIT")
+    def _driver(self) -> Iterator[sqlite3.Connection]:
+        """Give the driver's own connection, for what every feed does: SQLAlchemy's costs more than what it executes."""
+        try:
+            with closing(self._engine.raw_connection()) as connection:
+                yield cast("sqlite3.Connection", connection.driver_connection)
+        except sqlite3.IntegrityError:
+            raise
+        except (sqlite3.DatabaseError, DatabaseError) as error:
+            raise CocokError(f"the event store {self.path} cannot be used: {getattr(error, 'orig', error)}") from error
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._writing, self._driver() as connection, _immediate(connection.execute):
+            yield connection
 
     def _migrate(self, connection: Connection) -> None:
         version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
@@ -203,12 +206,27 @@ def _configure(connection: sqlite3.Connection, _record: Any) -> None:
     connection.execute("PRAGMA cache_size = -65536")  # 64 MB: the index of ids is hit at random
 
 
+@contextmanager
+def _immediate(execute: Callable[[str], object]) -> Iterator[None]:
+    """Make what is executed meanwhile one transaction."""
+    # IMMEDIATE takes the write lock before the end of the log is read, so that numbers stay dense.
+    execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        execute("ROLLBACK")
+        raise
+    execute("COMMIT")
+
+
 def _kept(row: Packed) -> bytes:
     """Return the payload of an event as the table keeps it."""
     return squeeze(row.payload) if row.type == SQUEEZED else row.payload
 
 
-def _append_fresh(connection: Connection, groups: Sequence[Sequence[Packed]]) -> list[Appended | ConflictError] | None:
+def _append_fresh(
+    connection: sqlite3.Connection, groups: Sequence[Sequence[Packed]]
+) -> list[Appended | ConflictError] | None:
     """Append groups by one statement, as nearly always can be done; None if an id is not new, and nothing is done."""
     ids = [row.event_id for group in groups for row in group]
     if len(ids) > _CHUNK or len(set(ids)) < len(ids) or _held(connection, ids):
@@ -223,25 +241,25 @@ def _append_fresh(connection: Connection, groups: Sequence[Sequence[Packed]]) ->
             values.append((seq, row.event_id, row.type, known_at, digest(row.payload), _kept(row)))
         results.append(Appended(len(group), 0, seq))
     if values:
-        connection.exec_driver_sql(_INSERT, values)
+        connection.executemany(_INSERT, values)
     return results
 
 
-def _append_apart(connection: Connection, groups: Sequence[Sequence[Packed]]) -> list[Appended | ConflictError]:
+def _append_apart(connection: sqlite3.Connection, groups: Sequence[Sequence[Packed]]) -> list[Appended | ConflictError]:
     """Append groups one by one, each all or nothing."""
     results: list[Appended | ConflictError] = []
     for group in groups:
-        connection.exec_driver_sql("SAVEPOINT batch")
+        connection.execute("SAVEPOINT batch")
         try:
             results.append(_append(connection, group))
         except ConflictError as conflict:
-            connection.exec_driver_sql("ROLLBACK TO batch")
+            connection.execute("ROLLBACK TO batch")
             results.append(conflict)
-        connection.exec_driver_sql("RELEASE batch")
+        connection.execute("RELEASE batch")
     return results
 
 
-def _append(connection: Connection, rows: Iterable[Packed]) -> Appended:
+def _append(connection: sqlite3.Connection, rows: Iterable[Packed]) -> Appended:
     stream = iter(rows)
     accepted = taken = 0
     seq, known_at = _end(connection)
@@ -252,27 +270,26 @@ def _append(connection: Connection, rows: Iterable[Packed]) -> Appended:
             known_at = max(known_at, row.at)
             values.append((seq, row.event_id, row.type, known_at, mark, _kept(row)))
         if values:
-            connection.exec_driver_sql(_INSERT, values)
+            connection.executemany(_INSERT, values)
         accepted += len(values)
         taken += len(chunk)
     return Appended(accepted, taken - accepted, seq)
 
 
-def _end(connection: Connection) -> tuple[int, int]:
+def _end(connection: sqlite3.Connection) -> tuple[int, int]:
     """Return the last sequence number and the clock there; before the first event (0, 0)."""
-    row = connection.exec_driver_sql(_END).first()
-    return (row.seq, row.known_at) if row else (0, 0)
+    row = connection.execute(_END).fetchone()
+    return row or (0, 0)
 
 
-def _held(connection: Connection, ids: Sequence[str]) -> dict[str, bytes]:
+def _held(connection: sqlite3.Connection, ids: Sequence[str]) -> dict[str, bytes]:
     """Return id -> digest of those events that are in the log."""
     marks = ",".join("?" * len(ids))
     query = f"SELECT event_id, digest FROM events WHERE event_id IN ({marks})"  # noqa: S608  # only question marks
-    # Rows are no plain tuples.
-    return {event_id: mark for event_id, mark in connection.exec_driver_sql(query, tuple(ids))}  # noqa: C416
+    return dict(connection.execute(query, ids))
 
 
-def _fresh(connection: Connection, chunk: list[Packed], offset: int) -> list[tuple[Packed, bytes]]:
+def _fresh(connection: sqlite3.Connection, chunk: list[Packed], offset: int) -> list[tuple[Packed, bytes]]:
     """Return the events of ``chunk`` that are not in the log, each with its digest."""
     held = _held(connection, [row.event_id for row in chunk])
     fresh, conflicts = [], []
