@@ -209,6 +209,16 @@ class Engine:
         with self._lock.read():
             return reader(self._state)
 
+    def read_with_lists(self, reader: Callable[[MarketState], Answer]) -> Answer:
+        """Return the same of a state that holds every list submitted so far, also those that need not be ``seen``.
+
+        Raises:
+            CocokError: they cannot be read, or the engine is stopping.
+        """
+        if self._unfolded_since is not None:
+            self.submit(()).result()
+        return self.read(reader)
+
     def feed(self, make: Callable[[int], Query]) -> tuple[Ranked, Query]:
         """Rank the open tasks for a worker; ``make`` is given the instant and returns the query."""
         serving = self.models.current
@@ -289,6 +299,7 @@ class Engine:
                 group.done.set_exception(error)
             return
         awaited = []
+        self._unfolded_since = self._unfolded_since or time.monotonic()
         for group, result in zip(groups, results, strict=True):
             if isinstance(result, ConflictError):
                 group.done.set_exception(result)
@@ -296,8 +307,6 @@ class Engine:
                 awaited.append((group.done, result))
             else:
                 group.done.set_result(result)
-        if self._unfolded_since is None:
-            self._unfolded_since = time.monotonic()
         if awaited or not self._lock.in_use or not self._patience():
             self._catch_up()
         for done, result in awaited:
@@ -308,7 +317,6 @@ class Engine:
 
     def _catch_up(self) -> None:
         """Follow the log; what goes wrong is kept in ``failure`` until it goes right again, and the writer lives on."""
-        self._unfolded_since = None
         try:
             self._follow(FOLD_AT_ONCE)
         except Exception as error:
@@ -318,6 +326,7 @@ class Engine:
             self.failure = failure
         else:
             self.failure = ""
+        self._unfolded_since = None
 
     def _follow(self, at_once: int) -> None:
         for entries in self.store.read(after=self._state.seq, batch=at_once):

@@ -3,10 +3,10 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from threading import Event
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import anyio
 from anyio import to_thread
@@ -23,13 +23,20 @@ from service.security import KeyStore
 from service.settings import Settings
 from service.snapshot_process import ENOUGH_EVENTS, take_snapshot
 from service.snapshots import Snapshots
-from service.store import open_store
+from service.store import Appended, open_store
 from service.telemetry import Metrics
 from service.warm_up import warm_up
 
 log = logging.getLogger(__name__)
 
-Answer = TypeVar("Answer")
+Answered = TypeVar("Answered")
+
+
+class Answer(NamedTuple):
+    """What a call is answered with, and what must be durable before: a future of events that are being logged."""
+
+    body: bytes
+    logged: "Future[Appended] | None"
 
 
 class Runtime:
@@ -89,9 +96,40 @@ class Runtime:
             self.keys.close()
             store.close()
 
-    async def rank(self, work: Callable[[], Answer]) -> Answer:
+    async def rank(self, work: Callable[[], Answered]) -> Answered:
         """Run what takes milliseconds of computing off the event loop, so many at a time as the settings allow."""
         return await asyncio.get_running_loop().run_in_executor(self._ranking, work)
+
+    async def rank_and_log(self, work: Callable[[], Answer]) -> bytes:
+        """Run what ranks, as `rank` does, and return the body once what it logs is durable.
+
+        The event loop is woken once for it: each time takes some tenth of a millisecond and waits for the lock of the
+        interpreter.
+        """
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[bytes] = loop.create_future()
+
+        def settle(body: bytes, error: BaseException | None) -> None:
+            if answer.done():  # whoever asked has given up
+                return
+            if error is None:
+                answer.set_result(body)
+            else:
+                answer.set_exception(error)
+
+        def run() -> None:
+            try:
+                body, logged = work()
+            except Exception as error:
+                loop.call_soon_threadsafe(settle, b"", error)
+                return
+            if logged is None:
+                loop.call_soon_threadsafe(settle, body, None)
+            else:
+                logged.add_done_callback(lambda logged: loop.call_soon_threadsafe(settle, body, logged.exception()))
+
+        self._ranking.submit(run)
+        return await answer
 
     def why_not_ready(self) -> str:
         """Return what a server that is not ready waits for; empty if it is ready."""
