@@ -39,7 +39,7 @@ GROUP = 5_000
 FOLD_AT_ONCE = 500
 """Events folded while readers wait; a few milliseconds."""
 
-LISTS_SECONDS = 0.02
+LISTS_SECONDS = 0.05
 """How long lists that were served wait at the most until nobody reads and they can be folded without holding one up."""
 
 FOLLOW_SECONDS = 0.5

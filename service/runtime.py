@@ -118,6 +118,8 @@ class Runtime:
                 answer.set_exception(error)
 
         def run() -> None:
+            if answer.cancelled():
+                return
             try:
                 body, logged = work()
             except Exception as error:
