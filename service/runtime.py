@@ -17,17 +17,20 @@ from features.errors import CocokError
 from features.money import Rates
 from matching.explore import Explore
 from matching.pipeline import Matcher, feed_steps
+from service.beside import ENOUGH_EVENTS, archive_lists, take_snapshot
 from service.engine import Engine
 from service.models import Models, ModelSource
 from service.security import KeyStore
 from service.settings import Settings
-from service.snapshot_process import ENOUGH_EVENTS, take_snapshot
 from service.snapshots import Snapshots
 from service.store import Appended, open_store
 from service.telemetry import Metrics
 from service.warm_up import warm_up
 
 log = logging.getLogger(__name__)
+
+ARCHIVE_SECONDS = 3_600
+"""How often a server has old lists moved to files, if the settings want it."""
 
 Answered = TypeVar("Answered")
 
@@ -167,6 +170,7 @@ class Runtime:
             self.settled.set()
             known = {"events": self.engine.seq, "snapshot": self.engine.restored}
             tasks.start_soon(self._take_snapshots)
+            tasks.start_soon(self._archive_lists)
             log.info("ready", extra={**known, "model": self.models.current.version})
         while True:
             await anyio.sleep(self.settings.model_poll_seconds)
@@ -181,6 +185,11 @@ class Runtime:
             if seq - held >= ENOUGH_EVENTS and await take_snapshot(self.settings):
                 good = seq
             await anyio.sleep(60 * minutes)
+
+    async def _archive_lists(self) -> None:
+        while self.settings.archive_lists_after_days:
+            await archive_lists(self.settings)
+            await anyio.sleep(ARCHIVE_SECONDS)
 
 
 def _source(settings: Settings) -> ModelSource:
