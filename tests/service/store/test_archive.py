@@ -406,6 +406,28 @@ def test_given_a_process_that_dies_midway_then_nothing_is_lost_or_read_twice(
     assert in_table(path) == [seq for seq in range(1, 61) if seq > 40 or seq % 3 == 0]
 
 
+@pytest.mark.parametrize("step", ["nothing has left the database", "a part has left the database"])
+def test_given_a_move_that_was_cut_off_then_an_erasure_finishes_it_and_nothing_of_the_worker_is_left(
+    store: SqliteStore, path: Path, step: str
+) -> None:
+    store.append([served(number, "secret-name" if number % 2 else "w") for number in range(30)])
+    script = DIES.format(step=STEPS[step])
+    done = subprocess.run([sys.executable, "-c", script, str(path), str(at(20))], check=False, cwd=ROOT)
+    assert done.returncode == 9
+    erased = WorkerErased(event_id="gone", at=instant(at(31)), worker_id="secret-name")
+    assert erase(store, [(store.append([erased]).seq, erased)]) == 16
+    for _ in range(2):
+        rows = read(store)
+        assert [row.seq for row in rows] == list(range(1, 32))
+        assert {row.event.worker_id for row in rows if isinstance(row.event, FeedServed)} == {
+            "w",
+            rows[-1].event.worker_id,
+        }
+        store.archive(at(20))
+    store.close()
+    assert not any(b"secret-name" in file.read_bytes() for file in path.parent.rglob("*") if file.is_file())
+
+
 def test_given_a_process_that_dies_before_the_old_file_of_an_erased_worker_is_gone_then_the_next_deletes_it(
     store: SqliteStore, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
