@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 from threading import Condition, Event, Lock, Thread
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -39,6 +39,9 @@ GROUP = 5_000
 FOLD_AT_ONCE = 500
 """Events folded while readers wait; a few milliseconds."""
 
+LISTS_SECONDS = 0.05
+"""How long lists that were served wait at the most until nobody reads and they can be folded without holding one up."""
+
 FOLLOW_SECONDS = 0.5
 """How often the log is looked at for events that another process wrote."""
 
@@ -48,7 +51,13 @@ HEARD_SECONDS = 3 * FOLLOW_SECONDS
 LEAST_PROPENSITY = 1e-300
 """A drawn item never stands at its place with probability 0, though rounding may say so."""
 
-_Group = tuple[Sequence[MarketEvent], "Future[Appended]"]
+
+class _Group(NamedTuple):
+    """Events that are written together, who waits for them, and whether until reads see them."""
+
+    events: Sequence[MarketEvent]
+    done: "Future[Appended]"
+    seen: bool
 
 
 @dataclass(frozen=True)
@@ -125,6 +134,7 @@ class Engine:
         self._waiting: SimpleQueue[_Group] = SimpleQueue()
         self._submitting = Lock()
         self._advanced = Condition()
+        self._unfolded_since: float | None = None
         self._stop = Event()
         self._writer = Thread(target=self._write, name="cocok-writer", daemon=True)
 
@@ -164,8 +174,8 @@ class Engine:
             self._writer.join()
         self._audiences.stop()
         self._eraser.stop()
-        for _, done in self._drain():
-            done.set_exception(_stopping())
+        for group in self._drain():
+            group.done.set_exception(_stopping())
 
     @property
     def seq(self) -> int:
@@ -185,8 +195,11 @@ class Engine:
         """Return a future that is done when reads see all that is in the log now, whoever wrote it."""
         return self.submit(())
 
-    def submit(self, events: Sequence[MarketEvent]) -> "Future[Appended]":
+    def submit(self, events: Sequence[MarketEvent], *, seen: bool = True) -> "Future[Appended]":
         """Append events, all or none; the future is done when they are durable and reads see them.
+
+        If they need not be ``seen``, it is done when they are durable, and reads see them `LISTS_SECONDS` later at the
+        latest: a fold stops all reads, so one for every list would have each feed wait for the others.
 
         It raises `service.store.ConflictError` if an id is taken by other content, and `CocokError` if the log cannot
         be written or the engine is stopping. One that is cancelled before its turn is not written.
@@ -196,7 +209,7 @@ class Engine:
             if self._stop.is_set():
                 done.set_exception(_stopping())
             else:
-                self._waiting.put((events, done))
+                self._waiting.put(_Group(events, done, seen))
         return done
 
     def erased(self, seq: int) -> "Future[None]":
@@ -212,6 +225,16 @@ class Engine:
         """Return what ``reader`` makes of the state, which stands still meanwhile."""
         with self._lock.read():
             return reader(self._state)
+
+    def read_with_lists(self, reader: Callable[[MarketState], Answer]) -> Answer:
+        """Return the same of a state that holds every list submitted so far, also those that need not be ``seen``.
+
+        Raises:
+            CocokError: they cannot be read, or the engine is stopping.
+        """
+        if self._unfolded_since is not None:
+            self.submit(()).result()
+        return self.read(reader)
 
     def feed(self, make: Callable[[int], Query]) -> tuple[Ranked, Query]:
         """Rank the open tasks for a worker; ``make`` is given the instant and returns the query."""
@@ -256,41 +279,55 @@ class Engine:
     def _take(self) -> list[_Group]:
         groups: list[_Group] = []
         with suppress(Empty):
-            group = self._waiting.get(timeout=FOLLOW_SECONDS)
+            group = self._waiting.get(timeout=self._patience())
             events = 0
             while True:
                 # The caller may have given up, and nobody may set what is cancelled.
-                if group[1].set_running_or_notify_cancel():
+                if group.done.set_running_or_notify_cancel():
                     groups.append(group)
-                    events += len(group[0])
+                    events += len(group.events)
                 if events >= GROUP:
                     break
                 group = self._waiting.get_nowait()
         return groups
+
+    def _patience(self) -> float:
+        """Return the seconds that the log and what is not folded may be left alone."""
+        if self._unfolded_since is None:
+            return FOLLOW_SECONDS
+        return max(0.0, self._unfolded_since + LISTS_SECONDS - time.monotonic())
 
     def _drain(self) -> list[_Group]:
         groups = []
         with suppress(Empty):
             while True:
                 group = self._waiting.get_nowait()
-                if group[1].set_running_or_notify_cancel():
+                if group.done.set_running_or_notify_cancel():
                     groups.append(group)
         return groups
 
     def _commit(self, groups: list[_Group]) -> None:
         try:
-            results = self.store.append_groups([events for events, _ in groups])
+            results = self.store.append_groups([group.events for group in groups])
         except Exception as error:
             # A full disk or a locked file: those who wait must hear of it, and the writer must live on.
             log.exception("the log could not be written")
-            for _, done in groups:
-                done.set_exception(error)
+            for group in groups:
+                group.done.set_exception(error)
             return
-        self._catch_up()
-        for (_, done), result in zip(groups, results, strict=True):
+        awaited = []
+        self._unfolded_since = self._unfolded_since or time.monotonic()
+        for group, result in zip(groups, results, strict=True):
             if isinstance(result, ConflictError):
-                done.set_exception(result)
-            elif self.failure and result.seq > self._state.seq:
+                group.done.set_exception(result)
+            elif group.seen:
+                awaited.append((group.done, result))
+            else:
+                group.done.set_result(result)
+        if awaited or not self._lock.in_use or not self._patience():
+            self._catch_up()
+        for done, result in awaited:
+            if self.failure and result.seq > self._state.seq:
                 done.set_exception(CocokError(f"the events are in the log but cannot be read: {self.failure}"))
             else:
                 done.set_result(result)
@@ -306,6 +343,7 @@ class Engine:
             self.failure = failure
         else:
             self.failure, self.caught_up = "", True
+        self._unfolded_since = None
 
     def _follow(self, at_once: int) -> None:
         for entries in self.store.read(after=self._state.seq, batch=at_once):

@@ -3,10 +3,10 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from threading import Event
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import anyio
 from anyio import to_thread
@@ -18,22 +18,32 @@ from features.errors import CocokError
 from features.money import Rates
 from matching.explore import Explore
 from matching.pipeline import Matcher, feed_steps
+from service.beside import ENOUGH_EVENTS, Turn, archive_lists, take_snapshot
 from service.engine import Engine
 from service.models import Models, ModelSource
 from service.security import KeyStore
 from service.settings import Settings
-from service.snapshot_process import ENOUGH_EVENTS, SnapshotTurn, take_snapshot
 from service.snapshots import Snapshots
-from service.store import open_store
+from service.store import Appended, open_store
 from service.telemetry import Metrics
 from service.warm_up import warm_up
 
 log = logging.getLogger(__name__)
 
-Answer = TypeVar("Answer")
+ARCHIVE_SECONDS = 3_600
+"""How often a server has old lists moved to files, if the settings want it."""
 
 MEASURE_SECONDS = 2.0
 """How often a process of several tells the others how far it is."""
+
+Answered = TypeVar("Answered")
+
+
+class Answer(NamedTuple):
+    """What a call is answered with, and what must be durable before: a future of events that are being logged."""
+
+    body: bytes
+    logged: "Future[Appended] | None"
 
 
 class Runtime:
@@ -96,9 +106,42 @@ class Runtime:
             self.keys.close()
             store.close()
 
-    async def rank(self, work: Callable[[], Answer]) -> Answer:
+    async def rank(self, work: Callable[[], Answered]) -> Answered:
         """Run what takes milliseconds of computing off the event loop, so many at a time as the settings allow."""
         return await asyncio.get_running_loop().run_in_executor(self._ranking, work)
+
+    async def rank_and_log(self, work: Callable[[], Answer]) -> bytes:
+        """Run what ranks, as `rank` does, and return the body once what it logs is durable.
+
+        The event loop is woken once for it: each time takes some tenth of a millisecond and waits for the lock of the
+        interpreter.
+        """
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[bytes] = loop.create_future()
+
+        def settle(body: bytes, error: BaseException | None) -> None:
+            if answer.done():  # whoever asked has given up
+                return
+            if error is None:
+                answer.set_result(body)
+            else:
+                answer.set_exception(error)
+
+        def run() -> None:
+            if answer.cancelled():
+                return
+            try:
+                body, logged = work()
+            except Exception as error:
+                loop.call_soon_threadsafe(settle, b"", error)
+                return
+            if logged is None:
+                loop.call_soon_threadsafe(settle, body, None)
+            else:
+                logged.add_done_callback(lambda logged: loop.call_soon_threadsafe(settle, body, logged.exception()))
+
+        self._ranking.submit(run)
+        return await answer
 
     def why_not_ready(self) -> str:
         """Return what a server that is not ready waits for; empty if it is ready."""
@@ -140,7 +183,9 @@ class Runtime:
             self.ready.set()
             self.settled.set()
             known = {"events": self.engine.seq, "snapshot": self.engine.restored}
-            tasks.start_soon(self._take_snapshots)
+            turn = Turn(self.settings.home)
+            tasks.start_soon(self._take_snapshots, turn)
+            tasks.start_soon(self._archive_lists, turn)
             log.info("ready", extra={**known, "model": self.models.current.version})
         while True:
             await anyio.sleep(self.settings.model_poll_seconds)
@@ -153,9 +198,8 @@ class Runtime:
             self.models.refresh()
             warm_up(self.rates, self.models.current.ranker)
 
-    async def _take_snapshots(self) -> None:
+    async def _take_snapshots(self, turn: Turn) -> None:
         minutes, good = self.settings.snapshot_minutes, self.engine.restored
-        turn = SnapshotTurn(self.settings.snapshots)
         while minutes:
             seq = self.engine.seq
             # What this server could not begin from is no use to the next one; and an erasure deletes what there is.
@@ -163,6 +207,12 @@ class Runtime:
             if seq - held >= ENOUGH_EVENTS and turn.mine() and await take_snapshot(self.settings):
                 good = seq
             await anyio.sleep(60 * minutes)
+
+    async def _archive_lists(self, turn: Turn) -> None:
+        while self.settings.archive_lists_after_days:
+            if turn.mine():
+                await archive_lists(self.settings)
+            await anyio.sleep(ARCHIVE_SECONDS)
 
 
 def _source(settings: Settings) -> ModelSource:

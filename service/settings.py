@@ -23,7 +23,8 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="COCOK_", extra="forbid", frozen=True, populate_by_name=True)
 
     home: Path = Field(
-        default=Path(".cocok"), description="Folder of everything local: database, MLflow store, snapshots, bundles."
+        default=Path(".cocok"),
+        description="Folder of everything local: database, old lists, MLflow store, snapshots, bundles.",
     )
     database_url: str = Field(
         default="",
@@ -94,6 +95,13 @@ class Settings(BaseSettings):
         "then takes in a process of its own; 0 never.",
     )
     snapshots_kept: int = Field(default=2, ge=1, description="Snapshots that are kept when a new one is taken.")
+    archive_lists_after_days: float = Field(
+        default=0.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="Days, by the clock of the log, after which a server has lists that were served moved from the "
+        "database to Parquet files beside it, which take a fraction of the room, as `cocok archive` does; 0 never.",
+    )
     model_poll_seconds: float = Field(
         default=30.0, gt=0, description="How often a server looks whether another model has become the champion."
     )

@@ -1,5 +1,6 @@
 """The command `serve`: the HTTP API in this process, or in several of its own."""
 
+import gc
 import os
 import socket
 import sys
@@ -27,6 +28,9 @@ BACKLOG = 2048
 
 PATIENCE_SECONDS = 30
 """How long a process may be too busy to say that it lives before another one takes its place."""
+
+COLLECT_AFTER = (10_000, 20, 50)
+"""What Python's garbage collector waits for: a feed makes some hundreds of objects and no cycles."""
 
 GRACE_SECONDS = 10
 """How long a request under way may take once the server is asked to end."""
@@ -157,6 +161,9 @@ def _listen(host: str, port: int, protected: bool) -> socket.socket:
 def _announce(runtime: "Runtime") -> None:
     runtime.settled.wait()
     if runtime.ready.is_set():
+        # What is there now stays, and to look through it again would hold every request up.
+        gc.freeze()
+        gc.set_threshold(*COLLECT_AFTER)
         model = runtime.models.current.version
         _say(f"Ready: {runtime.engine.seq:,} events are known, {_named(model)} ranks.")
     elif runtime.failure:
