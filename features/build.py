@@ -11,6 +11,7 @@ from features.compared import (
     COMPUTED,
     PLACES,
     SHARE_PRIOR,
+    TOOK,
     Readings,
     View,
     against,
@@ -103,7 +104,7 @@ def _task_columns(
     out: NDArray[np.float64],
 ) -> None:
     worker, market = s.workers[view.worker], s.market[0]
-    records, requesters, place, read = s.tasks, s.requesters, readings.place, readings.tokens
+    records, requesters, place, told = s.tasks, s.requesters, readings.place, readings.told
     for i in range(tasks.size):
         task = records[tasks[i]]
         if task.posted == NEVER:
@@ -111,10 +112,10 @@ def _task_columns(
         facts = task.facts
         requester = requesters[facts.requester]
         if facts.category_token >= 0:
-            out[i, AFFINITY_CATEGORY] = token_affinity(view, read[place[facts.category_token]])
-        out[i, AFFINITY_REQUESTER] = token_affinity(view, read[place[facts.requester_token]])
+            out[i, AFFINITY_CATEGORY] = token_affinity(view, told[place[facts.category_token]])
+        out[i, AFFINITY_REQUESTER] = token_affinity(view, told[place[facts.requester_token]])
         if facts.group_token >= 0:
-            out[i, GROUP_TAKEN] = math.log1p(read[place[facts.group_token]].took_slow)
+            out[i, GROUP_TAKEN] = math.log1p(told[place[facts.group_token], TOOK])
         if worker.languages[0] != 0 and facts.languages[0] != 0:
             out[i, LANGUAGE_KNOWN] = 0.0
             for k in range(LANGUAGES):
@@ -218,7 +219,7 @@ def _fill_only_compared(
     """Fill ``out`` (float64, tasks x relative columns); ``block`` is working memory (``BLOCK`` x computed columns)."""
     for start in range(0, tasks.size, BLOCK):
         part = tasks[start : start + BLOCK]
-        fill_compared(s, view, readings, part, block[: part.size])
+        fill_compared(s, view, readings, part, False, block[: part.size])
         out[start : start + BLOCK] = block[: part.size, : len(RELATIVE)]
 
 
@@ -337,7 +338,7 @@ def _fill_wide(
     out: NDArray[np.float64],
 ) -> None:
     """Fill all columns of ``out`` (float64, tasks x columns of the spec) but the relative ones, which become NaN."""
-    fill_compared(s, view, readings, tasks, block)
+    fill_compared(s, view, readings, tasks, True, block)
     out[:] = math.nan
     for i in range(tasks.size):
         for c in range(len(PLACES)):
