@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from features.elementary import take_decays, take_logs
 from features.estimates import (
     FAST,
     HOUR,
@@ -22,12 +23,11 @@ from features.estimates import (
     smoothed,
     usual_log_minutes,
 )
-from features.elementary import take_decays, take_logs
 from features.jit import kernel, lean, prefetch
 from features.layout import NEVER, SKILLS, TASK, TOKEN, TOKENS, Arrays, Record
 from features.spec import COLUMN, RELATIVE
-from features.tastes import find_taste
 from features.sums import SUMMED, add_weighted
+from features.tastes import find_taste
 from features.text import SKILL, WORD
 
 CONTENT_PRIOR = 0.1
