@@ -26,7 +26,7 @@ from features.counts import half_of, hour_bin
 from features.estimates import DAY, FAST, HOUR, SECOND, decay, seconds, smoothed
 from features.jit import kernel
 from features.layout import FOREVER, HOUR_BINS, LANGUAGES, NEVER, REFERENCE, UNLIMITED, Arrays
-from features.pairs import find, pair_key
+from features.pairs import find, foresee, pair_key
 from features.spec import COLUMN, NAMES, RELATIVE
 from features.state import MarketState
 
@@ -192,6 +192,8 @@ def _worker_columns(s: Arrays, view: View, tasks: NDArray[np.int32], out: NDArra
 def _dealing_columns(s: Arrays, view: View, tasks: NDArray[np.int32], out: NDArray[np.float64]) -> None:
     keys, dealings = s.dealing_keys, s.dealings
     for i in range(tasks.size):
+        foresee(keys, dealings, pair_key(view.worker, tasks[i]))
+    for i in range(tasks.size):
         out[i, TASK_TAKEN] = 0.0
         out[i, TASK_SERVED_BEFORE] = 0.0
         out[i, TASK_VIEWED] = 0.0
@@ -274,24 +276,26 @@ def _refer(columns: NDArray[np.float64], reference: Reference) -> None:
     """Write down what values are held against, of the relative columns of the reference tasks (float64)."""
     size = columns.shape[1]
     # Into arrays of its own, or the compiler reads anew after every store.
-    values, counts = np.empty((size, columns.shape[0]), np.float32), np.zeros(size, np.int64)
-    means, squares = np.zeros(size), np.zeros(size)
+    counts, means, squares = np.zeros(size), np.zeros(size), np.zeros(size)
     # Column by column within a task: so the sums of the columns do not wait for each other's additions.
     for k in range(columns.shape[0]):
+        row = columns[k]
         for c in range(size):
-            value = columns[k, c]
-            known = not math.isnan(value)
-            values[c, k] = value
-            counts[c] += known
-            means[c] += value if known else 0.0
+            means[c] += 0.0 if math.isnan(row[c]) else row[c]
+        for c in range(size):
+            counts[c] += 0.0 if math.isnan(row[c]) else 1.0
     for c in range(size):
         means[c] /= counts[c]
     for k in range(columns.shape[0]):
+        row = columns[k]
         for c in range(size):
-            apart = columns[k, c] - means[c]
-            squares[c] += apart**2 if not math.isnan(apart) else 0.0
+            apart = row[c] - means[c]
+            squares[c] += 0.0 if math.isnan(apart) else apart * apart
+    for c in range(size):
+        values = reference.values[c]
+        for k in range(columns.shape[0]):
+            values[k] = columns[k, c]
     reference.size[0] = columns.shape[0]
-    reference.values[:, : columns.shape[0]] = values
     reference.counts[:], reference.means[:], reference.deviations[:] = counts, means, np.sqrt(squares / counts)
 
 

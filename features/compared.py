@@ -14,19 +14,19 @@ from features.elementary import take_decays, take_logs
 from features.estimates import (
     FAST,
     HOUR,
+    SECOND,
     SLOW,
     decay,
-    decay_seconds,
     expected,
     market_approval,
     seconds,
     smoothed,
-    usual_log_minutes,
+    usual_minutes,
 )
 from features.jit import kernel, lean, prefetch
 from features.layout import NEVER, SKILLS, TASK, TOKEN, TOKENS, Arrays, Record
 from features.spec import COLUMN, RELATIVE
-from features.sums import SUMMED, add_weighted
+from features.sums import LANES, OF_FIRST, OF_SECOND, SUMMED, add_weighted
 from features.tastes import find_taste
 from features.text import SKILL, WORD
 
@@ -53,8 +53,8 @@ MOST_READINGS = 8_192
 (
     EXPECTED,
     TOOK,
-    EXPECTED_AGAIN,
-    TOOK_AGAIN,
+    APPROVED,
+    REJECTED,
     EXPECTED_FAST,
     EXPECTED_NEWCOMER,
     TAKEN,
@@ -63,14 +63,9 @@ MOST_READINGS = 8_192
     PAID,
     PAY,
     TOOK_FAST,
-    EXPECTED_IN_ALL,
-    TOOK_IN_ALL,
-    APPROVED,
-    REJECTED,
 ) = range(SUMMED)
 """What is known of a token at the instant of a list, in the order in which it stands: its decayed sums, what random
-choice would have taken of it, and what is left of what the worker took of it. The sums over a task stand in the same
-order; there the first two are of skills alone, and the next two of words."""
+choice would have taken of it, and what is left of what the worker took of it."""
 
 DECLARED, KNOWN, EXPERIENCE = range(3)
 """What a token tells as a skill: the level that the worker declares, whether the worker declared or took it at all, and
@@ -86,14 +81,13 @@ the log of what was taken."""
     LOG_POPULARITY_NEWCOMERS,
     LOG_CHANCE,
     LOG_AGE,
-) = range(9)
-"""Numbers of a task whose logarithms are taken with those of all tasks of a block."""
+    LOG_STATED,
+    LOGS,
+) = range(11)
+"""Numbers of a task whose logarithms are taken with those of all tasks of a block, and how many there are."""
 
-LOGS = 9
-
-_WORDS_AND_SKILLS = np.zeros((3, 4))
-_WORDS_AND_SKILLS[SKILL, :2] = 1.0
-_WORDS_AND_SKILLS[WORD, 2:] = 1.0
+_APART = np.zeros((3, 2))
+_APART[SKILL, 0], _APART[WORD, 1] = 1.0, 1.0
 
 COMPUTED: tuple[str, ...] = (
     *RELATIVE,
@@ -153,9 +147,17 @@ class View(NamedTuple):
 class Readings(NamedTuple):
     """Tokens at the instant of a list, each brought there when it is first met, as tasks share most of theirs.
 
-    ``place`` says where a row of the token table is in the arrays that follow, 0 if it is not there; ``size`` is their
-    number, in an array of one. ``spots`` and ``skill_spots`` are the places of the tokens and of the skills of a block
-    of tasks, for as long as it is read.
+    What is not described is working memory.
+
+    Attributes:
+        place: uint16; where a row of the token table is in what follows, 0 if it is not there.
+        size: int64, one; how many tokens are there, from place 1 on.
+        tokens: int32; the row of each in the token table.
+        told: float64, tokens x ``SUMMED``; what each tells.
+        skills: float64, tokens x 3; what each tells as a skill.
+        spots, skill_spots: int32; the places of the tokens and of the skills of the tasks of a block.
+        logs: float64, tasks of a block x ``LOGS``; numbers, then their logarithms.
+        apart: float64, kinds of tokens x 2; whether tokens of a kind are summed by themselves.
     """
 
     place: NDArray[np.uint16]
@@ -167,12 +169,14 @@ class Readings(NamedTuple):
     slow: NDArray[np.float64]
     fast: NDArray[np.float64]
     powers: NDArray[np.float64]
+    held: NDArray[np.int32]
+    tastes: NDArray[np.int64]
     spots: NDArray[np.int32]
     skill_spots: NDArray[np.int32]
     sums: NDArray[np.float64]
     logs: NDArray[np.float64]
     exponents: NDArray[np.float64]
-    masks: NDArray[np.float64]
+    apart: NDArray[np.float64]
 
 
 @kernel
@@ -184,17 +188,19 @@ def no_readings(s: Arrays) -> Readings:
         np.zeros(1, np.int64),
         np.empty(size, np.int32),
         np.empty((size, SUMMED)),
-        np.empty((size, 4)),
+        np.empty((size, 3)),
         np.empty(size, np.int64),
         np.empty(size),
         np.empty(size),
         np.empty(size),
+        np.empty(size, np.int32),
+        np.empty(size, np.int64),
         np.empty((BLOCK, TOKENS), np.int32),
         np.empty((BLOCK, SKILLS), np.int32),
-        np.empty(SUMMED),
+        np.empty(SUMMED + 2 * LANES),
         np.empty(BLOCK * LOGS),
         np.empty(BLOCK * LOGS),
-        _WORDS_AND_SKILLS.copy(),
+        _APART.copy(),
     )
 
 
@@ -240,8 +246,6 @@ def _read(s: Arrays, view: View, readings: Readings, first: int) -> None:
         told[EXPECTED] = expected(
             record.expected_slow, record.available, record.chances_slow, view.chances_slow, slow[k]
         )
-        told[EXPECTED_AGAIN] = told[EXPECTED]
-        told[EXPECTED_IN_ALL] = told[EXPECTED]
         told[EXPECTED_FAST] = expected(
             record.expected_fast, record.available, record.chances_fast, view.chances_fast, fast[k]
         )
@@ -254,38 +258,52 @@ def _read(s: Arrays, view: View, readings: Readings, first: int) -> None:
 
 
 @lean
-def _read_taste(s: Arrays, now: int, place: int, told: NDArray[np.float64], skill: NDArray[np.float64]) -> None:
-    taste = s.tastes[place]
-    took = taste.took_slow * decay_seconds(taste.at, now, SLOW)
-    told[TOOK], told[TOOK_AGAIN], told[TOOK_IN_ALL] = took, took, took
-    told[TOOK_FAST] = taste.took_fast * decay_seconds(taste.at, now, FAST)
-    told[APPROVED], told[REJECTED] = taste.approved, taste.rejected
-    skill[DECLARED] = max(0.0, taste.level)
-    skill[KNOWN] = 1.0 if taste.level > 0.0 or taste.took_slow > 0.0 else 0.0
-    skill[EXPERIENCE] = math.log1p(took)
+def _find_tastes(s: Arrays, view: View, readings: Readings, first: int) -> int:
+    """Find the tastes for the tokens from a place on; return how many are ``held``."""
+    stop, history, held = readings.size[0] + 1, s.histories[view.worker], 0
+    if history.places < stop - first:
+        # Most workers have to do with fewer tokens than the tasks have.
+        for taste in range(history.start, history.start + history.places):
+            token = s.taste_tokens[taste] - 1
+            if token >= 0 and readings.place[token] >= first:
+                readings.held[held], readings.tastes[held] = readings.place[token], taste
+                held += 1
+    else:
+        for place in range(first, stop):
+            taste = find_taste(s.histories, s.taste_tokens, view.worker, readings.tokens[place])
+            if taste >= 0:
+                readings.held[held], readings.tastes[held] = place, taste
+                held += 1
+    return held
 
 
 @lean
 def read_tastes(s: Arrays, view: View, readings: Readings, first: int = 1) -> None:
     """Bring tokens to a worker, from the place ``first`` on; those read for one worker may be brought to another."""
-    stop, now, history = readings.size[0] + 1, seconds(view.now), s.histories[view.worker]
-    for k in range(first, stop):
-        told, skill = readings.told[k], readings.skills[k]
-        told[TOOK], told[TOOK_AGAIN], told[TOOK_IN_ALL], told[TOOK_FAST] = 0.0, 0.0, 0.0, 0.0
-        told[APPROVED], told[REJECTED] = 0.0, 0.0
+    for place in range(first, readings.size[0] + 1):
+        told, skill = readings.told[place], readings.skills[place]
+        told[TOOK], told[TOOK_FAST], told[APPROVED], told[REJECTED] = 0.0, 0.0, 0.0, 0.0
         skill[DECLARED], skill[KNOWN], skill[EXPERIENCE] = 0.0, 0.0, 0.0
-    if history.places < stop - first:
-        # Most workers have to do with fewer tokens than the tasks have.
-        for place in range(history.start, history.start + history.places):
-            token = s.taste_tokens[place] - 1
-            if token >= 0 and readings.place[token] >= first:
-                k = int(readings.place[token])
-                _read_taste(s, now, place, readings.told[k], readings.skills[k])
-    else:
-        for k in range(first, stop):
-            place = find_taste(s.histories, s.taste_tokens, view.worker, readings.tokens[k])
-            if place >= 0:
-                _read_taste(s, now, place, readings.told[k], readings.skills[k])
+    held, now = _find_tastes(s, view, readings, first), seconds(view.now)
+    ages, slow, fast, powers = readings.ages[:held], readings.slow[:held], readings.fast[:held], readings.powers[:held]
+    for k in range(held):
+        ages[k] = max(0, now - s.tastes[readings.tastes[k]].at)
+    take_decays(ages, SLOW // SECOND, slow, powers)
+    take_decays(ages, FAST // SECOND, fast, powers)
+    for k in range(held):
+        taste, told, skill = (
+            s.tastes[readings.tastes[k]],
+            readings.told[readings.held[k]],
+            readings.skills[readings.held[k]],
+        )
+        told[TOOK], told[TOOK_FAST] = taste.took_slow * slow[k], taste.took_fast * fast[k]
+        told[APPROVED], told[REJECTED] = taste.approved, taste.rejected
+        skill[DECLARED] = max(0.0, taste.level)
+        skill[KNOWN] = 1.0 if taste.level > 0.0 or taste.took_slow > 0.0 else 0.0
+        slow[k] = 1.0 + told[TOOK]
+    take_logs(slow, powers)
+    for k in range(held):
+        readings.skills[readings.held[k], EXPERIENCE] = slow[k]
 
 
 @lean
@@ -380,27 +398,29 @@ def _content(s: Arrays, view: View, readings: Readings, tasks: NDArray[np.int32]
         task = records[tasks[i]]
         if task.posted == NEVER or task.n_tokens == 0:
             continue
-        add_weighted(
-            readings.told, readings.spots[i], task.weights, task.kinds, readings.masks, task.n_tokens, readings.sums
-        )
+        add_weighted(readings.told, readings.spots[i], task.weights, task.kinds, readings.apart, task.n_tokens, sums)
         skills, text = False, False
         for k in range(task.n_tokens):
             skills |= task.kinds[k] == SKILL
             text |= task.kinds[k] == WORD
         logs = readings.logs[LOGS * i : LOGS * i + LOGS]
         out[i, KIND_APPROVAL] = smoothed(sums[APPROVED], sums[REJECTED], view.worker_approval, KIND_PRIOR)
-        chance = sums[EXPECTED_IN_ALL]
+        chance = sums[EXPECTED]
         lift = _lift(sums[TAKEN], chance)
         logs[LOG_POPULARITY] = lift
         logs[LOG_POPULARITY_FAST] = _lift(sums[TAKEN_FAST], sums[EXPECTED_FAST])
         logs[LOG_POPULARITY_NEWCOMERS] = _lift(sums[TAKEN_NEWCOMER], sums[EXPECTED_NEWCOMER])
         prior = CONTENT_PRIOR * lift
-        logs[LOG_AFFINITY] = (sums[TOOK_IN_ALL] + prior) / (share * chance + CONTENT_PRIOR)
+        logs[LOG_AFFINITY] = (sums[TOOK] + prior) / (share * chance + CONTENT_PRIOR)
         logs[LOG_AFFINITY_FAST] = (sums[TOOK_FAST] + prior) / (share_fast * chance + CONTENT_PRIOR)
         if skills:
-            logs[LOG_AFFINITY_SKILL] = (sums[TOOK] + prior) / (share * sums[EXPECTED] + CONTENT_PRIOR)
+            logs[LOG_AFFINITY_SKILL] = (sums[OF_FIRST + TOOK] + prior) / (
+                share * sums[OF_FIRST + EXPECTED] + CONTENT_PRIOR
+            )
         if text:
-            logs[LOG_AFFINITY_TEXT] = (sums[TOOK_AGAIN] + prior) / (share * sums[EXPECTED_AGAIN] + CONTENT_PRIOR)
+            logs[LOG_AFFINITY_TEXT] = (sums[OF_SECOND + TOOK] + prior) / (
+                share * sums[OF_SECOND + EXPECTED] + CONTENT_PRIOR
+            )
         if sums[PAID] > 0.0:
             out[i, AGAINST_KIND] = against(task.log_reward, sums[PAY] / sums[PAID])
 
@@ -437,7 +457,7 @@ def _skills(s: Arrays, view: View, readings: Readings, tasks: NDArray[np.int32],
 
 @lean
 def _pay_and_age(s: Arrays, view: View, readings: Readings, tasks: NDArray[np.int32], out: NDArray[np.float64]) -> None:
-    market, records, requesters, tokens = s.market[0], s.tasks, s.requesters, s.tokens
+    records, requesters = s.tasks, s.requesters
     for i in range(tasks.size):
         task = records[tasks[i]]
         if task.posted == NEVER:
@@ -445,24 +465,30 @@ def _pay_and_age(s: Arrays, view: View, readings: Readings, tasks: NDArray[np.in
         requester = requesters[task.facts.requester]
         approval = smoothed(requester.approved, requester.rejected, view.market_approval, SHARE_PRIOR)
         out[i, REQUESTER_APPROVAL] = approval
-        out[i, MINUTES] = usual_log_minutes(market, tokens, task) + view.speed
         out[i, REWARD] = task.log_reward
         readings.logs[LOGS * i + LOG_CHANCE] = min(
             1.0, max(0.01, out[i, KIND_APPROVAL] * approval / view.market_approval)
         )
+        readings.logs[LOGS * i + LOG_STATED] = task.facts.stated_minutes
         readings.logs[LOGS * i + LOG_AGE] = 1.0 + max(0, view.now - task.posted) / HOUR
 
 
 @lean
-def _logs(readings: Readings, size: int, out: NDArray[np.float64]) -> None:
-    logs = readings.logs[: LOGS * size]
-    take_logs(logs, readings.exponents[: LOGS * size])
-    for i in range(size):
+def _logs(s: Arrays, view: View, readings: Readings, tasks: NDArray[np.int32], out: NDArray[np.float64]) -> None:
+    """Fill the columns that are logarithms, and those that rest on them."""
+    market, tokens = s.market[0], s.tokens
+    logs = readings.logs[: LOGS * tasks.size]
+    take_logs(logs, readings.exponents[: logs.size])
+    for i in range(tasks.size):
+        task = s.tasks[tasks[i]]
+        if task.posted == NEVER:
+            continue
         each = logs[LOGS * i : LOGS * i + LOGS]
         out[i, AFFINITY], out[i, AFFINITY_FAST] = each[LOG_AFFINITY], each[LOG_AFFINITY_FAST]
         out[i, AFFINITY_SKILL], out[i, AFFINITY_TEXT] = each[LOG_AFFINITY_SKILL], each[LOG_AFFINITY_TEXT]
         out[i, POPULARITY], out[i, POPULARITY_FAST] = each[LOG_POPULARITY], each[LOG_POPULARITY_FAST]
         out[i, POPULARITY_NEWCOMERS] = each[LOG_POPULARITY_NEWCOMERS]
+        out[i, MINUTES] = usual_minutes(market, tokens, task, each[LOG_STATED]) + view.speed
         out[i, HOURLY] = out[i, REWARD] + each[LOG_CHANCE] - out[i, MINUTES] + math.log(60.0)
         out[i, TASK_AGE_HOURS] = each[LOG_AGE]
 
@@ -483,4 +509,4 @@ def fill_compared(
     _content(s, view, readings, tasks, out)
     _skills(s, view, readings, tasks, out)
     _pay_and_age(s, view, readings, tasks, out)
-    _logs(readings, tasks.size, out)
+    _logs(s, view, readings, tasks, out)
