@@ -21,7 +21,7 @@ from features.estimates import (
     market_approval,
     seconds,
     smoothed,
-    usual_minutes,
+    usual_log_minutes,
 )
 from features.jit import kernel, lean, prefetch
 from features.layout import NEVER, SKILLS, TASK, TOKEN, TOKENS, Arrays, Record
@@ -81,9 +81,8 @@ the log of what was taken."""
     LOG_POPULARITY_NEWCOMERS,
     LOG_CHANCE,
     LOG_AGE,
-    LOG_STATED,
     LOGS,
-) = range(11)
+) = range(10)
 """Numbers of a task whose logarithms are taken with those of all tasks of a block, and how many there are."""
 
 _APART = np.zeros((3, 2))
@@ -469,7 +468,6 @@ def _pay_and_age(s: Arrays, view: View, readings: Readings, tasks: NDArray[np.in
         readings.logs[LOGS * i + LOG_CHANCE] = min(
             1.0, max(0.01, out[i, KIND_APPROVAL] * approval / view.market_approval)
         )
-        readings.logs[LOGS * i + LOG_STATED] = task.facts.stated_minutes
         readings.logs[LOGS * i + LOG_AGE] = 1.0 + max(0, view.now - task.posted) / HOUR
 
 
@@ -488,7 +486,7 @@ def _logs(s: Arrays, view: View, readings: Readings, tasks: NDArray[np.int32], o
         out[i, AFFINITY_SKILL], out[i, AFFINITY_TEXT] = each[LOG_AFFINITY_SKILL], each[LOG_AFFINITY_TEXT]
         out[i, POPULARITY], out[i, POPULARITY_FAST] = each[LOG_POPULARITY], each[LOG_POPULARITY_FAST]
         out[i, POPULARITY_NEWCOMERS] = each[LOG_POPULARITY_NEWCOMERS]
-        out[i, MINUTES] = usual_minutes(market, tokens, task, each[LOG_STATED]) + view.speed
+        out[i, MINUTES] = usual_log_minutes(market, tokens, task) + view.speed
         out[i, HOURLY] = out[i, REWARD] + each[LOG_CHANCE] - out[i, MINUTES] + math.log(60.0)
         out[i, TASK_AGE_HOURS] = each[LOG_AGE]
 

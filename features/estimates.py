@@ -73,13 +73,7 @@ def usual_log_minutes(market: Record, tokens: NDArray[np.void], task: Record) ->
 
     Experience with the task itself outweighs what its requester states, and that outweighs tasks of the same content.
     """
-    return usual_minutes(market, tokens, task, math.log(task.facts.stated_minutes))
-
-
-@lean
-def usual_minutes(market: Record, tokens: NDArray[np.void], task: Record, stated: float) -> float:
-    """Return the same, given the log of the minutes that the requester states, NaN where none are."""
-    expected = stated
+    expected = math.log(task.facts.stated_minutes)
     if math.isnan(expected):
         if market.minutes_count == 0.0:
             return math.nan
