@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
-from typing import cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,9 +44,6 @@ _STAGES: dict[type, int] = {
     AssignmentApproved: APPROVED,
     AssignmentRejected: _REJECTED,
 }
-Deed = TaskViewed | TaskSaved | AssignmentAccepted | AssignmentSubmitted | AssignmentApproved | AssignmentRejected
-"""What a worker did with a task, or was told of it."""
-
 _POSITION = attrgetter("position")
 
 Outcome = tuple[int, int, int, float]
@@ -101,7 +98,7 @@ class History:
         """Take in the next event of the log."""
         stage = _STAGES.get(type(event))
         if stage is not None:
-            deed = cast("Deed", event)
+            deed: Any = event
             self.outcomes[deed.worker_id, deed.task_id].append((seq, micros(event.at), stage, _minutes(event)))
         elif isinstance(event, FeedServed):
             served = _served(seq, event)
@@ -279,15 +276,19 @@ def labels(history: History, lists: Iterable[ServedList], maturity: int, patienc
     ``maturity`` of the list; for what is late within ``patience``, where None stands for none. Verdicts and minutes
     come later than acceptances, and count whenever they became known.
     """
-    size, known = 0, history.outcomes.get
+    size = 0
+    outcomes_of: dict[str, dict[str, list[Outcome]]] = defaultdict(dict)
+    for (worker_id, task_id), outcomes in history.outcomes.items():
+        outcomes_of[worker_id][task_id] = outcomes
     met: list[tuple[int, ServedList, list[Outcome]]] = []
     for served in lists:
-        worker_id = served.worker_id
-        for place, task_id in enumerate(served.task_ids, size):
+        if known := outcomes_of.get(served.worker_id):
             # Few items have an outcome.
-            outcomes = known((worker_id, task_id))
-            if outcomes is not None:
-                met.append((place, served, outcomes))
+            met += [
+                (place, served, known[task_id])
+                for place, task_id in enumerate(served.task_ids, size)
+                if task_id in known
+            ]
         size += len(served.task_ids)
     found = Labels(
         np.zeros(size, np.int8), np.zeros(size, np.int8), np.full(size, -1, np.int8), np.full(size, np.nan, np.float32)
