@@ -92,7 +92,9 @@ class SqliteStore:
         if not kept:
             return []
         seqs, clocks, payloads = zip(*rows[:kept], strict=True)
-        return list(map(_STORED, zip(seqs, clocks, decode_each(list(map(unsqueeze, payloads))), strict=True)))
+        return list(
+            map(_STORED, zip(seqs, clocks, decode_each([unsqueeze(payload) for payload in payloads]), strict=True))
+        )
 
     def last_seq(self) -> int:
         """Return the last sequence number, 0 for an empty log."""
