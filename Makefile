@@ -3,7 +3,6 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
-KEPT := $(if $(BENCH_CACHE),--cache $(BENCH_CACHE))
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test notebooks bench lint format docs clean
@@ -31,11 +30,15 @@ notebooks: $(READY) ## Execute the notebooks in place, in order
 	env -u OMP_NUM_THREADS COCOK_HOME='$(CURDIR)/.cocok' \
 		$(BIN)/python notebooks/execute.py $(sort $(wildcard notebooks/*.ipynb))
 
-bench: $(READY) ## Run the benchmarks that need no log of yours; BENCH_CACHE=DIR keeps their markets (some minutes)
-	$(BIN)/python -m benchmarks.log
-	$(BIN)/python -m benchmarks.eligibility
-	$(foreach name,serving learning rivals startup,$(BIN)/python -m benchmarks.$(name) $(KEPT) &&) true
-	$(BIN)/python -m benchmarks.feeds $(KEPT)
+bench: $(READY) ## Run the benchmarks that need no log of yours (some 20 minutes); BENCH_CACHE=DIR keeps their markets, BENCH_JSON=DIR their figures
+	@set -e; markets='$(BENCH_CACHE)'; figures='$(BENCH_JSON)'; \
+	if [ -z "$$markets" ]; then markets=$$(mktemp -d); trap 'rm -rf "$$markets"' EXIT; fi; \
+	if [ -n "$$figures" ]; then mkdir -p "$$figures"; fi; \
+	for name in log eligibility archive serving learning rivals startup feeds; do \
+		printf '\npython -m benchmarks.%s\n' $$name; \
+		case $$name in log|eligibility|archive) kept= ;; *) kept="--cache $$markets" ;; esac; \
+		$(BIN)/python -m benchmarks.$$name $$kept $${figures:+--json "$$figures/$$name.json"}; \
+	done
 
 lint: $(READY) ## Check format, style, types and import rules
 	$(BIN)/ruff format --check .

@@ -13,6 +13,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -20,6 +21,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.report import Figure, write
 from features.events import Event, decode_event, instant
 from features.money import Rates
 from features.state import MarketState
@@ -169,8 +171,9 @@ def main() -> None:
     parser.add_argument("--signatures", type=int, default=3_000)
     parser.add_argument("--batches", type=int, default=20_000)
     parser.add_argument("--workers", type=int, default=200)
+    parser.add_argument("--json", type=Path, help="file for the figures")
     given = parser.parse_args()
-    console = Console(width=110)
+    console, figures = Console(width=110), []
     for size in given.open_tasks:
         state = market(size, given.signatures, given.batches, given.workers)
         compiled = state.catalogue.compiled
@@ -182,8 +185,10 @@ def main() -> None:
         table = Table("CPU ms a worker", "median", "95th percentile", box=None)
         for name, step in steps(state).items():
             spent = measured(given.workers, step)
+            figures.append(Figure(f"{size:,} open tasks: {name}", "ms", spent))
             table.add_row(name, f"{statistics.median(spent):.3f}", f"{np.percentile(spent, 95):.3f}")
         console.print(table)
+    write("Eligibility, CPU of each worker", figures, given.json)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.market import END, SECOND, Size, bundle_of, folded, home_of
-from benchmarks.report import cache_of
+from benchmarks.report import Figure, cache_of, write
 from features.events import Event, micros
 from features.money import Rates
 from features.state import MarketState
@@ -156,6 +156,7 @@ def main() -> None:
     parser.add_argument("--feeds", type=int, default=400)
     parser.add_argument("--limit", type=int, default=20)
     parser.add_argument("--trees", type=int, default=150, help="of the ranker")
+    parser.add_argument("--json", type=Path, help="file for the figures")
     given = parser.parse_args()
     rates, matcher, console = Rates.shipped(), Matcher(), Console(width=110)
     columns: dict[str, dict[str, float]] = {}
@@ -185,9 +186,17 @@ def main() -> None:
     console.print(f"Ranker of {bundle.ranker.booster.num_trees()} trees, pages of {given.limit}")
     console.print(table)
     table = Table("events folded at a time", "CPU µs an event", box=None)
-    for size, cost in event_by_event(rates, (1, 5, 20, 1_000)).items():
+    costs = event_by_event(rates, (1, 5, 20, 1_000))
+    for size, cost in costs.items():
         table.add_row(f"{size:,}", f"{cost:,.1f}")
     console.print(table)
+    stages = [
+        Figure(f"{market}: {name}", "feeds/s" if name == "feeds/s" else "ms", [value])
+        for market, column in columns.items()
+        for name, value in column.items()
+    ]
+    folds = [Figure(f"an event, {size:,} folded at a time", "µs", [cost]) for size, cost in costs.items()]
+    write("A feed, stage by stage", stages + folds, given.json)
 
 
 if __name__ == "__main__":

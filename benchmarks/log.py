@@ -1,13 +1,12 @@
 """From files to rows: how fast a log is imported, read, folded and replayed, each step alone and in one run.
 
-    python -m benchmarks.log [--events events.ndjson] [--runs 5]
+    python -m benchmarks.log [--events events.ndjson] [--runs 5] [--json log.json]
 
 Without `--events` the log is simulated (the standard preset). Every figure is the median of the runs; a second column
 gives it as a multiple of plain reading and decoding, measured in the same run, since machines differ and are noisy.
 """
 
 import argparse
-import statistics
 import tempfile
 import time
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.report import Figure, write
 from features.events import decode_event, encode_event
 from features.money import Rates
 from features.state import MarketState
@@ -35,14 +35,14 @@ def simulated(folder: Path) -> Path:
     return path
 
 
-def median(runs: int, step: Callable[[], int]) -> tuple[float, int]:
-    """Return the median of things a second, and how many things a run does."""
+def speeds_of(runs: int, step: Callable[[], int]) -> tuple[list[float], int]:
+    """Return things a second of each run, and how many things a run does."""
     speeds = []
     for _ in range(runs):
         begun = time.perf_counter()
         count = step()
         speeds.append(count / (time.perf_counter() - begun))
-    return statistics.median(speeds), count
+    return speeds, count
 
 
 def decode(path: Path) -> int:
@@ -71,6 +71,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--events", type=Path, help="a log to measure with")
     parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--json", type=Path, help="file for the figures")
     given = parser.parse_args()
     rates = Rates.shipped()
     with tempfile.TemporaryDirectory() as folder:
@@ -92,12 +93,15 @@ def main() -> None:
                 "replay into a training set": ("rows/s", replay),
             }
             table = Table("step", "median", "", "things", "x decoding", box=None)
-            base = 0.0
+            base, figures = 0.0, []
             for name, (unit, step) in steps.items():
-                speed, count = median(given.runs, step)
+                speeds, count = speeds_of(given.runs, step)
+                figures.append(Figure(name, unit, speeds))
+                speed = figures[-1].median
                 base = base or speed
                 table.add_row(name, f"{speed:,.0f}", unit, f"{count:,}", f"{speed / base:.2f}")
     Console(width=100).print(table)
+    write("The log", figures, given.json)
 
 
 if __name__ == "__main__":

@@ -102,6 +102,11 @@ def report(about: str, figures: Sequence[Figure], path: Path | None) -> None:
         numbers = (_number(value) for value in (each.median, min(each.runs), max(each.runs)))
         table.add_row(each.name, *numbers, each.unit, each.verdict)
     Console(width=140).print(table)
+    write(about, figures, path)
+
+
+def write(about: str, figures: Sequence[Figure], path: Path | None) -> None:
+    """Write the figures as JSON, if a path is given."""
     if path:
         document = {
             "benchmark": about,

@@ -75,14 +75,17 @@ def started(
 
 
 @contextmanager
-def cocok(home: Path, *, settings: Mapping[str, str] | None = None) -> Iterator[Server]:
+def cocok(home: Path, *, processes: int = 1, settings: Mapping[str, str] | None = None) -> Iterator[Server]:
     """Serve a market by the command ``cocok serve``, on any free port and at the time of the log's end.
 
     It takes no snapshots, since whatever else it does meanwhile would be measured too.
     """
+    log = home / "server.log"
     command = [sys.executable, "-c", "from service.cli import main; main()", "serve", "--port", "0", "--clock", "log"]
     chosen = {"COCOK_HOME": str(home), "OMP_NUM_THREADS": "1", "COCOK_SNAPSHOT_MINUTES": "0", **(settings or {})}
-    with started(command, home / "server.log", ready="/readyz", environment=chosen) as server:
+    with started([*command, "--processes", str(processes)], log, ready="/readyz", environment=chosen) as server:
+        while log.read_text().count("Ready:") < processes:
+            time.sleep(0.05)
         yield server
 
 

@@ -1,6 +1,6 @@
 """Feeds over HTTP by the real server: throughput by wrk, latency at a fixed rate, memory and start-up on the way.
 
-    python -m benchmarks.serving [--open-tasks 10000 100000] [--workers 100000] [--cache DIR] [--json serving.json]
+    python -m benchmarks.serving [--open-tasks 10000 100000] [--workers 100000] [--processes 2] [--cache DIR]
 
 `cocok serve` runs in a process of its own, on this machine, over a copy of the shared market (`benchmarks.market`): a
 trained and promoted model, 20 tasks a feed with reasons, each feed durably logged before the answer. Every request is
@@ -27,7 +27,9 @@ TARGETS = {100_000: (400.0, 5.0, 15.0), 1_000_000: (None, 25.0, None)}
 """Open tasks -> least feeds a second, most milliseconds in the median and at the 99th percentile."""
 
 
-def measured(cache: Path, size: Size, runs: int, seconds: float, rate: float = RATE) -> list[Figure]:
+def measured(
+    cache: Path, size: Size, runs: int, seconds: float, rate: float = RATE, processes: int = 1
+) -> list[Figure]:
     """Return what a market of a size is served with."""
     throughput, p50, p99 = TARGETS.get(size.open_tasks, (None, None, None))
     if rate < RATE:
@@ -39,7 +41,7 @@ def measured(cache: Path, size: Size, runs: int, seconds: float, rate: float = R
         return FEED % random.randrange(size.workers)
 
     figures = []
-    with copy_of(home_of(cache, size)) as home, cocok(home) as server:
+    with copy_of(home_of(cache, size)) as home, cocok(home, processes=processes) as server:
         open_loop(server.url, body, rate, seconds)  # warms up
         floors = [open_loop(server.url, lambda _: "", rate, seconds, path="/healthz", method="GET").p50]
         loads = [open_loop(server.url, body, rate, seconds) for _ in range(runs)]
@@ -75,6 +77,7 @@ def main() -> None:
     options.add_argument("--workers", type=int, default=100_000)
     options.add_argument("--seconds", type=float, default=5.0, help="of each run")
     options.add_argument("--rate", type=float, default=RATE, help="feeds a second at which latency is measured")
+    options.add_argument("--processes", type=int, default=1, help="of the server")
     given = options.parse_args()
     if not has_wrk():
         sys.stdout.write(NO_WRK + "\n")
@@ -82,7 +85,7 @@ def main() -> None:
     with cache_of(given) as cache:
         for count in given.open_tasks:
             size = Size(open_tasks=count, workers=given.workers)
-            figures += measured(cache, size, given.runs, given.seconds, given.rate)
+            figures += measured(cache, size, given.runs, given.seconds, given.rate, given.processes)
     report("Serving over HTTP", figures, given.json)
 
 

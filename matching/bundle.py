@@ -35,9 +35,9 @@ from features.errors import CocokError
 from matching.calibration import Additive, CalibratedModel, Calibration, MinutesModel
 from matching.contributions import Contributor, contributor
 from matching.first_stage import FirstStage
-from matching.linear import Linear
+from matching.linear import Linear, Newcomers
 
-FORMAT = 5
+FORMAT = 6
 """Version of the layout; another is refused."""
 
 _MANIFEST = "bundle.json"
@@ -249,6 +249,9 @@ def _parts(models: Models, prefix: str) -> tuple[dict[str, lgb.Booster], dict[st
     """Return what is saved of the models as text and as arrays, by name."""
     boosters = {f"{prefix}ranker": models.ranker.booster}
     arrays = {f"{prefix}ranker.base": models.ranker.base.packed()}
+    if models.ranker.newcomers is not None:
+        arrays[f"{prefix}ranker.newcomers"] = models.ranker.newcomers.linear.packed()
+        arrays[f"{prefix}ranker.history"] = np.array([models.ranker.newcomers.column], np.float64)
     for name, outcome in {"p_accept": models.accept, "p_approve": models.approve}.items():
         if outcome is not None:
             boosters[f"{prefix}{name}"] = outcome.booster
@@ -263,7 +266,10 @@ def _parts(models: Models, prefix: str) -> tuple[dict[str, lgb.Booster], dict[st
 
 
 def _ranker(models: Mapping[str, lgb.Booster], arrays: Mapping[str, NDArray[np.float64]], prefix: str) -> Additive:
-    return Additive(models[f"{prefix}ranker"], Linear.unpacked(arrays[f"{prefix}ranker.base"]))
+    own, newcomers = f"{prefix}ranker.newcomers", None
+    if own in arrays:
+        newcomers = Newcomers(int(arrays[f"{prefix}ranker.history"][0]), Linear.unpacked(arrays[own]))
+    return Additive(models[f"{prefix}ranker"], Linear.unpacked(arrays[f"{prefix}ranker.base"]), newcomers)
 
 
 def _outcomes(

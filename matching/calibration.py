@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from matching.forest import Forest, ForestError
-from matching.linear import Linear
+from matching.linear import Linear, Newcomers
 
 Scorer = Callable[[NDArray[np.float32]], NDArray[np.float64]]
 """Gives the raw score of each row."""
@@ -41,14 +41,34 @@ class Additive:
     Attributes:
         booster: the trees.
         base: the linear part; what is smooth and rests on few rows is safer there than in trees.
+        newcomers: what stands for it in rows of workers who have taken nothing; the same for all rows if None.
     """
 
     booster: lgb.Booster
     base: Linear = field(default_factory=Linear.constant)
+    newcomers: Newcomers | None = None
 
     def predict(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return the raw score of each row of ``features`` (rows x columns)."""
-        return self.base.predict(features) + self._score(features)
+        return self.linear(features) + self._score(features)
+
+    def linear(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return what the linear part says of each row of ``features`` (rows x columns)."""
+        found = self.base.predict(features)
+        if self.newcomers:
+            new = self.newcomers.among(features)
+            found[new] = self.newcomers.linear.predict(features[new])
+        return found
+
+    def linear_contributions(
+        self, features: NDArray[np.float32], owners: NDArray[np.int64], players: int
+    ) -> NDArray[np.float64]:
+        """Return what the columns of each player add to the linear part; see `Linear.contributions`."""
+        found = self.base.contributions(features, owners, players)
+        if self.newcomers:
+            new = self.newcomers.among(features)
+            found[new] = self.newcomers.linear.contributions(features[new], owners, players)
+        return found
 
     @cached_property
     def _score(self) -> Scorer:

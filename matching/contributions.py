@@ -61,7 +61,7 @@ def contributor(model: Additive, names: Sequence[str]) -> Contributor:
     groups = groups_of(names)
     players = np.array([groups.index(group_of(name)) for name in names], np.int64)
     by_trees = _by_trees(model.booster, players, len(groups))
-    return lambda features: by_trees(features) + model.base.contributions(features, players, len(groups))
+    return lambda features: by_trees(features) + model.linear_contributions(features, players, len(groups))
 
 
 def _by_trees(booster: lgb.Booster, owners: NDArray[np.int64], players: int) -> Contributor:

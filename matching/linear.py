@@ -1,4 +1,4 @@
-"""A linear function of a few columns of a row, missing values and outliers included."""
+"""Linear functions of a few columns of a row, missing values and outliers included."""
 
 from dataclasses import dataclass, replace
 
@@ -69,6 +69,23 @@ class Linear:
             float64, rows x players.
         """
         return _contribute(features, self.columns, self.weights, self.fill, self.low, self.high, owners, players)
+
+
+@dataclass(frozen=True, eq=False)
+class Newcomers:
+    """A linear function for the rows of newcomers alone.
+
+    Attributes:
+        column: place in a row of the column that is 0 for newcomers, and above for all others.
+        linear: the function.
+    """
+
+    column: int
+    linear: Linear
+
+    def among(self, features: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Return which rows of ``features`` (rows x columns) are of newcomers."""
+        return np.asarray(features[:, self.column] == 0.0)
 
 
 @kernel

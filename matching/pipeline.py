@@ -3,8 +3,9 @@
 eligibility -> first stage -> features -> model -> re-ranking -> exploration -> page -> swap -> reasons
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import count, repeat
 
 import numpy as np
 from numpy.typing import NDArray
@@ -251,34 +252,46 @@ def items(
     names: Sequence[str] | None = None,
 ) -> list[Item]:
     """Return the items of a ranking, the first at position ``first``; ``names`` are those of the verdict's tasks."""
-    found = []
     external = state.catalogue.tasks.external
-    outcomes = verdict.answers.outcomes(ranking.places)
-    explained = query.explain or query.contributions
-    lifts = verdict.answers.lifts(ranking.places) if explained else np.zeros((len(ranking.places), len(GROUPS)))
-    scores, tasks = verdict.answers.scores[ranking.places], ranking.tasks.tolist()
+    answers, places = verdict.answers, ranking.places
+    outcomes, features = answers.outcomes(places), answers.features[places]
+    tasks = ranking.tasks.tolist()
     rewards = [state.catalogue.postings.reward(task) for task in tasks]
-    columns = (ranking.places, scores, outcomes.p_approve, outcomes.minutes, ranking.propensities, lifts)
-    figures = zip(
-        tasks, rewards, expectations(outcomes, rewards), *(column.tolist() for column in columns), strict=True
-    )
-    for shown, (task, reward, expected, place, score, p_approve, minutes, propensity, lift) in enumerate(figures):
-        row = verdict.features[place]
-        answered = Figures(p_approve, minutes, reward, expected.expected_hourly)
-        by_group = dict(zip(GROUPS, lift, strict=True))
-        found.append(
-            Item(
-                task_id=external(task) if names is None else names[place],
-                position=first + shown,
-                score=score,
-                **vars(expected),
-                reasons=reasons(row, by_group, answered, query.locale) if query.explain else (),
-                contributions=by_group if query.contributions else None,
-                propensity=propensity,
-                row=row,
+    expected = expectations(outcomes, rewards)
+    told: Iterable[Sequence[Reason]] = repeat(())
+    contributions: Iterable[Mapping[str, float] | None] = repeat(None)
+    if query.explain or query.contributions:
+        lifts = answers.lifts(places)
+        if query.explain:
+            hourly = [figures.expected_hourly for figures in expected]
+            told = reasons(
+                features, lifts, Figures(outcomes.p_approve, outcomes.minutes, rewards, hourly), query.locale
             )
+        if query.contributions:
+            contributions = [dict(zip(GROUPS, lift, strict=True)) for lift in lifts.tolist()]
+    return [
+        Item(
+            **vars(figures),
+            task_id=task_id,
+            position=position,
+            score=score,
+            reasons=why,
+            contributions=lift,
+            propensity=propensity,
+            row=row,
         )
-    return found
+        for position, task_id, score, propensity, row, figures, why, lift in zip(
+            count(first),
+            [external(task) for task in tasks] if names is None else [names[place] for place in places.tolist()],
+            answers.scores[places].tolist(),
+            ranking.propensities.tolist(),
+            features,
+            expected,
+            told,
+            contributions,
+            strict=False,
+        )
+    ]
 
 
 def _order(state: MarketState, tasks: NDArray[np.int32]) -> NDArray[np.uint32]:

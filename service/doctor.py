@@ -1,7 +1,7 @@
 """What is wrong with a log, in plain words: one pass gathers facts, and small checks judge them."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal, NamedTuple
@@ -144,6 +144,24 @@ def examine(facts: Survey) -> list[Finding]:
     """Run every check; a log without events gets only what can be said of it."""
     checks = (check_lines, check_events) if facts.events == 0 else CHECKS
     return [finding for check in checks for finding in check(facts)]
+
+
+def check_archive(lists: int, faults: Sequence[str]) -> Iterator[Finding]:
+    """Files of old lists, which only the log in the store can have.
+
+    Args:
+        lists: how many are in files.
+        faults: what is wrong with files.
+    """
+    for fault in faults:
+        yield Finding(
+            "error",
+            "archive",
+            fault,
+            "bring the file back from a backup: the log cannot be read without it, and nothing else of it is lost",
+        )
+    if lists and not faults:
+        yield Finding("ok", "archive", f"{lists:,} old lists are in files, all as they were written")
 
 
 def check_lines(facts: Survey) -> Iterator[Finding]:

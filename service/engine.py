@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 from threading import Condition, Event, Lock, Thread
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -23,7 +23,7 @@ from matching.near_misses import NearMiss
 from matching.pipeline import Item, Matcher
 from matching.query import Query
 from service.audiences import AudienceDesk
-from service.erasure import Eraser
+from service.erasure import Eraser, carried_out
 from service.locks import ReadWriteLock
 from service.models import Models, Serving
 from service.snapshots import Snapshots
@@ -39,13 +39,25 @@ GROUP = 5_000
 FOLD_AT_ONCE = 500
 """Events folded while readers wait; a few milliseconds."""
 
+LISTS_SECONDS = 0.05
+"""How long lists that were served wait at the most until nobody reads and they can be folded without holding one up."""
+
 FOLLOW_SECONDS = 0.5
 """How often the log is looked at for events that another process wrote."""
+
+HEARD_SECONDS = 3 * FOLLOW_SECONDS
+"""After which other processes that follow the log know an event, unless they are held up."""
 
 LEAST_PROPENSITY = 1e-300
 """A drawn item never stands at its place with probability 0, though rounding may say so."""
 
-_Group = tuple[Sequence[MarketEvent], "Future[Appended]"]
+
+class _Group(NamedTuple):
+    """Events that are written together, who waits for them, and whether until reads see them."""
+
+    events: Sequence[MarketEvent]
+    done: "Future[Appended]"
+    seen: bool
 
 
 @dataclass(frozen=True)
@@ -85,9 +97,10 @@ class Engine:
         log_clock: now is ``known_at`` of the log instead of the wall clock, for replaying history.
         matcher: the pipeline.
         snapshots: of the log, one of which is begun from; and they forget whom the log forgets.
+        alone: no other process is known to follow the log, so that an erasure need not wait until others know it.
 
     Attributes:
-        caught_up: the log was folded once as it was at the start.
+        caught_up: the log was folded as it was at the start; False again while it has to be folded anew.
         failure: why the log can no longer be followed; empty while it can.
         restored: sequence number of the snapshot that was begun from, 0 for the beginning of the log.
     """
@@ -101,6 +114,7 @@ class Engine:
         log_clock: bool = False,
         matcher: Matcher | None = None,
         snapshots: Snapshots | None = None,
+        alone: bool = True,
     ) -> None:
         self.store = store
         self.models = models
@@ -110,13 +124,17 @@ class Engine:
         self.restored = 0
         self._snapshots = snapshots
         self._matcher = matcher or Matcher()
+        self._rates = rates
         self._state = MarketState(rates)
         self._lock = ReadWriteLock()
-        self._eraser = Eraser(store, snapshots.forget) if snapshots else Eraser(store)
+        self._eraser = Eraser(
+            store, snapshots.forget if snapshots else lambda _: None, wait=0.0 if alone else HEARD_SECONDS
+        )
         self._audiences = AudienceDesk(self.read, models, self.now)
         self._waiting: SimpleQueue[_Group] = SimpleQueue()
         self._submitting = Lock()
         self._advanced = Condition()
+        self._unfolded_since: float | None = None
         self._stop = Event()
         self._writer = Thread(target=self._write, name="cocok-writer", daemon=True)
 
@@ -128,6 +146,7 @@ class Engine:
         Raises:
             CocokError: the log cannot be read, or holds what cannot be folded.
         """
+        rewrites = self.store.identity().rewrites
         restored = self._snapshots.restore() if self._snapshots else None
         if restored is not None:
             with self._lock.write():
@@ -135,6 +154,10 @@ class Engine:
             self._eraser.note(restored.erasures)
             del restored
         self._follow(at_once=10_000)
+        while self.store.identity().rewrites != rewrites and not self._stop.is_set():
+            # Another process erased somebody meanwhile, of whom this state may know.
+            rewrites = self.store.identity().rewrites
+            self._begin_anew()
         with self._submitting:
             if self._stop.is_set():
                 return
@@ -151,8 +174,8 @@ class Engine:
             self._writer.join()
         self._audiences.stop()
         self._eraser.stop()
-        for _, done in self._drain():
-            done.set_exception(_stopping())
+        for group in self._drain():
+            group.done.set_exception(_stopping())
 
     @property
     def seq(self) -> int:
@@ -168,8 +191,15 @@ class Engine:
         clock = self._state.clock or 0
         return clock if self.log_clock else max(clock, time.time_ns() // 1_000)
 
-    def submit(self, events: Sequence[MarketEvent]) -> "Future[Appended]":
+    def look(self) -> "Future[Appended]":
+        """Return a future that is done when reads see all that is in the log now, whoever wrote it."""
+        return self.submit(())
+
+    def submit(self, events: Sequence[MarketEvent], *, seen: bool = True) -> "Future[Appended]":
         """Append events, all or none; the future is done when they are durable and reads see them.
+
+        If they need not be ``seen``, it is done when they are durable, and reads see them `LISTS_SECONDS` later at the
+        latest: a fold stops all reads, so one for every list would have each feed wait for the others.
 
         It raises `service.store.ConflictError` if an id is taken by other content, and `CocokError` if the log cannot
         be written or the engine is stopping. One that is cancelled before its turn is not written.
@@ -179,7 +209,7 @@ class Engine:
             if self._stop.is_set():
                 done.set_exception(_stopping())
             else:
-                self._waiting.put((events, done))
+                self._waiting.put(_Group(events, done, seen))
         return done
 
     def erased(self, seq: int) -> "Future[None]":
@@ -195,6 +225,16 @@ class Engine:
         """Return what ``reader`` makes of the state, which stands still meanwhile."""
         with self._lock.read():
             return reader(self._state)
+
+    def read_with_lists(self, reader: Callable[[MarketState], Answer]) -> Answer:
+        """Return the same of a state that holds every list submitted so far, also those that need not be ``seen``.
+
+        Raises:
+            CocokError: they cannot be read, or the engine is stopping.
+        """
+        if self._unfolded_since is not None:
+            self.submit(()).result()
+        return self.read(reader)
 
     def feed(self, make: Callable[[int], Query]) -> tuple[Ranked, Query]:
         """Rank the open tasks for a worker; ``make`` is given the instant and returns the query."""
@@ -239,41 +279,55 @@ class Engine:
     def _take(self) -> list[_Group]:
         groups: list[_Group] = []
         with suppress(Empty):
-            group = self._waiting.get(timeout=FOLLOW_SECONDS)
+            group = self._waiting.get(timeout=self._patience())
             events = 0
             while True:
                 # The caller may have given up, and nobody may set what is cancelled.
-                if group[1].set_running_or_notify_cancel():
+                if group.done.set_running_or_notify_cancel():
                     groups.append(group)
-                    events += len(group[0])
+                    events += len(group.events)
                 if events >= GROUP:
                     break
                 group = self._waiting.get_nowait()
         return groups
+
+    def _patience(self) -> float:
+        """Return the seconds that the log and what is not folded may be left alone."""
+        if self._unfolded_since is None:
+            return FOLLOW_SECONDS
+        return max(0.0, self._unfolded_since + LISTS_SECONDS - time.monotonic())
 
     def _drain(self) -> list[_Group]:
         groups = []
         with suppress(Empty):
             while True:
                 group = self._waiting.get_nowait()
-                if group[1].set_running_or_notify_cancel():
+                if group.done.set_running_or_notify_cancel():
                     groups.append(group)
         return groups
 
     def _commit(self, groups: list[_Group]) -> None:
         try:
-            results = self.store.append_groups([events for events, _ in groups])
+            results = self.store.append_groups([group.events for group in groups])
         except Exception as error:
             # A full disk or a locked file: those who wait must hear of it, and the writer must live on.
             log.exception("the log could not be written")
-            for _, done in groups:
-                done.set_exception(error)
+            for group in groups:
+                group.done.set_exception(error)
             return
-        self._catch_up()
-        for (_, done), result in zip(groups, results, strict=True):
+        awaited = []
+        self._unfolded_since = self._unfolded_since or time.monotonic()
+        for group, result in zip(groups, results, strict=True):
             if isinstance(result, ConflictError):
-                done.set_exception(result)
-            elif self.failure and result.seq > self._state.seq:
+                group.done.set_exception(result)
+            elif group.seen:
+                awaited.append((group.done, result))
+            else:
+                group.done.set_result(result)
+        if awaited or not self._lock.in_use or not self._patience():
+            self._catch_up()
+        for done, result in awaited:
+            if self.failure and result.seq > self._state.seq:
                 done.set_exception(CocokError(f"the events are in the log but cannot be read: {self.failure}"))
             else:
                 done.set_result(result)
@@ -288,17 +342,40 @@ class Engine:
                 log.exception("the log cannot be followed beyond event %d: %s", self._state.seq, failure)
             self.failure = failure
         else:
-            self.failure = ""
+            self.failure, self.caught_up = "", True
+        self._unfolded_since = None
 
     def _follow(self, at_once: int) -> None:
         for entries in self.store.read(after=self._state.seq, batch=at_once):
+            erasures = [(entry.seq, entry.event) for entry in entries if isinstance(entry.event, WorkerErased)]
+            if self.caught_up and any(carried_out(erased) for _, erased in erasures):
+                # Whom another process erased cannot be told any more, and this state may know that worker.
+                self._recover()
+                return
             with self._lock.write():
                 self._state.apply(entries)
-            self._eraser.note((seq, event) for seq, _, event in entries if isinstance(event, WorkerErased))
+            self._eraser.note(erasures)
             with self._advanced:
                 self._advanced.notify_all()
             if self._stop.is_set() and not self.caught_up:
                 return
+
+    def _recover(self) -> None:
+        """Begin anew while requests come in; none is answered from the state meanwhile."""
+        self.caught_up = False
+        self._audiences.stop()
+        try:
+            self._begin_anew()
+        finally:
+            self._audiences = AudienceDesk(self.read, self.models, self.now)
+            self._audiences.start()
+
+    def _begin_anew(self) -> None:
+        """Forget the state, and fold the log from its beginning."""
+        log.warning("another process erased workers before this one knew of it: the log is read anew")
+        with self._lock.write():
+            self._state, self.restored = MarketState(self._rates), 0
+        self._follow(at_once=10_000)
 
 
 def _stopping() -> CocokError:

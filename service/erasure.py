@@ -100,11 +100,13 @@ class Eraser:
         store: the log.
         forget: deletes what else knows workers, given the number of an event that erases: whatever was made of the log
             before it. It is called before the log is rewritten, so that one that fails is done again with the rest.
+        wait: seconds from when an erasure is noted until it is carried out, in which others can read whom it erases.
     """
 
-    def __init__(self, store: Store, forget: Callable[[int], None] = lambda _: None) -> None:
+    def __init__(self, store: Store, forget: Callable[[int], None] = lambda _: None, *, wait: float = 0.0) -> None:
         self._store = store
         self._forget = forget
+        self._wait = wait
         self._outdated = self._forgotten = 0
         self._pending: dict[int, WorkerErased] = {}
         self._waiting: dict[int, list[Future[None]]] = defaultdict(list)
@@ -171,4 +173,7 @@ class Eraser:
                 if self._stopping:
                     return
                 outdated, erasures = self._outdated, dict(self._pending)
+                stopped = self._changed.wait_for(lambda: self._stopping, self._wait if erasures else 0.0)
+                if stopped:
+                    return
             yield outdated, erasures

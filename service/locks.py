@@ -17,6 +17,11 @@ class ReadWriteLock:
         self._writing = False
         self._writers_waiting = 0
 
+    @property
+    def in_use(self) -> bool:
+        """Whether somebody reads or writes at this moment."""
+        return self._readers > 0 or self._writing
+
     @contextmanager
     def read(self) -> Iterator[None]:
         """Hold the lock for reading."""

@@ -3,33 +3,47 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from threading import Event
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import anyio
 from anyio import to_thread
 from anyio.abc import TaskGroup
+from filelock import FileLock
 from starlette.responses import Response
 
 from features.errors import CocokError
 from features.money import Rates
 from matching.explore import Explore
 from matching.pipeline import Matcher, feed_steps
+from service.beside import ENOUGH_EVENTS, Turn, archive_lists, take_snapshot
 from service.engine import Engine
 from service.models import Models, ModelSource
 from service.security import KeyStore
 from service.settings import Settings
-from service.snapshot_process import ENOUGH_EVENTS, take_snapshot
 from service.snapshots import Snapshots
-from service.store import open_store
+from service.store import Appended, open_store
 from service.telemetry import Metrics
 from service.warm_up import warm_up
 
 log = logging.getLogger(__name__)
 
-Answer = TypeVar("Answer")
+ARCHIVE_SECONDS = 3_600
+"""How often a server has old lists moved to files, if the settings want it."""
+
+MEASURE_SECONDS = 2.0
+"""How often a process of several tells the others how far it is."""
+
+Answered = TypeVar("Answered")
+
+
+class Answer(NamedTuple):
+    """What a call is answered with, and what must be durable before: a future of events that are being logged."""
+
+    body: bytes
+    logged: "Future[Appended] | None"
 
 
 class Runtime:
@@ -74,11 +88,14 @@ class Runtime:
             log_clock=self.log_clock,
             matcher=matcher,
             snapshots=Snapshots(self.settings.snapshots, store, self.rates),
+            alone=self.settings.processes == 1,
         )
         self._ranking = ThreadPoolExecutor(self.settings.ranking_threads, thread_name_prefix="cocok-ranking")
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._start, tasks)
+                if self.settings.processes > 1:
+                    tasks.start_soon(self._keep_measured)
                 yield
                 self.ready.clear()
                 # Stopped before the tasks are cancelled: a fold that is under way hears of it and ends.
@@ -89,33 +106,73 @@ class Runtime:
             self.keys.close()
             store.close()
 
-    async def rank(self, work: Callable[[], Answer]) -> Answer:
+    async def rank(self, work: Callable[[], Answered]) -> Answered:
         """Run what takes milliseconds of computing off the event loop, so many at a time as the settings allow."""
         return await asyncio.get_running_loop().run_in_executor(self._ranking, work)
+
+    async def rank_and_log(self, work: Callable[[], Answer]) -> bytes:
+        """Run what ranks, as `rank` does, and return the body once what it logs is durable.
+
+        The event loop is woken once for it: each time takes some tenth of a millisecond and waits for the lock of the
+        interpreter.
+        """
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[bytes] = loop.create_future()
+
+        def settle(body: bytes, error: BaseException | None) -> None:
+            if answer.done():  # whoever asked has given up
+                return
+            if error is None:
+                answer.set_result(body)
+            else:
+                answer.set_exception(error)
+
+        def run() -> None:
+            if answer.cancelled():
+                return
+            try:
+                body, logged = work()
+            except Exception as error:
+                loop.call_soon_threadsafe(settle, b"", error)
+                return
+            if logged is None:
+                loop.call_soon_threadsafe(settle, body, None)
+            else:
+                logged.add_done_callback(lambda logged: loop.call_soon_threadsafe(settle, body, logged.exception()))
+
+        self._ranking.submit(run)
+        return await answer
 
     def why_not_ready(self) -> str:
         """Return what a server that is not ready waits for; empty if it is ready."""
         if self.failure or self.engine.failure:
             return "The log or the model cannot be read; the server's log says why."
-        return "" if self.ready.is_set() else "The log is being read."
+        return "" if self.ready.is_set() and self.engine.caught_up else "The log is being read."
 
     def measured(self) -> Response:
         """Return the metrics as they are now."""
-        metrics, serving = self.metrics, self.models.current
+        self._measure()
+        return self.metrics.render()
+
+    def _measure(self) -> None:
+        metrics = self.metrics
         metrics.ready.set(not self.why_not_ready())
-        metrics.model.clear()
-        metrics.model.labels(serving.version).set(1)
+        metrics.serves(self.models.current.version)
         seq, clock, open_tasks = self.engine.read(lambda state: (state.seq, state.clock or 0, len(state.open_tasks)))
         metrics.seq.set(seq)
         metrics.restored.set(self.engine.restored)
         metrics.clock.set(clock / 1e6)
         metrics.open_tasks.set(open_tasks)
-        return metrics.render()
+
+    async def _keep_measured(self) -> None:
+        """Let the other processes of this server tell how far this one is."""
+        while True:
+            await to_thread.run_sync(self._measure)
+            await anyio.sleep(MEASURE_SECONDS)
 
     async def _start(self, tasks: TaskGroup) -> None:
         try:
-            await to_thread.run_sync(self.models.refresh, abandon_on_cancel=True)
-            await to_thread.run_sync(warm_up, self.rates, self.models.current.ranker, abandon_on_cancel=True)
+            await to_thread.run_sync(self._warm_up, abandon_on_cancel=True)
             await to_thread.run_sync(self.engine.start)
         except Exception as error:
             self.failure = str(error) if isinstance(error, CocokError) else type(error).__name__
@@ -126,21 +183,36 @@ class Runtime:
             self.ready.set()
             self.settled.set()
             known = {"events": self.engine.seq, "snapshot": self.engine.restored}
-            tasks.start_soon(self._take_snapshots)
+            turn = Turn(self.settings.home)
+            tasks.start_soon(self._take_snapshots, turn)
+            tasks.start_soon(self._archive_lists, turn)
             log.info("ready", extra={**known, "model": self.models.current.version})
         while True:
             await anyio.sleep(self.settings.model_poll_seconds)
             await to_thread.run_sync(self.models.refresh, abandon_on_cancel=True)
 
-    async def _take_snapshots(self) -> None:
+    def _warm_up(self) -> None:
+        self.settings.home.mkdir(parents=True, exist_ok=True)
+        # One process makes the model store and compiles the kernels, and the others find them.
+        with FileLock(self.settings.home / "start.lock"):
+            self.models.refresh()
+            warm_up(self.rates, self.models.current.ranker)
+
+    async def _take_snapshots(self, turn: Turn) -> None:
         minutes, good = self.settings.snapshot_minutes, self.engine.restored
         while minutes:
             seq = self.engine.seq
             # What this server could not begin from is no use to the next one; and an erasure deletes what there is.
             held = min(good, await to_thread.run_sync(self.engine.newest_snapshot))
-            if seq - held >= ENOUGH_EVENTS and await take_snapshot(self.settings):
+            if seq - held >= ENOUGH_EVENTS and turn.mine() and await take_snapshot(self.settings):
                 good = seq
             await anyio.sleep(60 * minutes)
+
+    async def _archive_lists(self, turn: Turn) -> None:
+        while self.settings.archive_lists_after_days:
+            if turn.mine():
+                await archive_lists(self.settings)
+            await anyio.sleep(ARCHIVE_SECONDS)
 
 
 def _source(settings: Settings) -> ModelSource:

@@ -23,7 +23,8 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="COCOK_", extra="forbid", frozen=True, populate_by_name=True)
 
     home: Path = Field(
-        default=Path(".cocok"), description="Folder of everything local: database, MLflow store, snapshots, bundles."
+        default=Path(".cocok"),
+        description="Folder of everything local: database, old lists, MLflow store, snapshots, bundles.",
     )
     database_url: str = Field(
         default="",
@@ -46,8 +47,15 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(
         default=8_000_000, ge=1_000, description="Bytes of a request's body that the API takes at the most."
     )
+    processes: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="Processes that `cocok serve` answers in. Each follows the log with a state of its own, so memory "
+        "grows with them; one uses little more than one core.",
+    )
     ranking_threads: int = Field(
-        default=2, ge=1, le=256, description="Requests that the API ranks at the same time; others wait their turn."
+        default=2, ge=1, le=256, description="Requests that a process ranks at the same time; others wait their turn."
     )
     pay_weight: float = Field(
         default=0.0,
@@ -87,6 +95,13 @@ class Settings(BaseSettings):
         "then takes in a process of its own; 0 never.",
     )
     snapshots_kept: int = Field(default=2, ge=1, description="Snapshots that are kept when a new one is taken.")
+    archive_lists_after_days: float = Field(
+        default=0.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="Days, by the clock of the log, after which a server has lists that were served moved from the "
+        "database to Parquet files beside it, which take a fraction of the room, as `cocok archive` does; 0 never.",
+    )
     model_poll_seconds: float = Field(
         default=30.0, gt=0, description="How often a server looks whether another model has become the champion."
     )

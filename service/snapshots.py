@@ -23,6 +23,7 @@ from features.money import Rates
 from features.snapshot import Header, Origin, SnapshotError, load, save
 from features.state import MarketState
 from service.erasure import carried_out
+from service.files import sync_folder
 from service.store import Identity, Store, Stored
 
 log = logging.getLogger(__name__)
@@ -169,7 +170,7 @@ class Snapshots:
             for file in [*self.files(), *self.folder.glob(f"*{UNFINISHED}")]:
                 if _seq(file) < before:
                     file.unlink(missing_ok=True)
-            _sync(self.folder)
+            sync_folder(self.folder)
 
     def _take(self, keep: int, progress: Progress) -> Taken | None:
         """Take one; None if a worker was erased meanwhile."""
@@ -202,7 +203,7 @@ class Snapshots:
                 if self._outdated(identity, state.seq):
                     return None
                 unfinished.replace(finished)
-                _sync(self.folder)
+                sync_folder(self.folder)
         finally:
             unfinished.unlink(missing_ok=True)
         progress("Writing", 1, 1)
@@ -282,14 +283,3 @@ def _seq(file: Path) -> int:
 
 def _erasures_of(entries: Sequence[Stored]) -> list[tuple[int, WorkerErased]]:
     return [(seq, event) for seq, _, event in entries if isinstance(event, WorkerErased)]
-
-
-def _sync(folder: Path) -> None:
-    """Bring what was renamed or deleted in a folder to the disk, where the system knows how."""
-    if not hasattr(os, "O_DIRECTORY"):
-        return
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -2,20 +2,29 @@
 
 import json
 import logging
+import os
 import time
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.multiprocess import MultiProcessCollector
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+"""Variable that names the folder in which processes of one server keep their metrics, as prometheus_client asks for."""
 
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
 class Metrics:
-    """The metrics of one application; a registry of its own, so that two of them in a process do not mix."""
+    """The metrics of one application; a registry of its own, so that two of them in a process do not mix.
+
+    Where several processes serve, each answers for all: counts are summed, and of what each knows of the log, that of
+    the one furthest behind is told.
+    """
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -27,22 +36,40 @@ class Metrics:
         )
         self.events = Counter("cocok_events_accepted", "Events accepted over HTTP.", registry=self._registry)
         self.items = Counter("cocok_items_ranked", "Items in served lists.", ["model"], registry=self._registry)
-        self.seq = Gauge("cocok_log_seq", "Sequence number of the last event that reads see.", registry=self._registry)
-        self.restored = Gauge(
+        self.seq = self._gauge("cocok_log_seq", "Sequence number of the last event that reads see.")
+        self.restored = self._gauge(
             "cocok_snapshot_seq",
             "Sequence number of the snapshot that the server began from, 0 for the beginning of the log.",
+        )
+        self.clock = self._gauge("cocok_log_clock_seconds", "The log's clock, in seconds since 1970.")
+        self.open_tasks = self._gauge("cocok_open_tasks", "Tasks open by the log's clock.")
+        self.ready = self._gauge("cocok_ready", "1 when the server is ready, else 0.")
+        self._model = Gauge(
+            "cocok_model_info",
+            "1 for the model that serves, 0 for one that did.",
+            ["version"],
             registry=self._registry,
+            multiprocess_mode="livemax",
         )
-        self.clock = Gauge(
-            "cocok_log_clock_seconds", "The log's clock, in seconds since 1970.", registry=self._registry
-        )
-        self.open_tasks = Gauge("cocok_open_tasks", "Tasks open by the log's clock.", registry=self._registry)
-        self.ready = Gauge("cocok_ready", "1 when the server is ready, else 0.", registry=self._registry)
-        self.model = Gauge("cocok_model_info", "The model that serves.", ["version"], registry=self._registry)
+        self._version = ""
+
+    def serves(self, version: str) -> None:
+        """Tell which model serves now."""
+        if self._version not in ("", version):
+            self._model.labels(self._version).set(0)
+        self._version = version
+        self._model.labels(version).set(1)
 
     def render(self) -> Response:
         """Return the metrics as Prometheus reads them."""
-        return Response(generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        registry = self._registry
+        if SHARED_FOLDER in os.environ:
+            registry = CollectorRegistry()
+            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        return Response(generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    def _gauge(self, name: str, meaning: str) -> Gauge:
+        return Gauge(name, meaning, registry=self._registry, multiprocess_mode="livemin")
 
 
 class Measure:

@@ -37,16 +37,56 @@ def fit_linear(
         monotone: -1, 0 or 1 for every column of ``features``.
     """
     given = _standardised(features, np.array(columns, np.int64), np.array(monotone, np.int64))
+    return _linear(*_solved(given, target))
+
+
+def fit_whole_and_part(
+    features: NDArray[np.float32],
+    target: NDArray[np.float64] | NDArray[np.bool_],
+    columns: Sequence[int],
+    monotone: Sequence[int],
+    part: NDArray[np.bool_],
+) -> tuple[Linear, Linear]:
+    """Fit as `fit_linear` does, and then once more to a part of the rows alone.
+
+    The weights of the part are drawn to those of the whole instead of to nothing: the fewer its rows are, the nearer
+    they stay.
+
+    Args:
+        features: rows x columns.
+        target: rows; bool for log-odds, else a number.
+        columns: places of the columns to use.
+        monotone: -1, 0 or 1 for every column of ``features``.
+        part: bool, rows; with rows of both classes if the target is an outcome.
+    """
+    given = _standardised(features, np.array(columns, np.int64), np.array(monotone, np.int64))
+    given, found = _solved(given, target)
+    return _linear(given, found), _linear(*_solved(given.of(part), target[part], found.columns))
+
+
+def _solved(
+    given: "_Standardised",
+    target: NDArray[np.float64] | NDArray[np.bool_],
+    toward: NDArray[np.float64] | None = None,
+) -> tuple["_Standardised", Weights]:
+    """Find the weights, without the columns that would go against their direction.
+
+    Args:
+        given: the columns.
+        target: rows.
+        toward: what weights are drawn to, one for each column; 0 if None.
+    """
     ridge = LOGISTIC_RIDGE if target.dtype == np.bool_ else RIDGE
     found: Weights | None = None
     while len(given.columns):
-        found = solve(given.values, target, ridge, found)
+        found = solve(given.values, target, ridge, found, toward)
         right = found.columns * given.directions >= 0
         if right.all():
-            return _linear(given, found)
+            return given, found
         given, found = given.only(right), Weights(found.columns[right], found.offset)
+        toward = None if toward is None else toward[right]
     share = float(target.mean())
-    return Linear.constant(float(np.log(share / (1 - share))) if target.dtype == np.bool_ else share)
+    return given, Weights(np.empty(0), float(np.log(share / (1 - share))) if target.dtype == np.bool_ else share)
 
 
 class _Standardised(NamedTuple):
@@ -70,6 +110,10 @@ class _Standardised(NamedTuple):
             self.deviation[kept],
             self.reach[kept],
         )
+
+    def of(self, rows: NDArray[np.bool_]) -> "_Standardised":
+        """Keep a part of the rows."""
+        return self._replace(values=self.values[rows])
 
 
 def _standardised(

@@ -45,6 +45,7 @@ def solve(
     target: NDArray[np.float64] | NDArray[np.bool_],
     ridge: float,
     start: Weights | None = None,
+    toward: NDArray[np.float64] | None = None,
 ) -> Weights:
     """Return the weights that make half the squared error, or the log loss, and the penalty smallest in sum.
 
@@ -56,34 +57,41 @@ def solve(
         target: rows; bool for a logistic regression, which needs rows of both classes, else a number.
         ridge: the penalty is half of it times the square of each weight; more than 0.
         start: where to begin; no weights and the mean if None. It changes the time, not the result.
+        toward: what weights are drawn to, one for each column; 0 if None.
     """
-    found = start or _beginning(values, target, ridge)
+    drawn = np.zeros(values.shape[1]) if toward is None else toward
+    found = start or _beginning(values, target, ridge, drawn)
     with threadpool_limits(1, user_api="blas"):
-        here = _look(values, target, ridge, found)
+        here = _look(values, target, ridge, drawn, found)
         for _ in range(_STEPS):
             step = np.asarray(np.linalg.solve(here.curvature, here.slope), np.float64)
             near = step @ here.slope <= _NEAR * here.loss
             found = _moved(found, step)
             if near:
                 break
-            there = _look(values, target, ridge, found)
+            there = _look(values, target, ridge, drawn, found)
             # Where the loss bends less than it did, a step goes too far.
             while there.loss > here.loss * (1 + _NOISE):
                 step *= 0.5
                 found = _moved(found, -step)
-                there = _look(values, target, ridge, found)
+                there = _look(values, target, ridge, drawn, found)
             here = there
     return found
 
 
-def _beginning(values: NDArray[np.float32], target: NDArray[np.float64] | NDArray[np.bool_], ridge: float) -> Weights:
-    """Return the weights of a part of many rows, or none and the mean."""
+def _beginning(
+    values: NDArray[np.float32],
+    target: NDArray[np.float64] | NDArray[np.bool_],
+    ridge: float,
+    toward: NDArray[np.float64],
+) -> Weights:
+    """Return the weights of a part of many rows, or what they are drawn to and the mean."""
     every = len(values) // _SAMPLE
     part = target[:: max(every, 1)]
     if every >= _WORTH and part.min() < part.max():
-        return solve(values[::every], part, ridge / every)
+        return solve(values[::every], part, ridge / every, toward=toward)
     share = float(target.mean())
-    return Weights(np.zeros(values.shape[1]), float(np.log(share / (1 - share))) if target.dtype == np.bool_ else share)
+    return Weights(toward, float(np.log(share / (1 - share))) if target.dtype == np.bool_ else share)
 
 
 def _moved(weights: Weights, step: NDArray[np.float64]) -> Weights:
@@ -100,7 +108,11 @@ class _Place:
 
 
 def _look(
-    values: NDArray[np.float32], target: NDArray[np.float64] | NDArray[np.bool_], ridge: float, weights: Weights
+    values: NDArray[np.float32],
+    target: NDArray[np.float64] | NDArray[np.bool_],
+    ridge: float,
+    toward: NDArray[np.float64],
+    weights: Weights,
 ) -> _Place:
     count = values.shape[1]
     products, loss = np.zeros((count + 2, count + 2)), 0.0
@@ -124,9 +136,10 @@ def _look(
             loss += 0.5 * float(residuals @ residuals)
         products += block.T @ block
     penalty = np.append(np.full(count, ridge), 0.0)
-    held = penalty * np.append(weights.columns, 0.0)
+    away = weights.columns - toward
+    held = penalty * np.append(away, 0.0)
     return _Place(
-        loss + 0.5 * float(held[:-1] @ weights.columns),
+        loss + 0.5 * float(held[:-1] @ away),
         products[:-1, -1] - held,
         products[:-1, :-1] + np.diag(penalty),
     )

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from features.errors import CocokError
 from features.spec import BY_REWARD, COLUMN
 from matching.calibration import Additive
-from matching.linear import Linear
+from matching.linear import Linear, Newcomers
 from training.dataset import TrainingSet
-from training.linear import fit_linear
+from training.linear import fit_linear, fit_whole_and_part
 from training.lists import NOTHING
 from training.metrics import GAINS, POSITIVE
 from training.splits import Fold, time_folds
@@ -39,6 +39,7 @@ LARGEST_WEIGHT = 10.0
 LEAST_OF_A_CLASS = 20
 """Rows of each class without which neither side of a split says anything."""
 
+_HISTORY = "worker_accepts"
 _DEPTH = 10
 _SMOOTHING = 5
 _PATIENCE = 50
@@ -64,7 +65,9 @@ class RankerParameters:
         label_gain: gain of each label, ``2^label - 1``.
         truncation_level: pairs count if one of the two stands this high; a little deeper than what is judged.
         linear: how much a linear part counts beside the trees: its spread within lists against theirs. It says less of
-            any one log, and holds better when the market moves. 0 leaves it out.
+            any one log, and holds better when the market moves. 0 leaves it out, also for newcomers.
+        newcomers: the same for workers who have taken nothing yet. Their lists have a linear part of their own: what
+            draws them is not what draws workers with a history. 0 gives them that of all.
         max_trees: more trees are not tried.
         min_trees: fewer are not chosen, however noisy the curve of a small log is.
         folds: validation windows from which the number of trees is chosen.
@@ -85,6 +88,7 @@ class RankerParameters:
     label_gain: tuple[float, ...] = GAINS
     truncation_level: int = 20
     linear: float = 0.3
+    newcomers: float = 0.6
     max_trees: int = 400
     min_trees: int = 20
     folds: int = 3
@@ -200,7 +204,8 @@ def fit(
 
     The linear part is a logistic regression of whether a row was accepted, in the columns that the trees may split on;
     one that moves with the reward is left out if it would lower the score. Each part is fitted without the other: what
-    two models of different kinds agree on holds longer than what either says.
+    two models of different kinds agree on holds longer than what either says. Rows of newcomers have one that is fitted
+    once more to their lists alone, unless too little came of these.
 
     Lists that teach no order are left out: a single row, or all rows with the same label. Of a list longer than
     LightGBM takes, the rows with the best labels and a fixed sample of the others are used.
@@ -228,17 +233,20 @@ def fit(
         booster.update()
         if progress:
             progress(tree + 1, trees)
-    forest = Additive(booster.free_dataset())
-    return replace(forest, base=_linear(rows, parameters.linear, forest, monotone, ranks))
+    return _with_linear(rows, parameters, Additive(booster.free_dataset()), monotone, ranks)
 
 
-def _linear(
-    rows: TrainingSet, weight: float, forest: Additive, monotone: Sequence[int], ranks: Sequence[bool] | None
-) -> Linear:
-    """Fit the linear part, and scale it to ``weight`` times the spread of the trees' scores within lists."""
+def _with_linear(
+    rows: TrainingSet,
+    parameters: RankerParameters,
+    forest: Additive,
+    monotone: Sequence[int],
+    ranks: Sequence[bool] | None,
+) -> Additive:
+    """Fit the linear parts, and scale them to what is asked for of the spread of the trees' scores within lists."""
     accepted = rows.relevance >= POSITIVE
-    if weight == 0.0 or min(accepted.sum(), (~accepted).sum()) < LEAST_OF_A_CLASS:
-        return Linear.constant()
+    if parameters.linear == 0.0 or _rarer(accepted) < LEAST_OF_A_CLASS:
+        return forest
     usable = [column for column in range(len(rows.names)) if ranks is None or ranks[column]]
     # What is promised of the reward holds here too. Other columns of the spec are free: of several that say nearly the
     # same, one that takes back a part of what another adds is no error.
@@ -246,9 +254,37 @@ def _linear(
         direction if name in BY_REWARD or name not in COLUMN else 0
         for name, direction in zip(rows.names, monotone, strict=True)
     ]
-    linear = fit_linear(rows.features, accepted, usable, directions)
-    spread = _spread(linear.predict(rows.features), rows)
-    return linear.scaled(weight * _spread(forest.predict(rows.features), rows) / spread if spread > 0.0 else 0.0)
+    spread = _spread(forest.predict(rows.features), rows)
+
+    def scaled(linear: Linear, share: float, lists: TrainingSet) -> Linear:
+        own = _spread(linear.predict(lists.features), lists)
+        return linear.scaled(share * spread / own if own > 0.0 else 0.0)
+
+    new = _of_newcomers(rows)
+    new_rows = np.repeat(new, np.diff(rows.offsets))
+    if parameters.newcomers == 0.0 or _rarer(accepted[new_rows]) < LEAST_OF_A_CLASS:
+        linear = fit_linear(rows.features, accepted, usable, directions)
+        return replace(forest, base=scaled(linear, parameters.linear, rows))
+    linear, own = fit_whole_and_part(rows.features, accepted, usable, directions, new_rows)
+    base, own = scaled(linear, parameters.linear, rows), scaled(own, parameters.newcomers, rows.select(new))
+    # A row of mean values stands as high for either sort of worker.
+    level = float(base.weights @ base.fill - own.weights @ own.fill)
+    return replace(forest, base=base, newcomers=Newcomers(rows.names.index(_HISTORY), replace(own, offset=level)))
+
+
+def _of_newcomers(rows: TrainingSet) -> NDArray[np.bool_]:
+    """Return which lists are of workers who have taken nothing; none if no column tells."""
+    if _HISTORY not in rows.names:
+        return np.zeros(len(rows), np.bool_)
+    found = np.zeros(len(rows), np.bool_)
+    filled = np.diff(rows.offsets) > 0
+    found[filled] = rows.column(_HISTORY)[rows.offsets[:-1][filled]] == 0.0
+    return found
+
+
+def _rarer(accepted: NDArray[np.bool_]) -> int:
+    """Return the number of rows of the rarer class."""
+    return min(int(accepted.sum()), int((~accepted).sum()))
 
 
 def _spread(scores: NDArray[np.float64], rows: TrainingSet) -> float:

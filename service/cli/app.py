@@ -9,7 +9,20 @@ import typer
 from typer.exceptions import Abort, TyperException
 
 from features.errors import CocokError
-from service.cli import attention, demo, experiment, gate, keys, log, models, near_misses, serve, simulate, snapshot
+from service.cli import (
+    archive,
+    attention,
+    demo,
+    experiment,
+    gate,
+    keys,
+    log,
+    models,
+    near_misses,
+    serve,
+    simulate,
+    snapshot,
+)
 from service.cli.console import print_error
 
 app = typer.Typer(
@@ -39,7 +52,7 @@ def root(
 
 
 # Each module of commands adds its own; the order here is the order of `cocok --help`.
-for module in (log, models, near_misses, gate, attention, serve, snapshot, keys, simulate, experiment, demo):
+for module in (log, models, near_misses, gate, attention, serve, snapshot, archive, keys, simulate, experiment, demo):
     module.register(app)
 
 

@@ -14,7 +14,7 @@ from features.errors import CocokError, EventError
 from features.events import Event, micros
 from service.adapters import Format, find_format, formats
 from service.cli.console import Json, out, print_error, print_json, progress
-from service.doctor import Finding, examine, survey
+from service.doctor import Finding, check_archive, examine, survey
 from service.log_files import find_files, write_events, write_lines
 from service.log_import import Imported, OnError, Watch, first_refusal, import_files
 from service.settings import load_settings
@@ -163,15 +163,15 @@ def doctor(
     files = find_files(paths or [], format_of.files)
     now = micros(datetime.now(UTC))
     if files:
-        facts = survey(lambda: _events_of(format_of, files), settings.exchange, now)
+        findings = examine(survey(lambda: _events_of(format_of, files), settings.exchange, now))
     else:
         with opened(settings.store_url) as store:
-            facts = survey(
-                lambda: (row.event for rows in store.read() for row in rows),
-                settings.exchange,
-                now,
-            )
-    findings = examine(facts)
+            faults = list(store.archive_faults())
+            findings = list(check_archive(store.archived(), faults))
+            if not faults:
+                findings += examine(
+                    survey(lambda: (row.event for rows in store.read() for row in rows), settings.exchange, now)
+                )
     errors = sum(finding.level == "error" for finding in findings)
     if as_json:
         print_json({"findings": [finding._asdict() for finding in findings]})

@@ -1,11 +1,15 @@
-"""The command `serve`: the HTTP API in this process."""
+"""The command `serve`: the HTTP API in this process, or in several of its own."""
 
+import gc
+import os
 import socket
 import sys
 from contextlib import suppress
+from functools import partial
 from ipaddress import ip_address
+from tempfile import TemporaryDirectory
 from threading import Thread
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -13,11 +17,20 @@ from features.errors import CocokError
 from service.settings import load_settings
 
 if TYPE_CHECKING:
+    from fastapi import FastAPI
+
     from service.runtime import Runtime
+    from service.settings import Settings
 
 CLOCKS = Literal["wall", "log"]
 BACKLOG = 2048
 """Connections that wait to be taken; as many as uvicorn would allow."""
+
+PATIENCE_SECONDS = 30
+"""How long a process may be too busy to say that it lives before another one takes its place."""
+
+COLLECT_AFTER = (10_000, 20, 50)
+"""What Python's garbage collector waits for: a feed makes some hundreds of objects and no cycles."""
 
 GRACE_SECONDS = 10
 """How long a request under way may take once the server is asked to end."""
@@ -36,20 +49,19 @@ def serve(
     clock: Annotated[
         CLOCKS, typer.Option(help="log: now is the time of the log's last event, to replay history.")
     ] = "wall",
+    processes: Annotated[
+        int | None,
+        typer.Option(help="Processes that answer, each with its own state; by default that of the settings.", min=1),
+    ] = None,
 ) -> None:
     """Serve the API until Ctrl-C. Without an API key it listens on this machine alone.
 
-    Example: cocok serve --port 8080
+    Example: cocok serve --port 8080 --processes 2
     """
-    # The libraries of the server take a second to load; other commands do not wait for them.
-    import uvicorn
-
-    from service.app import create_app
     from service.security import KeyStore
     from service.store import open_store
-    from service.telemetry import log_as_json
 
-    settings = load_settings()
+    settings = load_settings(**({} if processes is None else {"processes": processes}))
     host, port = host or settings.host, settings.port if port is None else port
     # Opened once here, so that what is wrong with the database is one line and not a server that does not start.
     open_store(settings.store_url).close()
@@ -57,23 +69,67 @@ def serve(
     protected = keys.required()
     keys.close()
     listening = _listen(host, port, protected)
-    log_as_json()
-    app = create_app(settings, log_clock=clock == "log")
     shown = f"[{host}]" if ":" in host else host
     address = f"http://{shown}:{listening.getsockname()[1]}"
     _say(f"Listening on {address}  (documentation: {address}/docs); Ctrl-C ends it.")
     if not protected:
         _say("No API key is configured: only this machine can connect, and everything is allowed to it.")
-    Thread(target=_announce, args=(app.state.runtime,), daemon=True).start()
-    config = uvicorn.Config(
-        app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=GRACE_SECONDS
-    )
-    server = uvicorn.Server(config)
-    with suppress(KeyboardInterrupt):
-        server.run(sockets=[listening])
-    if not server.started:
+    make = partial(_application, settings, log_clock=clock == "log")
+    started = _run(make, listening) if settings.processes == 1 else _run_several(make, listening, settings.processes)
+    if not started:
         raise CocokError("the server could not start; the lines above say why")
     _say("Stopped; everything that was accepted is in the log.")
+
+
+def _application(settings: "Settings", *, log_clock: bool) -> "FastAPI":
+    """Return the application of this process, which logs, and says when it is ready."""
+    # The libraries of the server take a second to load; other commands do not wait for them.
+    from service.app import create_app
+    from service.telemetry import log_as_json
+
+    log_as_json()
+    app = create_app(settings, log_clock=log_clock)
+    Thread(target=_announce, args=(app.state.runtime,), daemon=True).start()
+    return app
+
+
+def _config(make: "partial[FastAPI]", **options: Any) -> Any:
+    import uvicorn
+
+    return uvicorn.Config(
+        make,
+        factory=True,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        **options,
+    )
+
+
+def _run(make: "partial[FastAPI]", listening: socket.socket) -> bool:
+    """Serve in this process; tell whether it came to that."""
+    import uvicorn
+
+    server = uvicorn.Server(_config(make))
+    with suppress(KeyboardInterrupt):
+        server.run(sockets=[listening])
+    return server.started
+
+
+def _run_several(make: "partial[FastAPI]", listening: socket.socket, processes: int) -> bool:
+    """Serve in processes of their own, of which one that dies is replaced; tell whether it came to that."""
+    from uvicorn.config import STARTUP_FAILURE
+    from uvicorn.supervisors import Multiprocess
+
+    from service.telemetry import SHARED_FOLDER
+
+    config = _config(make, workers=processes, timeout_worker_healthcheck=PATIENCE_SECONDS)
+    with TemporaryDirectory(prefix="cocok-metrics-") as folder:
+        os.environ[SHARED_FOLDER] = folder
+        supervisor = Multiprocess(config, sockets=[listening])
+        supervisor.run()
+    return all(process.exitcode != STARTUP_FAILURE for process in supervisor.processes)
 
 
 def _listen(host: str, port: int, protected: bool) -> socket.socket:
@@ -105,6 +161,9 @@ def _listen(host: str, port: int, protected: bool) -> socket.socket:
 def _announce(runtime: "Runtime") -> None:
     runtime.settled.wait()
     if runtime.ready.is_set():
+        # What is there now stays, and to look through it again would hold every request up.
+        gc.freeze()
+        gc.set_threshold(*COLLECT_AFTER)
         model = runtime.models.current.version
         _say(f"Ready: {runtime.engine.seq:,} events are known, {_named(model)} ranks.")
     elif runtime.failure:

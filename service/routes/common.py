@@ -12,7 +12,7 @@ from fastapi import Depends, Header, Path, Security
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 from starlette.convertors import StringConvertor, register_url_convertor
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from features.errors import EventError
@@ -29,16 +29,24 @@ MIN_SEQ_SECONDS = 2.0
 
 _POLL_SECONDS = 0.005
 
+_DIGITS = 18
+"""Of a ``Cocok-Min-Seq`` that needs no further check."""
+
 JSON = "application/json"
 NDJSON = ("application/x-ndjson", "application/ndjson", "application/jsonl")
 
 _bearer = HTTPBearer(auto_error=False, scheme_name="key", description="A key made by `cocok keys create`.")
 
 
-async def runtime(request: Request) -> Runtime:
-    """Return the parts of the server; a coroutine, since anything else would be called in a thread."""
+def runtime_of(request: Request) -> Runtime:
+    """Return the parts of the server that a request came to."""
     found: Runtime = request.app.state.runtime
     return found
+
+
+async def runtime(request: Request) -> Runtime:
+    """Return the same as a dependency; a coroutine, since anything else would be called in a thread."""
+    return runtime_of(request)
 
 
 Server = Annotated[Runtime, Depends(runtime)]
@@ -86,8 +94,10 @@ async def _reads(
 ) -> None:
     """Let a key that may read through, once the log has been read as far as asked for."""
     _allow(request, Scope.READ)
-    server = await runtime(request)
+    server = runtime_of(request)
     _expect_ready(server)
+    if server.engine.seq < cocok_min_seq:
+        server.engine.look()
     deadline = time.monotonic() + MIN_SEQ_SECONDS
     # Polled, since a thread that waits is one that does not rank.
     while server.engine.seq < cocok_min_seq:
@@ -103,7 +113,7 @@ async def _reads(
 async def _writes(request: Request, _: Annotated[Any, Security(_bearer)] = None) -> None:
     """Let a key that may write through, once the server is ready."""
     _allow(request, Scope.WRITE)
-    _expect_ready(await runtime(request))
+    _expect_ready(runtime_of(request))
 
 
 READS, WRITES = [Depends(_reads)], [Depends(_writes)]
@@ -117,6 +127,10 @@ class StrictRequest(Request):
         return decode(await self.body())
 
 
+def _strict(request: Request) -> StrictRequest:
+    return request if isinstance(request, StrictRequest) else StrictRequest(request.scope, request.receive)
+
+
 class StrictRoute(APIRoute):
     """A call that takes JSON as JSON alone."""
 
@@ -127,9 +141,39 @@ class StrictRoute(APIRoute):
         async def strict(request: Request) -> Response:
             if self.body_field is not None:
                 require_media_type(request, [JSON])
-            return await handle(StrictRequest(request.scope, request.receive))
+            return await handle(_strict(request))
 
         return strict
+
+
+class ListRoute(StrictRoute):
+    """A call for lists, whose endpoint takes the server and a body.
+
+    What is right goes to the endpoint directly, since to solve the dependencies takes FastAPI as long as all else that
+    a list costs beside the ranking. What is not right is left to FastAPI, and so is the answer to it.
+    """
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return what answers a request."""
+        refuse, field = super().get_route_handler(), self.body_field
+        endpoint: Callable[[Runtime, Any], Coroutine[Any, Any, Response]] = self.endpoint
+        assert field is not None  # noqa: S101  # calls of this class have a body
+
+        async def answer(request: Request) -> Response:
+            request = _strict(request)
+            require_media_type(request, [JSON])
+            seq = request.headers.get("cocok-min-seq", "0")
+            try:
+                body = await request.body()
+            except ClientDisconnect:
+                body = b""
+            asked, errors = field.validate(decode(body), {}, loc=("body",)) if body else (None, None)
+            if asked is None or errors or not (len(seq) <= _DIGITS and seq.isascii() and seq.isdigit()):
+                return await refuse(request)
+            await _reads(request, int(seq))
+            return await endpoint(runtime_of(request), asked)
+
+        return answer
 
 
 def decode(body: bytes) -> Any:
@@ -215,7 +259,12 @@ def head_of(engine: Engine, kind: str) -> dict[str, str]:
 
 def respond(value: object, status: int = 200) -> Response:
     """Return a JSON response."""
-    return Response(msgspec.json.encode(value), status, media_type=JSON)
+    return encoded(msgspec.json.encode(value), status)
+
+
+def encoded(body: bytes, status: int = 200) -> Response:
+    """Return a response of JSON that is encoded already."""
+    return Response(body, status, media_type=JSON)
 
 
 def problems(*kinds: Kind) -> dict[int | str, dict[str, Any]]:

@@ -1,11 +1,12 @@
 """Lists for workers: feeds, batches of them, and rankings of the caller's own candidates."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any
 
+import msgspec
 from fastapi import APIRouter, Body
 from starlette.responses import Response
 
@@ -17,8 +18,8 @@ from matching.query import Query
 from service.cursor import MOST_LISTED, decode_cursor, encode_cursor
 from service.engine import Ranked, served_event
 from service.errors import Kind, invalid
-from service.routes.common import BODY, READS, Server, StrictRoute, append, problems, require_rate, respond
-from service.runtime import Runtime
+from service.routes.common import BODY, READS, ListRoute, Server, encoded, problems, require_rate
+from service.runtime import Answer, Runtime
 from service.schemas import Asked, FeedOut, FeedRequest, RankingOut, RankingRequest
 
 RANKED, EXPLORED, SWAPPED = "ranked", "explored", "swapped"
@@ -26,7 +27,7 @@ RANKED, EXPLORED, SWAPPED = "ranked", "explored", "swapped"
 
 _CHANCE = secrets.SystemRandom()
 
-router = APIRouter(route_class=StrictRoute, dependencies=READS, tags=["lists"])
+router = APIRouter(route_class=ListRoute, dependencies=READS, tags=["lists"])
 
 Answered = tuple[Ranked, Query]
 
@@ -40,9 +41,12 @@ async def feed(server: Server, request: FeedRequest) -> Response:
     """
     make = partial(_feed_query, server, request, _listed(request.cursor, "/cursor"))
     _check_money(server, request, "")
-    answered = await server.rank(lambda: server.engine.feed(make))
-    await _record(server, [(request, "feed", answered)])
-    return respond(_feed_out(answered))
+
+    def rank() -> Answer:
+        answered = server.engine.feed(make)
+        return _answer(server, [(request, "feed", answered)], partial(_feed_out, answered))
+
+    return encoded(await server.rank_and_log(rank))
 
 
 @router.post(
@@ -57,9 +61,13 @@ async def batch(server: Server, requests: Annotated[list[FeedRequest], Body(min_
         _check_money(server, request, f"/{place}")
         listed = _listed(request.cursor, f"/{place}/cursor")
         makes.append(partial(_feed_query, server, request, listed))
-    answers = await server.rank(lambda: [server.engine.feed(make) for make in makes])
-    await _record(server, [(request, "batch", answered) for request, answered in zip(requests, answers, strict=True)])
-    return respond([_feed_out(answered) for answered in answers])
+
+    def rank() -> Answer:
+        answers = [server.engine.feed(make) for make in makes]
+        lists = [(request, "batch", answered) for request, answered in zip(requests, answers, strict=True)]
+        return _answer(server, lists, lambda: [_feed_out(answered) for answered in answers])
+
+    return encoded(await server.rank_and_log(rank))
 
 
 @router.post("/v1/rankings", response_model=RankingOut, responses=problems(*BODY, Kind.BEHIND, Kind.STORE_UNAVAILABLE))
@@ -72,11 +80,12 @@ async def ranking(server: Server, request: RankingRequest) -> Response:
             raise invalid("is a candidate already", f"/candidates/{place}")
         seen.add(task_id)
     make = partial(_query, server, request, limit=len(request.candidates))
-    ranked, query = await server.rank(lambda: server.engine.ranking(make, request.candidates))
-    await _record(server, [(request, "ranking", (ranked, query))])
-    assert isinstance(ranked.removed, list)  # noqa: S101  # of a ranking
-    removed = [{"task_id": task_id, "reasons": reasons} for task_id, reasons in ranked.removed]
-    return respond({**_head(ranked, query), "items": _items(ranked.items), "removed": removed})
+
+    def rank() -> Answer:
+        answered = server.engine.ranking(make, request.candidates)
+        return _answer(server, [(request, "ranking", answered)], partial(_ranking_out, answered))
+
+    return encoded(await server.rank_and_log(rank))
 
 
 def _check_money(server: Runtime, request: Asked, prefix: str) -> None:
@@ -133,14 +142,15 @@ def _number(value: float | None) -> float:
     return float("nan") if value is None else value
 
 
-async def _record(server: Runtime, lists: Sequence[tuple[Asked, str, Answered]]) -> None:
+def _answer(server: Runtime, lists: Sequence[tuple[Asked, str, Answered]], render: Callable[[], object]) -> Answer:
+    """Have lists logged, and encode what ``render`` makes of them meanwhile."""
     events = []
     for request, surface, (ranked, query) in lists:
         server.metrics.items.labels(ranked.model_version).inc(len(ranked.items))
         if request.record and ranked.items:
             events.append(served_event(ranked, query, _context(request, surface), _policy(query)))
-    if events:
-        await append(server, events)
+    logged = server.engine.submit(events, seen=False) if events else None
+    return Answer(msgspec.json.encode(render()), logged)
 
 
 def _policy(query: Query) -> str:
@@ -179,6 +189,13 @@ def _feed_out(answered: Answered) -> dict[str, Any]:
         ],
         "cursor": encode_cursor(ranked.listed) if ranked.more and len(ranked.listed) < MOST_LISTED else None,
     }
+
+
+def _ranking_out(answered: Answered) -> dict[str, Any]:
+    ranked, query = answered
+    assert isinstance(ranked.removed, list)  # noqa: S101  # of a ranking
+    removed = [{"task_id": task_id, "reasons": reasons} for task_id, reasons in ranked.removed]
+    return {**_head(ranked, query), "items": _items(ranked.items), "removed": removed}
 
 
 def _head(ranked: Ranked, query: Query) -> dict[str, Any]:

@@ -59,7 +59,9 @@ async def put_task(server: Server, task_id: TaskId, request: Request) -> Respons
 )
 async def get_task(server: Server, task_id: TaskId) -> Response:
     """Tell what is known of a task: the posting in force with all updates, and what workers did with it."""
-    found = await server.rank(lambda: server.engine.read(lambda state: _known(state, task_id, server.engine.now())))
+    found = await server.rank(
+        lambda: server.engine.read_with_lists(lambda state: _known(state, task_id, server.engine.now()))
+    )
     if found is None:
         raise not_found("task", task_id)
     return respond(found)
@@ -74,7 +76,9 @@ async def get_task(server: Server, task_id: TaskId) -> Response:
 )
 async def delete_task(server: Server, task_id: TaskId) -> Response:
     """Close a task: it takes no more work until it is posted again. Logged as `task_closed`."""
-    known = await server.rank(lambda: server.engine.read(lambda state: _known(state, task_id, server.engine.now())))
+    known = await server.rank(
+        lambda: server.engine.read_with_lists(lambda state: _known(state, task_id, server.engine.now()))
+    )
     if known is None:
         raise not_found("task", task_id)
     if known["status"] != "closed":

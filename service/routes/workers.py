@@ -59,7 +59,7 @@ async def put_worker(server: Server, worker_id: WorkerId, request: Request) -> R
 )
 async def get_worker(server: Server, worker_id: WorkerId) -> Response:
     """Tell what is known of a worker: the profile, and the history as the model sees it."""
-    found = await server.rank(lambda: server.engine.read(lambda state: _known(state, worker_id)))
+    found = await server.rank(lambda: server.engine.read_with_lists(lambda state: _known(state, worker_id)))
     if found is None:
         raise not_found("worker", worker_id)
     return respond(found)

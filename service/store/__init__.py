@@ -8,11 +8,12 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from features.errors import CocokError
-from service.store.base import Appended, ConflictError, Identity, Packed, Store, Stored, pack
+from service.store.base import Appended, Archived, ConflictError, Identity, Packed, Store, Stored, pack
 from service.store.sqlite import SqliteStore
 
 __all__ = [
     "Appended",
+    "Archived",
     "ConflictError",
     "Identity",
     "Packed",

@@ -1,6 +1,6 @@
 """What every event store promises; one suite of tests, `tests.service.store.contract`, holds them to it."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from hashlib import blake2b
 from typing import NamedTuple, Protocol
 
@@ -62,6 +62,28 @@ class Identity(NamedTuple):
 
     log: str
     rewrites: int
+
+
+class Archived(NamedTuple):
+    """What became of old lists.
+
+    Attributes:
+        lists: how many were moved to files.
+        files: how many files were written for them.
+        file_bytes: what these take.
+        left: old lists that stay where they are, too few for a file of their own.
+        database_bytes_before: pages of the database in use before.
+        database_bytes: those in use after.
+        free_bytes: pages of the database that are free for what comes.
+    """
+
+    lists: int
+    files: int
+    file_bytes: int
+    left: int
+    database_bytes_before: int
+    database_bytes: int
+    free_bytes: int
 
 
 class ConflictError(CocokError):
@@ -141,16 +163,50 @@ class Store(Protocol):
     def rewrite_all(self, rows: Iterable[tuple[int, Event]]) -> None:
         """Replace what is kept of several events, all or none, each as `rewrite` does.
 
-        What was there before is gone from every file of the store when this returns.
+        Lists in files of their own come first, file by file, each all or none. What was there before is gone from every
+        file of the store when this returns.
 
         Raises:
-            ValueError: as `rewrite`; nothing was replaced.
+            ValueError: as `rewrite`; nothing was replaced of that file, or of what is in no such file.
             CocokError: all were replaced, but a reader keeps what was there before from being cut off; call again.
         """
         ...
 
     def of_workers(self, worker_ids: Collection[str], until: int) -> Iterator[Stored]:
         """Yield the events of some workers up to and including a sequence number, in order."""
+        ...
+
+    def archive(
+        self, before: int, *, least: int = 1, progress: Callable[[str, int, int], None] = lambda step, done, total: None
+    ) -> Archived:
+        """Move old lists to files of their own. What is read stays the same, and so does what is a duplicate.
+
+        Reads and writes of the log go on meanwhile. When it is interrupted, nothing is lost, and the next call goes on.
+
+        Args:
+            before: microseconds since 1970; lists of the longest prefix whose ``known_at`` is before it are old.
+            least: no file of fewer lists is written.
+            progress: is told a step, what is done of it, and what there is of it.
+
+        Raises:
+            CocokError: another process archives, or a file cannot be written.
+        """
+        ...
+
+    def archived(self) -> int:
+        """Return the number of lists in files of their own."""
+        ...
+
+    def archive_faults(self) -> Iterator[str]:
+        """Look through all files of old lists, and yield what is wrong with each that is not as it was written."""
+        ...
+
+    def compact(self) -> int:
+        """Give free pages of the database back to the disk; return how many bytes. Writers wait meanwhile.
+
+        Raises:
+            CocokError: the log is being written, or the disk is full.
+        """
         ...
 
     def close(self) -> None:

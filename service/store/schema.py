@@ -2,7 +2,7 @@
 
 from sqlalchemy import BigInteger, Column, Integer, LargeBinary, MetaData, Table, Text
 
-VERSION = 2
+VERSION = 3
 
 metadata = MetaData()
 
@@ -25,4 +25,27 @@ identity = Table(
     Column("only", Integer, primary_key=True, autoincrement=False),
     Column("log", Text, nullable=False),
     Column("rewrites", Integer, nullable=False),
+)
+
+# The files that hold old lists, in order. Lists up to ``reach`` are read from the file and are no longer in `events`;
+# those beyond it are still there, as they are being moved.
+archives = Table(
+    "archives",
+    metadata,
+    Column("first", BigInteger, primary_key=True, autoincrement=False),
+    Column("last", BigInteger, nullable=False),
+    Column("reach", BigInteger, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("lists", Integer, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("checksum", LargeBinary, nullable=False),
+)
+
+# What recognises a duplicate of a list that was moved: the digests of its id and of its content.
+archived_ids = Table(
+    "archived_ids",
+    metadata,
+    Column("id", LargeBinary, primary_key=True),
+    Column("digest", LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
 )

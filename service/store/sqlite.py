@@ -3,24 +3,26 @@
 import secrets
 import sqlite3
 from bisect import bisect_left
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from functools import partial
+from heapq import merge
 from itertools import islice
 from operator import itemgetter
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, cast
 
 import msgspec
-from sqlalchemy import Connection, create_engine, event, func, or_, select, update
+from sqlalchemy import Connection, create_engine, event, select
 from sqlalchemy.exc import DatabaseError, IntegrityError
 
 from features.collector import collector_paused
 from features.errors import CocokError
 from features.events import Event, decode_each, decode_event
-from service.store import schema
-from service.store.base import Appended, ConflictError, Identity, Packed, Stored, digest, pack
+from service.store import archive, schema
+from service.store.base import Appended, Archived, ConflictError, Identity, Packed, Stored, digest, pack
+from service.store.lists_file import LostListsError
 from service.store.squeeze import SQUEEZED, squeeze, unsqueeze
 
 BUSY_SECONDS = 30
@@ -29,6 +31,7 @@ SEARCHED = 8  # workers that are searched for in the text; of more, every event 
 _CHUNK = 5_000  # far below the number of parameters SQLite allows in one statement
 _END = "SELECT seq, known_at FROM events ORDER BY seq DESC LIMIT 1"
 _READ = "SELECT seq, known_at, payload FROM events WHERE seq > ? ORDER BY seq LIMIT ?"
+_READ_UPTO = "SELECT seq, known_at, payload FROM events WHERE seq > ? AND seq <= ? ORDER BY seq"
 _INSERT = "INSERT INTO events (seq, event_id, type, known_at, digest, payload) VALUES (?, ?, ?, ?, ?, ?)"
 _STORED = partial(tuple.__new__, Stored)
 _REWRITE = "UPDATE events SET type = ?, payload = ? WHERE seq = ? AND event_id = ?"
@@ -49,12 +52,14 @@ class SqliteStore:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise CocokError(f"cannot create the folder {path.parent}: {error.strerror}; set COCOK_HOME") from error
+        self._archive = archive.Archive(path.with_name(f"{path.stem}-lists"), self._driver, self._transaction)
         self._engine = create_engine(
             f"sqlite:///{path}", isolation_level="AUTOCOMMIT", connect_args={"timeout": BUSY_SECONDS}
         )
         event.listen(self._engine, "connect", _configure)
-        with self._transaction() as connection:
+        with self._writing, self._connection() as connection, _immediate(connection.exec_driver_sql):
             self._migrate(connection)
+        self._archive.tidy()
 
     def append(self, events: Iterable[Event]) -> Appended:
         """Append events in order; see `service.store.base.Store.append`."""
@@ -74,37 +79,54 @@ class SqliteStore:
 
     def read(self, after: int = 0, *, before: int | None = None, batch: int = 10_000) -> Iterator[list[Stored]]:
         """Yield events in order of sequence; see `service.store.base.Store.read`."""
+        reader = archive.Reader(self._archive)
         while True:
             with collector_paused():
-                found = self._read(after, before, batch)
+                found = self._read(after, before, batch, reader)
             if found:
                 yield found
             if len(found) < batch:
                 return
             after = found[-1].seq
 
-    def _read(self, after: int, before: int | None, batch: int) -> list[Stored]:
-        with self._connection() as connection:
-            # By the driver's own cursor: a row of SQLAlchemy's costs as much as to decode what it holds.
-            rows = connection.exec_driver_sql(_READ, (after, batch)).cursor.fetchall()
-        # The clock never runs backwards, so the first event that is too late ends the prefix.
-        kept = len(rows) if before is None else bisect_left(rows, before, key=itemgetter(1))
-        if not kept:
-            return []
-        seqs, clocks, payloads = zip(*rows[:kept], strict=True)
-        return list(
-            map(_STORED, zip(seqs, clocks, decode_each([unsqueeze(payload) for payload in payloads]), strict=True))
-        )
+    def _read(self, after: int, before: int | None, batch: int, reader: archive.Reader) -> list[Stored]:
+        while True:
+            try:
+                return self._read_once(after, before, batch, reader)
+            except LostListsError as lost:
+                # An erasure may have put another file in its place.
+                if any(file.name == lost.path.name for file in self._archive.files()):
+                    raise
+
+    def _read_once(self, after: int, before: int | None, batch: int, reader: archive.Reader) -> list[Stored]:
+        if not reader.sparse:
+            with self._driver() as connection:
+                rows = connection.execute(_READ, (after, batch)).fetchall()
+            # Numbers are dense, and the last event is always in the table: a gap means that lists are in a file.
+            if not rows or rows[-1][0] == after + len(rows):
+                return _decoded(rows, before)
+        with self._snapshot() as connection:
+            files = archive.overlapping(connection, after, after + batch)
+            end = min(after + batch, max(after, _end(connection)[0]))
+            rows = connection.execute(_READ_UPTO, (after, end)).fetchall()
+        lists = reader.between(files, after, end)
+        reader.sparse = bool(lists)
+        if len(rows) + len(lists) != end - after:
+            missing = end - after - len(rows) - len(lists)
+            raise CocokError(f"{missing:,} of the events {after + 1:,} to {end:,} are missing in {self.path}")
+        lists = lists if before is None else lists[: bisect_left(lists, before, key=itemgetter(1))]
+        return sorted(_decoded(rows, before) + lists, key=itemgetter(0))
 
     def last_seq(self) -> int:
         """Return the last sequence number, 0 for an empty log."""
-        with self._connection() as connection:
+        with self._driver() as connection:
             return _end(connection)[0]
 
     def count(self) -> int:
         """Return the number of events."""
-        with self._connection() as connection:
-            return connection.scalar(select(func.count()).select_from(schema.events)) or 0
+        with self._snapshot() as connection:
+            (kept,) = connection.execute("SELECT COUNT(*) FROM events").fetchone()
+            return int(kept) + archive.count(connection)
 
     def identity(self) -> Identity:
         """Return what tells this log from others; see `service.store.base.Store.identity`."""
@@ -118,13 +140,10 @@ class SqliteStore:
 
     def rewrite_all(self, rows: Iterable[tuple[int, Event]]) -> None:
         """Replace what is kept of several events; see `service.store.base.Store.rewrite_all`."""
-        values = [(row.type, _kept(row), seq, row.event_id) for seq, row in ((seq, pack(event)) for seq, event in rows)]
-        with self._transaction() as connection:
-            if values and connection.exec_driver_sql(_REWRITE, values).rowcount != len(values):
-                numbers = f"{values[0][2]}" if len(values) == 1 else f"among {values[0][2]} to {values[-1][2]}"
-                raise ValueError(f"sequence number {numbers} does not hold the event that is to be rewritten")
-            if values:
-                connection.execute(update(schema.identity).values(rewrites=schema.identity.c.rewrites + 1))
+        wanted = dict(rows)
+        while not self._rewrite(wanted, self._archive.rewrite(wanted)):
+            # Lists were moved to a file meanwhile.
+            pass
         with self._connection() as connection:
             # The write-ahead log holds the old pages until it is cut, which waits for those who read it.
             connection.exec_driver_sql(f"PRAGMA busy_timeout = {CUT_SECONDS * 1_000}")
@@ -135,22 +154,73 @@ class SqliteStore:
         if in_use:
             raise CocokError(f"the write-ahead log of {self.path} is being read and still holds what was rewritten")
 
+    def _rewrite(self, events: dict[int, Event], reach: int) -> bool:
+        """Replace what the table keeps of events; not if there are files beyond ``reach``. Tell whether it was done."""
+        values = [
+            (row.type, _kept(row), seq, row.event_id) for seq, row in ((seq, pack(row)) for seq, row in events.items())
+        ]
+        with self._transaction() as connection:
+            if archive.overlapping(connection, reach, None):
+                return False
+            if values and connection.executemany(_REWRITE, values).rowcount != len(values):
+                numbers = f"{values[0][2]}" if len(values) == 1 else f"among {values[0][2]} to {values[-1][2]}"
+                raise ValueError(f"sequence number {numbers} does not hold the event that is to be rewritten")
+            if values:
+                connection.execute("UPDATE log_identity SET rewrites = rewrites + 1")
+        return True
+
     def of_workers(self, worker_ids: Collection[str], until: int) -> Iterator[Stored]:
         """Yield the events of some workers; see `service.store.base.Store.of_workers`."""
-        columns = schema.events.c
-        query = select(columns.seq, columns.known_at, columns.payload).where(columns.seq <= until).order_by(columns.seq)
+        query = "SELECT seq, known_at, payload FROM events WHERE seq <= ?"
+        values: list[int | str | bytes] = [until]
         if len(worker_ids) <= SEARCHED:
             # Payloads are canonical, so a field of a known value is a known run of bytes.
-            marks = (b'"worker_id":' + msgspec.json.encode(worker_id) for worker_id in worker_ids)
+            marks = [b'"worker_id":' + msgspec.json.encode(worker_id) for worker_id in worker_ids]
             # Lists cannot be searched as they are kept.
-            query = query.where(
-                or_(columns.type == SQUEEZED, *(func.instr(columns.payload, mark) > 0 for mark in marks))
+            query += f" AND (type = ?{' OR instr(payload, ?) > 0' * len(marks)})"
+            values += [SQUEEZED, *marks]
+        with self._snapshot() as connection, closing(connection.execute(f"{query} ORDER BY seq", values)) as rows:
+            kept = (Stored(seq, known_at, decode_event(unsqueeze(payload))) for seq, known_at, payload in rows)
+            yield from merge(
+                (stored for stored in kept if getattr(stored.event, "worker_id", None) in worker_ids),
+                self._archive.of_workers(archive.overlapping(connection, 0, until), worker_ids, until),
+                key=itemgetter(0),
             )
-        with self._connection() as connection:
-            for seq, known_at, payload in connection.execute(query.execution_options(yield_per=_CHUNK)):
-                event = decode_event(unsqueeze(payload))
-                if getattr(event, "worker_id", None) in worker_ids:
-                    yield Stored(seq, known_at, event)
+
+    def archive(
+        self, before: int, *, least: int = 1, progress: Callable[[str, int, int], None] = lambda step, done, total: None
+    ) -> Archived:
+        """Move old lists to files of their own; see `service.store.base.Store.archive`."""
+        used, _ = self._pages()
+        left, files = self._archive.move(before, least, progress)
+        lists, size = sum(file.lists for file in files), sum(file.size for file in files)
+        return Archived(lists, len(files), size, left, used, *self._pages())
+
+    def archived(self) -> int:
+        """Return the number of lists in files of their own."""
+        with self._driver() as connection:
+            return archive.count(connection)
+
+    def archive_faults(self) -> Iterator[str]:
+        """Yield what is wrong with files of old lists; see `service.store.base.Store.archive_faults`."""
+        return self._archive.faults()
+
+    def compact(self) -> int:
+        """Give free pages back to the disk; see `service.store.base.Store.compact`."""
+        before = self._pages()
+        with self._writing, self._driver() as connection:
+            connection.execute("VACUUM")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return sum(before) - sum(self._pages())
+
+    def _pages(self) -> tuple[int, int]:
+        """Return how many bytes of the file are in use, and how many are free."""
+        with self._snapshot() as connection:
+            pages, free, size = (
+                connection.execute(f"PRAGMA {name}").fetchone()[0]
+                for name in ("page_count", "freelist_count", "page_size")
+            )
+        return (pages - free) * size, free * size
 
     def close(self) -> None:
         """Release the connections."""
@@ -167,21 +237,35 @@ class SqliteStore:
             raise CocokError(f"the event store {self.path} cannot be used: {error.orig}") from error
 
     @contextmanager
-    def _transaction(self) -> Iterator[Connection]:
-        with self._writing, self._connection() as connection:
-            # IMMEDIATE takes the write lock before the end of the log is read, so that numbers stay dense.
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
+    def _driver(self) -> Iterator[sqlite3.Connection]:
+        """Give the driver's own connection, for what every feed does: SQLAlchemy's costs more than what it executes."""
+        try:
+            with closing(self._engine.raw_connection()) as connection:
+                yield cast("sqlite3.Connection", connection.driver_connection)
+        except sqlite3.IntegrityError:
+            raise
+        except (sqlite3.DatabaseError, DatabaseError) as error:
+            raise CocokError(f"the event store {self.path} cannot be used: {getattr(error, 'orig', error)}") from error
+
+    @contextmanager
+    def _snapshot(self) -> Iterator[sqlite3.Connection]:
+        """Give a connection whose statements all see the same."""
+        with self._driver() as connection:
+            connection.execute("BEGIN")
             try:
                 yield connection
-            except BaseException:
-                connection.exec_driver_sql("ROLLBACK")
-                raise
-            connection.exec_driver_sql("COMMIT")
+            finally:
+                connection.execute("ROLLBACK")
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._writing, self._driver() as connection, _immediate(connection.execute):
+            yield connection
 
     def _migrate(self, connection: Connection) -> None:
         version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
-        # Version 1 kept every event as it is; what it wrote is read as well.
-        if version in (0, 1):
+        # Version 1 kept every event as it is, version 2 had no files of old lists; what they wrote is read as well.
+        if version < schema.VERSION:
             connection.exec_driver_sql(f"PRAGMA user_version = {schema.VERSION}")
         elif version != schema.VERSION:
             raise CocokError(
@@ -203,12 +287,37 @@ def _configure(connection: sqlite3.Connection, _record: Any) -> None:
     connection.execute("PRAGMA cache_size = -65536")  # 64 MB: the index of ids is hit at random
 
 
+@contextmanager
+def _immediate(execute: Callable[[str], object]) -> Iterator[None]:
+    """Make what is executed meanwhile one transaction."""
+    # IMMEDIATE takes the write lock before the end of the log is read, so that numbers stay dense.
+    execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        execute("ROLLBACK")
+        raise
+    execute("COMMIT")
+
+
+def _decoded(rows: Sequence[tuple[int, int, bytes]], before: int | None) -> list[Stored]:
+    """Return the events of rows whose clock is before an instant."""
+    # The clock never runs backwards, so the first event that is too late ends the prefix.
+    kept = len(rows) if before is None else bisect_left(rows, before, key=itemgetter(1))
+    if not kept:
+        return []
+    seqs, clocks, payloads = zip(*rows[:kept], strict=True)
+    return list(map(_STORED, zip(seqs, clocks, decode_each(list(map(unsqueeze, payloads))), strict=True)))
+
+
 def _kept(row: Packed) -> bytes:
     """Return the payload of an event as the table keeps it."""
     return squeeze(row.payload) if row.type == SQUEEZED else row.payload
 
 
-def _append_fresh(connection: Connection, groups: Sequence[Sequence[Packed]]) -> list[Appended | ConflictError] | None:
+def _append_fresh(
+    connection: sqlite3.Connection, groups: Sequence[Sequence[Packed]]
+) -> list[Appended | ConflictError] | None:
     """Append groups by one statement, as nearly always can be done; None if an id is not new, and nothing is done."""
     ids = [row.event_id for group in groups for row in group]
     if len(ids) > _CHUNK or len(set(ids)) < len(ids) or _held(connection, ids):
@@ -223,25 +332,25 @@ def _append_fresh(connection: Connection, groups: Sequence[Sequence[Packed]]) ->
             values.append((seq, row.event_id, row.type, known_at, digest(row.payload), _kept(row)))
         results.append(Appended(len(group), 0, seq))
     if values:
-        connection.exec_driver_sql(_INSERT, values)
+        connection.executemany(_INSERT, values)
     return results
 
 
-def _append_apart(connection: Connection, groups: Sequence[Sequence[Packed]]) -> list[Appended | ConflictError]:
+def _append_apart(connection: sqlite3.Connection, groups: Sequence[Sequence[Packed]]) -> list[Appended | ConflictError]:
     """Append groups one by one, each all or nothing."""
     results: list[Appended | ConflictError] = []
     for group in groups:
-        connection.exec_driver_sql("SAVEPOINT batch")
+        connection.execute("SAVEPOINT batch")
         try:
             results.append(_append(connection, group))
         except ConflictError as conflict:
-            connection.exec_driver_sql("ROLLBACK TO batch")
+            connection.execute("ROLLBACK TO batch")
             results.append(conflict)
-        connection.exec_driver_sql("RELEASE batch")
+        connection.execute("RELEASE batch")
     return results
 
 
-def _append(connection: Connection, rows: Iterable[Packed]) -> Appended:
+def _append(connection: sqlite3.Connection, rows: Iterable[Packed]) -> Appended:
     stream = iter(rows)
     accepted = taken = 0
     seq, known_at = _end(connection)
@@ -252,27 +361,26 @@ def _append(connection: Connection, rows: Iterable[Packed]) -> Appended:
             known_at = max(known_at, row.at)
             values.append((seq, row.event_id, row.type, known_at, mark, _kept(row)))
         if values:
-            connection.exec_driver_sql(_INSERT, values)
+            connection.executemany(_INSERT, values)
         accepted += len(values)
         taken += len(chunk)
     return Appended(accepted, taken - accepted, seq)
 
 
-def _end(connection: Connection) -> tuple[int, int]:
+def _end(connection: sqlite3.Connection) -> tuple[int, int]:
     """Return the last sequence number and the clock there; before the first event (0, 0)."""
-    row = connection.exec_driver_sql(_END).first()
-    return (row.seq, row.known_at) if row else (0, 0)
+    row = connection.execute(_END).fetchone()
+    return row or (0, 0)
 
 
-def _held(connection: Connection, ids: Sequence[str]) -> dict[str, bytes]:
+def _held(connection: sqlite3.Connection, ids: Sequence[str]) -> dict[str, bytes]:
     """Return id -> digest of those events that are in the log."""
     marks = ",".join("?" * len(ids))
     query = f"SELECT event_id, digest FROM events WHERE event_id IN ({marks})"  # noqa: S608  # only question marks
-    # Rows are no plain tuples.
-    return {event_id: mark for event_id, mark in connection.exec_driver_sql(query, tuple(ids))}  # noqa: C416
+    return dict(connection.execute(query, ids)) | archive.held(connection, ids)
 
 
-def _fresh(connection: Connection, chunk: list[Packed], offset: int) -> list[tuple[Packed, bytes]]:
+def _fresh(connection: sqlite3.Connection, chunk: list[Packed], offset: int) -> list[tuple[Packed, bytes]]:
     """Return the events of ``chunk`` that are not in the log, each with its digest."""
     held = _held(connection, [row.event_id for row in chunk])
     fresh, conflicts = [], []

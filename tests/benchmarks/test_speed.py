@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import feeds, learning, rivals, scaling, serving, startup
+from benchmarks import archive, eligibility, feeds, learning, log, rivals, scaling, serving, startup
 from benchmarks.learning import Setting
 from benchmarks.load import closed_loop, has_wrk, open_loop
 from benchmarks.market import END, Size, copy_of, events, folded, home_of
@@ -21,6 +21,7 @@ from benchmarks.report import Figure, ratio, report
 from features.events import micros
 from matching.eligibility import judge_open
 from tests.log import RATES
+from tests.market import market, write
 from training.frames import log_frames
 
 TINY = Size(
@@ -147,13 +148,39 @@ def test_given_growing_markets_then_costs_are_drawn_against_what_grows(cache: Pa
 
 
 def test_given_a_market_then_the_time_of_a_feed_is_told_by_stage(
-    cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    file = tmp_path / "feeds.json"
     monkeypatch.setattr(feeds, "Size", lambda **_: replace(TINY))
     monkeypatch.setattr(feeds, "event_by_event", lambda *_: {1: 1.0})
-    monkeypatch.setattr(sys, "argv", ["feeds", "--open-tasks", "400", "--feeds", "20", "--cache", str(cache)])
+    argv = ["feeds", "--open-tasks", "400", "--feeds", "20", "--cache", str(cache), "--json", str(file)]
+    monkeypatch.setattr(sys, "argv", argv)
     feeds.main()
     assert "near misses" in capsys.readouterr().out
+    assert any(name.endswith("explained: near misses") for name in written(file))
+
+
+def test_given_small_sizes_then_eligibility_and_the_log_tell_and_write_their_figures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "figures.json"
+    sizes = ["--open-tasks", "300", "--signatures", "20", "--batches", "50", "--workers", "5"]
+    monkeypatch.setattr(sys, "argv", ["eligibility", *sizes, "--json", str(file)])
+    eligibility.main()
+    assert "every task judged" in capsys.readouterr().out
+    assert "300 open tasks: every task judged" in written(file)
+    events_file = write(tmp_path / "log.ndjson", market(days=3))
+    monkeypatch.setattr(sys, "argv", ["log", "--events", str(events_file), "--runs", "2", "--json", str(file)])
+    log.main()
+    assert "read and fold" in capsys.readouterr().out
+    assert "read and fold" in written(file)
+
+
+def written(file: Path) -> list[str]:
+    """The names of the figures in a file, all of which are numbers."""
+    figures = json.loads(file.read_text())["figures"]
+    assert all(isinstance(run, float) for each in figures for run in each["runs"])
+    return [each["name"] for each in figures]
 
 
 def test_given_figures_then_the_table_says_what_is_held_and_the_file_has_every_run(
@@ -199,3 +226,10 @@ def test_given_an_answer_that_waits_for_later_requests_then_a_fixed_rate_sends_t
     assert (load.requests, load.failed) == (10, 0)
     assert sorted(arrived[:10]) == [str(number).encode() for number in range(10)]
     assert (again.requests, again.failed) == (3, 1)
+
+
+def test_old_lists_take_less_room_in_files() -> None:
+    figures = archive.measured(300, runs=2)
+    names = sound(figures)
+    assert "reading the log, in files" in names
+    assert figures[names.index("both, of the room in the database")].median < 0.5

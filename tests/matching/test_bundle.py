@@ -13,7 +13,7 @@ from features.errors import CocokError
 from matching.bundle import FORMAT, Bundle, BundleError, Judge, verify
 from matching.calibration import LEVELS, Additive, CalibratedModel, Calibration, MinutesModel
 from matching.first_stage import FirstStage
-from matching.linear import Linear
+from matching.linear import Linear, Newcomers
 
 FEATURES, RATES = "spec-1", "rates-1"
 ROWS = np.random.default_rng(0).normal(size=(700, 3)).astype(np.float32)
@@ -23,6 +23,10 @@ ROWS[::7, 1] = np.nan
 PART = Linear(
     np.array([0, 1]), np.array([0.5, -2.0]), np.zeros(2), np.array([-1.0, -np.inf]), np.array([1.0, np.inf]), 0.25
 )
+
+
+NEW = Newcomers(0, Linear(np.array([2]), np.array([3.0]), np.zeros(1), np.array([-np.inf]), np.array([np.inf]), -1.0))
+ROWS[::5, 0] = 0.0
 
 
 def booster(objective: str, target: np.ndarray) -> lgb.Booster:
@@ -35,7 +39,7 @@ def bundle() -> Bundle:
     taken = booster("binary", ROWS[:, 0] + ROWS[:, 2] > 1)
     return Bundle(
         first_stage=FirstStage(np.ones(11), np.zeros(11)),
-        ranker=Additive(booster("regression", np.sin(ROWS[:, 0]) + ROWS[:, 2]), PART),
+        ranker=Additive(booster("regression", np.sin(ROWS[:, 0]) + ROWS[:, 2]), PART, NEW),
         feature_names=("pay", "Überschrift: skill", "age"),
         features_fingerprint=FEATURES,
         rates_fingerprint=RATES,
@@ -66,6 +70,15 @@ def test_what_comes_back_scores_and_describes_itself_as_before(bundle: Bundle, s
         assert getattr(read, name) == getattr(bundle, name)
     assert read.metrics["ndcg@10"] == bundle.metrics["ndcg@10"]
     assert np.isnan(read.metrics["mrr"]["value"])
+
+
+def test_newcomers_have_a_linear_part_of_their_own_and_others_do_not_notice(bundle: Bundle) -> None:
+    alone = replace(bundle.ranker, newcomers=None).predict(ROWS) - PART.predict(ROWS)
+    said = np.where(ROWS[:, 0] == 0.0, NEW.linear.predict(ROWS), PART.predict(ROWS))
+    np.testing.assert_allclose(bundle.score(ROWS), alone + said, rtol=1e-12)
+    shares = bundle.ranker.linear_contributions(ROWS, np.array([0, 1, 1]), 2)
+    assert (shares[ROWS[:, 0] == 0.0] == [0.0, 0.0]).sum(axis=0).tolist() == [140, 0]
+    np.testing.assert_array_equal(shares[1:5], PART.contributions(ROWS[1:5], np.array([0, 1, 1]), 2))
 
 
 def test_the_judge_comes_back_with_its_own_models(bundle: Bundle, tmp_path: Path) -> None:

@@ -2,9 +2,10 @@
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from string import Formatter
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from features.build import rows
 from features.money import Money
 from features.spec import COLUMN, GROUPS, NAMES
 from features.state import MarketState
-from matching.explain import _OPEN, _RULES, CODES, MOST, Figures, reasons
+from matching.explain import _OPEN, _RULES, CODES, MOST, Figures, Reason, reasons
 from matching.wording import LOCALES, money
 from tests.log import Log, hour, usd
 
@@ -36,13 +37,36 @@ def dollars(amount: str) -> Money:
     return Money(amount=Decimal(amount), currency="USD")
 
 
+class Answer(NamedTuple):
+    """What the answer says of a task."""
+
+    p_approve: float
+    minutes: float
+    reward: Money | None = None
+    hourly: Money | None = None
+
+
+def page(*answers: Answer) -> Figures:
+    """What the answers of a page say."""
+    chances, minutes, rewards, hourly = zip(*answers, strict=True)
+    return Figures(np.array(chances, np.float64), np.array(minutes, np.float64), rewards, hourly)
+
+
+def reasons_of(
+    features: np.ndarray, lifts: Mapping[str, float], answer: Answer, locale: str = "en"
+) -> Sequence[Reason]:
+    """The reasons of a page of one task."""
+    (found,) = reasons(features[None], np.array([[lifts[group] for group in GROUPS]]), page(answer), locale)
+    return found
+
+
 def told(
     features: np.ndarray,
-    figures: Figures = Figures(0.8, math.nan),  # noqa: B008
+    answer: Answer = Answer(0.8, math.nan),  # noqa: B008
     locale: str = "en",
     **lifts: float,
 ) -> dict[str, str]:
-    return {reason.code: reason.text for reason in reasons(features, EVEN | lifts, figures, locale)}
+    return {reason.code: reason.text for reason in reasons_of(features, EVEN | lifts, answer, locale)}
 
 
 def seen(state: MarketState, task: str, worker: str = "w", at: float = 1.0, session: float = math.nan) -> np.ndarray:
@@ -52,15 +76,15 @@ def seen(state: MarketState, task: str, worker: str = "w", at: float = 1.0, sess
     return rows(state, catalogue.workers.get(worker), tasks, hour(at), session)[0]
 
 
-PAID = Figures(0.5, 10.0, dollars("3"), dollars("9"))
-EACH: dict[str, tuple[np.ndarray, Figures]] = {
+PAID = Answer(0.5, 10.0, dollars("3"), dollars("9"))
+EACH: dict[str, tuple[np.ndarray, Answer]] = {
     "skills": (row(skill_overlap=1.0, skill_count=2.0), PAID),
     "similar_tasks": (row(affinity=2.0, popularity=0.5, worker_accepts_slow=2.0), PAID),
     "experience": (row(skill_experience=1.0), PAID),
     "taken_before": (row(task_taken=2.0), PAID),
     "saved": (row(task_saved=1.0), PAID),
     "same_batch": (row(group_taken=1.0), PAID),
-    "track_record": (row(worker_approval=0.05), Figures(0.93, math.nan)),
+    "track_record": (row(worker_approval=0.05), Answer(0.93, math.nan)),
     "opened": (row(task_viewed=1.0), PAID),
     "pays_well_per_hour": (row(reward=math.log(3), hourly=math.log(9), hourly_rank=0.9), PAID),
     "high_reward": (row(reward_rank=0.9), PAID),
@@ -76,7 +100,7 @@ EACH: dict[str, tuple[np.ndarray, Figures]] = {
     "reliable_requester": (row(requester_approval=0.05, market_approval=0.93, requester_hours=9.0), PAID),
     "well_rated_requester": (row(requester_rating=4.26), PAID),
     "quick_approval": (row(requester_hours=1.0), PAID),
-    "fits_session": (row(session_fit=0.5, minutes=2.0), Figures(0.5, 7.0)),
+    "fits_session": (row(session_fit=0.5, minutes=2.0), Answer(0.5, 7.0)),
     "open": (row(), PAID),
 }
 """For every code a row and figures by which it is the reason, if its group alone lifts the task."""
@@ -189,7 +213,7 @@ RANDOM_ROWS = st.lists(VALUES, min_size=len(NAMES), max_size=len(NAMES)).map(lam
 RANDOM_LIFTS = st.fixed_dictionaries({group: st.sampled_from([-1.0, -1e-6, 0.0, 1e-6, 0.5, 2.0]) for group in GROUPS})
 AMOUNTS = st.none() | st.sampled_from(["0", "0.01", "4.5", "99.996", "61000", "1234567.89"]).map(dollars)
 FIGURES = st.builds(
-    Figures,
+    Answer,
     p_approve=st.sampled_from([0.0, 0.001, 0.3, 0.9, 1.0]) | st.just(math.nan),
     minutes=st.sampled_from([0.2, 0.5, 1.0, 2.5, 7.49999, 30.0, 90.5, 4000.0, math.nan]),
     reward=AMOUNTS,
@@ -200,9 +224,9 @@ FIGURES = st.builds(
 @given(features=RANDOM_ROWS, lifts=RANDOM_LIFTS, figures=FIGURES, locale=st.sampled_from(LOCALES))
 @settings(deadline=None, max_examples=300)
 def test_given_any_task_then_it_has_a_reason_for_it_and_the_words_are_complete(
-    features: np.ndarray, lifts: Mapping[str, float], figures: Figures, locale: str
+    features: np.ndarray, lifts: Mapping[str, float], figures: Answer, locale: str
 ) -> None:
-    found = reasons(features, lifts, figures, locale)
+    found = reasons_of(features, lifts, figures, locale)
     groups = [RULES[reason.code].group for reason in found if reason.code != "open"]
     assert 1 <= len(found) <= MOST
     assert len(set(groups)) == len(groups)
@@ -220,7 +244,7 @@ def test_given_any_task_then_it_has_a_reason_for_it_and_the_words_are_complete(
 @given(features=RANDOM_ROWS, lifts=RANDOM_LIFTS, figures=FIGURES)
 @settings(deadline=None, max_examples=400)
 def test_given_any_task_then_the_figures_told_are_those_of_the_answer(
-    features: np.ndarray, lifts: Mapping[str, float], figures: Figures
+    features: np.ndarray, lifts: Mapping[str, float], figures: Answer
 ) -> None:
     found = told(features, figures, **lifts)
     for code in {"pays_well_per_hour", "meets_expectation", "pay_per_hour"} & set(found):
@@ -273,7 +297,7 @@ def test_given_an_answer_other_than_the_counts_then_reasons_speak_of_the_answer(
     features, truth = dealt
     minutes, session = truth["minutes"], truth["session"]
     hourly = truth["reward"] * truth["p_approve"] * 60 / minutes
-    found = told(features, Figures(truth["p_approve"], minutes, hourly=dollars(f"{hourly:.2f}")), pay=2.0, context=1.0)
+    found = told(features, Answer(truth["p_approve"], minutes, hourly=dollars(f"{hourly:.2f}")), pay=2.0, context=1.0)
     if not math.isclose(minutes, session, rel_tol=1e-5):
         assert ("fits_session" in found) == (minutes < session)
     if not math.isclose(hourly, truth["declared"], rel_tol=1e-5):
@@ -295,16 +319,16 @@ def test_given_slots_and_skills_then_the_numbers_told_are_these(dealt: tuple[np.
 
 def test_given_an_answer_far_below_the_counts_then_it_is_not_said_to_pay_more_than_most() -> None:
     features = row(reward=math.log(3), hourly=math.log(9), hourly_rank=0.95)
-    assert "pays_well_per_hour" in told(features, Figures(0.5, 11.0, hourly=dollars("8.18")))
-    assert "pays_well_per_hour" not in told(features, Figures(0.5, 15.0, hourly=dollars("6.00")))
-    assert "pays_well_per_hour" not in told(features, Figures(0.5, 11.0))
+    assert "pays_well_per_hour" in told(features, Answer(0.5, 11.0, hourly=dollars("8.18")))
+    assert "pays_well_per_hour" not in told(features, Answer(0.5, 15.0, hourly=dollars("6.00")))
+    assert "pays_well_per_hour" not in told(features, Answer(0.5, 11.0))
 
 
 def test_given_no_verdict_on_the_workers_own_work_then_no_record_is_spoken_of() -> None:
     log = Log().post("t").post("u").take("v", "u", 0.1)
     log.add("assignment_submitted", 0.2, worker_id="v", task_id="u")
     log.add("assignment_approved", 0.3, worker_id="v", task_id="u")
-    state, sure = log.state(), Figures(0.95, math.nan)
+    state, sure = log.state(), Answer(0.95, math.nan)
     assert "track_record" in told(seen(state, "t", "v"), sure)
     assert "track_record" not in told(seen(state, "t", "w"), sure)
 
@@ -354,7 +378,7 @@ def test_given_many_tasks_of_the_same_pay_then_none_is_said_to_pay_more_than_its
             log.post(f"t{tier}{number}", reward=usd(reward), estimated_minutes=10)
     features = seen(log.state(), "t10", at=20.0)
     assert features[COLUMN["hourly_rank"]] > 0.7
-    (_, share) = NUMBER.findall(told(features, Figures(0.9, math.nan, reward=dollars("1")))["high_reward"])
+    (_, share) = NUMBER.findall(told(features, Answer(0.9, math.nan, reward=dollars("1")))["high_reward"])
     # Twelve of the fourteen pay as much or less, and ten less.
     assert int(share) <= 100 * 12 / 14
 
@@ -362,3 +386,11 @@ def test_given_many_tasks_of_the_same_pay_then_none_is_said_to_pay_more_than_its
 def test_given_nothing_known_then_it_is_at_least_open() -> None:
     assert told(row()) == {"open": "It is open to you now"}
     assert list(told(row(), locale="id")) == ["open"]
+
+
+def test_given_a_page_then_each_task_has_the_reasons_that_it_has_alone() -> None:
+    asked = [(features, alone(code), answer) for code, (features, answer) in EACH.items()]
+    lifts = np.array([[lift[group] for group in GROUPS] for _, lift, _ in asked])
+    together = reasons(np.stack([features for features, _, _ in asked]), lifts, page(*(answer for *_, answer in asked)))
+    assert together == [reasons_of(*one) for one in asked]
+    assert [[reason.code for reason in found] for found in together] == [[code] for code in EACH]

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from matching.linear import Linear
-from training.linear import fit_linear
+from matching.linear import Linear, Newcomers
+from training.linear import fit_linear, fit_whole_and_part
 
 PART = Linear(
     columns=np.array([2, 0]),
@@ -62,3 +62,23 @@ def test_what_goes_against_the_direction_that_was_promised_is_left_out() -> None
 def test_a_column_without_any_value_is_left_out() -> None:
     rows = np.full((50, 1), np.nan, np.float32)
     assert fit_linear(rows, np.arange(50.0), [0], (0,)).predict(rows[:1]) == pytest.approx([24.5])
+
+
+def test_a_part_of_the_rows_gets_weights_of_its_own_and_keeps_those_of_all_where_it_says_nothing() -> None:
+    random = np.random.default_rng(0)
+    rows = random.normal(size=(40_000, 3)).astype(np.float32)
+    part = np.arange(len(rows)) < 8_000
+    rows[part, 2] = 0.5
+    log_odds = np.where(part, -rows[:, 0], rows[:, 0]) + rows[:, 1] + rows[:, 2] - 1
+    target = random.random(len(rows)) < 1 / (1 + np.exp(-log_odds))
+    whole, own = fit_whole_and_part(rows, target, [0, 1, 2], (0, 0, 0), part)
+    np.testing.assert_array_equal(whole.weights, fit_linear(rows, target, [0, 1, 2], (0, 0, 0)).weights)
+    np.testing.assert_allclose(own.weights[:2], [-1, 1], atol=0.15)
+    assert own.weights[2] == pytest.approx(whole.weights[2], abs=0.05)
+    bound = fit_whole_and_part(rows, target, [0, 1, 2], (1, 0, 0), part)[1]
+    assert bound.columns.tolist() == [1, 2]
+
+
+def test_newcomers_are_those_with_nothing_in_their_column() -> None:
+    rows = np.array([[0.0, 1.0], [0.7, 1.0], [np.nan, 1.0], [-0.0, 1.0]], np.float32)
+    assert Newcomers(0, PART).among(rows).tolist() == [True, False, False, True]

@@ -32,6 +32,19 @@ def test_the_log_loss_is_smallest_where_scikit_learn_finds_it(rows: int) -> None
     assert found.offset == pytest.approx(known.intercept_[0], abs=1e-5)
 
 
+@pytest.mark.parametrize("rows", [300, 150_000])
+def test_weights_are_drawn_to_what_is_given_the_more_the_fewer_rows_there_are(rows: int) -> None:
+    values, log_odds = sample(rows)
+    target, toward = outcomes(log_odds), np.linspace(-1, 1, values.shape[1])
+    found, free = solve(values, target, RIDGE, toward=toward), solve(values, target, 1e-6)
+    # At the optimum the slope of the loss is what the penalty pulls with.
+    chances = 1 / (1 + np.exp(-(values @ found.columns + found.offset)))
+    np.testing.assert_allclose(values.T @ (target - chances), RIDGE * (found.columns - toward), atol=1e-2, rtol=1e-3)
+    near = np.abs(found.columns - free.columns).max() < 0.1 * np.abs(toward - free.columns).max()
+    assert near == (rows == 150_000)
+    np.testing.assert_allclose(solve(values, target, 1e9, toward=toward).columns, toward, atol=1e-3)
+
+
 def test_the_squared_error_is_smallest_where_scikit_learn_finds_it() -> None:
     values, target = sample(5000)
     target = target + np.random.default_rng(2).normal(size=len(target))

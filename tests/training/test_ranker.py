@@ -108,6 +108,49 @@ def test_the_linear_part_counts_as_much_as_asked_beside_the_trees(fitted: Additi
     np.testing.assert_array_equal(alone.predict(rows.features), trees)
 
 
+def with_newcomers(rows: TrainingSet, share: int = 2) -> TrainingSet:
+    """Make one list in so many a newcomer's, to whom column 1 is all that counts."""
+    new = np.arange(len(rows)) % share == 0
+    of_new = np.repeat(new, np.diff(rows.offsets))
+    features = np.column_stack([rows.features, np.where(of_new, 0.0, 1.5)]).astype(np.float32)
+    labels = rows.labels.copy()
+    labels[of_new] = 4 * (np.nan_to_num(features[of_new, 1]) > 1.2)
+    return replace(rows, features=features, labels=labels, names=(*rows.names[:3], "d", "worker_accepts"))
+
+
+def test_newcomers_have_a_linear_part_that_is_learned_from_their_lists_alone() -> None:
+    rows, wide = with_newcomers(market()), (*MONOTONE, 0)
+    model, same = fit(rows, QUICK, 20, wide), fit(rows, replace(QUICK, newcomers=0.0), 20, wide)
+    assert same.newcomers is None
+    assert model.newcomers is not None
+    assert model.newcomers.column == 4
+    np.testing.assert_array_equal(model.base.packed(), same.base.packed())
+    own = model.newcomers.linear
+    assert own.columns[np.abs(own.weights).argmax()] == 1
+    assert np.abs(own.weights[own.columns == 0]) < 0.2 * np.abs(own.weights).max()
+    new = np.repeat(np.arange(len(rows)) % 2 == 0, np.diff(rows.offsets))
+    np.testing.assert_array_equal(model.predict(rows.features)[~new], same.predict(rows.features)[~new])
+
+
+def test_the_linear_part_of_newcomers_counts_as_much_as_asked_and_is_as_high_where_nothing_is_known() -> None:
+    rows = with_newcomers(market())
+    model = fit(rows, QUICK, 20, (*MONOTONE, 0))
+
+    def spread(scores: np.ndarray) -> float:
+        return float((scores.reshape(-1, 12) - scores.reshape(-1, 12).mean(axis=1, keepdims=True)).std())
+
+    assert model.newcomers is not None
+    lists = rows.select(np.arange(len(rows)) % 2 == 0).features
+    trees = Additive(model.booster).predict(rows.features)
+    assert spread(model.newcomers.linear.predict(lists)) / spread(trees) == pytest.approx(QUICK.newcomers)
+    unknown = np.full((1, 5), np.nan, np.float32)
+    assert model.newcomers.linear.predict(unknown) == pytest.approx(model.base.predict(unknown))
+
+
+def test_too_few_newcomers_are_ranked_as_all_others() -> None:
+    assert fit(with_newcomers(market(), 100), QUICK, 3, (*MONOTONE, 0)).newcomers is None
+
+
 def test_what_came_late_is_learned_as_if_it_had_come_at_once() -> None:
     rows = market(lists=100)
     late = replace(rows, labels=np.zeros_like(rows.labels), late=rows.labels)

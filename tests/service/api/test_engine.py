@@ -153,6 +153,51 @@ def test_given_a_served_list_then_what_is_logged_can_be_read_back(engine: Engine
     assert engine.failure == ""
 
 
+def test_given_lists_that_need_not_be_seen_then_they_are_durable_while_others_read_and_then_seen(
+    engine: Engine,
+) -> None:
+    engine.submit([post("t")]).result(timeout=5)
+    ranked, query = engine.feed(lambda now: Query("w", now))
+    listed = served_event(ranked, query, None, "ranked")
+
+    def submit(state: MarketState) -> int:
+        assert engine.submit([listed], seen=False).result(timeout=5).seq == 2
+        return state.seq
+
+    assert engine.read(submit) == 1
+    assert engine.wait_for(2, seconds=5)
+
+
+def test_given_somebody_always_reads_then_lists_are_seen_all_the_same(engine: Engine) -> None:
+    engine.submit([post("t")]).result(timeout=5)
+    ranked, query = engine.feed(lambda now: Query("w", now))
+    over = threading.Event()
+
+    def read() -> None:
+        while not over.is_set():
+            engine.read(lambda _: time.sleep(0.01))
+
+    readers = [threading.Thread(target=read) for _ in range(3)]
+    for reader in readers:
+        reader.start()
+    engine.submit([served_event(ranked, query, None, "ranked")], seen=False).result(timeout=5)
+    assert engine.wait_for(2, seconds=5)
+    over.set()
+    for reader in readers:
+        reader.join()
+
+
+def test_given_a_list_that_is_not_folded_yet_then_who_asks_for_lists_waits_for_it(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.engine.LISTS_SECONDS", 60.0)
+    engine.submit([post("t")]).result(timeout=5)
+    ranked, query = engine.feed(lambda now: Query("w", now))
+    listed = served_event(ranked, query, None, "ranked")
+    engine.read(lambda _: engine.submit([listed], seen=False).result(timeout=5))
+    assert engine.read_with_lists(lambda state: state.seq) == 2
+
+
 def test_given_a_champion_that_fails_in_any_way_then_the_old_one_serves_and_the_reason_goes_when_it_does() -> None:
     class Broken(Registry):
         def load(self, version: int, *, expected_features: str, expected_rates: str) -> Bundle:

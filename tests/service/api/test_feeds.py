@@ -196,11 +196,11 @@ def test_given_a_feed_then_it_is_in_the_log_before_the_answer(api: Api) -> None:
 
 
 def test_given_record_is_false_or_nothing_to_list_then_nothing_is_logged(api: Api) -> None:
-    before = api.runtime.engine.seq
+    before = api.runtime.engine.store.last_seq()
     api.feed("w", record=False)
     assert api.feed("w", categories=["none such"])["items"] == []
     assert api.feed("w", categories=["none such"], explore=True)["items"] == []
-    assert api.runtime.engine.seq == before
+    assert api.runtime.engine.store.last_seq() == before
 
 
 def test_given_exploration_then_propensities_tell_the_draw(api: Api) -> None:

@@ -33,6 +33,7 @@ class Served(httpx.Client):
     """A client of one server process."""
 
     process: "subprocess.Popen[bytes]"
+    home: Path
 
     def kill(self) -> None:
         """End the process as a power cut would."""
@@ -63,7 +64,7 @@ def serving_process(home: Path, *options: str, under: Sequence[str] = ()) -> Ite
     try:
         address = until(lambda: _address(output), process)
         with Served(base_url=address, timeout=30) as client:
-            client.process = process
+            client.process, client.home = process, home
             until(lambda: ready(client), process)
             yield client
     finally:

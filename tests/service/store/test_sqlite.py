@@ -62,7 +62,7 @@ def test_given_a_file_of_another_schema_then_it_is_refused_in_words(tmp_path: Pa
     SqliteStore(path).close()
     with sqlite3.connect(path) as connection:
         connection.execute("PRAGMA user_version = 99")
-    with pytest.raises(CocokError, match="schema version 99, this Cocok knows 2"):
+    with pytest.raises(CocokError, match="schema version 99, this Cocok knows 3"):
         SqliteStore(path)
 
 

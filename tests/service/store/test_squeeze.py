@@ -77,7 +77,7 @@ def test_given_a_log_of_version_1_then_it_goes_on(tmp_path: Path) -> None:
     assert store.append([*events, more]).accepted == 1
     assert [stored.event for batch in store.read() for stored in batch] == [*events, more]
     with sqlite3.connect(path) as connection:
-        assert connection.execute("PRAGMA user_version").fetchone() == (2,)
+        assert connection.execute("PRAGMA user_version").fetchone() == (3,)
 
 
 def test_a_worker_is_found_in_lists_however_many_are_asked_for(tmp_path: Path) -> None:

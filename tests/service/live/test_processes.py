@@ -1,0 +1,127 @@
+"""Several processes of one server: what one of them is told, all know; and none outlives the server."""
+
+import re
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.market import market
+from tests.service.live.server import Served, ending_now, fill, now, posted, serving_process, until
+
+PROCESSES = 2
+
+
+def said(home: Path, words: str) -> int:
+    return (home / "serve.log").read_text().count(words)
+
+
+def answering(server: Served) -> list[psutil.Process]:
+    """The processes that answer; beside them is one of Python's own."""
+    children = psutil.Process(server.process.pid).children()
+    return [child for child in children if any("spawn_main" in word for word in child.cmdline())]
+
+
+@contextmanager
+def only(server: Served, process: psutil.Process) -> Iterator[Served]:
+    """Let one process answer, while the others stand still; each request comes on a connection of its own."""
+    others = [other for other in answering(server) if other != process]
+    for other in others:
+        other.suspend()
+    try:
+        with Served(base_url=server.base_url, timeout=30, headers={"Connection": "close"}) as client:
+            yield client
+    finally:
+        for other in others:
+            other.resume()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    home = tmp_path_factory.mktemp("several")
+    fill(home, ending_now(market(days=3)))
+    with serving_process(home, "--processes", str(PROCESSES)) as client:
+        until(lambda: said(home, "Ready:") == PROCESSES, client.process)
+        yield client
+
+
+def test_given_an_event_told_to_one_process_then_a_read_of_the_other_that_asks_for_it_sees_it(server: Served) -> None:
+    one, other = answering(server)
+    for teller, reader, worker in [(one, other, "told to one"), (other, one, "told to the other")]:
+        profile = {"event_id": worker, "type": "worker_updated", "at": now(), "worker_id": worker, "country": "ID"}
+        with only(server, teller) as client:
+            seq = posted(client, "/v1/events", [profile])["seq"]
+        with only(server, reader) as client:
+            asked = client.get(f"/v1/workers/{worker}", headers={"Cocok-Min-Seq": str(seq)})
+            assert asked.status_code == 200, asked.text
+            assert asked.json()["profile"]["country"] == "ID"
+            assert posted(client, "/v1/events", [profile])["duplicates"] == 1
+
+
+def test_given_lists_of_both_processes_then_either_tells_how_many_there_were(server: Served) -> None:
+    def lists(client: Served) -> float:
+        found = re.findall(r'^cocok_http_requests_total{.*"/v1/feeds".*} (\S+)$', client.get("/metrics").text, re.M)
+        return sum(map(float, found))
+
+    one, other = answering(server)
+    with only(server, one) as client:
+        before = lists(client)
+        assert posted(client, "/v1/feeds", {"worker_id": "w1"})["items"]
+    with only(server, other) as client:
+        assert posted(client, "/v1/feeds", {"worker_id": "w1"})["items"]
+        assert lists(client) == before + 2
+    with only(server, one) as client:
+        assert lists(client) == before + 2
+        assert 'cocok_model_info{version="fallback"} 1.0' in client.get("/metrics").text
+
+
+def test_given_an_erasure_that_both_processes_hear_of_then_both_forget_and_stay_ready(server: Served) -> None:
+    posted(server, "/v1/events", [{"event_id": "e", "type": "worker_updated", "at": now(), "worker_id": "leaving"}])
+    assert server.delete("/v1/workers/leaving").status_code == 204
+    for process in answering(server):
+        with only(server, process) as client:
+            assert client.get("/v1/workers/leaving").status_code == 404
+            assert client.get("/readyz").status_code == 200
+    assert not said(server.home, "read anew")
+
+
+def test_given_a_process_that_missed_an_erasure_then_it_reads_the_log_anew_and_forgets(server: Served) -> None:
+    one, late = answering(server)
+    told = {"event_id": "l", "type": "worker_updated", "at": now(), "worker_id": "missed"}
+    seq = posted(server, "/v1/events", [told])["seq"]
+    with only(server, late) as client:
+        asked = client.get("/v1/workers/missed", headers={"Cocok-Min-Seq": str(seq)})
+        assert asked.status_code == 200
+    with only(server, one) as client:
+        assert client.delete("/v1/workers/missed").status_code == 204
+    with only(server, late) as client:
+        until(lambda: client.get("/v1/workers/missed").status_code == 404, seconds=30)
+        until(lambda: client.get("/readyz").status_code == 200, seconds=30)
+        assert posted(client, "/v1/feeds", {"worker_id": "w1"})["items"]
+    assert said(server.home, "read anew") == 1
+
+
+def test_given_a_process_that_is_killed_then_another_takes_its_place(server: Served) -> None:
+    before = answering(server)
+    before[0].kill()
+    until(lambda: said(server.home, "Ready:") == PROCESSES + 1, server.process)
+    after = answering(server)
+    assert len(after) == PROCESSES
+    assert before[0] not in after
+    for process in after:
+        with only(server, process) as client:
+            assert posted(client, "/v1/feeds", {"worker_id": "w1"})["items"]
+
+
+def test_given_the_end_of_the_server_then_no_process_is_left(tmp_path: Path) -> None:
+    fill(tmp_path, ending_now(market(days=3)))
+    with serving_process(tmp_path, "--processes", str(PROCESSES)) as server:
+        processes = answering(server)
+        assert len(processes) == PROCESSES
+        server.process.send_signal(signal.SIGINT)
+        assert server.process.wait(30) == 0
+        assert not any(process.is_running() for process in processes)
+    assert said(tmp_path, "Stopped; everything that was accepted is in the log.") == 1
