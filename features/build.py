@@ -11,6 +11,7 @@ from features.compared import (
     COMPUTED,
     PLACES,
     SHARE_PRIOR,
+    TOOK,
     Readings,
     View,
     against,
@@ -25,7 +26,7 @@ from features.counts import half_of, hour_bin
 from features.estimates import DAY, FAST, HOUR, SECOND, decay, seconds, smoothed
 from features.jit import kernel
 from features.layout import FOREVER, HOUR_BINS, LANGUAGES, NEVER, REFERENCE, UNLIMITED, Arrays
-from features.pairs import find, pair_key
+from features.pairs import find, foresee, pair_key
 from features.spec import COLUMN, NAMES, RELATIVE
 from features.state import MarketState
 
@@ -103,7 +104,7 @@ def _task_columns(
     out: NDArray[np.float64],
 ) -> None:
     worker, market = s.workers[view.worker], s.market[0]
-    records, requesters, place, read = s.tasks, s.requesters, readings.place, readings.tokens
+    records, requesters, place, told = s.tasks, s.requesters, readings.place, readings.told
     for i in range(tasks.size):
         task = records[tasks[i]]
         if task.posted == NEVER:
@@ -111,10 +112,10 @@ def _task_columns(
         facts = task.facts
         requester = requesters[facts.requester]
         if facts.category_token >= 0:
-            out[i, AFFINITY_CATEGORY] = token_affinity(view, read[place[facts.category_token]])
-        out[i, AFFINITY_REQUESTER] = token_affinity(view, read[place[facts.requester_token]])
+            out[i, AFFINITY_CATEGORY] = token_affinity(view, told[place[facts.category_token]])
+        out[i, AFFINITY_REQUESTER] = token_affinity(view, told[place[facts.requester_token]])
         if facts.group_token >= 0:
-            out[i, GROUP_TAKEN] = math.log1p(read[place[facts.group_token]].took_slow)
+            out[i, GROUP_TAKEN] = math.log1p(told[place[facts.group_token], TOOK])
         if worker.languages[0] != 0 and facts.languages[0] != 0:
             out[i, LANGUAGE_KNOWN] = 0.0
             for k in range(LANGUAGES):
@@ -191,6 +192,8 @@ def _worker_columns(s: Arrays, view: View, tasks: NDArray[np.int32], out: NDArra
 def _dealing_columns(s: Arrays, view: View, tasks: NDArray[np.int32], out: NDArray[np.float64]) -> None:
     keys, dealings = s.dealing_keys, s.dealings
     for i in range(tasks.size):
+        foresee(keys, dealings, pair_key(view.worker, tasks[i]))
+    for i in range(tasks.size):
         out[i, TASK_TAKEN] = 0.0
         out[i, TASK_SERVED_BEFORE] = 0.0
         out[i, TASK_VIEWED] = 0.0
@@ -218,7 +221,7 @@ def _fill_only_compared(
     """Fill ``out`` (float64, tasks x relative columns); ``block`` is working memory (``BLOCK`` x computed columns)."""
     for start in range(0, tasks.size, BLOCK):
         part = tasks[start : start + BLOCK]
-        fill_compared(s, view, readings, part, block[: part.size])
+        fill_compared(s, view, readings, part, False, block[: part.size])
         out[start : start + BLOCK] = block[: part.size, : len(RELATIVE)]
 
 
@@ -241,7 +244,7 @@ def _compare(
     view = view_of(s, worker, now)
     for start in range(0, tasks.size, BLOCK):
         part = tasks[start : start + BLOCK]
-        fill_compared(s, view, readings, part, out[start : start + BLOCK])
+        fill_compared(s, view, readings, part, False, out[start : start + BLOCK])
 
 
 class Reference(NamedTuple):
@@ -277,24 +280,26 @@ def _refer(columns: NDArray[np.float64], reference: Reference) -> None:
     """Write down what values are held against, of the relative columns of the reference tasks (float64)."""
     size = columns.shape[1]
     # Into arrays of its own, or the compiler reads anew after every store.
-    values, counts = np.empty((size, columns.shape[0]), np.float32), np.zeros(size, np.int64)
-    means, squares = np.zeros(size), np.zeros(size)
+    counts, means, squares = np.zeros(size), np.zeros(size), np.zeros(size)
     # Column by column within a task: so the sums of the columns do not wait for each other's additions.
     for k in range(columns.shape[0]):
+        row = columns[k]
         for c in range(size):
-            value = columns[k, c]
-            known = not math.isnan(value)
-            values[c, k] = value
-            counts[c] += known
-            means[c] += value if known else 0.0
+            means[c] += 0.0 if math.isnan(row[c]) else row[c]
+        for c in range(size):
+            counts[c] += 0.0 if math.isnan(row[c]) else 1.0
     for c in range(size):
         means[c] /= counts[c]
     for k in range(columns.shape[0]):
+        row = columns[k]
         for c in range(size):
-            apart = columns[k, c] - means[c]
-            squares[c] += apart**2 if not math.isnan(apart) else 0.0
+            apart = row[c] - means[c]
+            squares[c] += 0.0 if math.isnan(apart) else apart * apart
+    for c in range(size):
+        values = reference.values[c]
+        for k in range(columns.shape[0]):
+            values[k] = columns[k, c]
     reference.size[0] = columns.shape[0]
-    reference.values[:, : columns.shape[0]] = values
     reference.counts[:], reference.means[:], reference.deviations[:] = counts, means, np.sqrt(squares / counts)
 
 
@@ -385,10 +390,10 @@ def build(
         part = tasks[start : start + BLOCK]
         filled, columns = wide[: part.size], block[: part.size]
         if len(computed):
-            read_tokens(s, view, readings, part)
+            read_tokens(s, view, readings, part, True)
             columns[:] = computed[start : start + BLOCK]
         else:
-            fill_compared(s, view, readings, part, columns)
+            fill_compared(s, view, readings, part, True, columns)
         _fill_wide(s, view, readings, part, session_minutes, columns, filled)
         _relative_columns(s, view, reference, part, filled)
         out[start : start + BLOCK] = filled
@@ -428,7 +433,7 @@ def build_crowd(
         view = view_of(s, workers[i], now)
         read_tastes(s, view, readings)
         session_minutes = np.float64(s.workers[workers[i]].session_minutes)
-        fill_compared(s, view, readings, tasks, block[:1])
+        fill_compared(s, view, readings, tasks, True, block[:1])
         _fill_wide(s, view, readings, tasks, session_minutes, block[:1], filled)
         if relative:
             _fill_only_compared(s, view, readings, compared_with, block, columns)

@@ -10,12 +10,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from features.elementary import take_decays, take_logs
 from features.estimates import (
     FAST,
     HOUR,
+    SECOND,
     SLOW,
     decay,
-    decay_seconds,
     expected,
     market_approval,
     seconds,
@@ -25,6 +26,7 @@ from features.estimates import (
 from features.jit import kernel, lean, prefetch
 from features.layout import NEVER, SKILLS, TASK, TOKEN, TOKENS, Arrays, Record
 from features.spec import COLUMN, RELATIVE
+from features.sums import LANES, OF_FIRST, OF_SECOND, SUMMED, add_weighted
 from features.tastes import find_taste
 from features.text import SKILL, WORD
 
@@ -40,7 +42,7 @@ PULL_PRIOR = 20.0
 """Observations that the prior of a share is worth."""
 
 _RECORD, _TOKEN, LINE = TASK.itemsize, TOKEN.itemsize, 64
-"""Bytes of the records of a task and of a token, and those that come from memory together."""
+"""Bytes of the record of a task and of a token, and those that come from memory together."""
 
 BLOCK = 128
 """Tasks that a kernel goes through at a time."""
@@ -48,31 +50,43 @@ BLOCK = 128
 MOST_READINGS = 8_192
 """Tokens that are kept at the instant of a list; more than those of a block."""
 
-READING = np.dtype(
-    [
-        ("expected_slow", "f8"),
-        ("expected_fast", "f8"),
-        ("expected_newcomer", "f8"),
-        ("taken_slow", "f8"),
-        ("taken_fast", "f8"),
-        ("taken_newcomer", "f8"),
-        ("paid_slow", "f8"),
-        ("reward_slow", "f8"),
-        ("took_slow", "f8"),
-        ("took_fast", "f8"),
-        ("approved", "f4"),
-        ("rejected", "f4"),
-        ("taste", "i8"),
-        ("token", "i8"),
-    ],
-    align=True,
-)
-"""A token at the instant of a list: its decayed sums, what random choice would have taken of it, and where the worker's
-taste for it is (-1 if there is none) with what is left of that. Tasks share tokens, so a record of the tables is read
-once for all of them."""
+(
+    EXPECTED,
+    TOOK,
+    APPROVED,
+    REJECTED,
+    EXPECTED_FAST,
+    EXPECTED_NEWCOMER,
+    TAKEN,
+    TAKEN_FAST,
+    TAKEN_NEWCOMER,
+    PAID,
+    PAY,
+    TOOK_FAST,
+) = range(SUMMED)
+"""What is known of a token at the instant of a list, in the order in which it stands: its decayed sums, what random
+choice would have taken of it, and what is left of what the worker took of it."""
 
-LEFT = np.dtype([("at", "i8"), ("slow", "f8"), ("fast", "f8")])
-"""What is left of 1 since an instant, over the slow and the fast half-life."""
+DECLARED, KNOWN, EXPERIENCE = range(3)
+"""What a token tells as a skill: the level that the worker declares, whether the worker declared or took it at all, and
+the log of what was taken."""
+
+(
+    LOG_AFFINITY,
+    LOG_AFFINITY_FAST,
+    LOG_AFFINITY_SKILL,
+    LOG_AFFINITY_TEXT,
+    LOG_POPULARITY,
+    LOG_POPULARITY_FAST,
+    LOG_POPULARITY_NEWCOMERS,
+    LOG_CHANCE,
+    LOG_AGE,
+    LOGS,
+) = range(10)
+"""Numbers of a task whose logarithms are taken with those of all tasks of a block, and how many there are."""
+
+_APART = np.zeros((3, 2))
+_APART[SKILL, 0], _APART[WORD, 1] = 1.0, 1.0
 
 COMPUTED: tuple[str, ...] = (
     *RELATIVE,
@@ -132,101 +146,175 @@ class View(NamedTuple):
 class Readings(NamedTuple):
     """Tokens at the instant of a list, each brought there when it is first met, as tasks share most of theirs.
 
-    ``place`` says where in ``tokens`` a row of the token table is, 0 if it is not there; ``size`` is their number, in
-    an array of one. ``left``, another array of one, is of the token that was read last: those of a task were often
-    touched together.
+    What is not described is working memory.
+
+    Attributes:
+        place: uint16; where a row of the token table is in what follows, 0 if it is not there.
+        size: int64, one; how many tokens are there, from place 1 on.
+        tokens: int32; the row of each in the token table.
+        told: float64, tokens x ``SUMMED``; what each tells.
+        skills: float64, tokens x 3; what each tells as a skill.
+        spots, skill_spots: int32; the places of the tokens and of the skills of the tasks of a block.
+        logs: float64, tasks of a block x ``LOGS``; numbers, then their logarithms.
+        apart: float64, kinds of tokens x 2; whether tokens of a kind are summed by themselves.
     """
 
     place: NDArray[np.uint16]
-    tokens: NDArray[np.void]
     size: NDArray[np.int64]
-    left: NDArray[np.void]
+    tokens: NDArray[np.int32]
+    told: NDArray[np.float64]
+    skills: NDArray[np.float64]
+    ages: NDArray[np.int64]
+    slow: NDArray[np.float64]
+    fast: NDArray[np.float64]
+    powers: NDArray[np.float64]
+    held: NDArray[np.int32]
+    tastes: NDArray[np.int64]
+    spots: NDArray[np.int32]
+    skill_spots: NDArray[np.int32]
+    sums: NDArray[np.float64]
+    logs: NDArray[np.float64]
+    exponents: NDArray[np.float64]
+    apart: NDArray[np.float64]
 
 
 @kernel
 def no_readings(s: Arrays) -> Readings:
     """Return memory for the tokens of a list."""
-    readings = Readings(
+    size = MOST_READINGS + 1
+    return Readings(
         np.zeros(s.tokens.size, np.uint16),
-        np.empty(MOST_READINGS + 1, READING),
         np.zeros(1, np.int64),
-        np.empty(1, LEFT),
+        np.empty(size, np.int32),
+        np.empty((size, SUMMED)),
+        np.empty((size, 3)),
+        np.empty(size, np.int64),
+        np.empty(size),
+        np.empty(size),
+        np.empty(size),
+        np.empty(size, np.int32),
+        np.empty(size, np.int64),
+        np.empty((BLOCK, TOKENS), np.int32),
+        np.empty((BLOCK, SKILLS), np.int32),
+        np.empty(SUMMED + 2 * LANES),
+        np.empty(BLOCK * LOGS),
+        np.empty(BLOCK * LOGS),
+        _APART.copy(),
     )
-    forget(readings)
-    return readings
-
-
-@kernel
-def forget(readings: Readings) -> None:
-    """Make the memory ready for the tokens of another list."""
-    for k in range(1, readings.size[0] + 1):
-        readings.place[readings.tokens[k].token] = 0
-    readings.size[0] = 0
-    readings.left[0].at, readings.left[0].slow, readings.left[0].fast = NEVER, 1.0, 1.0
 
 
 @lean
-def _enlist(s: Arrays, readings: Readings, token: int) -> None:
-    """Give a token a place, and have its record brought near."""
-    readings.size[0] += 1
-    readings.place[token] = readings.size[0]
-    readings.tokens[readings.size[0]].token = token
-    for offset in range(0, _TOKEN, LINE):
-        prefetch(s.tokens, token, offset)
+def forget(readings: Readings) -> None:
+    """Make the memory ready for the tokens of another list."""
+    for k in range(1, readings.size[0] + 1):
+        readings.place[readings.tokens[k]] = 0
+    readings.size[0] = 0
 
 
-@kernel
+@lean
+def _place(s: Arrays, readings: Readings, token: int) -> int:
+    """Return the place of a token; one that is met for the first time gets the next, and is yet to be read."""
+    place = int(readings.place[token])
+    if place == 0:
+        readings.size[0] += 1
+        place = readings.size[0]
+        readings.place[token] = place
+        readings.tokens[place] = token
+        for offset in range(0, _TOKEN, LINE):
+            prefetch(s.tokens, token, offset)
+    return place
+
+
+@lean
 def _read(s: Arrays, view: View, readings: Readings, first: int) -> None:
-    """Bring the tokens from the place ``first`` on to the instant of the list."""
-    left = readings.left[0]
-    for k in range(first, readings.size[0] + 1):
-        reading = readings.tokens[k]
-        record = s.tokens[reading.token]
-        if record.at != left.at:
-            left.at = record.at
-            left.slow, left.fast = decay(record.at, view.now, SLOW), decay(record.at, view.now, FAST)
-        slow, fast = left.slow, left.fast
-        reading.taken_slow, reading.taken_fast = record.taken_slow * slow, record.taken_fast * fast
-        reading.taken_newcomer = record.taken_newcomer * slow
-        reading.paid_slow, reading.reward_slow = record.paid_slow * slow, record.reward_slow * slow
-        reading.expected_slow = expected(
-            record.expected_slow, record.available, record.chances_slow, view.chances_slow, slow
+    """Bring the tokens from a place on to the instant of the list."""
+    stop = readings.size[0] + 1
+    ages, slow, fast, powers = (
+        readings.ages[first:stop],
+        readings.slow[first:stop],
+        readings.fast[first:stop],
+        readings.powers[first:stop],
+    )
+    for k in range(ages.size):
+        at = s.tokens[readings.tokens[first + k]].at
+        ages[k] = 0 if at == NEVER else max(0, view.now - at)
+    take_decays(ages, SLOW, slow, powers)
+    take_decays(ages, FAST, fast, powers)
+    for k in range(ages.size):
+        record, told = s.tokens[readings.tokens[first + k]], readings.told[first + k]
+        told[EXPECTED] = expected(
+            record.expected_slow, record.available, record.chances_slow, view.chances_slow, slow[k]
         )
-        reading.expected_fast = expected(
-            record.expected_fast, record.available, record.chances_fast, view.chances_fast, fast
+        told[EXPECTED_FAST] = expected(
+            record.expected_fast, record.available, record.chances_fast, view.chances_fast, fast[k]
         )
-        reading.expected_newcomer = expected(
-            record.expected_newcomer, record.available, record.chances_newcomer, view.chances_newcomer, slow
+        told[EXPECTED_NEWCOMER] = expected(
+            record.expected_newcomer, record.available, record.chances_newcomer, view.chances_newcomer, slow[k]
         )
+        told[TAKEN], told[TAKEN_FAST] = record.taken_slow * slow[k], record.taken_fast * fast[k]
+        told[TAKEN_NEWCOMER] = record.taken_newcomer * slow[k]
+        told[PAID], told[PAY] = record.paid_slow * slow[k], record.reward_slow * slow[k]
 
 
-@kernel
+@lean
+def _find_tastes(s: Arrays, view: View, readings: Readings, first: int) -> int:
+    """Find the tastes for the tokens from a place on; return how many are ``held``."""
+    stop, history, held = readings.size[0] + 1, s.histories[view.worker], 0
+    if history.places < stop - first:
+        # Most workers have to do with fewer tokens than the tasks have.
+        for taste in range(history.start, history.start + history.places):
+            token = s.taste_tokens[taste] - 1
+            if token >= 0 and readings.place[token] >= first:
+                readings.held[held], readings.tastes[held] = readings.place[token], taste
+                held += 1
+    else:
+        for place in range(first, stop):
+            taste = find_taste(s.histories, s.taste_tokens, view.worker, readings.tokens[place])
+            if taste >= 0:
+                readings.held[held], readings.tastes[held] = place, taste
+                held += 1
+    return held
+
+
+@lean
 def read_tastes(s: Arrays, view: View, readings: Readings, first: int = 1) -> None:
     """Bring tokens to a worker, from the place ``first`` on; those read for one worker may be brought to another."""
-    tokens, size, now = readings.tokens, readings.size[0] + 1 - first, seconds(view.now)
-    at, slow, fast = now, 1.0, 1.0
-    for k in range(size):
-        reading = tokens[first + k]
-        reading.taste = find_taste(s.histories, s.taste_tokens, view.worker, reading.token)
-        if reading.taste >= 0:
-            taste = s.tastes[reading.taste]
-            if taste.at != at:
-                # Those of a task were often touched together.
-                at = int(taste.at)
-                slow, fast = decay_seconds(at, now, SLOW), decay_seconds(at, now, FAST)
-            reading.took_slow, reading.took_fast = taste.took_slow * slow, taste.took_fast * fast
-            reading.approved, reading.rejected = taste.approved, taste.rejected
-        else:
-            reading.took_slow, reading.took_fast, reading.approved, reading.rejected = 0.0, 0.0, 0.0, 0.0
+    for place in range(first, readings.size[0] + 1):
+        told, skill = readings.told[place], readings.skills[place]
+        told[TOOK], told[TOOK_FAST], told[APPROVED], told[REJECTED] = 0.0, 0.0, 0.0, 0.0
+        skill[DECLARED], skill[KNOWN], skill[EXPERIENCE] = 0.0, 0.0, 0.0
+    held, now = _find_tastes(s, view, readings, first), seconds(view.now)
+    ages, slow, fast, powers = readings.ages[:held], readings.slow[:held], readings.fast[:held], readings.powers[:held]
+    for k in range(held):
+        ages[k] = max(0, now - s.tastes[readings.tastes[k]].at)
+    take_decays(ages, SLOW // SECOND, slow, powers)
+    take_decays(ages, FAST // SECOND, fast, powers)
+    for k in range(held):
+        taste, told, skill = (
+            s.tastes[readings.tastes[k]],
+            readings.told[readings.held[k]],
+            readings.skills[readings.held[k]],
+        )
+        told[TOOK], told[TOOK_FAST] = taste.took_slow * slow[k], taste.took_fast * fast[k]
+        told[APPROVED], told[REJECTED] = taste.approved, taste.rejected
+        skill[DECLARED] = max(0.0, taste.level)
+        skill[KNOWN] = 1.0 if taste.level > 0.0 or taste.took_slow > 0.0 else 0.0
+        slow[k] = 1.0 + told[TOOK]
+    take_logs(slow, powers)
+    for k in range(held):
+        readings.skills[readings.held[k], EXPERIENCE] = slow[k]
 
 
-@kernel
-def read_tokens(s: Arrays, view: View, readings: Readings, tasks: NDArray[np.int32]) -> None:
-    """Bring all tokens of a block of tasks to the instant of the list."""
-    records, place = s.tasks, readings.place
+@lean
+def read_tokens(s: Arrays, view: View, readings: Readings, tasks: NDArray[np.int32], labels: bool) -> None:
+    """Bring the tokens of a block of tasks to the instant of the list.
+
+    With ``labels`` also those of category, requester and group.
+    """
+    records = s.tasks
     if readings.size[0] + tasks.size * (TOKENS + SKILLS + 3) > MOST_READINGS:
         forget(readings)
-    before = readings.size[0]
+    first = readings.size[0] + 1
     for i in range(tasks.size):
         for offset in range(0, _RECORD, LINE):
             prefetch(records, tasks[i], offset)
@@ -235,17 +323,18 @@ def read_tokens(s: Arrays, view: View, readings: Readings, tasks: NDArray[np.int
         if task.posted == NEVER:
             continue
         for k in range(task.n_tokens):
-            if place[task.tokens[k]] == 0:
-                _enlist(s, readings, task.tokens[k])
+            readings.spots[i, k] = _place(s, readings, task.tokens[k])
         for k in range(task.facts.n_skills):
-            if place[task.facts.skills[k]] == 0:
-                _enlist(s, readings, task.facts.skills[k])
-        for token in (task.facts.category_token, task.facts.requester_token, task.facts.group_token):
-            if token >= 0 and place[token] == 0:
-                _enlist(s, readings, token)
-    if readings.size[0] > before:
-        _read(s, view, readings, before + 1)
-        read_tastes(s, view, readings, before + 1)
+            readings.skill_spots[i, k] = _place(s, readings, task.facts.skills[k])
+        if labels:
+            _place(s, readings, task.facts.requester_token)
+            if task.facts.category_token >= 0:
+                _place(s, readings, task.facts.category_token)
+            if task.facts.group_token >= 0:
+                _place(s, readings, task.facts.group_token)
+    if readings.size[0] >= first:
+        _read(s, view, readings, first)
+        read_tastes(s, view, readings, first)
 
 
 @kernel
@@ -297,104 +386,77 @@ def _lift(taken: float, by_chance: float) -> float:
     return (taken + POPULARITY_PRIOR) / (by_chance + POPULARITY_PRIOR)
 
 
-@kernel
+@lean
 def _content(s: Arrays, view: View, readings: Readings, tasks: NDArray[np.int32], out: NDArray[np.float64]) -> None:
-    """Fill affinities and popularity by content, and what else the same tokens tell."""
-    records, place, read = s.tasks, readings.place, readings.tokens
+    """Fill what the tokens of tasks tell but for logarithms, which are left to be taken."""
+    records, sums = s.tasks, readings.sums
     # What the worker would have taken at random: the market's mix, as often as the worker took anything.
     share = view.accepted_slow / view.taken if view.taken > 0.0 else 0.0
     share_fast = view.accepted_fast / view.taken if view.taken > 0.0 else 0.0
     for i in range(tasks.size):
         task = records[tasks[i]]
-        if task.posted == NEVER:
+        if task.posted == NEVER or task.n_tokens == 0:
             continue
-        took_slow, took_fast = 0.0, 0.0
-        took_skill, chance_skill, took_text, chance_text = 0.0, 0.0, 0.0, 0.0
-        taken, taken_fast, taken_newcomer = 0.0, 0.0, 0.0
-        chance, chance_fast, chance_newcomer = 0.0, 0.0, 0.0
-        paid, reward, approved, rejected = 0.0, 0.0, 0.0, 0.0
+        add_weighted(readings.told, readings.spots[i], task.weights, task.kinds, readings.apart, task.n_tokens, sums)
         skills, text = False, False
         for k in range(task.n_tokens):
-            weight = task.weights[k]
-            reading = read[place[task.tokens[k]]]
-            here, took = weight * reading.expected_slow, weight * reading.took_slow
-            chance += here
-            chance_fast += weight * reading.expected_fast
-            chance_newcomer += weight * reading.expected_newcomer
-            taken += weight * reading.taken_slow
-            taken_fast += weight * reading.taken_fast
-            taken_newcomer += weight * reading.taken_newcomer
-            paid += weight * reading.paid_slow
-            reward += weight * reading.reward_slow
-            took_slow += took
-            took_fast += weight * reading.took_fast
-            approved += weight * reading.approved
-            rejected += weight * reading.rejected
-            if task.kinds[k] == SKILL:
-                skills = True
-                took_skill += took
-                chance_skill += here
-            elif task.kinds[k] == WORD:
-                text = True
-                took_text += took
-                chance_text += here
-        out[i, KIND_APPROVAL] = smoothed(approved, rejected, view.worker_approval, KIND_PRIOR)
-        if task.n_tokens == 0:
-            continue
-        lift = _lift(taken, chance)
-        out[i, POPULARITY] = math.log(lift)
-        out[i, POPULARITY_FAST] = math.log(_lift(taken_fast, chance_fast))
-        out[i, POPULARITY_NEWCOMERS] = math.log(_lift(taken_newcomer, chance_newcomer))
+            skills |= task.kinds[k] == SKILL
+            text |= task.kinds[k] == WORD
+        logs = readings.logs[LOGS * i : LOGS * i + LOGS]
+        out[i, KIND_APPROVAL] = smoothed(sums[APPROVED], sums[REJECTED], view.worker_approval, KIND_PRIOR)
+        chance = sums[EXPECTED]
+        lift = _lift(sums[TAKEN], chance)
+        logs[LOG_POPULARITY] = lift
+        logs[LOG_POPULARITY_FAST] = _lift(sums[TAKEN_FAST], sums[EXPECTED_FAST])
+        logs[LOG_POPULARITY_NEWCOMERS] = _lift(sums[TAKEN_NEWCOMER], sums[EXPECTED_NEWCOMER])
         prior = CONTENT_PRIOR * lift
-        out[i, AFFINITY] = math.log((took_slow + prior) / (share * chance + CONTENT_PRIOR))
-        out[i, AFFINITY_FAST] = math.log((took_fast + prior) / (share_fast * chance + CONTENT_PRIOR))
+        logs[LOG_AFFINITY] = (sums[TOOK] + prior) / (share * chance + CONTENT_PRIOR)
+        logs[LOG_AFFINITY_FAST] = (sums[TOOK_FAST] + prior) / (share_fast * chance + CONTENT_PRIOR)
         if skills:
-            out[i, AFFINITY_SKILL] = math.log((took_skill + prior) / (share * chance_skill + CONTENT_PRIOR))
+            logs[LOG_AFFINITY_SKILL] = (sums[OF_FIRST + TOOK] + prior) / (
+                share * sums[OF_FIRST + EXPECTED] + CONTENT_PRIOR
+            )
         if text:
-            out[i, AFFINITY_TEXT] = math.log((took_text + prior) / (share * chance_text + CONTENT_PRIOR))
-        if paid > 0.0:
-            out[i, AGAINST_KIND] = against(task.log_reward, reward / paid)
+            logs[LOG_AFFINITY_TEXT] = (sums[OF_SECOND + TOOK] + prior) / (
+                share * sums[OF_SECOND + EXPECTED] + CONTENT_PRIOR
+            )
+        if sums[PAID] > 0.0:
+            out[i, AGAINST_KIND] = against(task.log_reward, sums[PAY] / sums[PAID])
 
 
-@kernel
-def token_affinity(view: View, reading: Record) -> float:
+@lean
+def token_affinity(view: View, told: NDArray[np.float64]) -> float:
     """Return the affinity to one token: the worker's share of acceptances with it against its share of postings."""
     share = view.accepted_slow / view.taken if view.taken > 0.0 else 0.0
-    return math.log((reading.took_slow + CONTENT_PRIOR) / (share * reading.expected_slow + CONTENT_PRIOR))
+    return math.log((told[TOOK] + CONTENT_PRIOR) / (share * told[EXPECTED] + CONTENT_PRIOR))
 
 
-@kernel
+@lean
 def _skills(s: Arrays, view: View, readings: Readings, tasks: NDArray[np.int32], out: NDArray[np.float64]) -> None:
-    worker = s.workers[view.worker]
-    records, tastes, place, read = s.tasks, s.tastes, readings.place, readings.tokens
+    declares = s.workers[view.worker].n_skills > 0
     for i in range(tasks.size):
-        task = records[tasks[i]]
+        task = s.tasks[tasks[i]]
         if task.posted == NEVER:
             continue
-        out[i, SKILL_COUNT] = task.facts.n_skills
-        if task.facts.n_skills == 0:
+        n_skills = task.facts.n_skills
+        out[i, SKILL_COUNT] = n_skills
+        if n_skills == 0:
             continue
         level, known, experience = 0.0, 0.0, 0.0
-        for k in range(task.facts.n_skills):
-            reading = read[place[task.facts.skills[k]]]
-            if reading.taste < 0:
-                continue
-            taste = tastes[reading.taste]
-            declared = taste.level > 0.0
-            if declared:
-                level += taste.level
-            experience += math.log1p(reading.took_slow)
-            if declared or taste.took_slow > 0.0:
-                known += 1.0
-        if worker.n_skills > 0:
-            out[i, SKILL_COVERAGE] = level / task.facts.n_skills
-        out[i, SKILL_OVERLAP] = known / task.facts.n_skills
-        out[i, SKILL_EXPERIENCE] = experience / task.facts.n_skills
+        for k in range(n_skills):
+            skill = readings.skills[readings.skill_spots[i, k]]
+            level += skill[DECLARED]
+            known += skill[KNOWN]
+            experience += skill[EXPERIENCE]
+        if declares:
+            out[i, SKILL_COVERAGE] = level / n_skills
+        out[i, SKILL_OVERLAP] = known / n_skills
+        out[i, SKILL_EXPERIENCE] = experience / n_skills
 
 
-@kernel
-def _pay_and_age(s: Arrays, view: View, tasks: NDArray[np.int32], out: NDArray[np.float64]) -> None:
-    market, records, requesters, tokens = s.market[0], s.tasks, s.requesters, s.tokens
+@lean
+def _pay_and_age(s: Arrays, view: View, readings: Readings, tasks: NDArray[np.int32], out: NDArray[np.float64]) -> None:
+    records, requesters = s.tasks, s.requesters
     for i in range(tasks.size):
         task = records[tasks[i]]
         if task.posted == NEVER:
@@ -402,25 +464,47 @@ def _pay_and_age(s: Arrays, view: View, tasks: NDArray[np.int32], out: NDArray[n
         requester = requesters[task.facts.requester]
         approval = smoothed(requester.approved, requester.rejected, view.market_approval, SHARE_PRIOR)
         out[i, REQUESTER_APPROVAL] = approval
-        out[i, MINUTES] = usual_log_minutes(market, tokens, task) + view.speed
         out[i, REWARD] = task.log_reward
-        chance = min(1.0, max(0.01, out[i, KIND_APPROVAL] * approval / view.market_approval))
-        out[i, HOURLY] = out[i, REWARD] + math.log(chance) - out[i, MINUTES] + math.log(60.0)
-        out[i, TASK_AGE_HOURS] = math.log1p(max(0, view.now - task.posted) / HOUR)
+        readings.logs[LOGS * i + LOG_CHANCE] = min(
+            1.0, max(0.01, out[i, KIND_APPROVAL] * approval / view.market_approval)
+        )
+        readings.logs[LOGS * i + LOG_AGE] = 1.0 + max(0, view.now - task.posted) / HOUR
+
+
+@lean
+def _logs(s: Arrays, view: View, readings: Readings, tasks: NDArray[np.int32], out: NDArray[np.float64]) -> None:
+    """Fill the columns that are logarithms, and those that rest on them."""
+    market, tokens = s.market[0], s.tokens
+    logs = readings.logs[: LOGS * tasks.size]
+    take_logs(logs, readings.exponents[: logs.size])
+    for i in range(tasks.size):
+        task = s.tasks[tasks[i]]
+        if task.posted == NEVER:
+            continue
+        each = logs[LOGS * i : LOGS * i + LOGS]
+        out[i, AFFINITY], out[i, AFFINITY_FAST] = each[LOG_AFFINITY], each[LOG_AFFINITY_FAST]
+        out[i, AFFINITY_SKILL], out[i, AFFINITY_TEXT] = each[LOG_AFFINITY_SKILL], each[LOG_AFFINITY_TEXT]
+        out[i, POPULARITY], out[i, POPULARITY_FAST] = each[LOG_POPULARITY], each[LOG_POPULARITY_FAST]
+        out[i, POPULARITY_NEWCOMERS] = each[LOG_POPULARITY_NEWCOMERS]
+        out[i, MINUTES] = usual_log_minutes(market, tokens, task) + view.speed
+        out[i, HOURLY] = out[i, REWARD] + each[LOG_CHANCE] - out[i, MINUTES] + math.log(60.0)
+        out[i, TASK_AGE_HOURS] = each[LOG_AGE]
 
 
 @kernel
 def fill_compared(
-    s: Arrays, view: View, readings: Readings, tasks: NDArray[np.int32], out: NDArray[np.float64]
+    s: Arrays, view: View, readings: Readings, tasks: NDArray[np.int32], labels: bool, out: NDArray[np.float64]
 ) -> None:
     """Fill the columns that are also given relative to the open tasks, and what they rest on.
 
     ``tasks`` are at most ``BLOCK``; ``out`` is float64, tasks x ``COMPUTED``. The tokens of these tasks are in
-    ``readings`` when it returns.
+    ``readings`` when it returns, with ``labels`` also those of category, requester and group.
     """
     out[:] = math.nan
     out[:, KIND_APPROVAL] = view.worker_approval
-    read_tokens(s, view, readings, tasks)
+    readings.logs[: LOGS * tasks.size] = math.nan
+    read_tokens(s, view, readings, tasks, labels)
     _content(s, view, readings, tasks, out)
     _skills(s, view, readings, tasks, out)
-    _pay_and_age(s, view, tasks, out)
+    _pay_and_age(s, view, readings, tasks, out)
+    _logs(s, view, readings, tasks, out)

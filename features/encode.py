@@ -38,6 +38,19 @@ _PRICED: dict[type, tuple[str, ...]] = {
 SAME_CONTENT = 1 << 14
 """Distinct contents of tasks whose tokens are kept: the tasks of a batch share theirs."""
 
+_DEEDS: dict[type, int] = {
+    ev.TaskViewed: kinds.VIEWED,
+    ev.TaskSaved: kinds.SAVED,
+    ev.TaskHidden: kinds.HIDDEN,
+    ev.AssignmentAccepted: kinds.ACCEPTED,
+    ev.AssignmentReturned: kinds.RETURNED,
+    ev.AssignmentAbandoned: kinds.ABANDONED,
+    ev.AssignmentSubmitted: kinds.SUBMITTED,
+    ev.AssignmentApproved: kinds.APPROVED,
+    ev.AssignmentRejected: kinds.REJECTED,
+}
+"""What a worker does with a task, or is told of it: nearly all events."""
+
 Row = tuple[int, int, int, int, float, int, int, int]
 """kind, worker, task, requester, value, detail, start, stop of an event."""
 
@@ -58,19 +71,7 @@ class Encoder:
             ev.FeedShown: lambda _: _nothing(),
             ev.RequesterRated: self._requester_rated,
             ev.WorkerRated: self._worker_rated,
-            ev.AssignmentSubmitted: self._submitted,
         }
-        for event_type, kind in (
-            (ev.TaskViewed, kinds.VIEWED),
-            (ev.TaskSaved, kinds.SAVED),
-            (ev.TaskHidden, kinds.HIDDEN),
-            (ev.AssignmentAccepted, kinds.ACCEPTED),
-            (ev.AssignmentReturned, kinds.RETURNED),
-            (ev.AssignmentAbandoned, kinds.ABANDONED),
-            (ev.AssignmentApproved, kinds.APPROVED),
-            (ev.AssignmentRejected, kinds.REJECTED),
-        ):
-            self._encoders[event_type] = self._deed(kind)
         self._clear()
 
     def __reduce__(self) -> tuple[type["Encoder"], tuple[Catalogue, Rates]]:
@@ -95,17 +96,27 @@ class Encoder:
         stored = list(stored)
         for _, _, event in stored:
             # Asked before the catalogue changes, so that a batch that is refused leaves no trace.
-            for field in _PRICED.get(type(event), ()):
-                money = getattr(event, field)
-                if isinstance(money, Money) and money.currency not in self._rates:
-                    raise CocokError(self._rates.missing(money.currency))
+            if type(event) in _PRICED:
+                for field in _PRICED[type(event)]:
+                    money = getattr(event, field)
+                    if isinstance(money, Money) and money.currency not in self._rates:
+                        raise CocokError(self._rates.missing(money.currency))
         with collector_paused():
             return self._batch(stored)
 
     def _batch(self, stored: list[tuple[int, int, ev.Event]]) -> Batch:
         self._clear()
-        pack, encoders = _EVENT.pack, self._encoders
-        rows = [pack(seq, known_at, *encoders[type(event)](event)) for seq, known_at, event in stored]
+        pack, encoders, deeds, rows = _EVENT.pack, self._encoders, _DEEDS, []
+        workers, tasks = self._catalogue.workers.indices, self._catalogue.tasks.indices
+        for seq, known_at, event in stored:
+            kind = deeds.get(type(event))
+            if kind is None:
+                rows.append(pack(seq, known_at, *encoders[type(event)](event)))
+            else:
+                # In place, for these are most of the log.
+                deed: Any = event
+                value = _work_minutes(deed) if kind == kinds.SUBMITTED else nan
+                rows.append(pack(seq, known_at, kind, workers[deed.worker_id], tasks[deed.task_id], 0, value, 0, 0, 0))
         return Batch(
             events=_records(rows, EVENT),
             item_tasks=np.array(self._item_tasks, np.int32),
@@ -117,19 +128,6 @@ class Encoder:
             skill_rows=np.array(self._skill_rows, np.int32),
             skill_levels=np.array(self._skill_levels, np.float32),
         )
-
-    def _deed(self, kind: int) -> Callable[[Any], Row]:
-        workers, tasks = self._catalogue.workers, self._catalogue.tasks
-
-        def encode(event: Any) -> Row:
-            return kind, workers.add(event.worker_id), tasks.add(event.task_id), 0, nan, 0, 0, 0
-
-        return encode
-
-    def _submitted(self, event: ev.AssignmentSubmitted) -> Row:
-        minutes = nan if event.work_seconds is None else event.work_seconds / 60
-        worker, task = self._catalogue.workers.add(event.worker_id), self._catalogue.tasks.add(event.task_id)
-        return kinds.SUBMITTED, worker, task, 0, minutes, 0, 0, 0
 
     def _requester_rated(self, event: ev.RequesterRated) -> Row:
         worker, requester = (
@@ -157,8 +155,8 @@ class Encoder:
         if event.policy == SAMPLED:
             return _nothing()
         start = len(self._item_tasks)
-        add = self._catalogue.tasks.add
-        self._item_tasks.extend([add(item.task_id) for item in event.items])
+        tasks = self._catalogue.tasks.indices
+        self._item_tasks += [tasks[item.task_id] for item in event.items]
         worker = self._catalogue.workers.add(event.worker_id)
         return kinds.SERVED, worker, 0, 0, nan, 0, start, len(self._item_tasks)
 
@@ -278,6 +276,10 @@ def _joined(parts: list[NDArray[Any]], dtype: type[np.generic]) -> NDArray[Any]:
 
 def _nothing() -> Row:
     return kinds.NOTHING, 0, 0, 0, nan, 0, 0, 0
+
+
+def _work_minutes(event: ev.AssignmentSubmitted) -> float:
+    return nan if event.work_seconds is None else event.work_seconds / 60
 
 
 def _number(value: float | None) -> float:

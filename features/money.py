@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Context, Decimal, Inexact, Overflow
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Annotated
 
@@ -19,6 +19,7 @@ from features.errors import CocokError
 Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3}\Z")]  # ISO 4217
 
 MAX_AMOUNT = Decimal(10) ** 15
+_OUT_OF_RANGE = "`amount` must be a finite number from 0 to 10^15"
 _ONE = Decimal(1)
 _EXACT = Context(prec=34, traps=[Inexact, Overflow])
 
@@ -40,19 +41,30 @@ class Money(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     currency: Currency
 
     def __post_init__(self) -> None:
-        amount = self.amount
-        if not amount.is_finite() or amount < 0 or amount > MAX_AMOUNT:
-            raise ValueError("`amount` must be a finite number from 0 to 10^15")
-        try:
-            plain = amount.normalize(_EXACT)
-            exponent = int(plain.as_tuple().exponent)  # a number, as the amount is finite
-            if exponent > 0:
-                plain = plain.quantize(_ONE, context=_EXACT)
-        except Inexact as error:
-            raise ValueError("`amount` must have at most 34 significant digits") from error
-        if exponent < -30 and plain:
-            raise ValueError("`amount` must have at most 30 decimal places")
-        force_setattr(self, "amount", abs(plain))
+        if not self.amount.is_finite():
+            raise ValueError(_OUT_OF_RANGE)
+        force_setattr(self, "amount", _canonical(self.amount))
+
+
+@lru_cache(maxsize=1 << 14)
+def _canonical(amount: Decimal) -> Decimal:
+    """Return an amount in canonical form; equal amounts have the same.
+
+    Raises:
+        ValueError: it is negative, too large or too fine.
+    """
+    if amount < 0 or amount > MAX_AMOUNT:
+        raise ValueError(_OUT_OF_RANGE)
+    try:
+        plain = amount.normalize(_EXACT)
+        exponent = int(plain.as_tuple().exponent)  # a number, as the amount is finite
+        if exponent > 0:
+            plain = plain.quantize(_ONE, context=_EXACT)
+    except Inexact as error:
+        raise ValueError("`amount` must have at most 34 significant digits") from error
+    if exponent < -30 and plain:
+        raise ValueError("`amount` must have at most 30 decimal places")
+    return abs(plain)
 
 
 @dataclass(frozen=True)

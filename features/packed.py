@@ -1,6 +1,7 @@
 """Things by number, kept as bytes and made anew when asked for: a profile is 2.7 kB as an object, 0.5 kB packed."""
 
 from collections.abc import Iterator, MutableMapping
+from functools import lru_cache
 from typing import Any, ClassVar, Generic, TypeVar
 
 import msgspec
@@ -9,12 +10,14 @@ from numpy.typing import NDArray
 
 from features.events import TaskPosted, WorkerUpdated
 from features.money import Money
-from features.requirements_shape import Clause, Requirements, parse_once, unparse
+from features.requirements_shape import MOST_PARSED, Clause, Requirements, parse_once, unparse
 
 RECENT = 4_096
 """Events that are also kept as objects: the tasks that are asked for are mostly the same ones."""
 
 Kind = TypeVar("Kind", bound=msgspec.Struct)
+
+_plain = msgspec.msgpack.Encoder()
 
 
 def encode_hook(value: Any) -> Any:
@@ -23,6 +26,16 @@ def encode_hook(value: Any) -> Any:
         # A lone clause stays one, so that the signatures that differ before differ afterwards.
         return value.root if isinstance(value.root, Clause) else unparse(value)
     raise NotImplementedError(type(value))
+
+
+@lru_cache(maxsize=MOST_PARSED)
+def _packed_requirements(requirements: Requirements) -> msgspec.Raw:
+    return msgspec.Raw(_plain.encode(encode_hook(requirements)))
+
+
+def _packing_hook(value: Any) -> Any:
+    # Tasks share their requirements.
+    return _packed_requirements(value) if isinstance(value, Requirements) else encode_hook(value)
 
 
 def decode_hook(kind: type, raw: Any) -> Any:
@@ -38,7 +51,7 @@ class Packed(MutableMapping[int, Kind], Generic[Kind]):
     A large part may have come as one run of bytes (`adopt`), what came later is kept one by one.
     """
 
-    _encoder: ClassVar[msgspec.msgpack.Encoder] = msgspec.msgpack.Encoder(enc_hook=encode_hook)
+    _encoder: ClassVar[msgspec.msgpack.Encoder] = msgspec.msgpack.Encoder(enc_hook=_packing_hook)
     _decoder: ClassVar[msgspec.msgpack.Decoder[Any]]
 
     def __init__(self) -> None:
@@ -61,9 +74,13 @@ class Packed(MutableMapping[int, Kind], Generic[Kind]):
         return found
 
     def __setitem__(self, index: int, value: Kind) -> None:
-        self._size += index not in self
-        self._single[index] = self._encoder.encode(value)
-        self._recent.pop(index, None)
+        single = self._single
+        before = single.get(index)
+        # One that was taken out of the run left nothing behind.
+        self._size += not (self._packed(index) if before is None else before)
+        single[index] = self._encoder.encode(value)
+        if self._recent:
+            self._recent.pop(index, None)
 
     def __delitem__(self, index: int) -> None:
         if index not in self:

@@ -179,6 +179,7 @@ class Compiler:
         self.clauses: list[Clause] = []
         self.changes = Changes()
         self._written: dict[Clause, int] = {}
+        self._allowances: dict[tuple[str, tuple[str, ...]], int] = {}
         self._places: dict[_Key, int] = {}
         self._places_of_trees: dict[Requirements | None, int] = {}
         self._values: dict[Value, int] = {}
@@ -348,7 +349,13 @@ class Compiler:
         return found
 
     def _allowed(self, attribute: str, values: tuple[str, ...]) -> int:
-        return self._clause(Clause(attribute=attribute, comparator="in", values=values)) if values else NONE
+        if not values:
+            return NONE
+        place = self._allowances.get((attribute, values))
+        if place is None:
+            clause = Clause(attribute=attribute, comparator="in", values=values)
+            place = self._allowances[attribute, values] = self._clause(clause)
+        return place
 
     def _clause(self, clause: Clause) -> int:
         place = self._written.get(clause)

@@ -25,6 +25,10 @@ LEAST_MORE = 16
 LEAST_ROOM = 1 << 10
 """Places behind the blocks of a new run, at the least."""
 
+BATCHES = 4
+"""Batches like the one that found the run full, for which a new run has room. Else each of many would move it: what a
+batch asks for is far more than it takes, as most of its pairs are old ones."""
+
 DOUBLED = 1 << 22
 """Places up to which a run that is full doubles; a larger one grows by a quarter, so that less lies unused in it."""
 
@@ -166,7 +170,7 @@ def with_room(arrays: Arrays, room: int) -> Arrays:
     histories = arrays.histories.copy()
     end = _line_up(histories, False)
     # Behind the blocks nothing is written, so that it takes no memory until it is used.
-    size = end + max(room, LEAST_ROOM, min(end, DOUBLED), end // 4)
+    size = end + max(BATCHES * room, LEAST_ROOM, min(end, DOUBLED), end // 4)
     tokens, tastes = np.zeros(size, np.int32), np.zeros(size, TASTE)
     _move(arrays.histories, arrays.taste_tokens, arrays.tastes, histories, 0, tokens, tastes)
     return arrays._replace(histories=histories, taste_end=np.array([end], np.int64), taste_tokens=tokens, tastes=tastes)

@@ -16,7 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.build import rows_of_workers
-from features.compared import CONTENT_PRIOR, POPULARITY_PRIOR, SHARE_PRIOR, no_readings, read_tokens, view_of
+from features.compared import (
+    CONTENT_PRIOR,
+    EXPECTED,
+    POPULARITY_PRIOR,
+    SHARE_PRIOR,
+    TAKEN,
+    no_readings,
+    read_tokens,
+    view_of,
+)
 from features.estimates import FAST, HOUR, SLOW, decay, decay_seconds, market_approval, seconds, smoothed
 from features.jit import kernel
 from features.layout import NEVER, Arrays
@@ -370,22 +379,22 @@ def _first_look(
     """Return the first score of each worker (float32, workers), minus infinity of those who do not fit."""
     scores = np.full(fit.size, -np.inf, np.float32)
     view, readings, record = view_of(s, 0, now), no_readings(s), s.tasks[task]
-    read_tokens(s, view, readings, np.array([task], np.int32))
-    place, read = readings.place, readings.tokens
+    read_tokens(s, view, readings, np.array([task], np.int32), True)
+    place, told = readings.place, readings.told
     content = np.zeros(s.workers.size, np.float32)
     category, requester = np.zeros(s.workers.size, np.float32), np.zeros(s.workers.size, np.float32)
     left = decay(taken.at, now, SLOW)
     sum_taken, chance = 0.0, 0.0
     for k in range(record.n_tokens):
-        token, reading = record.tokens[k], read[place[record.tokens[k]]]
-        chance += record.weights[k] * reading.expected_slow
-        sum_taken += record.weights[k] * reading.taken_slow
+        token, reading = record.tokens[k], told[place[record.tokens[k]]]
+        chance += record.weights[k] * reading[EXPECTED]
+        sum_taken += record.weights[k] * reading[TAKEN]
         _add_taken(taken, token, record.weights[k] * left, content)
     prior = CONTENT_PRIOR * (sum_taken + POPULARITY_PRIOR) / (chance + POPULARITY_PRIOR)
-    of_category, of_requester = 0.0, read[place[record.facts.requester_token]].expected_slow
+    of_category, of_requester = 0.0, told[place[record.facts.requester_token], EXPECTED]
     _add_taken(taken, record.facts.requester_token, left, requester)
     if record.facts.category_token >= 0:
-        of_category = read[place[record.facts.category_token]].expected_slow
+        of_category = told[place[record.facts.category_token], EXPECTED]
         _add_taken(taken, record.facts.category_token, left, category)
     for worker in active.late:
         if worker < fit.size and fit[worker]:

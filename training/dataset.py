@@ -199,6 +199,7 @@ def labelled(
     *,
     until: int,
     maturity: int,
+    patience: int | None = None,
     described: Mapping[str, tuple[str | None, str | None]] | None = None,
 ) -> TrainingSet:
     """Put lists together with what became of their items.
@@ -209,11 +210,12 @@ def labelled(
         history: tells the labels.
         until: end of what was known, microseconds since 1970.
         maturity: how long after a list its outcomes were waited for, in microseconds.
+        patience: how long after a list an outcome counts for the order, in microseconds; None for what the history
+            suggests.
         described: task id -> category and language, see `task_catalogue`; nothing is told of other tasks.
     """
-    found = labels(history, lists, maturity)
-    patience = patience_of(history, maturity)
-    within = labels(history, lists, patience).labels
+    patience = patience_of(history, maturity) if patience is None else patience
+    found = labels(history, lists, maturity, patience)
     sizes = [len(served.task_ids) for served in lists]
     workers, worker_ids = pd.factorize(np.array([served.worker_id for served in lists], object))
     tasks, task_ids = pd.factorize(np.array([task_id for served in lists for task_id in served.task_ids], object))
@@ -223,7 +225,7 @@ def labelled(
         features=features,
         names=NAMES,
         labels=found.labels,
-        late=np.where(within > found.labels, within, 0).astype(np.int8),
+        late=found.late,
         verdicts=found.verdicts,
         minutes=found.minutes,
         offsets=np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),

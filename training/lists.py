@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
-from typing import cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,9 +44,6 @@ _STAGES: dict[type, int] = {
     AssignmentApproved: APPROVED,
     AssignmentRejected: _REJECTED,
 }
-Deed = TaskViewed | TaskSaved | AssignmentAccepted | AssignmentSubmitted | AssignmentApproved | AssignmentRejected
-"""What a worker did with a task, or was told of it."""
-
 _POSITION = attrgetter("position")
 
 Outcome = tuple[int, int, int, float]
@@ -101,7 +98,7 @@ class History:
         """Take in the next event of the log."""
         stage = _STAGES.get(type(event))
         if stage is not None:
-            deed = cast("Deed", event)
+            deed: Any = event
             self.outcomes[deed.worker_id, deed.task_id].append((seq, micros(event.at), stage, _minutes(event)))
         elif isinstance(event, FeedServed):
             served = _served(seq, event)
@@ -166,26 +163,35 @@ def _forget(history: History, worker_id: str) -> None:
         del history.outcomes[pair]
 
 
-def maturity_of(history: History) -> int:
+def maturity_of(history: History, delays: Sequence[int] | None = None) -> int:
     """Return how long after a list its outcomes are waited for, in microseconds.
 
     It is the 95th percentile of the delay from a list to the acceptance of one of its tasks, where the list is the last
     one before the acceptance that held the task; at least an hour and at most 14 days.
+
+    Args:
+        history: tells the delays.
+        delays: of `delays_of`, if they are known already.
     """
-    delays = _delays(history)
+    delays = delays_of(history) if delays is None else delays
     if not delays:
         return LONGEST_MATURITY
     return int(np.clip(np.quantile(delays, MATURITY_QUANTILE), SHORTEST_MATURITY, LONGEST_MATURITY))
 
 
-def patience_of(history: History, maturity: int) -> int:
+def patience_of(history: History, maturity: int, delays: Sequence[int] | None = None) -> int:
     """Return how long after a list an outcome still tells what the worker preferred, in microseconds.
 
     It is the 99th percentile of the delays of `maturity_of`: the slowest twentieth of acceptances is no random one, and
     an order learned without it puts down what is taken late. At least the maturity, and longer by a twentieth of the
     history at the most, so that there is enough left to learn from.
+
+    Args:
+        history: tells the delays.
+        maturity: of `maturity_of`, or another.
+        delays: of `delays_of`, if they are known already.
     """
-    delays = _delays(history)
+    delays = delays_of(history) if delays is None else delays
     if not delays:
         return maturity
     instants = [served.at for served in history.lists]
@@ -193,7 +199,7 @@ def patience_of(history: History, maturity: int) -> int:
     return max(maturity, min(int(np.quantile(delays, PATIENCE_QUANTILE)), longest, LONGEST_MATURITY))
 
 
-def _delays(history: History) -> list[int]:
+def delays_of(history: History) -> list[int]:
     """Return for each acceptance the microseconds since the last list before it that held the task."""
     accepted: dict[str, set[str]] = defaultdict(set)
     for (worker_id, task_id), outcomes in history.outcomes.items():
@@ -252,39 +258,50 @@ class Labels:
     """What became of the items of lists; each array has one value for each item.
 
     Attributes:
-        labels: int8; see `training.dataset.TrainingSet`.
+        labels, late: int8; see `training.dataset.TrainingSet`.
         verdicts: int8; 1 if work on it was approved, 0 if it was rejected and none approved, -1 without a verdict.
         minutes: float32; minutes of work of the first submission, NaN without any.
     """
 
     labels: NDArray[np.int8]
+    late: NDArray[np.int8]
     verdicts: NDArray[np.int8]
     minutes: NDArray[np.float32]
 
 
-def labels(history: History, lists: Iterable[ServedList], maturity: int) -> Labels:
+def labels(history: History, lists: Iterable[ServedList], maturity: int, patience: int | None = None) -> Labels:
     """Return what became of each item of lists, one list after the other.
 
     An outcome counts for the label if the log has it after what the list's rows know, and it came about within
-    ``maturity`` of the list. Verdicts and minutes come later than acceptances, and count whenever they became known.
+    ``maturity`` of the list; for what is late within ``patience``, where None stands for none. Verdicts and minutes
+    come later than acceptances, and count whenever they became known.
     """
-    size, known = 0, history.outcomes.get
+    size = 0
+    outcomes_of: dict[str, dict[str, list[Outcome]]] = defaultdict(dict)
+    for (worker_id, task_id), outcomes in history.outcomes.items():
+        outcomes_of[worker_id][task_id] = outcomes
     met: list[tuple[int, ServedList, list[Outcome]]] = []
     for served in lists:
-        worker_id = served.worker_id
-        for place, task_id in enumerate(served.task_ids, size):
+        if known := outcomes_of.get(served.worker_id):
             # Few items have an outcome.
-            outcomes = known((worker_id, task_id))
-            if outcomes is not None:
-                met.append((place, served, outcomes))
+            met += [
+                (place, served, known[task_id])
+                for place, task_id in enumerate(served.task_ids, size)
+                if task_id in known
+            ]
         size += len(served.task_ids)
-    found = Labels(np.zeros(size, np.int8), np.full(size, -1, np.int8), np.full(size, np.nan, np.float32))
+    found = Labels(
+        np.zeros(size, np.int8), np.zeros(size, np.int8), np.full(size, -1, np.int8), np.full(size, np.nan, np.float32)
+    )
     for place, served, outcomes in met:
         later = [outcome for outcome in outcomes if outcome[0] > served.prefix and outcome[1] >= served.at]
         if later:
-            end = served.at + maturity
             stages = [stage for _, _, stage, _ in later]
-            found.labels[place] = _best([stage for _, at, stage, _ in later if at <= end])
+            in_time = _best_until(served.at + maturity, later)
+            found.labels[place] = in_time
+            if patience is not None:
+                within = _best_until(served.at + patience, later)
+                found.late[place] = within if within > in_time else NOTHING
             if APPROVED in stages:
                 found.verdicts[place] = 1
             elif _REJECTED in stages:
@@ -292,6 +309,10 @@ def labels(history: History, lists: Iterable[ServedList], maturity: int) -> Labe
             if SUBMITTED in stages:
                 found.minutes[place] = next((minutes for *_, minutes in later if minutes > 0), np.nan)
     return found
+
+
+def _best_until(end: int, outcomes: Sequence[Outcome]) -> int:
+    return _best([stage for _, at, stage, _ in outcomes if at <= end])
 
 
 def _best(stages: Sequence[int]) -> int:

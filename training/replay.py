@@ -14,7 +14,7 @@ from features.served import Items, Lists, fill_items
 from features.spec import NAMES
 from features.state import MarketState
 from training.dataset import TrainingSet, labelled
-from training.lists import ServedList, mature, maturity_of, read_history
+from training.lists import ServedList, delays_of, mature, maturity_of, patience_of, read_history
 
 Entries = Sequence[tuple[int, int, Event]]
 """A run of the log: sequence number, ``known_at`` in microseconds since 1970, event."""
@@ -66,10 +66,19 @@ def _training_set(
     progress: Progress | None,
 ) -> TrainingSet:
     history = read_history(read())
-    window = maturity_of(history) if maturity is None else maturity
+    delays = delays_of(history)
+    window = maturity_of(history, delays) if maturity is None else maturity
     lists = mature(history, since, until, window, whole=whole)
     found = replay(read(), rates, lists, progress)
-    return labelled(lists, found.features, history, until=until, maturity=window, described=found.described)
+    return labelled(
+        lists,
+        found.features,
+        history,
+        until=until,
+        maturity=window,
+        patience=patience_of(history, window, delays),
+        described=found.described,
+    )
 
 
 class Replayed(NamedTuple):
@@ -114,8 +123,10 @@ def replay(
         places = order[done : done + len(known)]
         asked = [lists[place] for place in places.tolist()]
         task, worker = state.catalogue.tasks.get, state.catalogue.workers.get
-        for place, served in zip(places.tolist(), asked, strict=True):
-            items.tasks[stops[place] - sizes[place] : stops[place]] = [task(task_id) for task_id in served.task_ids]
+        starts, each = stops[places] - sizes[places], sizes[places]
+        # Where the items of these lists stand, one list after the other.
+        stands = np.repeat(starts - (np.cumsum(each) - each), each) + np.arange(each.sum())
+        items.tasks[stands] = [task(task_id) for served in asked for task_id in served.task_ids]
         fill_items(
             state,
             batch,
@@ -125,7 +136,7 @@ def replay(
                 np.array([worker(served.worker_id) for served in asked], np.int32),
                 instants[places],
                 sessions[places],
-                stops[places] - sizes[places],
+                starts,
                 stops[places],
             ),
             items,

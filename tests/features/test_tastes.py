@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from features.layout import Arrays
 from features.state import MarketState
 from features.tastes import (
+    BATCHES,
     LEAST_ROOM,
     ask,
     claim_taste,
@@ -145,3 +146,10 @@ def test_what_is_withdrawn_is_the_levels_of_one_worker(arrays: Arrays) -> None:
     left = [arrays.tastes[find_taste(arrays.histories, arrays.taste_tokens, *pair)]["level"] for pair in pairs]
     assert left == [0.0, 0.0, 0.5]
     assert [found(arrays, pair) for pair in pairs] == [value_of(pair) for pair in pairs]
+
+
+def test_a_run_that_had_to_move_has_room_for_several_batches_like_the_one_that_moved_it(arrays: Arrays) -> None:
+    room = LEAST_ROOM + 1
+    moved = with_room(arrays, room)
+    assert with_room(moved, BATCHES * room) is moved
+    assert with_room(moved, BATCHES * room + 1) is not moved
