@@ -11,6 +11,7 @@ from starlette.middleware import Middleware
 from service import errors, openapi
 from service.middleware import Authentication, BodyLimit, Shield
 from service.routes import audiences, events, feeds, operations, tasks, workers
+from service.routes.direct import Direct
 from service.runtime import Runtime
 from service.settings import Settings
 from service.telemetry import Measure
@@ -56,6 +57,7 @@ def create_app(settings: Settings, *, log_clock: bool = False) -> FastAPI:
             Middleware(Shield),
             Middleware(Authentication, runtime=runtime),
             Middleware(BodyLimit, limit=settings.max_body_bytes),
+            Middleware(Direct, routes=feeds.router.routes),
         ],
     )
     app.state.runtime = runtime

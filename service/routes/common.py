@@ -12,7 +12,7 @@ from fastapi import Depends, Header, Path, Security
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 from starlette.convertors import StringConvertor, register_url_convertor
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 
 from features.errors import EventError
@@ -28,9 +28,6 @@ MIN_SEQ_SECONDS = 2.0
 """How long a read waits for the log to reach ``Cocok-Min-Seq``."""
 
 _POLL_SECONDS = 0.005
-
-_DIGITS = 18
-"""Of a ``Cocok-Min-Seq`` that needs no further check."""
 
 JSON = "application/json"
 NDJSON = ("application/x-ndjson", "application/ndjson", "application/jsonl")
@@ -85,7 +82,7 @@ def _expect_ready(server: Runtime) -> None:
 
 
 # One dependency each, since solving one costs as much as all that it checks.
-async def _reads(
+async def reads(
     request: Request,
     cocok_min_seq: Annotated[
         int, Header(ge=0, le=2**62, description="Answer only with what includes this event of the log.")
@@ -116,7 +113,7 @@ async def _writes(request: Request, _: Annotated[Any, Security(_bearer)] = None)
     _expect_ready(runtime_of(request))
 
 
-READS, WRITES = [Depends(_reads)], [Depends(_writes)]
+READS, WRITES = [Depends(reads)], [Depends(_writes)]
 
 
 class StrictRequest(Request):
@@ -125,10 +122,6 @@ class StrictRequest(Request):
     async def json(self) -> Any:
         """Return the decoded body."""
         return decode(await self.body())
-
-
-def _strict(request: Request) -> StrictRequest:
-    return request if isinstance(request, StrictRequest) else StrictRequest(request.scope, request.receive)
 
 
 class StrictRoute(APIRoute):
@@ -141,39 +134,9 @@ class StrictRoute(APIRoute):
         async def strict(request: Request) -> Response:
             if self.body_field is not None:
                 require_media_type(request, [JSON])
-            return await handle(_strict(request))
+            return await handle(StrictRequest(request.scope, request.receive))
 
         return strict
-
-
-class ListRoute(StrictRoute):
-    """A call for lists, whose endpoint takes the server and a body.
-
-    What is right goes to the endpoint directly, since to solve the dependencies takes FastAPI as long as all else that
-    a list costs beside the ranking. What is not right is left to FastAPI, and so is the answer to it.
-    """
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Return what answers a request."""
-        refuse, field = super().get_route_handler(), self.body_field
-        endpoint: Callable[[Runtime, Any], Coroutine[Any, Any, Response]] = self.endpoint
-        assert field is not None  # noqa: S101  # calls of this class have a body
-
-        async def answer(request: Request) -> Response:
-            request = _strict(request)
-            require_media_type(request, [JSON])
-            seq = request.headers.get("cocok-min-seq", "0")
-            try:
-                body = await request.body()
-            except ClientDisconnect:
-                body = b""
-            asked, errors = field.validate(decode(body), {}, loc=("body",)) if body else (None, None)
-            if asked is None or errors or not (len(seq) <= _DIGITS and seq.isascii() and seq.isdigit()):
-                return await refuse(request)
-            await _reads(request, int(seq))
-            return await endpoint(runtime_of(request), asked)
-
-        return answer
 
 
 def decode(body: bytes) -> Any:

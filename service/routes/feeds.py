@@ -18,7 +18,7 @@ from matching.query import Query
 from service.cursor import MOST_LISTED, decode_cursor, encode_cursor
 from service.engine import Ranked, served_event
 from service.errors import Kind, invalid
-from service.routes.common import BODY, READS, ListRoute, Server, encoded, problems, require_rate
+from service.routes.common import BODY, READS, Server, StrictRoute, encoded, problems, require_rate
 from service.runtime import Answer, Runtime
 from service.schemas import Asked, FeedOut, FeedRequest, RankingOut, RankingRequest
 
@@ -27,7 +27,7 @@ RANKED, EXPLORED, SWAPPED = "ranked", "explored", "swapped"
 
 _CHANCE = secrets.SystemRandom()
 
-router = APIRouter(route_class=ListRoute, dependencies=READS, tags=["lists"])
+router = APIRouter(route_class=StrictRoute, dependencies=READS, tags=["lists"])
 
 Answered = tuple[Ranked, Query]
 

@@ -100,9 +100,20 @@ def test_given_another_process_writes_then_a_waiting_read_sees_it(api: Api) -> N
     assert api.get("/v1/tasks/elsewhere", headers={"Cocok-Min-Seq": str(seq)}).status_code == 200
 
 
-def test_given_a_number_that_is_none_then_the_header_is_named(api: Api) -> None:
-    document = problem(api.get("/v1/tasks/seen", headers={"Cocok-Min-Seq": "-1"}), 422, "validation")
-    assert document["errors"][0]["parameter"] == "cocok-min-seq"
+@pytest.mark.parametrize("number", ["-1", "x", str(10**30)])
+def test_given_a_number_that_is_none_then_the_header_is_named(api: Api, number: str) -> None:
+    headers = {"Cocok-Min-Seq": number}
+    for answer in (
+        api.get("/v1/tasks/seen", headers=headers),
+        api.post("/v1/feeds", json={"worker_id": "w"}, headers=headers),
+    ):
+        document = problem(answer, 422, "validation")
+        assert document["errors"][0]["parameter"] == "cocok-min-seq"
+
+
+def test_given_a_number_written_in_another_way_then_a_list_is_answered(api: Api) -> None:
+    answer = api.post("/v1/feeds", json={"worker_id": "w"}, headers={"Cocok-Min-Seq": "0.0"})
+    assert answer.status_code == 200
 
 
 def test_given_the_clock_of_the_log_then_history_is_replayed_as_of_its_own_time(tmp_path: Path) -> None:
