@@ -25,8 +25,11 @@ WINDOWS = (0.4, 0.6, 0.8)
 BY_LENGTH = frozenset(("minutes", "session_fit"))
 """Columns that move with how long the task takes, beside those of `BY_REWARD`."""
 
-DATES = frozenset(("open_tasks", "market_approval", "worker_age_days", "requester_posted"))
-"""Columns that tell the day in disguise: trees would learn how much was taken on it, and expect that of later days."""
+DATES = frozenset(
+    ("worker_accepts", "worker_accepts_slow", "open_tasks", "market_approval", "worker_age_days", "requester_posted")
+)
+"""Columns that tell the day in disguise: a model would learn how much was taken on it, and expect that of later days.
+Counts of what a worker took grow with the log; those of the last days do not."""
 
 QUALITY = (
     *("requester_approval", "worker_approval", "kind_approval"),

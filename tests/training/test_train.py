@@ -134,6 +134,20 @@ def test_acceptance_rests_on_a_linear_part_and_not_on_the_day(trained: Trained, 
     np.testing.assert_array_equal(accept.predict(days), accept.predict(rows.features))
 
 
+def test_counts_that_grow_with_the_log_do_not_raise_acceptance_but_those_of_the_last_days_may(
+    trained: Trained, rows: TrainingSet
+) -> None:
+    def moved(*names: str) -> float:
+        later = rows.features.copy()
+        later[:, [COLUMN[name] for name in names]] += 1.0
+        return float(np.abs(accept.log_odds(later) - accept.log_odds(rows.features)).max())
+
+    accept = trained.bundle.accept
+    assert accept is not None
+    assert moved("worker_accepts", "worker_accepts_slow") == 0
+    assert moved("worker_accepts_fast") > 0
+
+
 def test_given_no_verdicts_then_there_is_no_model_of_approval_and_the_reason_is_told(rows: TrainingSet) -> None:
     pending = dataclasses.replace(
         rows,
