@@ -32,10 +32,12 @@ def warm_up(rates: Rates, ranker: Ranker) -> None:
     state.apply([(seq, _NOW, event) for seq, event in enumerate(_events(), 1)])
     # So short that the cascade has something to leave out.
     matcher = Matcher(shortlist=1)
-    query = Query("w", _NOW, limit=1, explore=1, listed=frozenset({1}))
+    # Near misses are told on first pages alone.
+    queries = [Query("w", _NOW, limit=1), Query("w", _NOW, limit=1, explore=1, listed=frozenset({1}))]
     for each in (FallbackRanker(), ranker):
-        matcher.feed(state, each, query)
-        matcher.ranking(state, each, query, ["t2", "t3"])
+        for query in queries:
+            matcher.feed(state, each, query)
+        matcher.ranking(state, each, queries[0], ["t2", "t3"])
         audiences = Audiences()
         audiences.prepare(lambda part: part(state), each, _NOW)
         audiences.audience(state, each, state.catalogue.tasks.get("t0"), _NOW, 1)
