@@ -6,7 +6,6 @@ would open. Here they are valued and told.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import NamedTuple
 
 import numpy as np
@@ -362,10 +361,8 @@ def _in_usual_currency(state: MarketState, promise: _Promise) -> Money | None:
         return None
     by_currency: dict[str, list[tuple[Money, float]]] = {}
     for task, in_base in zip(promise.tasks[:_ASKED], promise.rewards[:_ASKED], strict=True):
-        reward = state.catalogue.postings[task].reward
-        if reward is not None:
+        if (reward := state.catalogue.postings.reward(task)) is not None:
             by_currency.setdefault(reward.currency, []).append((reward, in_base))
-    currency, paid = max(by_currency.items(), key=lambda item: len(item[1]))
-    reward, in_base = paid[-1]
+    reward, in_base = max(by_currency.values(), key=len)[-1]
     hourly = 60.0 * promise.earned / promise.minutes * (float(reward.amount) / in_base)
-    return Money(amount=Decimal(f"{hourly:.2f}"), currency=currency) if hourly <= float(MAX_AMOUNT) else None
+    return reward.rounded(hourly) if hourly <= float(MAX_AMOUNT) else None

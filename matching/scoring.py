@@ -3,8 +3,6 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from decimal import Decimal
-from functools import lru_cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -26,9 +24,6 @@ LOW, HIGH = 0.1, 0.9
 """Levels of the ends of an interval of minutes."""
 
 MOST_KEPT = 0.95
-
-MOST_AMOUNTS = 16_384
-"""Amounts that are kept: pay per hour is mostly the same few thousand."""
 
 
 @dataclass(frozen=True)
@@ -254,7 +249,7 @@ def expectations(outcomes: Outcomes, rewards: Sequence[Money | None]) -> list[Ex
     minutes = (outcomes.minutes, outcomes.minutes_low, outcomes.minutes_high)
     figures = [_known(column) for column in (*chances, *minutes)]
     pay = [
-        [figure if figure is None or reward is None else _rounded(figure, reward.currency) for figure, reward in paid]
+        [figure if figure is None or reward is None else reward.rounded(figure) for figure, reward in paid]
         for paid in (zip(_known(column), rewards, strict=True) for column in (hourly, slow, fast))
     ]
     return [Expectation(*row) for row in zip(*figures, *pay, strict=True)]
@@ -265,15 +260,6 @@ def _an_hour(pay: NDArray[np.float64], minutes: NDArray[np.float64]) -> NDArray[
         found = pay * 60 / minutes
     # A posting may state a millionth of a minute; what follows from it is no figure for anyone.
     return np.where((minutes > 0.0) & (found <= float(MAX_AMOUNT)), found, np.nan)
-
-
-def _rounded(amount: float, currency: str) -> Money:
-    return _money(f"{amount:.2f}", currency)
-
-
-@lru_cache(MOST_AMOUNTS)
-def _money(amount: str, currency: str) -> Money:
-    return Money(amount=Decimal(amount), currency=currency)
 
 
 def paid_tails(p_approve: NDArray[np.float64]) -> NDArray[np.float64]:

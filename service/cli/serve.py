@@ -9,7 +9,7 @@ from functools import partial
 from ipaddress import ip_address
 from tempfile import TemporaryDirectory
 from threading import Thread
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
@@ -68,14 +68,21 @@ def serve(
     keys = KeyStore(settings.store_url)
     protected = keys.required()
     keys.close()
-    listening = _listen(host, port, protected)
+    bound = _bind(host, port, protected)
     shown = f"[{host}]" if ":" in host else host
-    address = f"http://{shown}:{listening.getsockname()[1]}"
+    # The address is printed before the server takes over: whoever connects in between waits instead of failing.
+    shared = settings.processes > 1 and sys.platform == "linux"
+    if not shared:
+        bound.listen(BACKLOG)
+    address = f"http://{shown}:{bound.getsockname()[1]}"
     _say(f"Listening on {address}  (documentation: {address}/docs); Ctrl-C ends it.")
     if not protected:
         _say("No API key is configured: only this machine can connect, and everything is allowed to it.")
     make = partial(_application, settings, log_clock=clock == "log")
-    started = _run(make, listening) if settings.processes == 1 else _run_several(make, listening, settings.processes)
+    if settings.processes == 1:
+        started = _run(make, bound)
+    else:
+        started = _run_several(make, _Port(bound) if shared else bound, settings.processes)
     if not started:
         raise CocokError("the server could not start; the lines above say why")
     _say("Stopped; everything that was accepted is in the log.")
@@ -117,7 +124,7 @@ def _run(make: "partial[FastAPI]", listening: socket.socket) -> bool:
     return server.started
 
 
-def _run_several(make: "partial[FastAPI]", listening: socket.socket, processes: int) -> bool:
+def _run_several(make: "partial[FastAPI]", listening: "socket.socket | _Port", processes: int) -> bool:
     """Serve in processes of their own, of which one that dies is replaced; tell whether it came to that."""
     from uvicorn.config import STARTUP_FAILURE
     from uvicorn.supervisors import Multiprocess
@@ -127,12 +134,34 @@ def _run_several(make: "partial[FastAPI]", listening: socket.socket, processes: 
     config = _config(make, workers=processes, timeout_worker_healthcheck=PATIENCE_SECONDS)
     with TemporaryDirectory(prefix="cocok-metrics-") as folder:
         os.environ[SHARED_FOLDER] = folder
-        supervisor = Multiprocess(config, sockets=[listening])
+        supervisor = Multiprocess(config, sockets=[cast("socket.socket", listening)])
         supervisor.run()
     return all(process.exitcode != STARTUP_FAILURE for process in supervisor.processes)
 
 
-def _listen(host: str, port: int, protected: bool) -> socket.socket:
+class _Port:
+    """Stands for a bound socket: each process that it is sent to gets one of its own at the same port.
+
+    So Linux spreads connections over the processes. From one that all listen on, one may take all that come at once.
+    """
+
+    def __init__(self, bound: socket.socket) -> None:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        self._bound = bound
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Send where it is bound."""
+        return _beside, (self._bound.family, self._bound.proto, self._bound.getsockname())
+
+
+def _beside(family: int, protocol: int, place: Any) -> socket.socket:
+    listening = _socket(family, protocol)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    listening.bind(place)
+    return listening
+
+
+def _bind(host: str, port: int, protected: bool) -> socket.socket:
     try:
         family, _, protocol, _, place = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -144,18 +173,21 @@ def _listen(host: str, port: int, protected: bool) -> socket.socket:
             f"without an API key the server listens on 127.0.0.1 only, not on {host}:"
             " run cocok keys create --name NAME --scope read --scope write first"
         )
+    bound = _socket(family, protocol)
+    try:
+        bound.bind(place)
+    except OSError as error:
+        bound.close()
+        raise CocokError(f"cannot listen on {host} port {port}: {error.strerror}; choose another --port") from error
+    return bound
+
+
+def _socket(family: int, protocol: int) -> socket.socket:
     # With its protocol named: only then asyncio turns Nagle's algorithm off, which would hold each answer's body back
     # until the client acknowledges its head, some 40 ms later.
-    listening = socket.socket(family, socket.SOCK_STREAM, protocol)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listening.bind(place)
-        # The address is printed before the server takes over: whoever connects in between waits instead of failing.
-        listening.listen(BACKLOG)
-    except OSError as error:
-        listening.close()
-        raise CocokError(f"cannot listen on {host} port {port}: {error.strerror}; choose another --port") from error
-    return listening
+    made = socket.socket(family, socket.SOCK_STREAM, protocol)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    return made
 
 
 def _announce(runtime: "Runtime") -> None:

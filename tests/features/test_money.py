@@ -81,3 +81,16 @@ def test_given_any_price_then_canonical_form_keeps_its_value(amount: Decimal) ->
 @given(st.floats(min_value=1e-9, max_value=10**9))
 def test_given_any_price_computed_as_a_float_then_it_is_kept_exactly(amount: float) -> None:
     assert float(Money(Decimal(repr(amount)), "USD").amount) == amount
+
+
+@given(st.floats(0.0, 1e15) | st.sampled_from([-0.0, 0.0, 0.004, 0.005, 0.1, 9.995, 10.0, 100.0, 1e15]))
+def test_given_another_amount_then_it_is_what_a_new_one_of_two_decimal_places_would_be(amount: float) -> None:
+    found, new = Money(Decimal(1), "IDR").rounded(amount), Money(Decimal(f"{amount:.2f}"), "IDR")
+    assert found == new
+    assert str(found.amount) == str(new.amount)
+
+
+@pytest.mark.parametrize("amount", [-0.01, 1.1e15, float("inf"), float("nan")])
+def test_given_another_amount_that_is_none_then_it_is_refused(amount: float) -> None:
+    with pytest.raises(ValueError, match="`amount` must be a finite number"):
+        Money(Decimal(1), "IDR").rounded(amount)

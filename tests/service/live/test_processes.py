@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
@@ -26,17 +27,16 @@ def answering(server: Served) -> list[psutil.Process]:
 
 
 @contextmanager
-def only(server: Served, process: psutil.Process) -> Iterator[Served]:
-    """Let one process answer, while the others stand still; each request comes on a connection of its own."""
-    others = [other for other in answering(server) if other != process]
-    for other in others:
-        other.suspend()
-    try:
-        with Served(base_url=server.base_url, timeout=30, headers={"Connection": "close"}) as client:
-            yield client
-    finally:
-        for other in others:
-            other.resume()
+def of(server: Served, process: psutil.Process) -> Iterator[Served]:
+    """A client whose connection, which is kept, is to one of the processes."""
+    while True:
+        with Served(base_url=server.base_url, timeout=30, limits=httpx.Limits(max_connections=1)) as client:
+            stream = client.get("/healthz").extensions["network_stream"]
+            own = stream.get_extra_info("client_addr")
+            if any(connection.raddr == own for connection in process.net_connections()):
+                client.process = server.process
+                yield client
+                return
 
 
 @pytest.fixture(scope="module")
@@ -52,9 +52,9 @@ def test_given_an_event_told_to_one_process_then_a_read_of_the_other_that_asks_f
     one, other = answering(server)
     for teller, reader, worker in [(one, other, "told to one"), (other, one, "told to the other")]:
         profile = {"event_id": worker, "type": "worker_updated", "at": now(), "worker_id": worker, "country": "ID"}
-        with only(server, teller) as client:
+        with of(server, teller) as client:
             seq = posted(client, "/v1/events", [profile])["seq"]
-        with only(server, reader) as client:
+        with of(server, reader) as client:
             asked = client.get(f"/v1/workers/{worker}", headers={"Cocok-Min-Seq": str(seq)})
             assert asked.status_code == 200, asked.text
             assert asked.json()["profile"]["country"] == "ID"
@@ -67,13 +67,13 @@ def test_given_lists_of_both_processes_then_either_tells_how_many_there_were(ser
         return sum(map(float, found))
 
     one, other = answering(server)
-    with only(server, one) as client:
+    with of(server, one) as client:
         before = lists(client)
         assert posted(client, "/v1/feeds", {"worker_id": "w1"})["items"]
-    with only(server, other) as client:
+    with of(server, other) as client:
         assert posted(client, "/v1/feeds", {"worker_id": "w1"})["items"]
         assert lists(client) == before + 2
-    with only(server, one) as client:
+    with of(server, one) as client:
         assert lists(client) == before + 2
         assert 'cocok_model_info{version="fallback"} 1.0' in client.get("/metrics").text
 
@@ -82,7 +82,7 @@ def test_given_an_erasure_that_both_processes_hear_of_then_both_forget_and_stay_
     posted(server, "/v1/events", [{"event_id": "e", "type": "worker_updated", "at": now(), "worker_id": "leaving"}])
     assert server.delete("/v1/workers/leaving").status_code == 204
     for process in answering(server):
-        with only(server, process) as client:
+        with of(server, process) as client:
             assert client.get("/v1/workers/leaving").status_code == 404
             assert client.get("/readyz").status_code == 200
     assert not said(server.home, "read anew")
@@ -91,16 +91,18 @@ def test_given_an_erasure_that_both_processes_hear_of_then_both_forget_and_stay_
 def test_given_a_process_that_missed_an_erasure_then_it_reads_the_log_anew_and_forgets(server: Served) -> None:
     one, late = answering(server)
     told = {"event_id": "l", "type": "worker_updated", "at": now(), "worker_id": "missed"}
-    seq = posted(server, "/v1/events", [told])["seq"]
-    with only(server, late) as client:
-        asked = client.get("/v1/workers/missed", headers={"Cocok-Min-Seq": str(seq)})
+    with of(server, one) as client, of(server, late) as other:
+        seq = posted(client, "/v1/events", [told])["seq"]
+        asked = other.get("/v1/workers/missed", headers={"Cocok-Min-Seq": str(seq)})
         assert asked.status_code == 200
-    with only(server, one) as client:
-        assert client.delete("/v1/workers/missed").status_code == 204
-    with only(server, late) as client:
-        until(lambda: client.get("/v1/workers/missed").status_code == 404, seconds=30)
-        until(lambda: client.get("/readyz").status_code == 200, seconds=30)
-        assert posted(client, "/v1/feeds", {"worker_id": "w1"})["items"]
+        late.suspend()
+        try:
+            assert client.delete("/v1/workers/missed").status_code == 204
+        finally:
+            late.resume()
+        until(lambda: other.get("/v1/workers/missed").status_code == 404, seconds=30)
+        until(lambda: other.get("/readyz").status_code == 200, seconds=30)
+        assert posted(other, "/v1/feeds", {"worker_id": "w1"})["items"]
     assert said(server.home, "read anew") == 1
 
 
@@ -112,7 +114,7 @@ def test_given_a_process_that_is_killed_then_another_takes_its_place(server: Ser
     assert len(after) == PROCESSES
     assert before[0] not in after
     for process in after:
-        with only(server, process) as client:
+        with of(server, process) as client:
             assert posted(client, "/v1/feeds", {"worker_id": "w1"})["items"]
 
 
