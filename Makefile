@@ -34,7 +34,7 @@ bench: $(READY) ## Run the benchmarks that need no log of yours (some 20 minutes
 	@set -e; markets='$(BENCH_CACHE)'; figures='$(BENCH_JSON)'; \
 	if [ -z "$$markets" ]; then markets=$$(mktemp -d); trap 'rm -rf "$$markets"' EXIT; fi; \
 	if [ -n "$$figures" ]; then mkdir -p "$$figures"; fi; \
-	for name in log eligibility archive serving learning rivals startup feeds; do \
+	for name in log eligibility archive serving learning rivals startup feeds cascade; do \
 		printf '\npython -m benchmarks.%s\n' $$name; \
 		case $$name in log|eligibility|archive) kept= ;; *) kept="--cache $$markets" ;; esac; \
 		$(BIN)/python -m benchmarks.$$name $$kept $${figures:+--json "$$figures/$$name.json"}; \

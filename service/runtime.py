@@ -90,7 +90,7 @@ class Runtime:
             snapshots=Snapshots(self.settings.snapshots, store, self.rates),
             alone=self.settings.processes == 1,
         )
-        self._ranking = ThreadPoolExecutor(self.settings.ranking_threads, thread_name_prefix="cocok-ranking")
+        self._ranking = ThreadPoolExecutor(self.settings.ranked_at_once, thread_name_prefix="cocok-ranking")
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._start, tasks)

@@ -55,7 +55,11 @@ class Settings(BaseSettings):
         "grows with them; one uses little more than one core.",
     )
     ranking_threads: int = Field(
-        default=2, ge=1, le=256, description="Requests that a process ranks at the same time; others wait their turn."
+        default=0,
+        ge=0,
+        le=256,
+        description="Requests that a process ranks at the same time, others wait their turn; 0 for two in a process "
+        "that answers alone, one in each of several.",
     )
     pay_weight: float = Field(
         default=0.0,
@@ -128,6 +132,11 @@ class Settings(BaseSettings):
     def store_url(self) -> str:
         """Database URL of the event log, the default filled in."""
         return self.database_url or f"sqlite:///{self.home / 'cocok.db'}"
+
+    @property
+    def ranked_at_once(self) -> int:
+        """Requests that a process ranks at the same time, the default filled in."""
+        return self.ranking_threads or (2 if self.processes == 1 else 1)
 
     @property
     def snapshots(self) -> Path:

@@ -1,7 +1,9 @@
 """The speed benchmarks run at a tiny size and tell what they are to tell; how fast anything is, no test asks."""
 
+import importlib
 import json
 import math
+import pkgutil
 import shutil
 import sys
 import threading
@@ -12,13 +14,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import archive, eligibility, feeds, learning, log, rivals, scaling, serving, startup
+import benchmarks
+from benchmarks import archive, cascade, eligibility, feeds, learning, log, rivals, scaling, serving, startup
 from benchmarks.learning import Setting
 from benchmarks.load import closed_loop, has_wrk, open_loop
-from benchmarks.market import END, Size, copy_of, events, folded, home_of
+from benchmarks.market import END, Size, bundle_of, copy_of, events, folded, home_of
 from benchmarks.point_in_time import COLUMNS, point_in_time
 from benchmarks.report import Figure, ratio, report
 from features.events import micros
+from features.money import Rates
 from matching.eligibility import judge_open
 from tests.log import RATES
 from tests.market import market, write
@@ -233,3 +237,18 @@ def test_old_lists_take_less_room_in_files() -> None:
     names = sound(figures)
     assert "reading the log, in files" in names
     assert figures[names.index("both, of the room in the database")].median < 0.5
+
+
+def test_given_more_eligible_tasks_than_are_scored_then_what_the_cascade_loses_is_told(cache: Path) -> None:
+    rates = Rates.shipped()
+    told = sound(cascade.measured(rates, bundle_of(cache, TINY, rates), 3_000, workers=3))
+    assert any("recall of the best 20" in name for name in told)
+
+
+@pytest.mark.parametrize(
+    "name",
+    # The rival is an application, which reads its market and its model as it is imported.
+    [module.name for module in pkgutil.iter_modules(benchmarks.__path__) if module.name != "rival_app"],
+)
+def test_every_benchmark_can_be_imported(name: str) -> None:
+    importlib.import_module(f"benchmarks.{name}")
