@@ -135,6 +135,7 @@ class Engine:
         self._submitting = Lock()
         self._advanced = Condition()
         self._unfolded_since: float | None = None
+        self._recovering = False
         self._stop = Event()
         self._writer = Thread(target=self._write, name="cocok-writer", daemon=True)
 
@@ -154,9 +155,8 @@ class Engine:
             self._eraser.note(restored.erasures)
             del restored
         self._follow(at_once=10_000)
-        while self.store.identity().rewrites != rewrites and not self._stop.is_set():
+        if self.store.identity().rewrites != rewrites:
             # Another process erased somebody meanwhile, of whom this state may know.
-            rewrites = self.store.identity().rewrites
             self._begin_anew()
         with self._submitting:
             if self._stop.is_set():
@@ -227,19 +227,27 @@ class Engine:
             return reader(self._state)
 
     def read_with_lists(self, reader: Callable[[MarketState], Answer]) -> Answer:
-        """Return the same of a state that holds every list submitted so far, also those that need not be ``seen``.
+        """Return the same of a state that holds every list answered so far, also those that need not be ``seen``.
 
         Raises:
-            CocokError: they cannot be read, or the engine is stopping.
+            CocokError: they cannot be read, the log is being read anew, or the engine is stopping.
         """
+        self._expect_whole()
         if self._unfolded_since is not None:
             self.submit(()).result()
-        return self.read(reader)
+        with self._lock.read():
+            self._expect_whole()
+            return reader(self._state)
 
     def feed(self, make: Callable[[int], Query]) -> tuple[Ranked, Query]:
-        """Rank the open tasks for a worker; ``make`` is given the instant and returns the query."""
+        """Rank the open tasks for a worker; ``make`` is given the instant and returns the query.
+
+        Raises:
+            CocokError: the log is being read anew.
+        """
         serving = self.models.current
         with self._lock.read():
+            self._expect_whole()
             query = make(self.now())
             feed = self._matcher.feed(self._state, serving.ranker, query)
             seq = self._state.seq
@@ -247,9 +255,10 @@ class Engine:
         return replace(ranked, listed=feed.listed, more=feed.more, near_misses=feed.near_misses), query
 
     def ranking(self, make: Callable[[int], Query], candidates: Sequence[str]) -> tuple[Ranked, Query]:
-        """Rank the caller's own candidates for a worker."""
+        """Rank the caller's own candidates for a worker; it raises what `feed` raises."""
         serving = self.models.current
         with self._lock.read():
+            self._expect_whole()
             query = make(self.now())
             items, removed = self._matcher.ranking(self._state, serving.ranker, query, candidates)
             seq = self._state.seq
@@ -264,7 +273,9 @@ class Engine:
 
         Raises:
             UnpreparedError: a thread prepares what it rests on; ask again. Nothing waits for that meanwhile.
+            CocokError: the log is being read anew.
         """
+        self._expect_whole()
         return self._audiences.audience(find, limit)
 
     def _write(self) -> None:
@@ -342,7 +353,7 @@ class Engine:
                 log.exception("the log cannot be followed beyond event %d: %s", self._state.seq, failure)
             self.failure = failure
         else:
-            self.failure, self.caught_up = "", True
+            self.failure, self.caught_up, self._recovering = "", True, False
         self._unfolded_since = None
 
     def _follow(self, at_once: int) -> None:
@@ -363,19 +374,28 @@ class Engine:
     def _recover(self) -> None:
         """Begin anew while requests come in; none is answered from the state meanwhile."""
         self.caught_up = False
+        self._recovering = True
         self._audiences.stop()
         try:
             self._begin_anew()
+            self._recovering = False
         finally:
             self._audiences = AudienceDesk(self.read, self.models, self.now)
             self._audiences.start()
 
     def _begin_anew(self) -> None:
-        """Forget the state, and fold the log from its beginning."""
-        log.warning("another process erased workers before this one knew of it: the log is read anew")
-        with self._lock.write():
-            self._state, self.restored = MarketState(self._rates), 0
-        self._follow(at_once=10_000)
+        """Forget the state, and fold the log from its beginning, until nobody is erased meanwhile."""
+        rewrites = None
+        while rewrites != self.store.identity().rewrites and not self._stop.is_set():
+            rewrites = self.store.identity().rewrites
+            log.warning("another process erased workers before this one knew of it: the log is read anew")
+            with self._lock.write():
+                self._state, self.restored = MarketState(self._rates), 0
+            self._follow(at_once=10_000)
+
+    def _expect_whole(self) -> None:
+        if self._recovering:
+            raise CocokError("the log is being read anew; ask again")
 
 
 def _stopping() -> CocokError:

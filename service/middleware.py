@@ -77,7 +77,7 @@ class BodyLimit:
 class Authentication:
     """Finds out whose key a request carries, before anything of its body is read.
 
-    The key, or None where no key was ever made, is put into the state of the request for `service.access.needs`.
+    The key, or None where no key was ever made, is put into the state of the request for `service.routes.common.needs`.
     """
 
     def __init__(self, app: ASGIApp, runtime: Runtime) -> None:

@@ -4,14 +4,14 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from threading import Event
 from typing import NamedTuple, TypeVar
 
 import anyio
 from anyio import to_thread
 from anyio.abc import TaskGroup
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from starlette.responses import Response
 
 from features.errors import CocokError
@@ -35,6 +35,9 @@ ARCHIVE_SECONDS = 3_600
 
 MEASURE_SECONDS = 2.0
 """How often a process of several tells the others how far it is."""
+
+_TURN_SECONDS = 0.5
+"""How long a process that waits for its turn to start does not look whether it is to stop."""
 
 Answered = TypeVar("Answered")
 
@@ -72,6 +75,7 @@ class Runtime:
         self.ready = Event()
         self.settled = Event()
         self.failure = ""
+        self._stopping = Event()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -97,6 +101,7 @@ class Runtime:
                 if self.settings.processes > 1:
                     tasks.start_soon(self._keep_measured)
                 yield
+                self._stopping.set()
                 self.ready.clear()
                 # Stopped before the tasks are cancelled: a fold that is under way hears of it and ends.
                 await to_thread.run_sync(self.engine.stop)
@@ -194,9 +199,12 @@ class Runtime:
     def _warm_up(self) -> None:
         self.settings.home.mkdir(parents=True, exist_ok=True)
         # One process makes the model store and compiles the kernels, and the others find them.
-        with FileLock(self.settings.home / "start.lock"):
-            self.models.refresh()
-            warm_up(self.rates, self.models.current.ranker)
+        lock = FileLock(self.settings.home / "start.lock")
+        while not self._stopping.is_set():
+            with suppress(Timeout), lock.acquire(timeout=_TURN_SECONDS):
+                self.models.refresh()
+                warm_up(self.rates, self.models.current.ranker)
+                return
 
     async def _take_snapshots(self, turn: Turn) -> None:
         minutes, good = self.settings.snapshot_minutes, self.engine.restored

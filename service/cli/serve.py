@@ -2,11 +2,15 @@
 
 import gc
 import os
+import signal
 import socket
 import sys
+import time
 from contextlib import suppress
 from functools import partial
 from ipaddress import ip_address
+from multiprocessing import parent_process
+from multiprocessing.process import BaseProcess
 from tempfile import TemporaryDirectory
 from threading import Thread
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
@@ -28,6 +32,8 @@ BACKLOG = 2048
 
 PATIENCE_SECONDS = 30
 """How long a process may be too busy to say that it lives before another one takes its place."""
+
+_LOOK_SECONDS = 0.05
 
 COLLECT_AFTER = (10_000, 20, 50)
 """What Python's garbage collector waits for: a feed makes some hundreds of objects and no cycles."""
@@ -70,19 +76,16 @@ def serve(
     keys.close()
     bound = _bind(host, port, protected)
     shown = f"[{host}]" if ":" in host else host
-    # The address is printed before the server takes over: whoever connects in between waits instead of failing.
-    shared = settings.processes > 1 and sys.platform == "linux"
-    if not shared:
-        bound.listen(BACKLOG)
     address = f"http://{shown}:{bound.getsockname()[1]}"
-    _say(f"Listening on {address}  (documentation: {address}/docs); Ctrl-C ends it.")
-    if not protected:
-        _say("No API key is configured: only this machine can connect, and everything is allowed to it.")
     make = partial(_application, settings, log_clock=clock == "log")
-    if settings.processes == 1:
-        started = _run(make, bound)
+    if settings.processes > 1 and sys.platform == "linux":
+        Thread(target=_tell_once_open, args=(bound.getsockname(), address, protected), daemon=True).start()
+        started = _run_several(make, _Port(bound), settings.processes)
     else:
-        started = _run_several(make, _Port(bound) if shared else bound, settings.processes)
+        # Told before the server takes over: whoever connects in between waits instead of failing.
+        bound.listen(BACKLOG)
+        _tell_address(address, protected)
+        started = _run(make, bound) if settings.processes == 1 else _run_several(make, bound, settings.processes)
     if not started:
         raise CocokError("the server could not start; the lines above say why")
     _say("Stopped; everything that was accepted is in the log.")
@@ -95,6 +98,8 @@ def _application(settings: "Settings", *, log_clock: bool) -> "FastAPI":
     from service.telemetry import log_as_json
 
     log_as_json()
+    if (parent := parent_process()) is not None:
+        Thread(target=_end_with, args=(parent,), daemon=True).start()
     app = create_app(settings, log_clock=log_clock)
     Thread(target=_announce, args=(app.state.runtime,), daemon=True).start()
     return app
@@ -188,6 +193,27 @@ def _socket(family: int, protocol: int) -> socket.socket:
     made = socket.socket(family, socket.SOCK_STREAM, protocol)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     return made
+
+
+def _tell_address(address: str, protected: bool) -> None:
+    _say(f"Listening on {address}  (documentation: {address}/docs); Ctrl-C ends it.")
+    if not protected:
+        _say("No API key is configured: only this machine can connect, and everything is allowed to it.")
+
+
+def _tell_once_open(place: tuple[Any, ...], address: str, protected: bool) -> None:
+    """Tell the address as soon as the first of the processes listens there."""
+    while True:
+        with suppress(OSError), socket.create_connection(place[:2], timeout=1):
+            break
+        time.sleep(_LOOK_SECONDS)
+    _tell_address(address, protected)
+
+
+def _end_with(parent: BaseProcess) -> None:
+    """End this process when its parent is gone, however it went: nobody else would end it."""
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _announce(runtime: "Runtime") -> None:

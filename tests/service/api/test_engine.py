@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from features.errors import CocokError
-from features.events import Event, decode_event
+from features.events import Event, WorkerErased, decode_event
 from features.money import Rates
 from features.state import MarketState
 from matching import audience
@@ -21,8 +21,9 @@ from matching.bundle import Bundle
 from matching.query import Query
 from matching.scoring import Ranker
 from service.engine import Engine, served_event
+from service.erasure import erase
 from service.models import Models
-from service.store import Appended, Store, open_store
+from service.store import Appended, Store, Stored, open_store
 from tests.log import RATES
 from tests.service.api.server import Registry, event, task
 
@@ -290,4 +291,46 @@ def test_given_an_audience_that_is_not_prepared_then_it_is_refused_at_once_and_p
         assert (len(found.members), seq) == (2, 10)
     finally:
         gate.set()
+        engine.stop()
+
+
+def test_given_workers_erased_by_another_process_then_the_log_is_read_anew_until_nobody_is_erased_meanwhile(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def told(kind: str, worker: str) -> Event:
+        return decode_event(json.dumps(event(kind, worker_id=worker)).encode())
+
+    def erased_elsewhere(worker: str) -> None:
+        erasure = told("worker_erased", worker)
+        assert isinstance(erasure, WorkerErased)
+        erase(store, [(store.append([erasure]).seq, erasure)])
+
+    read, gate, refused = store.read, threading.Event(), list[str]()
+
+    def followed(after: int = 0, **options: int) -> Iterator[list[Stored]]:
+        if after and not gate.is_set():
+            return
+        yield from read(after, **options)
+        if not after and not refused:
+            # It has folded the second worker by now, and is not to answer from what it has.
+            with pytest.raises(CocokError, match="anew") as error:
+                engine.read_with_lists(lambda state: state.seq)
+            refused.append(str(error.value))
+            erased_elsewhere("second")
+
+    engine = engine_of(store)
+    store.append([post("t"), told("worker_updated", "first"), told("worker_updated", "second")])
+    engine.start()
+    monkeypatch.setattr(store, "read", followed)
+    try:
+        erased_elsewhere("first")
+        assert engine.read(lambda state: state.catalogue.workers.get("first"))
+        gate.set()
+        engine.look().result(timeout=60)
+        assert refused
+        assert engine.read_with_lists(
+            lambda state: [state.catalogue.workers.get(name) for name in ("first", "second")]
+        ) == [0, 0]
+        assert (engine.caught_up, engine.failure) == (True, "")
+    finally:
         engine.stop()

@@ -116,6 +116,10 @@ def test_given_a_process_that_is_killed_then_another_takes_its_place(server: Ser
     for process in after:
         with of(server, process) as client:
             assert posted(client, "/v1/feeds", {"worker_id": "w1"})["items"]
+    told = {"event_id": "after", "type": "worker_updated", "at": now(), "worker_id": "after"}
+    seq = posted(server, "/v1/events", [told])["seq"]
+    # What the dead one told of itself is gone: it would be the furthest behind for ever.
+    until(lambda: f"cocok_log_seq {float(seq)}" in server.get("/metrics").text, seconds=10)
 
 
 def test_given_the_end_of_the_server_then_no_process_is_left(tmp_path: Path) -> None:
@@ -127,3 +131,12 @@ def test_given_the_end_of_the_server_then_no_process_is_left(tmp_path: Path) -> 
         assert server.process.wait(30) == 0
         assert not any(process.is_running() for process in processes)
     assert said(tmp_path, "Stopped; everything that was accepted is in the log.") == 1
+
+
+def test_given_a_server_that_is_killed_then_its_processes_end_as_well(tmp_path: Path) -> None:
+    fill(tmp_path, ending_now(market(days=3)))
+    with serving_process(tmp_path, "--processes", str(PROCESSES)) as server:
+        processes = answering(server)
+        server.kill()
+        _, alive = psutil.wait_procs(processes, timeout=30)
+        assert not alive
