@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import pickle
 import re
 import signal
 import socket
@@ -15,9 +16,11 @@ import httpx
 import pytest
 
 from service.cli import main
-from service.cli.serve import _listen
+from service.cli.serve import _bind, _Port
 from tests.service.api.server import task
 from tests.service.cli.run import Cocok
+
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="processes share one socket here")
 
 
 @pytest.fixture
@@ -77,10 +80,13 @@ def test_given_a_taken_port_or_a_strange_host_then_one_line_says_so(cocok: Cocok
     assert "is no address" in cocok("serve", "--host", "no.such.host.invalid").err
 
 
-def test_given_a_connection_then_no_part_of_an_answer_waits_for_an_acknowledgement() -> None:
+@pytest.mark.parametrize("of_its_own", [False, pytest.param(True, marks=LINUX)])
+def test_given_a_connection_then_no_part_of_an_answer_waits_for_an_acknowledgement(of_its_own: bool) -> None:
+    bound = _bind("127.0.0.1", 0, protected=False)
+    listening = pickle.loads(pickle.dumps(_Port(bound))) if of_its_own else bound
+
     async def delay_is_off() -> bool:
         taken: asyncio.Queue[asyncio.StreamWriter] = asyncio.Queue()
-        listening = _listen("127.0.0.1", 0, protected=False)
         server = await asyncio.start_server(lambda _, writer: taken.put_nowait(writer), sock=listening)
         _, client = await asyncio.open_connection(*listening.getsockname())
         connection = (await taken.get()).get_extra_info("socket")
@@ -90,6 +96,7 @@ def test_given_a_connection_then_no_part_of_an_answer_waits_for_an_acknowledgeme
         return off
 
     assert asyncio.run(delay_is_off())
+    bound.close()
 
 
 def test_given_keys_then_they_are_made_listed_and_revoked(cocok: Cocok) -> None:
