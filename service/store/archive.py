@@ -4,9 +4,11 @@ The database says which files there are and how far each is read, so that a list
 off. A file is first written whole and flushed under a name that nobody reads; then it gets its name and a row in the
 database; then its lists leave the database in small pieces, each with the row's ``reach`` moved on in the same
 transaction. A file never changes: an erasure writes another in its place. What is in the folder and not in the database
-is of a move or an erasure that was cut off, and is deleted.
+is of a move or an erasure that was cut off, and is deleted, unless a list would be lost by it.
 """
 
+import logging
+import time
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
@@ -25,6 +27,8 @@ from service.store.base import Stored, digest
 from service.store.lists_file import AT_ONCE
 from service.store.squeeze import SQUEEZED, unsqueeze
 
+log = logging.getLogger(__name__)
+
 LISTS = 50_000
 """Lists that one file holds at the most."""
 
@@ -37,8 +41,12 @@ PIECE = 500
 # Readers of a folder of Parquet files pass over names that begin with a dot.
 _UNFINISHED = ".unfinished"
 _LOCK = ".lock"
+_MOVING = ".moving"
 WAIT_SECONDS = 600
-"""How long an erasure waits for a move to end, which takes seconds for each file."""
+"""How long a move and an erasure wait for each other, which takes seconds for each file."""
+
+PAUSE_SECONDS = 0.2
+"""Between two files of a move: an erasure that waits looks every .05 seconds whether it is its turn."""
 
 Progress = Callable[[str, int, int], None]
 Transaction = Callable[[], AbstractContextManager[Connection]]
@@ -55,6 +63,7 @@ _PIECE = "SELECT seq, event_id, digest FROM events WHERE seq > ? AND seq <= ? AN
 _REGISTER = "INSERT INTO archives (first, last, reach, name, lists, size, checksum) VALUES (?, ?, ?, ?, ?, ?, ?)"
 _REPLACE = "UPDATE archives SET name = ?, lists = ?, size = ?, checksum = ? WHERE first = ?"
 _IDENTITY = "SELECT log, rewrites FROM log_identity"
+_KEPT = "SELECT seq, event_id FROM events WHERE seq >= ? AND seq <= ? AND type = ?"
 
 
 class File(NamedTuple):
@@ -98,10 +107,17 @@ class Archive:
             return overlapping(connection, 0, None)
 
     def tidy(self) -> None:
-        """Delete what a move or an erasure left that was cut off, unless one is under way."""
-        if self.folder.is_dir():
-            with suppress(Timeout), self._lock(timeout=0):
-                self._sweep()
+        """Delete what a move or an erasure left that was cut off, unless one is under way.
+
+        Raises:
+            CocokError: the folder cannot be used.
+        """
+        try:
+            if self.folder.is_dir():
+                with suppress(Timeout), self._lock(timeout=0):
+                    self._sweep()
+        except OSError as error:
+            raise CocokError(f"old lists in {self.folder} cannot be used: {error.strerror or error}") from error
 
     def move(self, before: int, least: int, progress: Progress) -> tuple[int, list[File]]:
         """Move lists known before an instant to files; see `service.store.base.Store.archive`.
@@ -111,8 +127,7 @@ class Archive:
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with self._lock(timeout=0):
-                self._sweep()
+            with FileLock(self.folder / _MOVING, timeout=0):
                 return self._move(before, least, progress)
         except Timeout as error:
             raise CocokError("another process moves lists of this log to files; let it end first") from error
@@ -120,20 +135,24 @@ class Archive:
             raise CocokError(f"old lists cannot be moved to {self.folder}: {error.strerror or error}") from error
 
     def _move(self, before: int, least: int, progress: Progress) -> tuple[int, list[File]]:
-        self._settle()
+        with self._lock():
+            self._sweep()
+            self._settle()
         made: list[File] = []
         done = 0
         with self._reading() as connection:
             end = _known_from(connection, before)
             total = connection.execute(_COUNT_OLD, (_reach(connection), end, SQUEEZED)).fetchone()[0]
         while total - done >= max(least, 1):
-            file = self._write(end)
-            if file is None:
-                continue
-            self._settle()
-            made.append(file)
-            done += file.lists
-            progress("Moving lists", done, total)
+            # An erasure waits for one file, not for all of them.
+            with self._lock():
+                file = self._write(end)
+                self._settle()
+            if file is not None:
+                made.append(file)
+                done += file.lists
+                progress("Moving lists", done, total)
+            time.sleep(PAUSE_SECONDS)
         return total - done, made
 
     def _write(self, end: int) -> File | None:
@@ -177,6 +196,8 @@ class Archive:
         """Remove from the database what files hold."""
         for file in self.files():
             reach = file.reach
+            if reach < file.last and lists_file.checksum(self.folder / file.name) != file.checksum:
+                raise CocokError(f"{self.folder / file.name} is not as it was written; bring it back from a backup")
             while reach < file.last:
                 with self._writing() as connection:
                     rows = connection.execute(_PIECE, (reach, file.last, SQUEEZED, PIECE)).fetchall()
@@ -199,10 +220,11 @@ class Archive:
             ValueError: a file holds another event at a number; nothing of it was replaced.
             CocokError: a file cannot be read or written.
         """
-        if not self.files():
+        # The folder may hold the beginning of a first move that the database does not know of.
+        if not self.folder.is_dir():
             return 0
         try:
-            with self._lock(timeout=WAIT_SECONDS):
+            with self._lock():
                 self._sweep()
                 self._settle()
                 files = self.files()
@@ -216,9 +238,7 @@ class Archive:
                         self._rewrite(file, found)
                         for seq in found:
                             del events[seq]
-                return files[-1].last
-        except Timeout as error:
-            raise CocokError("another process moves lists of this log to files and does not end") from error
+                return files[-1].last if files else 0
         except OSError as error:
             raise CocokError(f"old lists in {self.folder} cannot be rewritten: {error.strerror or error}") from error
 
@@ -253,26 +273,68 @@ class Archive:
     def _name(self, unfinished: Path, name: str) -> None:
         path = self.folder / name
         if path.exists():
-            raise CocokError(f"{path} is there already and of another log; move it elsewhere")
+            raise CocokError(f"{path} is there already and of another log, or a copy of this one; move it elsewhere")
         unfinished.replace(path)
         sync_folder(self.folder)
 
     def _sweep(self) -> None:
         with self._reading() as connection:
-            log = connection.execute(_IDENTITY).fetchone()[0]
+            identity = connection.execute(_IDENTITY).fetchone()[0]
             known = {file.name for file in overlapping(connection, 0, None)}
         left = [path for path in self.folder.glob("lists-*.parquet") if path.name not in known]
-        # What another log wrote here may be all that is left of it.
-        gone = [path for path in left if lists_file.log_of(path) == log]
+        gone = []
+        for path in left:
+            # What another log wrote here may be all that is left of it.
+            if lists_file.log_of(path) == identity:
+                if self._is_spare(path):
+                    gone.append(path)
+                else:
+                    log.warning("%s stays: this database neither knows the file nor has its lists elsewhere", path)
         for path in (*gone, self.folder / _UNFINISHED):
             path.unlink(missing_ok=True)
         if gone:
             sync_folder(self.folder)
 
+    def _is_spare(self, path: Path) -> bool:
+        """Tell whether all lists of a file that the database does not know are in its table or in one that it knows.
+
+        They are not when the folder is of another moment than the database, as it may be in a backup.
+        """
+        try:
+            ids = lists_file.ids(path)
+            first, last = ids[0][0], ids[-1][0]
+            with self._reading() as connection:
+                if set(ids) <= set(connection.execute(_KEPT, (first, last, SQUEEZED))):
+                    return True
+                files = overlapping(connection, first - 1, last)
+            return any(
+                lists_file.checksum(self.folder / file.name) == file.checksum
+                and lists_file.ids(self.folder / file.name) == ids
+                for file in files
+                if (file.first, file.last) == (first, last)
+            )
+        except (CocokError, OSError):
+            return False
+
     @contextmanager
-    def _lock(self, timeout: float) -> Iterator[None]:
-        with FileLock(self.folder / _LOCK, timeout=timeout):
+    def _lock(self, timeout: float | None = None) -> Iterator[None]:
+        """Hold the files alone.
+
+        Raises:
+            Timeout: another process held them all the time that was given.
+            CocokError: without a time given, as long as an erasure or a file of a move may take.
+        """
+        lock = FileLock(self.folder / _LOCK, timeout=WAIT_SECONDS if timeout is None else timeout)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            if timeout is not None:
+                raise
+            raise CocokError(f"another process uses the files of {self.folder} and does not end") from error
+        try:
             yield
+        finally:
+            lock.release()
 
     def of_workers(self, files: Sequence[File], worker_ids: Collection[str], until: int) -> Iterator[Stored]:
         """Yield the lists of some workers in files, up to and including a number, in order."""

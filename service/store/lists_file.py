@@ -203,6 +203,17 @@ def log_of(path: Path) -> str:
         return ""
 
 
+def ids(path: Path) -> list[tuple[int, str]]:
+    """Return the number and the event id of each list of a file, in order.
+
+    Raises:
+        CocokError: as `read`.
+    """
+    with _opened(path) as file:
+        table = file.read(columns=["seq", "event_id"], use_threads=False)
+        return list(zip(*(table.column(name).to_pylist() for name in ("seq", "event_id")), strict=True))
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator["ParquetFile"]:
     import pyarrow

@@ -41,7 +41,8 @@ class SqliteStore:
     """A `service.store.base.Store` in one file. Only one process writes at a time, others wait up to 30 seconds.
 
     Raises:
-        CocokError: the file is no database, was made by another version, or stays locked.
+        CocokError: the file is no database, was made by another version, or stays locked; or the folder of old lists
+            cannot be used.
     """
 
     def __init__(self, path: Path) -> None:
@@ -52,7 +53,7 @@ class SqliteStore:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise CocokError(f"cannot create the folder {path.parent}: {error.strerror}; set COCOK_HOME") from error
-        self._archive = archive.Archive(path.with_name(f"{path.stem}-lists"), self._driver, self._transaction)
+        self._archive = archive.Archive(path.with_name(f"{path.name}-lists"), self._driver, self._transaction)
         self._engine = create_engine(
             f"sqlite:///{path}", isolation_level="AUTOCOMMIT", connect_args={"timeout": BUSY_SECONDS}
         )

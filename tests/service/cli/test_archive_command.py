@@ -1,5 +1,8 @@
 """`cocok archive`, as an operator runs it, and what other commands see afterwards."""
 
+import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -16,7 +19,7 @@ def filled(cocok: Cocok, tmp_path: Path) -> Cocok:
 
 
 def files(cocok: Cocok) -> list[Path]:
-    return sorted((cocok.home / "cocok-lists").glob("*.parquet"))
+    return sorted((cocok.home / "cocok.db-lists").glob("*.parquet"))
 
 
 def test_it_tells_what_it_moved(filled: Cocok) -> None:
@@ -87,6 +90,26 @@ def test_the_doctor_looks_through_the_files(filled: Cocok) -> None:
     assert "not as it was written" in found()["archive"][1]
     file.write_bytes(content)
     assert found()["archive"][0] == "ok"
+
+
+def test_the_doctor_checks_a_backup_and_not_the_log(filled: Cocok, monkeypatch: pytest.MonkeyPatch) -> None:
+    filled("archive", "--older-than", 1, "--least", 1)
+    copy = filled.home.parent / "copy"
+    copy.mkdir()
+    with (
+        closing(sqlite3.connect(filled.home / "cocok.db")) as connection,
+        closing(sqlite3.connect(copy / "cocok.db")) as to,
+    ):
+        connection.backup(to)
+    shutil.copytree(filled.home / "cocok.db-lists", copy / "cocok.db-lists")
+    whole = filled("doctor", "--json").json()
+    recipe = "COCOK_DATABASE_URL=sqlite:///copy/cocok.db cocok doctor"
+    assert recipe in (Path(__file__).parents[3] / "docs" / "operations.md").read_text()
+    monkeypatch.setenv(*recipe.split()[0].split("="))
+    assert filled("doctor", "--json").json() == whole
+    next((copy / "cocok.db-lists").glob("*.parquet")).unlink()
+    ran = filled("doctor", "--json")
+    assert (ran.code, ran.json()["findings"][0]["level"]) == (1, "error")
 
 
 def test_it_explains_itself_with_an_example(cocok: Cocok) -> None:

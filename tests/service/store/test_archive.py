@@ -1,14 +1,19 @@
 """Old lists in files of their own: the log is the same wherever they are."""
 
 import itertools
+import logging
 import random
 import shutil
 import sqlite3
 import subprocess
 import sys
+import time
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Event as Signal
+from threading import Thread
 from typing import Any
 
 import msgspec
@@ -74,6 +79,12 @@ def in_table(path: Path) -> list[int]:
 
 def files(path: Path) -> list[Path]:
     return sorted(path.parent.glob("*-lists/*.parquet"))
+
+
+def backup(path: Path, to: Path) -> None:
+    to.parent.mkdir(exist_ok=True)
+    with closing(sqlite3.connect(path)) as connection, closing(sqlite3.connect(to)) as copy:
+        connection.backup(copy)
 
 
 @pytest.fixture
@@ -192,6 +203,7 @@ def test_however_a_log_is_split_it_reads_the_same(
         patch.setattr(archive, "LISTS", sizes[0])
         patch.setattr(archive, "PIECE", sizes[1])
         patch.setattr(archive, "AT_ONCE", sizes[2])
+        patch.setattr(archive, "PAUSE_SECONDS", 0)
         whole, split = SqliteStore(Path(folder) / "whole.db"), SqliteStore(Path(folder) / "split.db")
         whole.append(events)
         split.append(events)
@@ -273,6 +285,7 @@ def test_given_files_are_replaced_one_after_the_other_then_a_reader_asks_as_ofte
     store: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(archive, "LISTS", 2)
+    monkeypatch.setattr(archive, "PAUSE_SECONDS", 0)
     store.append(market(40))
     store.archive(at(39))
     between, left = archive.Reader.between, list(range(0, 30, 3))
@@ -344,7 +357,8 @@ def test_given_a_worker_is_erased_while_a_file_is_written_then_it_is_written_aga
     def meanwhile(self: archive.Archive, unfinished: Path, to: str) -> None:
         name(self, unfinished, to)
         if next(anew, False):
-            store.rewrite(1, msgspec.structs.replace(served(0), worker_id="erased"))
+            # It looked for files before this one was begun.
+            assert store._rewrite({1: msgspec.structs.replace(served(0), worker_id="erased")}, 0)
 
     monkeypatch.setattr(archive.Archive, "_name", meanwhile)
     assert store.archive(at(20)).lists == 14
@@ -352,11 +366,137 @@ def test_given_a_worker_is_erased_while_a_file_is_written_then_it_is_written_aga
     assert len(files(path)) == 1
 
 
-def test_given_another_process_moves_lists_then_a_second_says_so(store: SqliteStore) -> None:
+def test_given_another_process_moves_lists_then_a_second_says_so(
+    store: SqliteStore, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archive, "LISTS", 5)
+    store.append(market(30))
+    said = []
+
+    def second(*_: object) -> None:
+        with pytest.raises(CocokError, match="another process moves lists") as error:
+            SqliteStore(path).archive(at(20))
+        said.append(error)
+
+    assert store.archive(at(20), progress=second).lists == 14
+    assert len(said) == 3
+
+
+def test_given_another_process_only_tidies_then_a_move_waits_for_it(store: SqliteStore) -> None:
     store.append(market(30))
     store.archive(at(10))
-    with store._archive._lock(timeout=0), pytest.raises(CocokError, match="another process"):
-        store.archive(at(20))
+    held = Signal()
+
+    def tidying() -> None:
+        with store._archive._lock():
+            held.set()
+            time.sleep(0.3)
+
+    other = Thread(target=tidying)
+    other.start()
+    assert held.wait(10)
+    assert store.archive(at(20)).lists == 7
+    other.join()
+
+
+def test_given_many_files_are_written_then_an_erasure_waits_for_one_of_them(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archive, "LISTS", 2)
+    store.append(market(60))
+    write, erased_after = archive.Archive._write, []
+    made: list[int] = []
+
+    def erasing() -> None:
+        store.rewrite(31, msgspec.structs.replace(served(30), worker_id="erased"))
+        erased_after.append(len(made))
+
+    eraser = Thread(target=erasing)
+
+    def noticed(self: archive.Archive, end: int) -> archive.File | None:
+        if len(made) == 1 and not eraser.ident:
+            eraser.start()
+            time.sleep(0.2)
+        return write(self, end)
+
+    monkeypatch.setattr(archive.Archive, "_write", noticed)
+    assert store.archive(at(50), progress=lambda step, done, total: made.append(done)).lists == 34
+    eraser.join()
+    assert len(made) == 17
+    # The machine may be slow, but not so slow that the erasure misses its turn after each of many files.
+    assert erased_after[0] < 12
+    assert read(store)[30].event.worker_id == "erased"
+
+
+def test_given_a_copy_of_the_database_beside_it_then_opening_it_touches_no_file_of_the_log(
+    store: SqliteStore, path: Path
+) -> None:
+    store.append(market(30))
+    backup(path, path.with_suffix(".bak"))
+    store.archive(at(20))
+    before = told(store)
+    assert told(SqliteStore(path.with_suffix(".bak"))) == before == told(store)
+
+
+def test_given_a_worker_is_erased_between_the_copies_of_database_and_folder_then_no_file_is_deleted(
+    store: SqliteStore, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.append(market(30))
+    store.archive(at(20))
+    (old,) = files(path)
+    copy = path.parent / "copy" / path.name
+    backup(path, copy)
+    shutil.copy(old, path.parent / "old")
+    store.rewrite(1, msgspec.structs.replace(served(0), worker_id="erased"))
+    shutil.copytree(old.parent, copy.parent / old.parent.name)
+    (kept,) = files(copy)
+    with caplog.at_level(logging.WARNING):
+        restored = SqliteStore(copy)
+    assert files(copy) == [kept]
+    assert f"{kept} stays" in caplog.text
+    with pytest.raises(CocokError, match="is not there"):
+        told(restored)
+    # Once the file is there that the database names, the other one is of no use.
+    shutil.copy(path.parent / "old", kept.parent / old.name)
+    assert len(told(SqliteStore(copy))) == 30
+    assert [file.name for file in files(copy)] == [old.name]
+
+
+def test_given_the_file_that_took_its_place_is_damaged_then_the_old_file_stays(store: SqliteStore, path: Path) -> None:
+    store.append(market(30))
+    store.archive(at(20))
+    (old,) = files(path)
+    content = old.read_bytes()
+    store.rewrite(1, msgspec.structs.replace(served(0), worker_id="erased"))
+    (new,) = files(path)
+    new.write_bytes(new.read_bytes()[:-1])
+    old.write_bytes(content)
+    SqliteStore(path).close()
+    assert len(files(path)) == 2
+
+
+def test_given_an_older_copy_of_the_database_that_went_on_otherwise_then_the_files_stay(
+    store: SqliteStore, path: Path
+) -> None:
+    store.append(market(10))
+    backup(path, path.parent / "old")
+    store.append(market(30))
+    store.archive(at(20))
+    store.close()
+    (path.parent / "old").replace(path)
+    again = SqliteStore(path)
+    again.append([msgspec.structs.replace(event, event_id=f"other {event.event_id}") for event in market(30)[10:]])
+    SqliteStore(path).close()
+    assert len(files(path)) == 1
+    with pytest.raises(CocokError, match="a copy of this one"):
+        again.archive(at(20))
+    assert len(read(again)) == 30
+
+
+def test_given_a_folder_of_files_that_cannot_be_used_then_it_is_said_in_one_line(path: Path) -> None:
+    (path.parent / "cocok.db-lists" / ".lock").mkdir(parents=True)
+    with pytest.raises(CocokError, match=r"^old lists in .*cocok.db-lists cannot be used: .+$"):
+        SqliteStore(path)
 
 
 STEPS = {
@@ -406,7 +546,7 @@ def test_given_a_process_that_dies_midway_then_nothing_is_lost_or_read_twice(
     assert in_table(path) == [seq for seq in range(1, 61) if seq > 40 or seq % 3 == 0]
 
 
-@pytest.mark.parametrize("step", ["nothing has left the database", "a part has left the database"])
+@pytest.mark.parametrize("step", STEPS)
 def test_given_a_move_that_was_cut_off_then_an_erasure_finishes_it_and_nothing_of_the_worker_is_left(
     store: SqliteStore, path: Path, step: str
 ) -> None:
@@ -415,7 +555,10 @@ def test_given_a_move_that_was_cut_off_then_an_erasure_finishes_it_and_nothing_o
     done = subprocess.run([sys.executable, "-c", script, str(path), str(at(20))], check=False, cwd=ROOT)
     assert done.returncode == 9
     erased = WorkerErased(event_id="gone", at=instant(at(31)), worker_id="secret-name")
+    assert files(path) or list(path.parent.rglob("*.unfinished"))
     assert erase(store, [(store.append([erased]).seq, erased)]) == 16
+    assert {file.name for file in files(path)} == {file.name for file in store._archive.files()}
+    assert not list(path.parent.rglob("*.unfinished"))
     for _ in range(2):
         rows = read(store)
         assert [row.seq for row in rows] == list(range(1, 32))
@@ -426,6 +569,29 @@ def test_given_a_move_that_was_cut_off_then_an_erasure_finishes_it_and_nothing_o
         store.archive(at(20))
     store.close()
     assert not any(b"secret-name" in file.read_bytes() for file in path.parent.rglob("*") if file.is_file())
+
+
+def test_given_a_move_that_was_cut_off_and_its_file_is_missing_then_no_list_leaves_the_database(
+    store: SqliteStore, path: Path
+) -> None:
+    store.append(market(60))
+    script = DIES.format(step=STEPS["a part has left the database"])
+    done = subprocess.run([sys.executable, "-c", script, str(path), str(at(40))], check=False, cwd=ROOT)
+    assert done.returncode == 9
+    (file,) = files(path)
+    before, kept = told(store), in_table(path)
+    away = file.rename(path.parent / "away")
+    with pytest.raises(CocokError, match="No such file"):
+        store.archive(at(40))
+    away.rename(file)
+    content = file.read_bytes()
+    file.write_bytes(content[:-1])
+    with pytest.raises(CocokError, match="not as it was written"):
+        store.archive(at(40))
+    assert in_table(path) == kept
+    file.write_bytes(content)
+    store.archive(at(40))
+    assert told(store) == before
 
 
 def test_given_a_process_that_dies_before_the_old_file_of_an_erased_worker_is_gone_then_the_next_deletes_it(
