@@ -128,13 +128,6 @@ def judge_open(
     return judgement.only(np.flatnonzero(columns.expires > now).astype(np.int32)) if due else judgement
 
 
-def reasons_against(
-    state: MarketState, worker: int, tasks: NDArray[np.int32], now: int, wishes: Wishes | None = None
-) -> NDArray[np.uint32]:
-    """Return why each task may not be offered to a worker now, as bits of ``CODES``; see `judge`."""
-    return judge(state, worker, tasks, now, wishes).bits
-
-
 class _Columns(NamedTuple):
     """Tasks as they are judged: each field but the last as long as the first, the last empty where none can be due."""
 

@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
-from threading import Condition, Event, Lock, Thread
+from threading import Event, Lock, Thread
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -133,7 +133,6 @@ class Engine:
         self._audiences = AudienceDesk(self.read, models, self.now)
         self._waiting: SimpleQueue[_Group] = SimpleQueue()
         self._submitting = Lock()
-        self._advanced = Condition()
         self._unfolded_since: float | None = None
         self._recovering = False
         self._stop = Event()
@@ -215,11 +214,6 @@ class Engine:
     def erased(self, seq: int) -> "Future[None]":
         """Return a future that is done when the erasure logged at ``seq`` has reached the whole log."""
         return self._eraser.done(seq)
-
-    def wait_for(self, seq: int, seconds: float) -> bool:
-        """Wait until reads see a sequence number; tell whether they do."""
-        with self._advanced:
-            return self._advanced.wait_for(lambda: self._state.seq >= seq, seconds)
 
     def read(self, reader: Callable[[MarketState], Answer]) -> Answer:
         """Return what ``reader`` makes of the state, which stands still meanwhile."""
@@ -366,8 +360,6 @@ class Engine:
             with self._lock.write():
                 self._state.apply(entries)
             self._eraser.note(erasures)
-            with self._advanced:
-                self._advanced.notify_all()
             if self._stop.is_set() and not self.caught_up:
                 return
 

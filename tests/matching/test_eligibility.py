@@ -9,7 +9,7 @@ import pytest
 from features.events import micros
 from features.requirements_shape import Guard
 from features.state import MarketState
-from matching.eligibility import Wishes, judge, reasons_against
+from matching.eligibility import Wishes, judge
 from matching.judgement import CODES, codes_of
 from tests.market import RATES, entries, written
 
@@ -266,7 +266,7 @@ def test_given_many_tasks_then_each_has_its_own_reasons_in_its_place() -> None:
         log.append({"event_id": f"e{number}", "type": kind, "at": at, **body, "task_id": f"t{number}"})
     state.apply(entries(log))
     tasks = np.array([state.catalogue.tasks.get(f"t{number}") for number in (3, 2, 1, 0, 9)], np.int32)
-    bits = reasons_against(state, state.catalogue.workers.get("w"), tasks, micros(NOON) + 1)
+    bits = judge(state, state.catalogue.workers.get("w"), tasks, micros(NOON) + 1).bits
     assert [codes_of(int(each)) for each in bits] == [
         ["full", "country"],
         ["full"],

@@ -25,7 +25,7 @@ from features.events import (
 )
 from features.spec import COLUMN, GROUPS
 from features.state import MarketState
-from matching.eligibility import Wishes, reasons_against
+from matching.eligibility import Wishes, judge
 from matching.explain import _RULES
 from matching.fallback import FallbackRanker
 from matching.judgement import codes_of
@@ -71,7 +71,7 @@ def eligible(state: MarketState, query: Query) -> set[str]:
     """What the worker may take, task by task."""
     worker = state.catalogue.workers.get(query.worker_id)
     tasks = open_at(state, query.now)
-    against = reasons_against(state, worker, tasks, query.now, query.wishes)
+    against = judge(state, worker, tasks, query.now, query.wishes).bits
     return {state.catalogue.tasks.external(task) for task in tasks[against == 0].tolist()}
 
 
@@ -342,7 +342,7 @@ def test_given_any_log_then_a_feed_is_all_that_may_be_taken_and_nothing_else(
         name = state.catalogue.tasks.external(task)
         if not name:
             continue
-        against = int(reasons_against(state, index, np.array([task], np.int32), now)[0])
+        against = int(judge(state, index, np.array([task], np.int32), now).bits[0])
         assert (name in listed) == (against == 0), codes_of(against)
     assert len(listed) == len(set(listed))
     assert not feed.more

@@ -33,7 +33,7 @@ from features.events import (
 from features.money import Rates
 from features.requirements_shape import Requirements
 from features.state import MarketState
-from matching.eligibility import Wishes, reasons_against
+from matching.eligibility import Wishes, judge
 from matching.pipeline import open_at
 from tests.training.simulation.conftest import END, SMALL
 from training.simulation import (
@@ -183,7 +183,7 @@ def test_what_is_listed_is_what_the_product_finds_eligible(log: list[Event]) -> 
             worker = state.catalogue.workers.get(event.worker_id)
             assert event.context is not None
             wishes = Wishes(device=event.context.device)
-            assert not reasons_against(state, worker, tasks, micros(event.at), wishes).any()
+            assert not judge(state, worker, tasks, micros(event.at), wishes).bits.any()
             checked += 1
         batch = state.encode([(seq, micros(event.at), event)])
         state.fold(batch, 0, 1)
@@ -294,7 +294,7 @@ def test_what_the_product_finds_eligible_the_marketplace_lists() -> None:
         pending.clear()
         dense = open_at(state, occasion.at)
         worker = state.catalogue.workers.get(occasion.worker_id)
-        kept = dense[reasons_against(state, worker, dense, occasion.at, Wishes(device=occasion.device)) == 0]
+        kept = dense[judge(state, worker, dense, occasion.at, Wishes(device=occasion.device)).bits == 0]
         tasks = occasion.board.indices([state.catalogue.tasks.external(int(task)) for task in kept])
         assert np.isin(occasion.available(), tasks).all()
         return Ranking(occasion.rng.permutation(tasks), "eligible")
