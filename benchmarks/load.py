@@ -1,20 +1,26 @@
 """Load on a server: as fast as so many connections go, and at a rate that does not wait for the answers."""
 
-import asyncio
 import json
 import os
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from queue import Empty, LifoQueue
+from socket import IPPROTO_TCP, TCP_NODELAY, create_connection, socket
+from threading import Lock
 from urllib.parse import urlsplit
 
 import numpy as np
 
 SCRIPT = Path(__file__).with_name("wrk.lua")
 NO_WRK = "wrk is not installed (Debian: apt-get install wrk), so throughput is not measured"
+WAITING = 64
+"""Requests that may wait for their answers at once; more wait to be sent, which their latency tells."""
+
 FEED = '{"worker_id": "w%d", "limit": 20}'
 
 
@@ -49,57 +55,49 @@ def open_loop(
     """Send requests at a fixed rate, whatever becomes of the earlier ones.
 
     A latency counts from the instant at which the request was due, so that a server that stalls is charged with
-    everything that waits behind the stall (no coordinated omission).
+    everything that waits behind the stall (no coordinated omission). Each request is sent by a thread that sleeps until
+    it is due: asyncio sleeps in whole milliseconds, and the server would be charged with what it oversleeps.
     """
-    return asyncio.run(_open_loop(url, body, rate, seconds, path, method))
-
-
-async def _open_loop(url: str, body: Callable[[int], str], rate: float, seconds: float, path: str, method: str) -> Load:
-    client = _Client(url)
+    count = max(1, round(rate * seconds))
     begun = time.perf_counter()
-    latencies: list[float] = []
-    failed = 0
 
-    async def ask(number: int, due: float) -> None:
-        nonlocal failed
-        status = await client.send(method, path, body(number).encode())
-        latencies.append(1e3 * (time.perf_counter() - due))
-        failed += status != 200
+    def due() -> Iterator[tuple[float | None, bytes]]:
+        for number in range(count):
+            yield begun + number / rate, body(number).encode()
 
-    async with asyncio.TaskGroup() as tasks:
-        for number in range(max(1, round(rate * seconds))):
-            due = begun + number / rate
-            await asyncio.sleep(max(0.0, due - time.perf_counter()))
-            tasks.create_task(ask(number, due))
-    throughput = len(latencies) / (time.perf_counter() - begun)
-    client.close()
-    return Load(len(latencies), throughput, *np.percentile(latencies, [50, 99]).tolist(), failed)
+    return _load(url, method, path, due(), threads=WAITING)
 
 
 def closed_loop(url: str, bodies: Sequence[bytes], *, connections: int, path: str) -> Load:
     """Post bodies over so many connections, each as soon as the last one is answered."""
-    return asyncio.run(_closed_loop(url, bodies, connections, path))
+    return _load(url, "POST", path, ((None, body) for body in bodies), threads=connections)
 
 
-async def _closed_loop(url: str, bodies: Sequence[bytes], connections: int, path: str) -> Load:
-    client, waiting = _Client(url), iter(bodies)
+def _load(url: str, method: str, path: str, requests: Iterator[tuple[float | None, bytes]], *, threads: int) -> Load:
+    """Send requests, each given with the instant at which it is due, or None for as soon as a thread is free."""
+    client, turn = _Client(url), Lock()
     latencies: list[float] = []
-    failed = 0
-
-    async def work() -> None:
-        nonlocal failed
-        for body in waiting:
-            begun = time.perf_counter()
-            status = await client.send("POST", path, body)
-            latencies.append(1e3 * (time.perf_counter() - begun))
-            failed += status != 200
-
+    statuses: list[int] = []
     begun = time.perf_counter()
-    async with asyncio.TaskGroup() as tasks:
-        for _ in range(connections):
-            tasks.create_task(work())
+
+    def work() -> None:
+        while True:
+            with turn:
+                request = next(requests, None)
+            if request is None:
+                return
+            due, body = request
+            since = time.perf_counter() if due is None else due
+            time.sleep(max(0.0, since - time.perf_counter()))
+            statuses.append(client.send(method, path, body))
+            latencies.append(1e3 * (time.perf_counter() - since))
+
+    with ThreadPoolExecutor(threads) as pool:
+        for done in [pool.submit(work) for _ in range(threads)]:
+            done.result()
     throughput = len(latencies) / (time.perf_counter() - begun)
     client.close()
+    failed = sum(status != 200 for status in statuses)
     return Load(len(latencies), throughput, *np.percentile(latencies, [50, 99]).tolist(), failed)
 
 
@@ -107,26 +105,33 @@ class _Client:
     """As little as a client can do, since it shares the machine with the server: kept connections, whole answers."""
 
     def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
-        self._host, self._port = parts.hostname, parts.port
-        self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+        self._address = urlsplit(url)
+        self._idle: LifoQueue[socket] = LifoQueue()
 
-    async def send(self, method: str, path: str, body: bytes) -> int:
+    def send(self, method: str, path: str, body: bytes) -> int:
         """Send a request, read the answer, and return its status."""
-        connection = self._idle.pop() if self._idle else await asyncio.open_connection(self._host, self._port)
-        reader, writer = connection
+        try:
+            connection = self._idle.get_nowait()
+        except Empty:
+            connection = create_connection((self._address.hostname, self._address.port))
+            connection.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
         head = (
-            f"{method} {path} HTTP/1.1\r\nHost: {self._host}:{self._port}\r\n"
+            f"{method} {path} HTTP/1.1\r\nHost: {self._address.netloc}\r\n"
             f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
         )
-        writer.write(head.encode() + body)
-        answer = await reader.readuntil(b"\r\n\r\n")
-        _, _, length = answer.lower().partition(b"content-length:")
-        await reader.readexactly(int(length.split(b"\r\n", 1)[0]))
-        self._idle.append(connection)
+        connection.sendall(head.encode() + body)
+        answer, missing = bytearray(), 1
+        while missing > 0:
+            if not (read := connection.recv(1 << 16)):
+                raise ConnectionError("the server closed the connection before its answer was whole")
+            answer += read
+            start, blank, content = answer.partition(b"\r\n\r\n")
+            length = start.lower().partition(b"content-length:")[2].split(b"\r\n", 1)[0]
+            missing = int(length) - len(content) if blank else 1
+        self._idle.put(connection)
         return int(answer.split(b" ", 2)[1])
 
     def close(self) -> None:
         """Close the connections."""
-        for _, writer in self._idle:
-            writer.close()
+        while not self._idle.empty():
+            self._idle.get_nowait().close()
