@@ -1,4 +1,4 @@
-"""Where models are kept: runs, versions and aliases in MLflow. No other module talks to it.
+"""Where models are kept: runs, versions and aliases in MLflow. Only this module and `training.run_store` talk to it.
 
 A run holds what was trained:
 
@@ -14,23 +14,18 @@ A version of the registered model ``cocok`` points at the model of a run, and th
 nothing.
 """
 
-import contextlib
-import logging
-import os
-import re
 import shutil
 import tempfile
-import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from importlib.metadata import version as installed
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from features.errors import CocokError
 from matching.bundle import Bundle, BundleError, verify
+from training.run_store import NOTE, RunStore
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,7 +39,6 @@ PREVIOUS = "previous"
 
 _PYFUNC = "model"
 _BUNDLE = f"{_PYFUNC}/data/bundle"
-_NOTE = "mlflow.note.content"
 _ABOUT_MODEL = (
     "Ranks open micro jobs for a worker. The alias `champion` serves, `challenger` is the newest version, `previous` "
     "served before the champion and is what `cocok rollback` goes back to."
@@ -59,9 +53,6 @@ _ABOUT_EXPERIMENTS = (
     "One run for each `cocok experiment`: policies compared in a simulated marketplace that reacts to what is listed. "
     "Metrics are `POLICY.MEASURE`, means over seeds; `report.html` has them all with intervals and figures."
 )
-_PARAMETERS_AT_ONCE = 100
-_METRICS_AT_ONCE = 1000
-_Item = TypeVar("_Item")
 
 
 @dataclass(frozen=True)
@@ -109,8 +100,7 @@ class Registry:
             artifact_root: URI below which artifacts are kept; None leaves it to the server.
             cache: local folder for fetched bundles.
         """
-        self._uri = tracking_uri
-        self._artifact_root = artifact_root
+        self._store = RunStore(tracking_uri, artifact_root)
         self._cache = cache
 
     @classmethod
@@ -160,21 +150,21 @@ class Registry:
         verify(bundle)
         told = {"cocok.version": installed("cocok"), **(tags or {})}
         if description is not None:
-            told[_NOTE] = description
-        with self._spoken():
-            experiment = self._experiment(MODEL, _ABOUT_RUNS)
-            with self._run(experiment, name, told) as run_id:
-                self._log_parameters(run_id, parameters)
-                self._log_metrics(run_id, {metric: [value] for metric, value in metrics.items()})
+            told[NOTE] = description
+        with self._store.spoken():
+            experiment = self._store.experiment(MODEL, _ABOUT_RUNS)
+            with self._store.run(experiment, name, told) as run_id:
+                self._store.log_parameters(run_id, parameters)
+                self._store.log_metrics(run_id, metrics)
                 with tempfile.TemporaryDirectory() as folder:
-                    self._client.log_artifacts(run_id, str(_pyfunc(bundle, example, Path(folder))), _PYFUNC)
-                self._log_figures(run_id, "figures", figures or {})
-                self._log_tables(run_id, "tables", tables or {})
+                    self._store.client.log_artifacts(run_id, str(_pyfunc(bundle, example, Path(folder))), _PYFUNC)
+                self._store.log_figures(run_id, "figures", figures)
+                self._store.log_tables(run_id, "tables", tables)
                 for fold in folds:
-                    with self._run(experiment, fold.name, {"mlflow.parentRunId": run_id}) as nested:
-                        self._log_parameters(nested, fold.parameters)
-                        self._log_metrics(nested, {metric: [value] for metric, value in fold.metrics.items()})
-                        self._log_metrics(nested, fold.curves)
+                    with self._store.run(experiment, fold.name, {"mlflow.parentRunId": run_id}) as nested:
+                        self._store.log_parameters(nested, fold.parameters)
+                        self._store.log_metrics(nested, fold.metrics)
+                        self._store.log_curves(nested, fold.curves)
             return run_id
 
     def log_experiment(
@@ -197,15 +187,15 @@ class Registry:
             tables: name -> table, kept without its index as ``tables/NAME.csv``.
             pages: name of a file -> its text.
         """
-        with self._spoken():
-            experiment = self._experiment(EXPERIMENTS, _ABOUT_EXPERIMENTS)
-            with self._run(experiment, name, {"cocok.version": installed("cocok")}) as run_id:
-                self._log_parameters(run_id, parameters)
-                self._log_metrics(run_id, {metric: [value] for metric, value in metrics.items()})
-                self._log_figures(run_id, "figures", figures or {})
-                self._log_tables(run_id, "tables", tables or {})
+        with self._store.spoken():
+            experiment = self._store.experiment(EXPERIMENTS, _ABOUT_EXPERIMENTS)
+            with self._store.run(experiment, name, {"cocok.version": installed("cocok")}) as run_id:
+                self._store.log_parameters(run_id, parameters)
+                self._store.log_metrics(run_id, metrics)
+                self._store.log_figures(run_id, "figures", figures)
+                self._store.log_tables(run_id, "tables", tables)
                 for file, text in (pages or {}).items():
-                    self._client.log_text(run_id, text, file)
+                    self._store.client.log_text(run_id, text, file)
             return run_id
 
     def register(self, run_id: str, *, description: str | None = None, tags: Mapping[str, str] | None = None) -> int:
@@ -216,11 +206,11 @@ class Registry:
             description: Markdown, at most 5,000 characters; the page of the version begins with it.
             tags: what the list of versions shall show.
         """
-        with self._spoken():
-            if not any(model.name == MODEL for model in self._client.search_registered_models(f"name='{MODEL}'")):
-                self._client.create_registered_model(MODEL, description=_ABOUT_MODEL)
-            source = f"{self._client.get_run(run_id).info.artifact_uri}/{_PYFUNC}"
-            created = self._client.create_model_version(
+        with self._store.spoken():
+            if not any(model.name == MODEL for model in self._store.client.search_registered_models(f"name='{MODEL}'")):
+                self._store.client.create_registered_model(MODEL, description=_ABOUT_MODEL)
+            source = f"{self._store.client.get_run(run_id).info.artifact_uri}/{_PYFUNC}"
+            created = self._store.client.create_model_version(
                 MODEL, source, run_id=run_id, tags=dict(tags or {}), description=description
             )
             number = int(created.version)
@@ -239,10 +229,10 @@ class Registry:
             CocokError: there is no such version.
         """
         named = self._named(str(version))
-        with self._spoken():
+        with self._store.spoken():
             for key, value in tags.items():
-                self._client.set_model_version_tag(MODEL, str(named.number), key, value)
-            self._log_metrics(named.run_id, {metric: [value] for metric, value in (metrics or {}).items()})
+                self._store.client.set_model_version_tag(MODEL, str(named.number), key, value)
+            self._store.log_metrics(named.run_id, metrics or {})
 
     def attach(
         self,
@@ -264,9 +254,9 @@ class Registry:
             CocokError: there is no such version.
         """
         run_id = self._named(str(version)).run_id
-        with self._spoken():
-            self._log_figures(run_id, folder, figures or {})
-            self._log_tables(run_id, folder, tables or {})
+        with self._store.spoken():
+            self._store.log_figures(run_id, folder, figures)
+            self._store.log_tables(run_id, folder, tables)
 
     def resolve(self, model: str) -> int:
         """Return the number of the version that an alias or a number names.
@@ -291,8 +281,8 @@ class Registry:
         unfinished = self._cache / f".{run_id}.{uuid.uuid4().hex}"
         unfinished.mkdir(parents=True)
         try:
-            with self._spoken():
-                fetched = Path(self._client.download_artifacts(run_id, _BUNDLE, str(unfinished)))
+            with self._store.spoken():
+                fetched = Path(self._store.client.download_artifacts(run_id, _BUNDLE, str(unfinished)))
             try:
                 verify(fetched)
             except BundleError as error:
@@ -324,8 +314,8 @@ class Registry:
 
     def versions(self) -> list[Version]:
         """Return all versions, oldest first."""
-        with self._spoken():
-            models = self._client.search_registered_models(f"name='{MODEL}'")
+        with self._store.spoken():
+            models = self._store.client.search_registered_models(f"name='{MODEL}'")
             pointing: dict[int, list[str]] = {}
             for model in models:
                 for alias, number in model.aliases.items():
@@ -348,8 +338,8 @@ class Registry:
             CocokError: there is no such version.
         """
         number = self._named(str(version)).number
-        with self._spoken():
-            self._client.set_registered_model_alias(MODEL, alias, str(number))
+        with self._store.spoken():
+            self._store.client.set_registered_model_alias(MODEL, alias, str(number))
 
     def promote(self, version: int) -> None:
         """Let a version serve, and remember the one that served before as ``previous``.
@@ -378,28 +368,19 @@ class Registry:
 
     def clear(self) -> None:
         """Remove every version and every run; the next version is 1 again."""
-        with self._spoken():
-            if self._client.search_registered_models(f"name='{MODEL}'"):
-                self._client.delete_registered_model(MODEL)
-            while runs := self._client.search_runs([self._experiment(MODEL, _ABOUT_RUNS)]):
+        with self._store.spoken():
+            if self._store.client.search_registered_models(f"name='{MODEL}'"):
+                self._store.client.delete_registered_model(MODEL)
+            while runs := self._store.client.search_runs([self._store.experiment(MODEL, _ABOUT_RUNS)]):
                 for run in runs:
-                    self._client.delete_run(run.info.run_id)
+                    self._store.client.delete_run(run.info.run_id)
         shutil.rmtree(self._cache, ignore_errors=True)
 
     def remove_alias(self, alias: str) -> None:
         """Let an alias point at nothing; no error if it did not point at anything."""
         if alias in _aliases(self.versions()):
-            with self._spoken():
-                self._client.delete_registered_model_alias(MODEL, alias)
-
-    @cached_property
-    def _client(self) -> Any:
-        _hush()
-        from mlflow import MlflowClient
-
-        if self._uri.startswith("sqlite:///"):
-            Path(self._uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-        return MlflowClient(tracking_uri=self._uri, registry_uri=self._uri)
+            with self._store.spoken():
+                self._store.client.delete_registered_model_alias(MODEL, alias)
 
     def _named(self, model: str) -> Version:
         versions = self.versions()
@@ -414,86 +395,11 @@ class Registry:
         raise CocokError(f"there is no model {model!r}: choose one of {known}")
 
     def _all_versions(self) -> Iterator[Any]:
-        page = self._client.search_model_versions(f"name='{MODEL}'")
+        page = self._store.client.search_model_versions(f"name='{MODEL}'")
         yield from page
         while page.token:
-            page = self._client.search_model_versions(f"name='{MODEL}'", page_token=page.token)
+            page = self._store.client.search_model_versions(f"name='{MODEL}'", page_token=page.token)
             yield from page
-
-    def _experiment(self, name: str, about: str) -> str:
-        found = self._client.get_experiment_by_name(name)
-        if found is not None:
-            return str(found.experiment_id)
-        tags = {_NOTE: about, "mlflow.experimentKind": "custom_model_development"}
-        return str(self._client.create_experiment(name, artifact_location=self._artifact_root, tags=tags))
-
-    @contextlib.contextmanager
-    def _run(self, experiment: str, name: str | None, tags: Mapping[str, str]) -> Iterator[str]:
-        run_id = str(self._client.create_run(experiment, run_name=name, tags=dict(tags)).info.run_id)
-        try:
-            yield run_id
-        except BaseException:
-            self._client.set_terminated(run_id, "FAILED")
-            raise
-        self._client.set_terminated(run_id)
-
-    def _log_parameters(self, run_id: str, parameters: Mapping[str, object]) -> None:
-        for part in _parts(list(parameters.items()), _PARAMETERS_AT_ONCE):
-            self._client.log_batch(run_id, params=[_param(name, value) for name, value in part])
-
-    def _log_metrics(self, run_id: str, curves: Mapping[str, Sequence[float]]) -> None:
-        from mlflow.entities import Metric
-
-        now = time.time_ns() // 1_000_000
-        points = [
-            Metric(_acceptable(name), float(value), timestamp=now, step=step)
-            for name, values in curves.items()
-            for step, value in enumerate(values)
-        ]
-        for part in _parts(points, _METRICS_AT_ONCE):
-            self._client.log_batch(run_id, metrics=part)
-
-    def _log_figures(self, run_id: str, folder: str, figures: "Mapping[str, Figure]") -> None:
-        for name, figure in figures.items():
-            self._client.log_figure(run_id, figure, f"{folder}/{name}.png")
-
-    def _log_tables(self, run_id: str, folder: str, tables: "Mapping[str, pd.DataFrame]") -> None:
-        for name, table in tables.items():
-            self._client.log_text(run_id, table.to_csv(index=False), f"{folder}/{name}.csv")
-
-    @contextlib.contextmanager
-    def _spoken(self) -> Iterator[None]:
-        """Turn what MLflow and its store raise into one line that says what to do."""
-        _hush()
-        from mlflow.exceptions import MlflowException
-        from sqlalchemy.exc import SQLAlchemyError
-
-        try:
-            yield
-        except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
-            reason = _without_password(str(error).strip().partition("\n")[0])[:300]
-            raise CocokError(
-                f"MLflow at {_without_password(self._uri)} cannot be used ({reason}): "
-                "check MLFLOW_TRACKING_URI and whether that store can be reached"
-            ) from error
-
-
-def _hush() -> None:
-    """Keep MLflow off the terminal and the network; what the user has set himself stands."""
-    for name, value in {
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-        "MLFLOW_LOGGING_LEVEL": "WARNING",
-        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-        # The lock file of whatever project is in the working directory says nothing about the model.
-        "MLFLOW_UV_AUTO_DETECT": "false",
-        # MLflow's own patience with a server that does not answer is many minutes.
-        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
-        "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
-    }.items():
-        os.environ.setdefault(name, value)
-    for name in ("mlflow", "alembic"):
-        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def _pyfunc(bundle: Path, example: "pd.DataFrame | None", folder: Path) -> Path:
@@ -531,23 +437,3 @@ def _sound(folder: Path) -> bool:
 
 def _aliases(versions: Sequence[Version]) -> list[str]:
     return sorted(alias for version in versions for alias in version.aliases)
-
-
-def _param(name: str, value: object) -> Any:
-    from mlflow.entities import Param
-
-    return Param(_acceptable(name), str(value))
-
-
-def _acceptable(name: str) -> str:
-    """Return the name with only what MLflow takes: letters, digits and ``_ - . : /`` and blanks."""
-    return re.sub(r"[^\w\-.:/ ]", "_", name.replace("@", "_at_"))
-
-
-def _parts(items: list[_Item], size: int) -> Iterator[list[_Item]]:
-    for begin in range(0, len(items), size):
-        yield items[begin : begin + size]
-
-
-def _without_password(text: str) -> str:
-    return re.sub(r"//[^/@\s]+@", "//", text)

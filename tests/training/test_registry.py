@@ -102,7 +102,7 @@ def test_an_unknown_version_has_neither_bundle_nor_alias_nor_tags(registry: Regi
 
 
 def test_the_run_holds_all_that_it_was_given(registry: Registry) -> None:
-    run = registry._client.get_run(registry.versions()[0].run_id)
+    run = registry._store.client.get_run(registry.versions()[0].run_id)
     assert (run.info.status, run.info.run_name) == ("FINISHED", "the first")
     assert run.data.params["parameter 149"] == "149"
     assert run.data.tags.items() >= {
@@ -115,7 +115,7 @@ def test_the_run_holds_all_that_it_was_given(registry: Registry) -> None:
 
 
 def test_the_run_holds_figures_and_tables(registry: Registry, tmp_path: Path) -> None:
-    client, run_id = registry._client, registry.versions()[0].run_id
+    client, run_id = registry._store.client, registry.versions()[0].run_id
     assert {artifact.path for artifact in client.list_artifacts(run_id)} == {"model", "figures", "tables"}
     picture = Path(client.download_artifacts(run_id, "figures/curve.png", str(tmp_path)))
     assert picture.read_bytes().startswith(b"\x89PNG")
@@ -124,14 +124,14 @@ def test_the_run_holds_figures_and_tables(registry: Registry, tmp_path: Path) ->
 
 
 def test_the_folds_are_runs_below_that_of_the_training(registry: Registry) -> None:
-    client, run = registry._client, registry._client.get_run(registry.versions()[0].run_id)
+    client, run = registry._store.client, registry._store.client.get_run(registry.versions()[0].run_id)
     (fold,) = client.search_runs([run.info.experiment_id], f"tags.`mlflow.parentRunId` = '{run.info.run_id}'")
     assert (fold.info.run_name, fold.data.params, fold.data.metrics["ndcg_at_10"]) == ("fold 1", {"trees": "3"}, 0.4)
     assert len(client.get_metric_history(fold.info.run_id, "ndcg_at_10 by tree")) == 1200
 
 
 def test_a_version_tells_what_it_is_and_what_was_found_out_later(registry: Registry) -> None:
-    client, run_id = registry._client, registry.versions()[0].run_id
+    client, run_id = registry._store.client, registry.versions()[0].run_id
     registry.annotate(1, {"gate.verdict": "refused"})
     registry.annotate(1, {"gate.verdict": "passed"}, {"gate.ndcg@10": 0.25})
     told = client.get_model_version("cocok", "1")
@@ -142,7 +142,7 @@ def test_a_version_tells_what_it_is_and_what_was_found_out_later(registry: Regis
 
 
 def test_what_was_made_later_is_kept_with_the_run_in_a_folder_of_its_own(registry: Registry, tmp_path: Path) -> None:
-    client, run_id = registry._client, registry.versions()[1].run_id
+    client, run_id = registry._store.client, registry.versions()[1].run_id
     for lists in (3, 4):
         registry.attach(2, "evaluation", figures={"f": Figure()}, tables={"t": pd.DataFrame({"lists": [lists]})})
     assert [kept.path for kept in client.list_artifacts(run_id, "evaluation")] == [
@@ -180,7 +180,7 @@ def test_a_bundle_damaged_in_the_store_is_refused(registry: Registry, home: Path
             registry.fetch(number)
         assert not (home / "bundles" / run_id).exists()
     finally:
-        registry._client.delete_model_version("cocok", str(number))
+        registry._store.client.delete_model_version("cocok", str(number))
         registry.set_alias("challenger", 2)
 
 
@@ -268,7 +268,7 @@ def test_a_version_is_loaded_if_it_fits_what_is_in_use(registry: Registry) -> No
 def test_a_training_that_cannot_be_logged_leaves_a_failed_run(registry: Registry, home: Path) -> None:
     with pytest.raises(CocokError, match="cannot be used"):
         registry.log_run({"too long a name " * 30: 1}, {}, home / "trained")
-    client = registry._client
+    client = registry._store.client
     experiment = client.get_experiment_by_name("cocok")
     (run, *_) = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time DESC"])
     assert run.info.status == "FAILED"
