@@ -21,13 +21,13 @@ from rich.table import Table
 from benchmarks.attention import batches, truth
 from features.events import micros
 from features.money import Rates
+from training.columns import monotone_directions, ranking_columns
 from training.dataset import TrainingSet
 from training.metrics import cluster_interval, ndcg
 from training.ranker import RankerParameters, choose_trees, fit
 from training.replay import training_set
 from training.simulation import PRESETS, NewestFirst, Occasion, Ranking, World, random_order
 from training.simulation.postings import DAY
-from training.train import monotone_directions, ranking_columns
 
 END = micros(datetime(2026, 1, 1, tzinfo=UTC))
 LEARNED_DAYS = 15

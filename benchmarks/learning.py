@@ -38,11 +38,11 @@ from features.money import Rates
 from features.spec import NAMES
 from features.state import MarketState
 from service.store import Stored, opened
+from training.columns import monotone_directions, ranking_columns
 from training.dataset import TrainingSet
 from training.frames import log_frames
 from training.ranker import RankerParameters, fit, learnable_rows
 from training.replay import training_set
-from training.train import monotone_directions, ranking_columns
 
 BATCH = 100
 """Events of a request."""

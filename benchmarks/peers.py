@@ -26,10 +26,10 @@ from sklearn.preprocessing import StandardScaler
 from features.text import words
 from training import lists
 from training.baselines import BASELINES
+from training.columns import monotone_directions, ranking_columns
 from training.dataset import TrainingSet
 from training.frames import Log
 from training.ranker import RankerParameters, choose_trees, fit
-from training.train import monotone_directions, ranking_columns
 
 Scorer = Callable[[TrainingSet], NDArray[np.float64]]
 """Gives the score of every row, NaN where the peer has nothing to go by."""

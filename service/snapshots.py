@@ -8,7 +8,7 @@ asks, under that lock, whether the log is still the one that was folded.
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
@@ -20,6 +20,7 @@ from features.collector import collector_paused
 from features.errors import CocokError
 from features.events import WorkerErased
 from features.money import Rates
+from features.progress import Steps
 from features.snapshot import Header, Origin, SnapshotError, load, save
 from features.state import MarketState
 from service.erasure import carried_out
@@ -31,9 +32,6 @@ log = logging.getLogger(__name__)
 FINISHED, UNFINISHED = ".snapshot", ".unfinished"
 ATTEMPTS = 3
 """How often a snapshot is begun anew because a worker was erased meanwhile."""
-
-Progress = Callable[[str, int, int], None]
-"""Is told a step, what is done of it, and what there is of it."""
 
 
 class _TooLateError(Exception):
@@ -128,7 +126,7 @@ class Snapshots:
             return Restored(state, header, path, list(self._erasures(header.origin.erasures)))
         return None
 
-    def state(self, progress: "Progress") -> MarketState:
+    def state(self, progress: Steps) -> MarketState:
         """Return the market at the end of the log, folded from the newest sound snapshot.
 
         Args:
@@ -136,7 +134,7 @@ class Snapshots:
         """
         return self._folded(self.restore(), self._store.last_seq(), progress)[0]
 
-    def take(self, keep: int, progress: Progress = lambda step, done, total: None) -> Taken:
+    def take(self, keep: int, progress: Steps = lambda step, done, total: None) -> Taken:
         """Fold what the log has beyond the newest sound snapshot, write a new one, and delete those too many.
 
         Reads and writes of the log go on meanwhile.
@@ -172,7 +170,7 @@ class Snapshots:
                     file.unlink(missing_ok=True)
             sync_folder(self.folder)
 
-    def _take(self, keep: int, progress: Progress) -> Taken | None:
+    def _take(self, keep: int, progress: Steps) -> Taken | None:
         """Take one; None if a worker was erased meanwhile."""
         begun, identity, end = time.perf_counter(), self._store.identity(), self._store.last_seq()
         if end == 0:
@@ -214,7 +212,7 @@ class Snapshots:
         return Taken(finished, state.seq, size, True, since, time.perf_counter() - begun, pruned)
 
     def _folded(
-        self, restored: Restored | None, end: int, progress: Progress
+        self, restored: Restored | None, end: int, progress: Steps
     ) -> tuple[MarketState, list[tuple[int, WorkerErased]]]:
         state = MarketState(self._rates) if restored is None else restored.state
         erasures = [] if restored is None else restored.erasures

@@ -1,6 +1,6 @@
 """A marketplace's log and its models in one place: what the command line and notebooks work with, without an API."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from features.errors import CocokError
 from features.events import micros
+from features.progress import Progress, Steps
 from features.spec import NAMES, fingerprint
 from matching.bundle import Bundle, BundleError
 from service.settings import Settings, load_settings
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from training.off_policy import OffPolicy
     from training.ranker import RankerParameters
     from training.report import Report
-    from training.train import Progress, Trained
+    from training.train import Trained
 
 _EVENTS_AT_ONCE = 20_000
 _TRIALS = "tuning.journal"
@@ -134,7 +135,7 @@ class Workspace:
         since: datetime | None = None,
         until: datetime | None = None,
         maturity: timedelta | None = None,
-        progress: "Callable[[int, int], None] | None" = None,
+        progress: Progress | None = None,
     ) -> "TrainingSet":
         """Replay the log and return a row for every item of every list, with what became of it.
 
@@ -163,7 +164,7 @@ class Workspace:
         self,
         rows: "TrainingSet",
         parameters: "RankerParameters | None" = None,
-        progress: "Progress | None" = None,
+        progress: Steps | None = None,
         *,
         tune: int | None = None,
     ) -> "Trained":
@@ -188,7 +189,7 @@ class Workspace:
         tuning = search(rows, parameters or RankerParameters(), tune, store=trials, progress=progress)
         return replace(train(rows, rates, tuning.parameters, progress=progress), tuning=tuning)
 
-    def study(self, trained: "Trained", progress: "Progress | None" = None) -> "dict[str, DataFrame]":
+    def study(self, trained: "Trained", progress: Steps | None = None) -> "dict[str, DataFrame]":
         """Refit without each feature group and with less history; see `training.report.study`."""
         from training.report import study
 
@@ -245,13 +246,11 @@ class Workspace:
             version, expected_features=fingerprint(), expected_rates=self.settings.exchange.fingerprint()
         )
 
-    def contest(self, version: int, progress: "Callable[[int, int], None] | None" = None) -> "Contest":
+    def contest(self, version: int, progress: Progress | None = None) -> "Contest":
         """Return the recent lists on which a version, the champion and the baselines can be compared."""
         return self._contest(self.bundle(version), self._rival(version)[0], progress)
 
-    def off_policy(
-        self, version: int, reward: str = "accepted", progress: "Callable[[int, int], None] | None" = None
-    ) -> "OffPolicy":
+    def off_policy(self, version: int, reward: str = "accepted", progress: Progress | None = None) -> "OffPolicy":
         """Estimate what a version, the champion and the baselines would have been worth on lists in a drawn order.
 
         Args:
@@ -264,7 +263,7 @@ class Workspace:
         found = self._contest(self.bundle(version), self._rival(version)[0], progress, whole=True)
         return evaluate(found.rows, {name: AsServed(scores) for name, scores in found.scores().items()}, reward)
 
-    def evaluate(self, version: int, progress: "Callable[[int, int], None] | None" = None) -> "Report":
+    def evaluate(self, version: int, progress: Progress | None = None) -> "Report":
         """Judge a version on recent lists that no model has learned from, and keep the figures with its run."""
         from training.off_policy import explored
         from training.report import report
@@ -290,7 +289,7 @@ class Workspace:
         *,
         force: bool = False,
         limits: "Limits | None" = None,
-        progress: "Callable[[int, int], None] | None" = None,
+        progress: Progress | None = None,
     ) -> Promotion:
         """Let a version serve if the gate passes it, and keep the verdict with the version.
 
@@ -347,7 +346,7 @@ class Workspace:
         self,
         challenger: Bundle,
         champion: Bundle | None,
-        progress: "Callable[[int, int], None] | None",
+        progress: Progress | None,
         *,
         whole: bool = False,
     ) -> "Contest":

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.errors import CocokError
+from features.progress import Progress
 from features.spec import BY_REWARD, COLUMN
 from matching.calibration import Additive
 from matching.linear import Linear, Newcomers
@@ -23,9 +24,6 @@ from training.linear import fit_linear, fit_whole_and_part
 from training.lists import NOTHING
 from training.metrics import GAINS, POSITIVE
 from training.splits import Fold, time_folds
-
-Progress = Callable[[int, int], None]
-"""Called with the steps done and the steps in all."""
 
 Watch = Callable[[int, float], None]
 """Called with the trees grown and the highest value of the smoothed curve so far; what it raises ends the growing."""

@@ -10,6 +10,7 @@ from features.batch import Batch
 from features.collector import collector_paused
 from features.events import Event
 from features.money import Rates
+from features.progress import Progress
 from features.served import Items, Lists, fill_items
 from features.spec import NAMES
 from features.state import MarketState
@@ -18,9 +19,6 @@ from training.lists import ServedList, delays_of, mature, maturity_of, patience_
 
 Entries = Sequence[tuple[int, int, Event]]
 """A run of the log: sequence number, ``known_at`` in microseconds since 1970, event."""
-
-Progress = Callable[[int, int], None]
-"""Called with the lists done and the lists in all."""
 
 PIECE = 256
 """Lists that are replayed at a time."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from features.progress import Steps
 from training.contest import CHALLENGER, Contest
 from training.evaluation import Evaluation, evaluate
 from training.importance import gain, permutation
@@ -16,7 +17,7 @@ from training.reliability import MinutesReliability, Reliability, minutes_reliab
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from training.train import Progress, Trained
+    from training.train import Trained
 
 
 CALIBRATION = ("base_rate", "error", "noise", "log_loss", "constant_log_loss")
@@ -77,7 +78,7 @@ class Report:
         }
 
 
-def study(trained: "Trained", progress: "Progress | None" = None) -> dict[str, pd.DataFrame]:
+def study(trained: "Trained", progress: Steps | None = None) -> dict[str, pd.DataFrame]:
     """Return what a ranker owes to its columns and its history: some dozen refits, so it takes that many times longer.
 
     Args:

@@ -12,12 +12,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from features.errors import CocokError
+from features.progress import Steps
 from features.spec import GROUPS
+from training.columns import monotone_directions, ranking_columns
 from training.dataset import TrainingSet
 from training.metrics import Estimate, cluster_interval, ndcg, paired_difference
 from training.ranker import RankerParameters, choose_trees, fit
 from training.splits import holdout
-from training.train import Progress, monotone_directions, ranking_columns
 
 FULL = "none"
 """What is left out of the ranker that has all columns."""
@@ -56,7 +57,7 @@ def ablation(
     rows: TrainingSet,
     parameters: RankerParameters,
     groups: Sequence[str] = GROUPS,
-    progress: Progress | None = None,
+    progress: Steps | None = None,
 ) -> pd.DataFrame:
     """Refit the ranker without each feature group in turn.
 
@@ -105,7 +106,7 @@ def learning_curve(
     rows: TrainingSet,
     parameters: RankerParameters,
     shares: Sequence[float] = SHARES,
-    progress: Progress | None = None,
+    progress: Steps | None = None,
 ) -> pd.DataFrame:
     """Fit the ranker on ever more of the history, from the latest lists backwards.
 

@@ -1,17 +1,18 @@
 """Training: from a training set to a bundle that has been judged, step by step."""
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from features.spec import BY_REWARD, FEATURES, fingerprint
+from features.progress import Progress, Steps
+from features.spec import BY_REWARD, fingerprint
 from matching.bundle import Bundle, Judge
 from matching.first_stage import learn_first_stage
 from training import lists
 from training.baselines import baseline_scores
+from training.columns import monotone_directions, ranking_columns
 from training.contest import Contender, Contest
 from training.dataset import TrainingSet
 from training.metrics import Estimate, summarise
@@ -30,9 +31,6 @@ from training.splits import holdout
 
 if TYPE_CHECKING:
     from training.tuning import Tuning
-
-Progress = Callable[[str, int, int], None]
-"""Called with the name of a step, what is done of it, and what there is to do."""
 
 
 @dataclass(frozen=True)
@@ -73,24 +71,12 @@ _ANSWERS = {"accept": "p_accept", "approve": "p_approve", "minutes": "minutes"}
 """What answers call the figure of each outcome model."""
 
 
-def monotone_directions(names: Sequence[str]) -> list[int]:
-    """Return -1, 0 or 1 for each column; columns that the spec does not know are free."""
-    known = {feature.name: feature.monotone for feature in FEATURES}
-    return [known.get(name, 0) for name in names]
-
-
-def ranking_columns(names: Sequence[str]) -> list[bool]:
-    """Return for each column whether the ranker learns from it; it does from columns that the spec does not know."""
-    known = {feature.name: feature.ranks for feature in FEATURES}
-    return [known.get(name, True) for name in names]
-
-
 def train(
     rows: TrainingSet,
     rates_fingerprint: str,
     parameters: RankerParameters | None = None,
     *,
-    progress: Progress | None = None,
+    progress: Steps | None = None,
 ) -> Trained:
     """Choose, judge and fit.
 
@@ -192,7 +178,7 @@ def fit_outcomes(rows: TrainingSet, num_threads: int = 0) -> tuple[dict[str, Any
     )
 
 
-def _step(progress: Progress | None, name: str) -> Callable[[int, int], None] | None:
+def _step(progress: Steps | None, name: str) -> Progress | None:
     return (lambda done, total: progress(name, done, total)) if progress else None
 
 

@@ -18,12 +18,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from features.errors import CocokError
+from features.progress import Progress, Steps
 from features.spec import fingerprint
+from training.columns import monotone_directions, ranking_columns
 from training.dataset import TrainingSet
 from training.metrics import Estimate, cluster_interval, ndcg
 from training.ranker import RankerParameters, choose_trees, fit, teaching_folds
 from training.splits import holdout
-from training.train import Progress, monotone_directions, ranking_columns
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -98,7 +99,7 @@ def tune(
     trials: int,
     *,
     store: Path | None = None,
-    progress: Progress | None = None,
+    progress: Steps | None = None,
 ) -> Tuning:
     """Search until there are ``trials`` finished trials of this training set, and compare the best with the first.
 
@@ -202,7 +203,7 @@ def _run(
     development: TrainingSet,
     start: RankerParameters,
     space: "dict[str, BaseDistribution]",
-    progress: Callable[[int, int], None] | None,
+    progress: Progress | None,
 ) -> None:
     from optuna import TrialPruned
     from optuna.samplers import TPESampler
@@ -257,7 +258,7 @@ def _gain(
     best: "FrozenTrial",
     first: "FrozenTrial",
     comparisons: int,
-    progress: Progress | None,
+    progress: Steps | None,
 ) -> Estimate:
     if best.number == first.number:
         return Estimate(0.0, 0.0, 0.0)
@@ -316,7 +317,7 @@ def _columns(rows: TrainingSet) -> dict[str, Any]:
     return {"monotone": monotone_directions(rows.names), "ranks": ranking_columns(rows.names)}
 
 
-def _share(progress: Progress | None, number: int, trials: int, trees: int) -> Callable[[int, int], None] | None:
+def _share(progress: Steps | None, number: int, trials: int, trees: int) -> Progress | None:
     """Return what tells the trees of one trial as a part of those of all trials."""
     if progress is None:
         return None

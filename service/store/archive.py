@@ -21,6 +21,7 @@ from filelock import FileLock, Timeout
 
 from features.errors import CocokError
 from features.events import Event, FeedServed, decode_each
+from features.progress import Steps
 from service.files import sync_folder
 from service.store import lists_file
 from service.store.base import Stored, digest
@@ -48,7 +49,6 @@ WAIT_SECONDS = 600
 PAUSE_SECONDS = 0.2
 """Between two files of a move: an erasure that waits looks every .05 seconds whether it is its turn."""
 
-Progress = Callable[[str, int, int], None]
 Transaction = Callable[[], AbstractContextManager[Connection]]
 
 NEVER = 2**62
@@ -119,7 +119,7 @@ class Archive:
         except OSError as error:
             raise CocokError(f"old lists in {self.folder} cannot be used: {error.strerror or error}") from error
 
-    def move(self, before: int, least: int, progress: Progress) -> tuple[int, list[File]]:
+    def move(self, before: int, least: int, progress: Steps) -> tuple[int, list[File]]:
         """Move lists known before an instant to files; see `service.store.base.Store.archive`.
 
         Returns:
@@ -134,7 +134,7 @@ class Archive:
         except OSError as error:
             raise CocokError(f"old lists cannot be moved to {self.folder}: {error.strerror or error}") from error
 
-    def _move(self, before: int, least: int, progress: Progress) -> tuple[int, list[File]]:
+    def _move(self, before: int, least: int, progress: Steps) -> tuple[int, list[File]]:
         with self._lock():
             self._sweep()
             self._settle()

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from matching.bundle import Bundle
 from matching.calibration import Additive, CalibratedModel, Calibration, MinutesModel
 from tests.market import RATES, batches, bundle_of, end_of, entries, usual
+from training.columns import monotone_directions
 from training.contest import Contest, contest
 from training.dataset import TrainingSet
 from training.gate import Limits, Verdict, examine
-from training.train import monotone_directions
 
 LIMITS = Limits(slice_lists=60)
 """The market of the tests is small, so smaller slices are looked at."""

@@ -12,10 +12,10 @@ import pytest
 from features.errors import CocokError
 from tests.market import usual
 from training import tuning
+from training.columns import monotone_directions, ranking_columns
 from training.dataset import TrainingSet
 from training.ranker import RankerParameters, TreeChoice, choose_trees
 from training.splits import holdout
-from training.train import monotone_directions, ranking_columns
 from training.tuning import COMPLETE, PRUNED, SEARCHED, Tuning, tune
 
 START = RankerParameters(learning_rate=0.1, num_leaves=31, max_trees=25, folds=2, num_threads=1)

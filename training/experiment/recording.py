@@ -10,12 +10,12 @@ from features.spec import NAMES, fingerprint
 from matching.bundle import Bundle
 from matching.first_stage import learn_first_stage
 from matching.scoring import BundleRanker
+from training.columns import monotone_directions, ranking_columns
 from training.dataset import TrainingSet, labelled
 from training.experiment.live import Entry, Live
 from training.lists import History, mature, maturity_of
 from training.ranker import RankerParameters, fit
 from training.simulation import Occasion, Policy, Ranking
-from training.train import monotone_directions, ranking_columns
 
 MOST_LISTS = 6_000
 """A night's fit learns from no more than the latest so many, so that a large market costs no more than a small one."""

@@ -3,7 +3,7 @@
 import pickle
 import tempfile
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -13,6 +13,7 @@ from pathlib import Path
 from features.errors import CocokError
 from features.events import micros
 from features.money import Rates
+from features.progress import Progress
 from matching.bundle import Bundle
 from matching.pipeline import Matcher
 from training.experiment.contestants import NIGHTLY, POLICIES, PRODUCT, REFERENCE
@@ -23,9 +24,6 @@ from training.simulation.postings import DAY
 
 END = micros(datetime(2026, 1, 1, tzinfo=UTC))
 """When experiments end, so that they are the same on every day of the year."""
-
-Progress = Callable[[int, int], None]
-"""Called with the steps done and the steps in all."""
 
 
 @dataclass(frozen=True)
