@@ -247,8 +247,7 @@ def test_given_more_eligible_tasks_than_are_scored_then_what_the_cascade_loses_i
 
 @pytest.mark.parametrize(
     "name",
-    # The rival is an application, which reads its market and its model as it is imported.
-    [module.name for module in pkgutil.iter_modules(benchmarks.__path__) if module.name != "rival_app"],
+    [module.name for module in pkgutil.iter_modules(benchmarks.__path__)],
 )
 def test_every_benchmark_can_be_imported(name: str) -> None:
     importlib.import_module(f"benchmarks.{name}")
