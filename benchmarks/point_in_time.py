@@ -197,10 +197,13 @@ def _pairs(tables: Tables, timeline: pd.DataFrame, lists: pd.DataFrame, items: p
     many = last - first
     reference = pd.DataFrame({"state": np.repeat(open_rows, many)})
     reference["list"] = np.arange(many.sum()) + np.repeat(first - (np.cumsum(many) - many), many)
-    facts = tables.versions.take(timeline["version"].to_numpy()[reference["state"]])
-    reference["order"], late = facts["order"].to_numpy(), facts["expires"].to_numpy()
-    reference = reference[late > lists["now"].to_numpy()[reference["list"]]].sort_values(["list", "order"])
+    version = timeline["version"].to_numpy()[reference["state"]]
+    reference["order"] = tables.versions["order"].to_numpy()[version]
+    reference["expires"] = tables.versions["expires"].to_numpy()[version]
+    reference = reference.sort_values(["list", "order"])
+    # The sample is the market's, whatever has expired since its last event.
     reference = reference[reference.groupby("list").cumcount() < REFERENCE]
+    reference = reference[reference["expires"] > lists["now"].to_numpy()[reference["list"]]]
     rows = timeline[["when", "task"]].assign(state=np.arange(len(timeline))).sort_values("when", kind="stable")
     state = pd.merge_asof(items[["when", "task"]], rows, on="when", by="task", allow_exact_matches=False)["state"]
     states = np.concatenate([reference["state"], state]).astype(np.int64)

@@ -40,6 +40,7 @@ def _columns(*names: str) -> Places:
 
 _OWN, _SCORES, _RANKS = (_columns(*(f"{name}{part}" for name in OF_WORKERS)) for part in ("", "_z", "_rank"))
 _COLUMNS_ABOUT, _COLUMNS_DEALT = _columns(*_ABOUT), _columns(*_DEALT)
+_COLUMNS_OF_LABELS = _columns("affinity_category", "affinity_requester", "group_taken")
 
 
 class Worker(NamedTuple):
@@ -244,7 +245,7 @@ class Workers:
         told[:, :2] = np.log((took[:, :2] + CONTENT_PRIOR) / (by_chance + CONTENT_PRIOR))
         told[:, 2] = np.log1p(took[:, 2])
         told[labels == 0] = np.nan
-        out[:, _columns("affinity_category", "affinity_requester", "group_taken")] = told
+        out[:, _COLUMNS_OF_LABELS] = told
         spoken, asked = worker.record["languages"], tasks.languages.take(places, axis=0)
         if spoken[0] != 0:
             known = (asked[:, :, None] == spoken[spoken != 0]).any(axis=(1, 2))

@@ -118,9 +118,9 @@ def test_given_lists_then_joins_in_pandas_give_the_columns_that_replay_gives(set
     found = point_in_time(rows, tables_of(setting.log, RATES))
     assert tuple(found.columns) == COLUMNS
     for name in COLUMNS:
-        # Replay cannot tell groups whose hashes are the same, and keeps instants in seconds where it must be small.
-        same = np.isclose(found[name], rows.column(name), rtol=1e-3, atol=1e-3, equal_nan=True)
-        assert same.mean() > 0.99, name
+        # Replay cannot tell groups whose hashes are the same, and what stands level may do so but for rounding.
+        same = np.isclose(found[name], rows.column(name), rtol=1e-4, atol=1e-4, equal_nan=True)
+        assert same.mean() > 0.995, name
 
 
 def test_given_a_ranker_then_the_gain_of_all_columns_is_told(cache: Path) -> None:
