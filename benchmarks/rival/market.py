@@ -35,8 +35,12 @@ def exported(state: MarketState, bundle: Bundle, now: int) -> Market:
         if profile.blocked_requesters or profile.blocked_categories or profile.blocked_keywords:
             raise ValueError(f"the rival cannot serve {profile.worker_id!r}, who blocks tasks")
     arrays, sizes = state.arrays, state.used()
-    open_at = np.arange(int(arrays.market["n_open"][0]))
-    places = arrays.open_tasks[open_at]
+    open_tasks = arrays.open_tasks[: int(arrays.market["n_open"][0])]
+    # Tasks that the same workers may take lie together, and so does what is read for one of them.
+    open_at = np.argsort(arrays.tasks["facts"]["signature"][open_tasks], kind="stable")
+    place = np.empty(len(open_at), np.int64)
+    place[open_at] = np.arange(len(open_at))
+    places = open_tasks[open_at]
     known = Priors().of(state, BundleRanker(bundle, "1"), now)
     base, newcomers = bundle.ranker.base, bundle.ranker.newcomers
     return {
@@ -48,13 +52,13 @@ def exported(state: MarketState, bundle: Bundle, now: int) -> Market:
         "tokens": arrays.tokens,
         "workers": arrays.workers[: sizes["workers"]],
         "worker_ids": np.array(state.catalogue.workers.ids()),
-        "reference": arrays.tasks["open_at"][arrays.reference[: sizes["reference"]]],
+        "reference": place[arrays.tasks["open_at"][arrays.reference[: sizes["reference"]]]],
         "priors": np.stack([known.newcomer[open_at], known.regular[open_at]]),
         "first_stage": np.stack([bundle.first_stage.weights, bundle.first_stage.fill]),
         "linear": base.packed(),
         "linear_newcomers": newcomers.linear.packed() if newcomers else base.packed(),
         **_tastes(state),
-        **_dealings(state),
+        **_dealings(state, place),
         **_requirements(state, now),
     }
 
@@ -70,12 +74,12 @@ def _tastes(state: MarketState) -> Market:
     return {"taste_starts": starts, "taste_tokens": tokens, "tastes": state.arrays.tastes[places]}
 
 
-def _dealings(state: MarketState) -> Market:
-    """Return what workers had to do with tasks that are open, each at its place in the open-task index."""
+def _dealings(state: MarketState, place: NDArray[np.int64]) -> Market:
+    """Return what workers had to do with tasks that are open, given the place of each in the open-task index."""
     arrays = state.arrays
     used = np.flatnonzero(arrays.dealing_keys)
     workers, tasks = np.divmod(arrays.dealing_keys[used], np.uint64(1 << 32))
-    places = arrays.tasks["open_at"][tasks.astype(np.int64)]
+    places = np.append(place, -1)[arrays.tasks["open_at"][tasks.astype(np.int64)]]
     order = np.lexsort((places, workers))
     order = order[places[order] >= 0]
     return {

@@ -63,7 +63,7 @@ def _log_hours(duration: NDArray[np.int64]) -> Floats:
 
 
 class Tasks:
-    """The open tasks, in the order of the market's.
+    """The open tasks, in the order of the arrays that are given.
 
     Attributes:
         tokens: int32, tasks x tokens; content, by number. A number stands for a row of the token table and a kind, 0

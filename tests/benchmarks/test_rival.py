@@ -56,24 +56,23 @@ def workers(state: MarketState) -> list[int]:
     return [*range(1, state.used()["workers"], 2), 0]
 
 
-def rival(state: MarketState, bundle: Bundle, candidates: int) -> Ranker:
-    return Ranker(exported(state, bundle, END), bundle.ranker.booster, candidates)
-
-
-def eligible(state: MarketState, worker: int, now: int) -> NDArray[np.int32]:
-    return np.sort(judge_open(state, worker, now).kept_at)
+def rival(state: MarketState, bundle: Bundle, candidates: int) -> tuple[Ranker, NDArray[np.int32]]:
+    """The rival, and the number that each of its tasks has in the state."""
+    market = exported(state, bundle, END)
+    tasks = np.array([state.catalogue.tasks.get(name) for name in market["task_ids"].tolist()], np.int32)
+    return Ranker(market, bundle.ranker.booster, candidates), tasks
 
 
 @pytest.mark.parametrize("now", [END, LATER])
 def test_given_all_that_a_worker_may_take_then_columns_and_order_are_those_of_cocok(
     state: MarketState, bundle: Bundle, workers: list[int], now: int
 ) -> None:
-    ranker, other = rival(state, bundle, 10_000), BundleRanker(bundle, "1")
+    (ranker, numbers), other = rival(state, bundle, 10_000), BundleRanker(bundle, "1")
     known, values, apart = 0, 0, 0
     for worker in workers:
         found = ranker.rank(worker, now)
-        assert np.sort(found.tasks).tolist() == eligible(state, worker, now).tolist()
-        tasks = state.arrays.open_tasks[found.tasks]
+        tasks = numbers[found.tasks]
+        assert sorted(tasks.tolist()) == sorted(judge_open(state, worker, now).kept.tolist())
         expected = rows(state, worker, tasks, now)
         same = np.isclose(found.rows, expected, rtol=2e-6, atol=2e-6, equal_nan=True)[:, LEARNED]
         known, values, apart = known + len(tasks), values + same.size, apart + np.count_nonzero(~same)
@@ -89,16 +88,17 @@ def test_given_all_that_a_worker_may_take_then_columns_and_order_are_those_of_co
 def test_given_more_than_are_scored_then_the_candidates_are_the_most_promising_ones(
     state: MarketState, bundle: Bundle, workers: list[int]
 ) -> None:
-    ranker, other, size, chosen = rival(state, bundle, 10), BundleRanker(bundle, "1"), 10, 0
+    other, size, chosen = BundleRanker(bundle, "1"), 10, 0
+    ranker, numbers = rival(state, bundle, size)
     known = Priors().of(state, other, END)
     for worker in workers:
-        places, found = eligible(state, worker, END), ranker.rank(worker, END)
+        places, found = judge_open(state, worker, END).kept_at, ranker.rank(worker, END)
         priors = known.regular if state.arrays.workers["accepted"][worker] > 0.0 else known.newcomer
         columns = compared(state, worker, state.arrays.open_tasks[places], END)[:, : bundle.first_stage.weights.size]
         promises = priors[places] + bundle.first_stage.scores(columns)
         assert len(found.tasks) == min(size, len(places))
         if len(places) > size:
-            worst = promises[np.isin(places, found.tasks)].min()
+            worst = promises[np.isin(state.arrays.open_tasks[places], numbers[found.tasks])].min()
             assert np.count_nonzero(promises > worst + 1e-6) < size
             chosen += 1
     assert chosen > 10
