@@ -8,8 +8,8 @@ Cocok's to the rounding, and so is its order before anything is re-ranked.
 It is given more than it would have in use: counts of the log as Cocok keeps them, requirements as it has compiled them,
 and what each task is worth to anybody, by which Cocok chooses as well. It does less: it balances and explains nothing,
 has neither probabilities nor near misses, takes no wishes, knows no blocked requesters, categories and keywords, logs
-nothing and learns of no event after its start. So what tells of tasks alone is computed once a second of the market's
-clock, and that stands still.
+nothing and learns of no event after its start. What tells of tasks alone is computed once a second of the market's
+clock, which stands still here.
 
     MARKET=market.npz BOOSTER=ranker.txt uvicorn benchmarks.rival.app:app
 """
