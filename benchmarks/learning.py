@@ -6,8 +6,8 @@ Everything but the events over HTTP runs in this process on one thread and is me
 programs may share the machine; those are measured by the clock, with the server's CPU time beside it.
 
 fold: the compiled fold over a log that is encoded already, and the way from the SQLite store to a folded state.
-replay: a training set from a log in memory; beside it the same rows in a dozen of the columns by joins in pandas
-    (`benchmarks.point_in_time`), from tables in memory.
+replay: a training set from a log in memory; beside it the same rows in the dozen columns that the ranker uses most, by
+    joins in pandas (`benchmarks.point_in_time`), from tables in memory that are given.
 import: a file of events into an empty store.
 events: batches of 100 over HTTP by four connections, each durable before it is answered.
 fit: the ranker, trees and linear part, on the training set repeated to a million rows; beside it LightGBM with the same
@@ -30,6 +30,7 @@ from benchmarks.load import closed_loop
 from benchmarks.log import import_anew
 from benchmarks.market import END, Size, copy_of, home_of, simulated
 from benchmarks.point_in_time import COLUMNS, point_in_time
+from benchmarks.point_in_time_tables import tables_of
 from benchmarks.report import Figure, cache_of, parser, rates, ratio, report
 from benchmarks.server import cocok
 from features.collector import collector_paused
@@ -40,7 +41,6 @@ from features.state import MarketState
 from service.store import Stored, opened
 from training.columns import monotone_directions, ranking_columns
 from training.dataset import TrainingSet
-from training.frames import log_frames
 from training.ranker import RankerParameters, fit, learnable_rows
 from training.replay import training_set
 
@@ -114,7 +114,7 @@ def fold(setting: Setting) -> list[Figure]:
 
 def replay(setting: Setting) -> list[Figure]:
     """Measure replay, and joins in pandas on the same log in turn."""
-    rows, tables = setting.replay(), log_frames([setting.log], Rates.shipped())
+    rows, tables = setting.replay(), tables_of(setting.log, Rates.shipped())
     ours, theirs = [], []
     for _ in range(setting.runs):
         ours += rates("", "", 1, lambda: len(setting.replay().labels)).runs

@@ -3,9 +3,10 @@
     python -m benchmarks.rivals [--open-tasks 10000] [--requests 200] [--cache DIR] [--json rivals.json]
 
 All three rank 300 candidates by the same booster and answer over HTTP on this machine to 16 connections of the same
-client, one server after the other within each of the runs. The rival is `benchmarks.rival_app`. `mlflow models serve`
-is sent 300 rows ready to be scored, so it neither finds, filters nor describes tasks. Cocok does all it does for users,
-with reasons and near misses and each feed durably logged, and once more without explanations.
+client, one server after the other within each of the runs, each a single process. The rival is `benchmarks.rival.app`,
+which says what it does not do. `mlflow models serve` is sent 300 rows ready to be scored, so it neither finds, filters
+nor describes tasks. Cocok does all it does for users, with reasons and near misses and each feed durably logged, and
+once more without explanations.
 
 A ratio is that of the CPU time of an answer, all processes of a server together: above 1, Cocok needs less.
 """
@@ -24,44 +25,20 @@ import lightgbm as lgb
 import mlflow.lightgbm
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmarks.load import closed_loop
 from benchmarks.market import END, Size, bundle_of, copy_of, folded, home_of
 from benchmarks.report import Figure, cache_of, parser, ratio, report
+from benchmarks.rival.market import Market, exported
 from benchmarks.server import Server, cocok, started
 from features.build import rows
 from features.money import Rates
 from features.state import MarketState
-from matching.eligibility import judge_open
 
 CONNECTIONS = 16
 CANDIDATES = 300
 LEAST = {"rival": 5.0, "mlflow": 3.0}
 """How many times less CPU than each Cocok's answers should need."""
-
-
-def market_of_rival(state: MarketState, workers: list[str]) -> dict[str, NDArray[np.generic]]:
-    """Return what the rival reads: the open tasks, some workers, and which of the tasks each of them may take."""
-    indices = [state.catalogue.workers.get(name) for name in workers]
-    tasks = state.open_tasks
-    facts, records = state.arrays.tasks["facts"][tasks], state.arrays.workers[indices]
-    kinds = np.unique(facts["category"], return_inverse=True)[1]
-    history = ("accepted", "submitted", "approved", "rejected", "given_up", "accepted_slow", "accepted_fast")
-    return {
-        "task_ids": np.array([state.catalogue.tasks.external(int(task)) for task in tasks]),
-        "worker_ids": np.array(workers),
-        "may_take": np.array([judge_open(state, worker, END).bits == 0 for worker in indices]),
-        "reward": np.log(np.maximum(facts["reward"], 1e-4)),
-        "minutes": facts["stated_minutes"].astype(np.float64),
-        "posted": state.arrays.tasks["posted"][tasks] / 3.6e9,
-        "now": np.float64(END / 3.6e9),
-        "category": kinds,
-        "skills": facts["skills"],
-        "held": facts["skills"][np.random.default_rng(0).integers(0, len(tasks), len(workers))],
-        "taken_kinds": np.random.default_rng(1).random((len(workers), int(kinds.max()) + 1)),
-        "history": np.stack([records[name] for name in history], axis=1).astype(np.float64),
-    }
 
 
 def ready_rows(state: MarketState, worker: str) -> bytes:
@@ -75,15 +52,15 @@ def measured(cache: Path, size: Size, runs: int, requests: int, workers: int = 2
     """Return answers a second and CPU time of an answer of each server, and the ratios."""
     names = [f"w{number}" for number in range(min(workers, size.workers))]
     home, prices = home_of(cache, size), Rates.shipped()
-    state, booster = folded(home, prices), bundle_of(cache, size, prices).ranker.booster
+    state, bundle = folded(home, prices), bundle_of(cache, size, prices)
+    booster = bundle.ranker.booster
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory()))
-        np.savez(folder / "market.npz", allow_pickle=False, **market_of_rival(state, names))
-        booster.save_model(folder / "ranker.txt")
-        body = ready_rows(state, names[0])
+        body, market = ready_rows(state, names[0]), exported(state, bundle, END)
         del state
         own = stack.enter_context(cocok(stack.enter_context(copy_of(home))))
-        rival = stack.enter_context(_rival(folder))
+        rival = stack.enter_context(rival_of(market, booster, folder))
+        del market
         ready = stack.enter_context(_mlflow(folder, booster))
         asked = [msgspec.json.encode({"worker_id": name, "limit": 20}) for name in names]
         plain = [msgspec.json.encode({"worker_id": name, "limit": 20, "explain": False}) for name in names]
@@ -119,10 +96,13 @@ def _asked(server: Server, bodies: list[bytes], requests: int, path: str) -> tup
     return load.throughput, 1e3 * (server.cpu - begun) / load.requests
 
 
-def _rival(folder: Path) -> AbstractContextManager[Server]:
+def rival_of(market: Market, booster: lgb.Booster, folder: Path) -> AbstractContextManager[Server]:
+    """Start the rival over a market, by files in a folder."""
     port = _free_port()
+    np.savez(folder / "market.npz", allow_pickle=False, **market)
+    booster.save_model(folder / "ranker.txt")
     return started(
-        [sys.executable, "-m", "uvicorn", "benchmarks.rival_app:app", "--port", str(port), "--log-level", "warning"],
+        [sys.executable, "-m", "uvicorn", "benchmarks.rival.app:app", "--port", str(port), "--log-level", "warning"],
         folder / "rival.log",
         url=f"http://127.0.0.1:{port}",
         ready="/ready",
