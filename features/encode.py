@@ -19,6 +19,7 @@ from features.batch import EVENT, PROFILES, Batch
 from features.catalogue import Catalogue
 from features.collector import collector_paused
 from features.errors import CocokError
+from features.kept import also_kept
 from features.layout import FACTS, FOREVER, LANGUAGES, SKILLS, UNLIMITED
 from features.money import Money, Rates
 from features.text import content_tokens, normalise, primary_language, token
@@ -30,27 +31,27 @@ LEAST_MINUTES = 1e-3
 SAMPLED = "sampled"
 """The policy of a list that was reconstructed for training and never shown: it changes no state."""
 
-_PRICED: dict[type, tuple[str, ...]] = {
-    ev.WorkerUpdated: ("expected_hourly", "min_reward"),
-    ev.TaskPosted: ("reward",),
-    ev.TaskUpdated: ("reward",),
-}
+_PRICED: dict[type, tuple[str, ...]] = also_kept(
+    {ev.WorkerUpdated: ("expected_hourly", "min_reward"), ev.TaskPosted: ("reward",), ev.TaskUpdated: ("reward",)}
+)
 """Amounts of money that are converted."""
 
 SAME_WORDING = 1 << 14
 """Distinct wordings of tasks that are kept: the tasks of a batch share theirs."""
 
-_DEEDS: dict[type, int] = {
-    ev.TaskViewed: kinds.VIEWED,
-    ev.TaskSaved: kinds.SAVED,
-    ev.TaskHidden: kinds.HIDDEN,
-    ev.AssignmentAccepted: kinds.ACCEPTED,
-    ev.AssignmentReturned: kinds.RETURNED,
-    ev.AssignmentAbandoned: kinds.ABANDONED,
-    ev.AssignmentSubmitted: kinds.SUBMITTED,
-    ev.AssignmentApproved: kinds.APPROVED,
-    ev.AssignmentRejected: kinds.REJECTED,
-}
+_DEEDS: dict[type, int] = also_kept(
+    {
+        ev.TaskViewed: kinds.VIEWED,
+        ev.TaskSaved: kinds.SAVED,
+        ev.TaskHidden: kinds.HIDDEN,
+        ev.AssignmentAccepted: kinds.ACCEPTED,
+        ev.AssignmentReturned: kinds.RETURNED,
+        ev.AssignmentAbandoned: kinds.ABANDONED,
+        ev.AssignmentSubmitted: kinds.SUBMITTED,
+        ev.AssignmentApproved: kinds.APPROVED,
+        ev.AssignmentRejected: kinds.REJECTED,
+    }
+)
 """What a worker does with a task, or is told of it: nearly all events."""
 
 Row = tuple[int, int, int, int, float, int, int, int]
@@ -63,7 +64,7 @@ class Encoder:
     def __init__(self, catalogue: Catalogue, rates: Rates) -> None:
         self._catalogue = catalogue
         self._rates = rates
-        self._encoders: dict[type, Callable[[Any], Row]] = {
+        encoders: dict[type, Callable[[Any], Row]] = {
             ev.WorkerUpdated: self._profile,
             ev.WorkerErased: self._erased,
             ev.TaskPosted: self._posted,
@@ -74,6 +75,7 @@ class Encoder:
             ev.RequesterRated: self._requester_rated,
             ev.WorkerRated: self._worker_rated,
         }
+        self._encoders = also_kept(encoders)
         self._clear()
 
     def __reduce__(self) -> tuple[type["Encoder"], tuple[Catalogue, Rates]]:
@@ -101,7 +103,8 @@ class Encoder:
         for event in compress(given, map(_PRICED.__contains__, map(type, given))):
             for field in _PRICED[type(event)]:
                 money = getattr(event, field)
-                if isinstance(money, Money) and money.currency not in self._rates:
+                # Neither None nor UNSET is true.
+                if money and money.currency not in self._rates:
                     raise CocokError(self._rates.missing(money.currency))
         with collector_paused():
             return self._batch(stored)
