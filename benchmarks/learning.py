@@ -79,10 +79,10 @@ class Setting:
         """Return the training set of the simulated days."""
         return training_set(lambda: [self.log], Rates.shipped(), until=END)
 
-    def stored(self) -> Iterator[list[Stored]]:
-        """Yield the log of the market as the store gives it."""
+    def stored(self, *, to_fold: bool = False) -> Iterator[list[Stored]]:
+        """Yield the log of the market as the store gives it, all of it or as it is folded when a server starts."""
         with opened(f"sqlite:///{home_of(self.cache, self.size)}/cocok.db") as store:
-            yield from store.read()
+            yield from store.read(to_fold=to_fold)
 
 
 def fold(setting: Setting) -> list[Figure]:
@@ -93,7 +93,7 @@ def fold(setting: Setting) -> list[Figure]:
         state, folding, begun = MarketState(Rates.shipped()), 0.0, time.process_time()
         # As when a server starts.
         with collector_paused():
-            for batch in setting.stored():
+            for batch in setting.stored(to_fold=True):
                 encoded = state.encode(batch[:size])
                 folding -= time.process_time()
                 state.fold(encoded, 0, len(encoded.events))

@@ -76,7 +76,7 @@ class Changes:
         self.distinct: list[Change] = []
         self._places: dict[Change, int] = {}
         self._starts, self._of_clauses = Growing(np.int64), Growing(np.int32)
-        self._starts.extend([0])
+        self._starts.append(0)
 
     def add(self, clause: Clause) -> None:
         """Add the next clause."""
@@ -87,7 +87,7 @@ class Changes:
                 self.distinct.append(change)
             found.append(place)
         self._of_clauses.extend(found)
-        self._starts.extend([self._of_clauses.used])
+        self._starts.append(self._of_clauses.used)
 
     @property
     def starts(self) -> NDArray[np.int64]:

@@ -1,7 +1,9 @@
 """From events to a batch of columns: ids become dense, money becomes the base currency, text becomes tokens."""
 
-from collections.abc import Callable, Iterable, Mapping
+from array import array
+from collections.abc import Callable, Collection, Iterable
 from functools import lru_cache
+from itertools import compress
 from math import nan
 from struct import Struct
 from typing import Any, NamedTuple
@@ -17,6 +19,7 @@ from features.batch import EVENT, PROFILES, Batch
 from features.catalogue import Catalogue
 from features.collector import collector_paused
 from features.errors import CocokError
+from features.kept import also_kept
 from features.layout import FACTS, FOREVER, LANGUAGES, SKILLS, UNLIMITED
 from features.money import Money, Rates
 from features.text import content_tokens, normalise, primary_language, token
@@ -28,27 +31,27 @@ LEAST_MINUTES = 1e-3
 SAMPLED = "sampled"
 """The policy of a list that was reconstructed for training and never shown: it changes no state."""
 
-_PRICED: dict[type, tuple[str, ...]] = {
-    ev.WorkerUpdated: ("expected_hourly", "min_reward"),
-    ev.TaskPosted: ("reward",),
-    ev.TaskUpdated: ("reward",),
-}
+_PRICED: dict[type, tuple[str, ...]] = also_kept(
+    {ev.WorkerUpdated: ("expected_hourly", "min_reward"), ev.TaskPosted: ("reward",), ev.TaskUpdated: ("reward",)}
+)
 """Amounts of money that are converted."""
 
-SAME_CONTENT = 1 << 14
-"""Distinct contents of tasks whose tokens are kept: the tasks of a batch share theirs."""
+SAME_WORDING = 1 << 14
+"""Distinct wordings of tasks that are kept: the tasks of a batch share theirs."""
 
-_DEEDS: dict[type, int] = {
-    ev.TaskViewed: kinds.VIEWED,
-    ev.TaskSaved: kinds.SAVED,
-    ev.TaskHidden: kinds.HIDDEN,
-    ev.AssignmentAccepted: kinds.ACCEPTED,
-    ev.AssignmentReturned: kinds.RETURNED,
-    ev.AssignmentAbandoned: kinds.ABANDONED,
-    ev.AssignmentSubmitted: kinds.SUBMITTED,
-    ev.AssignmentApproved: kinds.APPROVED,
-    ev.AssignmentRejected: kinds.REJECTED,
-}
+_DEEDS: dict[type, int] = also_kept(
+    {
+        ev.TaskViewed: kinds.VIEWED,
+        ev.TaskSaved: kinds.SAVED,
+        ev.TaskHidden: kinds.HIDDEN,
+        ev.AssignmentAccepted: kinds.ACCEPTED,
+        ev.AssignmentReturned: kinds.RETURNED,
+        ev.AssignmentAbandoned: kinds.ABANDONED,
+        ev.AssignmentSubmitted: kinds.SUBMITTED,
+        ev.AssignmentApproved: kinds.APPROVED,
+        ev.AssignmentRejected: kinds.REJECTED,
+    }
+)
 """What a worker does with a task, or is told of it: nearly all events."""
 
 Row = tuple[int, int, int, int, float, int, int, int]
@@ -61,7 +64,7 @@ class Encoder:
     def __init__(self, catalogue: Catalogue, rates: Rates) -> None:
         self._catalogue = catalogue
         self._rates = rates
-        self._encoders: dict[type, Callable[[Any], Row]] = {
+        encoders: dict[type, Callable[[Any], Row]] = {
             ev.WorkerUpdated: self._profile,
             ev.WorkerErased: self._erased,
             ev.TaskPosted: self._posted,
@@ -72,6 +75,7 @@ class Encoder:
             ev.RequesterRated: self._requester_rated,
             ev.WorkerRated: self._worker_rated,
         }
+        self._encoders = also_kept(encoders)
         self._clear()
 
     def __reduce__(self) -> tuple[type["Encoder"], tuple[Catalogue, Rates]]:
@@ -79,13 +83,13 @@ class Encoder:
         return Encoder, (self._catalogue, self._rates)
 
     def _clear(self) -> None:
-        self._item_tasks: list[int] = []
+        self._item_tasks = array("i")
         self._facts: list[bytes] = []
-        self._tokens: list[Content] = []
+        self._wordings: list[Wording] = []
         self._n_tokens = 0
         self._profiles: list[bytes] = []
-        self._skill_rows: list[int] = []
-        self._skill_levels: list[float] = []
+        self._skill_rows = array("i")
+        self._skill_levels = array("f")
 
     def encode(self, stored: Iterable[tuple[int, int, ev.Event]]) -> Batch:
         """Encode events given as (sequence number, ``known_at`` in microseconds, event).
@@ -94,13 +98,14 @@ class Encoder:
             CocokError: an amount is in a currency without a rate; the catalogue is as it was.
         """
         stored = list(stored)
-        for _, _, event in stored:
-            # Asked before the catalogue changes, so that a batch that is refused leaves no trace.
-            if type(event) in _PRICED:
-                for field in _PRICED[type(event)]:
-                    money = getattr(event, field)
-                    if isinstance(money, Money) and money.currency not in self._rates:
-                        raise CocokError(self._rates.missing(money.currency))
+        given = [event for _, _, event in stored]
+        # Asked before the catalogue changes, so that a batch that is refused leaves no trace.
+        for event in compress(given, map(_PRICED.__contains__, map(type, given))):
+            for field in _PRICED[type(event)]:
+                money = getattr(event, field)
+                # Neither None nor UNSET is true.
+                if money and money.currency not in self._rates:
+                    raise CocokError(self._rates.missing(money.currency))
         with collector_paused():
             return self._batch(stored)
 
@@ -121,9 +126,9 @@ class Encoder:
             events=_records(rows, EVENT),
             item_tasks=np.array(self._item_tasks, np.int32),
             facts=_records(self._facts, FACTS),
-            token_rows=_joined([content.rows for content in self._tokens], np.int32),
-            token_kinds=_joined([content.kinds for content in self._tokens], np.uint8),
-            token_weights=_joined([content.weights for content in self._tokens], np.float32),
+            token_rows=_records([wording.rows for wording in self._wordings], np.int32),
+            token_kinds=_records([wording.kinds for wording in self._wordings], np.uint8),
+            token_weights=_records([wording.weights for wording in self._wordings], np.float32),
             profiles=_records(self._profiles, PROFILES),
             skill_rows=np.array(self._skill_rows, np.int32),
             skill_levels=np.array(self._skill_levels, np.float32),
@@ -156,7 +161,7 @@ class Encoder:
             return _nothing()
         start = len(self._item_tasks)
         tasks = self._catalogue.tasks.indices
-        self._item_tasks += [tasks[item.task_id] for item in event.items]
+        self._item_tasks.extend([tasks[item.task_id] for item in event.items])
         worker = self._catalogue.workers.add(event.worker_id)
         return kinds.SERVED, worker, 0, 0, nan, 0, start, len(self._item_tasks)
 
@@ -165,9 +170,12 @@ class Encoder:
         self._catalogue.profiles[worker] = event
         label = self._catalogue.labels.add
         start = len(self._skill_rows)
-        levels = _levels(event.skills)
-        self._skill_rows += [token("skill", name) for name in levels]
-        self._skill_levels += levels.values()
+        levels = event.skills or ()
+        if not isinstance(levels, dict):
+            # A skill without a level is held in full.
+            levels = dict.fromkeys(levels, 1.0)
+        self._skill_rows.extend([token("skill", name) for name in levels])
+        self._skill_levels.extend(levels.values())
         languages = [label(_language_label(tag)) for tag in event.languages or ()]
         self._profiles.append(
             _PROFILE.pack(
@@ -195,23 +203,28 @@ class Encoder:
         task = catalogue.tasks.add(posting.task_id)
         catalogue.postings[task] = posting
         label = catalogue.labels.add
-        skills = posting.skills or ()
-        skill_tokens = list(dict.fromkeys(token("skill", name) for name in skills))[:SKILLS]
-        start, content = self._n_tokens, _content(skills, posting.keywords or (), posting.title, posting.description)
-        self._tokens.append(content)
-        self._n_tokens += len(content.rows)
-        languages = [label(_language_label(tag)) for tag in posting.languages or ()]
-        order: int = murmurhash3_32(posting.task_id, positive=True)
+        wording = _wording(
+            posting.title,
+            posting.description,
+            posting.keywords,
+            posting.skills,
+            posting.category,
+            posting.languages,
+        )
+        self._wordings.append(wording)
+        start = self._n_tokens
+        self._n_tokens += wording.tokens
+        languages = [label(name) for name in wording.languages]
         signature, requester = catalogue.signature_of(posting), catalogue.requesters.add(posting.requester_id)
-        category = label(f"category:{normalise(posting.category)}") if posting.category else 0
+        category = label(wording.category) if wording.category else 0
         self._facts.append(
             _FACTS.pack(
                 requester,
                 category,
                 signature,
                 catalogue.offer_of(signature, requester, category),
-                catalogue.texts.add(Text(posting.title or "", posting.description or "", posting.keywords or ())),
-                token("category", posting.category) if posting.category else -1,
+                catalogue.texts.add(wording.text),
+                wording.category_token,
                 token("requester", posting.requester_id),
                 token("group", posting.group_id) if posting.group_id else -1,
                 UNLIMITED if posting.slots is None else posting.slots,
@@ -220,10 +233,10 @@ class Encoder:
                 _minutes(posting.estimated_minutes),
                 _minutes(posting.time_limit_minutes),
                 FOREVER if posting.expires_at is None else ev.micros(posting.expires_at),
-                order,
+                murmurhash3_32(posting.task_id, positive=True),
                 *_padded(languages, LANGUAGES),
-                len(skill_tokens),
-                *_padded(skill_tokens, SKILLS),
+                wording.n_skills,
+                wording.skills,
             )
         )
         return kind, 0, task, 0, nan, len(self._facts) - 1, start, self._n_tokens
@@ -232,19 +245,57 @@ class Encoder:
         return nan if money is None else self._rates.convert(money)
 
 
-class Content(NamedTuple):
-    """The distinct tokens of a task: rows of the token table (int32), kinds (uint8) and weights (float32)."""
+class Wording(NamedTuple):
+    """What a task says in words, and what comes of it for every task that says the same.
 
-    rows: NDArray[np.int32]
-    kinds: NDArray[np.uint8]
-    weights: NDArray[np.float32]
+    Attributes:
+        rows, kinds, weights: the distinct tokens: their rows of the token table (int32), kinds (uint8) and weights
+            (float32), each as bytes.
+        tokens: how many they are.
+        text: the words themselves.
+        category: its label, empty without one.
+        category_token: row of the token table, -1 without one.
+        n_skills: skills that count.
+        skills: their rows of the token table (int32, as many as a record of facts has places for), as bytes.
+        languages: their labels.
+    """
+
+    rows: bytes
+    kinds: bytes
+    weights: bytes
+    tokens: int
+    text: Text
+    category: str
+    category_token: int
+    n_skills: int
+    skills: bytes
+    languages: tuple[str, ...]
 
 
-@lru_cache(maxsize=SAME_CONTENT)
-def _content(skills: tuple[str, ...], keywords: tuple[str, ...], title: str | None, description: str | None) -> Content:
-    found = content_tokens(skills, keywords, title, description)
+@lru_cache(maxsize=SAME_WORDING)
+def _wording(
+    title: str | None,
+    description: str | None,
+    keywords: tuple[str, ...] | None,
+    skills: tuple[str, ...] | None,
+    category: str | None,
+    languages: tuple[str, ...] | None,
+) -> Wording:
+    found = content_tokens(skills or (), keywords or (), title, description)
     rows, kinds_, weights = zip(*found, strict=True) if found else ((), (), ())
-    return Content(np.array(rows, np.int32), np.array(kinds_, np.uint8), np.array(weights, np.float32))
+    asked = list(dict.fromkeys(token("skill", name) for name in skills or ()))[:SKILLS]
+    return Wording(
+        np.array(rows, np.int32).tobytes(),
+        np.array(kinds_, np.uint8).tobytes(),
+        np.array(weights, np.float32).tobytes(),
+        len(found),
+        Text(title or "", description or "", keywords or ()),
+        f"category:{normalise(category)}" if category else "",
+        token("category", category) if category else -1,
+        len(asked),
+        np.array(_padded(asked, SKILLS), np.int32).tobytes(),
+        tuple(map(_language_label, languages or ())),
+    )
 
 
 @lru_cache(maxsize=1 << 10)
@@ -252,26 +303,28 @@ def _language_label(tag: str) -> str:
     return f"language:{primary_language(tag)}"
 
 
-def packer(dtype: np.dtype[np.void]) -> Struct:
-    """Return what packs the values of a record, its arrays spread out: several times as fast as NumPy does it."""
+def packer(dtype: np.dtype[np.void], *, ready: Collection[str] = ()) -> Struct:
+    """Return what packs the values of a record, its arrays spread out: several times as fast as NumPy does it.
+
+    Args:
+        dtype: of the record.
+        ready: fields that come as bytes.
+    """
     codes = []
     for name in dtype.names or ():
         field = dtype[name]
-        codes.append(f"{int(np.prod(field.shape, dtype=int))}{field.base.char}")
+        size, code = (field.itemsize, "s") if name in ready else (int(np.prod(field.shape, dtype=int)), field.base.char)
+        codes.append(f"{size}{code}")
     made = Struct("".join(codes))
     return Struct(f"{made.format}{dtype.itemsize - made.size}x")
 
 
-_EVENT, _FACTS, _PROFILE = packer(EVENT), packer(FACTS), packer(PROFILES)
+_EVENT, _FACTS, _PROFILE = packer(EVENT), packer(FACTS, ready={"skills"}), packer(PROFILES)
 
 
-def _records(packed: list[bytes], dtype: np.dtype[np.void]) -> NDArray[np.void]:
+def _records(packed: list[bytes], dtype: np.dtype[np.void] | type[np.generic]) -> NDArray[Any]:
     # A copy that may be written, for kernels compile anew for arrays that may not.
     return np.frombuffer(bytearray().join(packed), dtype)
-
-
-def _joined(parts: list[NDArray[Any]], dtype: type[np.generic]) -> NDArray[Any]:
-    return np.concatenate(parts) if parts else np.zeros(0, dtype)
 
 
 def _nothing() -> Row:
@@ -292,13 +345,6 @@ def _minutes(value: float | None) -> float:
 
 def _padded(values: list[int], size: int) -> list[int]:
     return (values + [0] * size)[:size]
-
-
-def _levels(skills: Iterable[str] | Mapping[str, float] | None) -> dict[str, float]:
-    """Return skill -> level; a skill without a level is held in full."""
-    if isinstance(skills, Mapping):
-        return dict(skills)
-    return dict.fromkeys(skills or (), 1.0)
 
 
 def _changes(event: ev.TaskUpdated) -> dict[str, Any]:

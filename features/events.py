@@ -6,6 +6,7 @@
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 from typing import Annotated, Any, get_args
 
 import msgspec
@@ -36,10 +37,11 @@ QualificationValue = Annotated[int, Meta(ge=-(2**53), le=2**53)] | Annotated[str
 Skills = Names | Annotated[dict[Name, Level], Meta(max_length=1000)]
 Qualifications = Annotated[dict[Name, QualificationValue], Meta(max_length=1000)]
 
+_TASK_ID = attrgetter("task_id")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY = 86_400  # seconds
 # What int64 nanoseconds, and with them pandas timestamps, can hold.
-_YEARS = range(1970, 2262)
+_FIRST_YEAR, _LAST_YEAR = 1970, 2261
 
 
 def micros(instant: datetime) -> int:
@@ -65,8 +67,8 @@ def _type_name(class_name: str) -> str:
 def _in_utc(field: str, moment: datetime) -> datetime:
     if moment.tzinfo is None:
         raise ValueError(f"`{field}` has no time zone; write UTC, like 2026-03-01T12:00:00Z")
-    if moment.year not in _YEARS:
-        raise ValueError(f"`{field}` must lie between the years {_YEARS.start} and {_YEARS.stop - 1}")
+    if not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
+        raise ValueError(f"`{field}` must lie between the years {_FIRST_YEAR} and {_LAST_YEAR}")
     return moment.astimezone(UTC)
 
 
@@ -90,8 +92,9 @@ class _Event(
     at: Annotated[datetime, Meta(tz=True)]
 
     def __post_init__(self) -> None:
-        if self.at.tzinfo is not UTC or self.at.year not in _YEARS:
-            force_setattr(self, "at", _in_utc("at", self.at))
+        at = self.at
+        if at.tzinfo is not UTC or not _FIRST_YEAR <= at.year <= _LAST_YEAR:
+            force_setattr(self, "at", _in_utc("at", at))
         if "\x00" in self.event_id:
             raise ValueError("`event_id` holds a NUL character, which databases cannot keep")
 
@@ -219,7 +222,7 @@ class FeedServed(_Event, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if len({item.task_id for item in self.items}) != len(self.items):
+        if len(set(map(_TASK_ID, self.items))) != len(self.items):
             raise ValueError("`items` holds a task_id twice; a list shows a task once")
 
 
@@ -346,7 +349,8 @@ def moneys(event: Event) -> tuple[Money, ...]:
     return tuple(money for money in found if isinstance(money, Money))
 
 
-def _decode_hook(kind: type, raw: Any) -> Any:
+def decode_hook(kind: type, raw: Any) -> Any:
+    """Build requirements from decoded JSON, for a decoder of events."""
     if kind is Requirements:
         return parse_once(raw)
     raise NotImplementedError(kind)
@@ -358,7 +362,7 @@ def _encode_hook(value: Any) -> Any:
     raise NotImplementedError(type(value))
 
 
-_decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event, dec_hook=_decode_hook)
+_decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event, dec_hook=decode_hook)
 _encoder = msgspec.json.Encoder(enc_hook=_encode_hook, order="deterministic")
 _list_decoder = msgspec.json.Decoder(list[msgspec.Raw])
 

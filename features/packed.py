@@ -74,11 +74,9 @@ class Packed(MutableMapping[int, Kind], Generic[Kind]):
         return found
 
     def __setitem__(self, index: int, value: Kind) -> None:
-        single = self._single
-        before = single.get(index)
         # One that was taken out of the run left nothing behind.
-        self._size += not (self._packed(index) if before is None else before)
-        single[index] = self._encoder.encode(value)
+        self._size += not self._packed(index)
+        self._single[index] = self._encoder.encode(value)
         if self._recent:
             self._recent.pop(index, None)
 

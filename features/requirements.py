@@ -240,8 +240,8 @@ class Compiler:
         clauses = tuple(self._allowed(attribute, tuple(values)) for attribute, values in given)
         sets = self._places_of_sets.setdefault(clauses, self._sets.used)
         if sets == self._sets.used:
-            self._sets.extend([clauses])
-        self._signatures.extend([(place, sets)])
+            self._sets.append(clauses)
+        self._signatures.append((place, sets))
         return self._signatures.used - 1
 
     def facts(
@@ -325,9 +325,11 @@ class Compiler:
         place = self._places_of_trees.setdefault(requirements, self._trees.used)
         if place == self._trees.used:
             start = self._nodes.used
-            if requirements is not None:
-                self._nodes.extend(self._tree(requirements.root, start))
-            self._trees.extend([(start, self._nodes.used, _plain(requirements))])
+            nodes = [] if requirements is None else self._tree(requirements.root, start)
+            self._nodes.extend(nodes)
+            # The root comes first, and whether the attribute of each clause is its own is known by now.
+            plain = bool(nodes) and nodes[0][0] == ALL_OF and all(each[0] == _CLAUSE and each[3] for each in nodes[1:])
+            self._trees.append((start, self._nodes.used, plain))
         return place
 
     def _tree(self, root: Node, first: int) -> list[tuple[int, int, int, bool, int, int, int]]:
@@ -381,14 +383,14 @@ class Compiler:
             self._changes.extend([self._changed(change) for change in self.changes.distinct[self._changes.used :]])
             start = self._operands.used
             self._operands.extend(operands)
-            self._clauses.extend([(key[0], comparator, number, start, self._operands.used, absent)])
+            self._clauses.append((key[0], comparator, number, start, self._operands.used, absent))
         return place
 
     def _operand(self, value: Value) -> int:
         """Return the operand of a value, a new one if it is new."""
         operand = self._values.setdefault(value, len(self._values))
         if operand == self._numbers.used:
-            self._numbers.extend([np.nan if isinstance(value, str) else float(value)])
+            self._numbers.append(np.nan if isinstance(value, str) else float(value))
         return operand
 
     def _changed(self, change: Change) -> tuple[int, int, int, int, float, float, bool, int]:
@@ -407,14 +409,6 @@ class Compiler:
             change.comparator == "gt",
             self._topics.setdefault(change.topic, len(self._topics)),
         )
-
-
-def _plain(requirements: Requirements | None) -> bool:
-    """Tell whether requirements ask for all of some clauses, no two of one attribute."""
-    if requirements is None or not isinstance(requirements.root, AllOf):
-        return False
-    attributes = [attribute_of(node.attribute) for node in requirements.root.nodes if isinstance(node, Clause)]
-    return len(set(attributes)) == len(requirements.root.nodes)
 
 
 def _known(

@@ -131,10 +131,18 @@ def parse_once(raw: object) -> Requirements:
     Raises:
         ValueError: as `parse`.
     """
-    written = msgspec.json.encode(raw)
+    return parse_written(msgspec.json.encode(raw))
+
+
+def parse_written(written: bytes) -> Requirements:
+    """Build requirements as `parse_once` does, from JSON.
+
+    Raises:
+        ValueError: as `parse`, or it is no JSON.
+    """
     found = _parsed.get(written)
     if found is None:
-        found = parse(raw)
+        found = parse(msgspec.json.decode(written))
         if len(_parsed) >= MOST_PARSED:
             _parsed.clear()
         _parsed[written] = found

@@ -218,7 +218,7 @@ class Snapshots:
         erasures = [] if restored is None else restored.erasures
         since = state.seq
         with collector_paused():
-            for entries in self._store.read(after=since):
+            for entries in self._store.read(after=since, to_fold=True):
                 state.apply(entries)
                 erasures.extend(_erasures_of(entries))
                 progress("Folding the log", min(state.seq, end) - since, end - since)

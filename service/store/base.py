@@ -128,13 +128,17 @@ class Store(Protocol):
         """
         ...
 
-    def read(self, after: int = 0, *, before: int | None = None, batch: int = 10_000) -> Iterator[list[Stored]]:
+    def read(
+        self, after: int = 0, *, before: int | None = None, batch: int = 10_000, to_fold: bool = False
+    ) -> Iterator[list[Stored]]:
         """Yield events in order of sequence, in lists of at most ``batch``.
 
         Args:
             after: only events with a larger sequence number.
             before: microseconds since 1970; only the longest prefix of the log whose ``known_at`` is before it.
             batch: size of the lists, which is what is held in memory.
+            to_fold: events only as far as `features.state.MarketState.apply` reads them, which is faster: those of
+                some types are of other types then (`features.kept`).
         """
         ...
 

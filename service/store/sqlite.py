@@ -20,6 +20,7 @@ from sqlalchemy.exc import DatabaseError, IntegrityError
 from features.collector import collector_paused
 from features.errors import CocokError
 from features.events import Event, decode_each, decode_event
+from features.kept import decode_kept
 from service.store import archive, schema
 from service.store.base import Appended, Archived, ConflictError, Identity, Packed, Stored, digest, pack
 from service.store.lists_file import LostListsError
@@ -33,6 +34,7 @@ _END = "SELECT seq, known_at FROM events ORDER BY seq DESC LIMIT 1"
 _READ = "SELECT seq, known_at, payload FROM events WHERE seq > ? ORDER BY seq LIMIT ?"
 _READ_UPTO = "SELECT seq, known_at, payload FROM events WHERE seq > ? AND seq <= ? ORDER BY seq"
 _INSERT = "INSERT INTO events (seq, event_id, type, known_at, digest, payload) VALUES (?, ?, ?, ?, ?, ?)"
+_Decode = Callable[[Sequence[bytes]], list[Event]]
 _STORED = partial(tuple.__new__, Stored)
 _REWRITE = "UPDATE events SET type = ?, payload = ? WHERE seq = ? AND event_id = ?"
 
@@ -78,34 +80,41 @@ class SqliteStore:
             results = _append_fresh(connection, packed)
             return _append_apart(connection, packed) if results is None else results
 
-    def read(self, after: int = 0, *, before: int | None = None, batch: int = 10_000) -> Iterator[list[Stored]]:
+    def read(
+        self, after: int = 0, *, before: int | None = None, batch: int = 10_000, to_fold: bool = False
+    ) -> Iterator[list[Stored]]:
         """Yield events in order of sequence; see `service.store.base.Store.read`."""
         reader = archive.Reader(self._archive)
+        decode = decode_kept if to_fold else decode_each
         while True:
             with collector_paused():
-                found = self._read(after, before, batch, reader)
+                found = self._read(after, before, batch, reader, decode)
             if found:
                 yield found
             if len(found) < batch:
                 return
             after = found[-1].seq
 
-    def _read(self, after: int, before: int | None, batch: int, reader: archive.Reader) -> list[Stored]:
+    def _read(
+        self, after: int, before: int | None, batch: int, reader: archive.Reader, decode: _Decode
+    ) -> list[Stored]:
         while True:
             try:
-                return self._read_once(after, before, batch, reader)
+                return self._read_once(after, before, batch, reader, decode)
             except LostListsError as lost:
                 # An erasure may have put another file in its place.
                 if any(file.name == lost.path.name for file in self._archive.files()):
                     raise
 
-    def _read_once(self, after: int, before: int | None, batch: int, reader: archive.Reader) -> list[Stored]:
+    def _read_once(
+        self, after: int, before: int | None, batch: int, reader: archive.Reader, decode: _Decode
+    ) -> list[Stored]:
         if not reader.sparse:
             with self._driver() as connection:
                 rows = connection.execute(_READ, (after, batch)).fetchall()
             # Numbers are dense, and the last event is always in the table: a gap means that lists are in a file.
             if not rows or rows[-1][0] == after + len(rows):
-                return _decoded(rows, before)
+                return _decoded(rows, before, decode)
         with self._snapshot() as connection:
             files = archive.overlapping(connection, after, after + batch)
             end = min(after + batch, max(after, _end(connection)[0]))
@@ -116,7 +125,7 @@ class SqliteStore:
             missing = end - after - len(rows) - len(lists)
             raise CocokError(f"{missing:,} of the events {after + 1:,} to {end:,} are missing in {self.path}")
         lists = lists if before is None else lists[: bisect_left(lists, before, key=itemgetter(1))]
-        return sorted(_decoded(rows, before) + lists, key=itemgetter(0))
+        return sorted(_decoded(rows, before, decode) + lists, key=itemgetter(0))
 
     def last_seq(self) -> int:
         """Return the last sequence number, 0 for an empty log."""
@@ -301,14 +310,14 @@ def _immediate(execute: Callable[[str], object]) -> Iterator[None]:
     execute("COMMIT")
 
 
-def _decoded(rows: Sequence[tuple[int, int, bytes]], before: int | None) -> list[Stored]:
+def _decoded(rows: Sequence[tuple[int, int, bytes]], before: int | None, decode: _Decode) -> list[Stored]:
     """Return the events of rows whose clock is before an instant."""
     # The clock never runs backwards, so the first event that is too late ends the prefix.
     kept = len(rows) if before is None else bisect_left(rows, before, key=itemgetter(1))
     if not kept:
         return []
     seqs, clocks, payloads = zip(*rows[:kept], strict=True)
-    return list(map(_STORED, zip(seqs, clocks, decode_each(list(map(unsqueeze, payloads))), strict=True)))
+    return list(map(_STORED, zip(seqs, clocks, decode(list(map(unsqueeze, payloads))), strict=True)))
 
 
 def _kept(row: Packed) -> bytes:

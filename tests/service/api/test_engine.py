@@ -88,7 +88,7 @@ def test_given_it_is_stopped_while_it_reads_the_log_then_it_does_not_start(
     store.append([post(f"t{number}") for number in range(10)])
     engine = engine_of(store)
     read = store.read
-    monkeypatch.setattr(store, "read", lambda after=0, batch=0: read(after, batch=1))
+    monkeypatch.setattr(store, "read", lambda after=0, batch=0, to_fold=False: read(after, batch=1, to_fold=to_fold))
     follow = engine._state.apply
     monkeypatch.setattr(engine._state, "apply", lambda entries: (follow(entries), engine._stop.set()))
     engine.start()

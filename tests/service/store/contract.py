@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from features.events import AssignmentRejected, TaskClosed, TaskViewed, micros
+from features.kept import IN_PLACE
 from service.store import ConflictError, Store
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -46,6 +47,14 @@ class StoreContract(ABC):
         rows = [row for rows in store.read() for row in rows]
         assert [row.seq for row in rows] == [1, 2, 3]
         assert [row.event for row in rows] == [view(2), view(1), view(3)]
+
+    def test_given_events_are_read_to_fold_then_each_is_as_far_as_that_takes_in_its_place(self, store: Store) -> None:
+        closed = TaskClosed(event_id="e3", at=NOON, task_id="t")
+        store.append([view(1), view(2, worker="other"), closed])
+        rows = [row for rows in store.read(1, to_fold=True, batch=1) for row in rows]
+        assert [row[:2] for row in rows] == [row[:2] for rows in store.read(1) for row in rows]
+        assert [type(row.event) for row in rows] == [IN_PLACE[TaskViewed], TaskClosed]
+        assert getattr(rows[0].event, "worker_id", None) == "other"
 
     def test_given_the_log_is_opened_again_then_everything_is_there(self, store: Store) -> None:
         store.append([view(1), view(2)])
