@@ -9,6 +9,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from features.jit import kernel
 from features.money import MAX_AMOUNT, Money
 from features.spec import COLUMN, GROUPS, NAMES
 from matching.bundle import Bundle, BundleError
@@ -237,16 +238,7 @@ def expectations(outcomes: Outcomes, rewards: Sequence[Money | None]) -> list[Ex
         rewards: rows; of the task of each, None for a task without one.
     """
     amounts = np.array([math.nan if reward is None else float(reward.amount) for reward in rewards])
-    pay = np.array([amounts * outcomes.p_approve, amounts, amounts])
-    minutes = np.array([outcomes.minutes, outcomes.paid_slow, outcomes.paid_fast])
-    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-        paid = pay * 60 / minutes
-    # A posting may state a millionth of a minute; what follows from it is no figure for anyone.
-    paid[~((minutes > 0.0) & (paid <= _MOST_PAID))] = np.nan
-    # Where rejection is likely, work that is paid pays more than is to be expected.
-    hourly, slow, fast = paid
-    np.copyto(slow, hourly, where=slow > hourly)
-    np.copyto(fast, hourly, where=fast < hourly)
+    paid = _paid(amounts, outcomes.p_approve, outcomes.minutes, outcomes.paid_slow, outcomes.paid_fast)
     figures = (outcomes.p_accept, outcomes.p_approve, outcomes.minutes, outcomes.minutes_low, outcomes.minutes_high)
     money = [
         [None if figure is None or reward is None else reward.rounded(figure) for figure, reward in column]
@@ -255,6 +247,32 @@ def expectations(outcomes: Outcomes, rewards: Sequence[Money | None]) -> list[Ex
     return list(map(Expectation, *map(_known, figures), *money))
 
 
+@kernel
+def _paid(
+    amounts: NDArray[np.float64],
+    p_approve: NDArray[np.float64],
+    minutes: NDArray[np.float64],
+    slow: NDArray[np.float64],
+    fast: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Return pay per hour as expected, and where work is slow and where it is fast (float64, 3 x rows)."""
+    paid = np.empty((3, len(amounts)))
+    for i in range(len(amounts)):
+        hourly = _an_hour(amounts[i] * p_approve[i], minutes[i])
+        low, high = _an_hour(amounts[i], slow[i]), _an_hour(amounts[i], fast[i])
+        # Where rejection is likely, work that is paid pays more than is to be expected.
+        paid[0, i], paid[1, i], paid[2, i] = hourly, hourly if low > hourly else low, hourly if high < hourly else high
+    return paid
+
+
+@kernel
+def _an_hour(pay: float, minutes: float) -> float:
+    found = pay * 60 / minutes
+    # A posting may state a millionth of a minute; what follows from it is no figure for anyone.
+    return found if minutes > 0.0 and found <= _MOST_PAID else np.nan
+
+
+@kernel
 def paid_tails(p_approve: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the share of approved work to leave out at either end, so that ``INTERVAL`` of all finished work is kept.
 
@@ -264,8 +282,11 @@ def paid_tails(p_approve: NDArray[np.float64]) -> NDArray[np.float64]:
     Args:
         p_approve: float64, rows.
     """
-    chance = np.nan_to_num(p_approve, nan=1.0)
-    return np.asarray((1.0 - np.minimum(INTERVAL / np.maximum(chance, INTERVAL), MOST_KEPT)) / 2.0)
+    tails = np.empty(len(p_approve))
+    for i in range(len(p_approve)):
+        chance = 1.0 if np.isnan(p_approve[i]) else p_approve[i]
+        tails[i] = (1.0 - min(INTERVAL / max(chance, INTERVAL), MOST_KEPT)) / 2.0
+    return tails
 
 
 def _known(values: NDArray[np.float64]) -> list[Any]:
