@@ -266,7 +266,8 @@ def items(
     """Return the items of a ranking, the first at position ``first``; ``names`` are those of the verdict's tasks."""
     external = state.catalogue.tasks.external
     answers, places = verdict.answers, ranking.places
-    outcomes, features = answers.outcomes(places), answers.features[places]
+    features = answers.features[places]
+    outcomes = answers.expect(features)
     tasks = ranking.tasks.tolist()
     rewards = [state.catalogue.postings.reward(task) for task in tasks]
     expected = expectations(outcomes, rewards)

@@ -106,9 +106,9 @@ class Answers:
     expect: Callable[[NDArray[np.float32]], Outcomes]
     contribute: Contributor = no_contributions
 
-    def outcomes(self, places: NDArray[np.intp] | None = None) -> Outcomes:
-        """Return what is expected of the rows at ``places``, in this order; of all rows if None."""
-        return self.expect(self.features if places is None else self.features[places])
+    def outcomes(self) -> Outcomes:
+        """Return what is expected of all rows."""
+        return self.expect(self.features)
 
     def lifts(self, places: NDArray[np.intp]) -> NDArray[np.float64]:
         """Return what each group of columns adds to the scores at ``places``, above its mean over the list.

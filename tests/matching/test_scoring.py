@@ -55,9 +55,9 @@ def test_given_the_rows_of_a_page_then_their_outcomes_are_those_among_all_rows(c
     rows = usual()[1] if columns == "all" else usual()[1].without("pay")
     found = answered(bundle_of(rows), usual()[1].features[:200])
     page = np.array([150, 3, 3, 199, 0])
-    for name, values in vars(found.outcomes(page)).items():
+    for name, values in vars(found.expect(found.features[page])).items():
         np.testing.assert_array_equal(values, getattr(found.outcomes(), name)[page])
-    assert not np.isnan(found.outcomes(page).p_accept).any()
+    assert not np.isnan(found.expect(found.features[page]).p_accept).any()
 
 
 @pytest.mark.parametrize("absent", [{}, {"approve": None}, {"minutes": None}])
