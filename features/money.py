@@ -4,7 +4,6 @@ import hashlib
 import math
 import tomllib
 from collections.abc import Mapping
-from copy import copy
 from dataclasses import dataclass
 from datetime import date
 from decimal import Context, Decimal, Inexact, Overflow
@@ -58,7 +57,7 @@ class Money(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
         """
         if not 0.0 <= amount <= _MOST:
             raise ValueError(_OUT_OF_RANGE)
-        money = copy(self)
+        money: Money = self.__copy__()  # type: ignore[attr-defined]  # what msgspec has, and copy() asks for slowly
         # Without the noughts at its end it is in canonical form.
         force_setattr(money, "amount", Decimal(f"{abs(amount):.2f}".rstrip("0").rstrip(".")))
         return money

@@ -1,6 +1,7 @@
 """Things by number, kept as bytes and made anew when asked for: a profile is 2.7 kB as an object, 0.5 kB packed."""
 
 from collections.abc import Iterator, MutableMapping
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -11,6 +12,9 @@ from numpy.typing import NDArray
 from features.events import TaskPosted, WorkerUpdated
 from features.money import Money
 from features.requirements_shape import MOST_PARSED, Clause, Requirements, parse_once, unparse
+
+MOST_REWARDS = 1 << 14
+"""Rewards that are kept as objects: tasks share theirs."""
 
 RECENT = 4_096
 """Events that are also kept as objects: the tasks that are asked for are mostly the same ones."""
@@ -131,10 +135,22 @@ class Profiles(Packed[WorkerUpdated]):
     _decoder = msgspec.msgpack.Decoder(WorkerUpdated)
 
 
-class _Rewarded(msgspec.Struct):
+class _Amount(msgspec.Struct, gc=False):
+    """An amount of money as it is packed."""
+
+    amount: str
+    currency: str
+
+
+class _Rewarded(msgspec.Struct, gc=False):
     """A posting as far as it is read for a feed."""
 
-    reward: Money | None = None
+    reward: _Amount | None = None
+
+
+@lru_cache(maxsize=MOST_REWARDS)
+def _money(amount: str, currency: str) -> Money:
+    return Money(amount=Decimal(amount), currency=currency)
 
 
 class Postings(Packed[TaskPosted]):
@@ -146,4 +162,5 @@ class Postings(Packed[TaskPosted]):
     def reward(self, index: int) -> Money | None:
         """Return the reward of a posting, None without one or without a posting; the rest of it is not decoded."""
         packed = self._packed(index)
-        return self._rewards.decode(packed).reward if packed else None
+        reward = self._rewards.decode(packed).reward if packed else None
+        return None if reward is None else _money(reward.amount, reward.currency)

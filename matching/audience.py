@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from threading import Lock
 
 import numpy as np
+from msgspec.structs import asdict
 from numpy.typing import NDArray
 
 from features.build import rows_of_workers
@@ -41,8 +42,7 @@ class UnpreparedError(Exception):
     """More has come since the last preparation than is done within a request: prepare, then ask again."""
 
 
-@dataclass(frozen=True)
-class Member(Expectation):
+class Member(Expectation, frozen=True, gc=False):
     """A worker in an audience, and what is expected of him."""
 
     worker_id: str
@@ -115,13 +115,7 @@ class Audiences:
             # Who was forgotten has no name. The rest is up to the same rules as for a feed.
             if not external(worker) or judge(state, worker, np.array([task], np.int32), now).bits[0]:
                 continue
-            members.append(
-                Member(
-                    worker_id=external(worker),
-                    score=float(chances[place]),
-                    **vars(figures[place]),
-                )
-            )
+            members.append(Member(**asdict(figures[place]), worker_id=external(worker), score=float(chances[place])))
             if len(members) == limit:
                 break
         record, market = state.arrays.tasks[task], state.arrays.market[0]

@@ -138,12 +138,12 @@ class Bundle:
         """
         return self.ranker.predict(features)
 
-    def contributions(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Return what each group of columns contributes to the score of each row; see `matching.contributions`.
+    def contributions(self, features: NDArray[np.float32], asked: int) -> NDArray[np.float64]:
+        """Return what groups of columns contribute to the scores of the first rows, above their means over the others.
 
-        Float64, rows x groups in the order of `matching.contributions.groups_of` the columns.
+        Float64, asked x groups in the order of `matching.contributions.groups_of` the columns; see there.
         """
-        return self._contributions(features)
+        return self._contributions(features, asked)
 
     @cached_property
     def _contributions(self) -> Contributor:

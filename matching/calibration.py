@@ -55,8 +55,7 @@ class Additive:
     def linear(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return what the linear part says of each row of ``features`` (rows x columns)."""
         found = self.base.predict(features)
-        if self.newcomers:
-            new = self.newcomers.among(features)
+        if self.newcomers and (new := self.newcomers.among(features)).any():
             found[new] = self.newcomers.linear.predict(features[new])
         return found
 
@@ -65,8 +64,7 @@ class Additive:
     ) -> NDArray[np.float64]:
         """Return what the columns of each player add to the linear part; see `Linear.contributions`."""
         found = self.base.contributions(features, owners, players)
-        if self.newcomers:
-            new = self.newcomers.among(features)
+        if self.newcomers and (new := self.newcomers.among(features)).any():
             found[new] = self.newcomers.linear.contributions(features[new], owners, players)
         return found
 
@@ -99,19 +97,20 @@ class MinutesModel:
 
     def predict(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return the median minutes for each row of ``features`` (rows x columns)."""
-        return self.quantiles(features, 0.5)[0]
+        return np.asarray(self.quantiles(features, 0.5)[0])
 
-    def quantiles(
-        self, features: NDArray[np.float32], *levels: float | NDArray[np.float64]
-    ) -> tuple[NDArray[np.float64], ...]:
-        """Return the minutes than which a share ``level`` of such work takes less, for each row and level.
+    def quantiles(self, features: NDArray[np.float32], *levels: float | NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the minutes than which a share ``level`` of such work takes less (float64, levels x rows).
 
         Args:
             features: rows x columns.
             levels: 0.01..0.99, what lies beyond counts as the nearer end; each one number, or one for each row.
         """
+        at = np.empty((len(levels), len(features)))
+        for place, level in enumerate(levels):
+            at[place] = level
         location, scale = self.location.predict(features), np.exp(self.spread.predict(features))
-        return tuple(np.exp(location + scale * np.interp(level, LEVELS, self.residuals)) for level in levels)
+        return np.exp(location + scale * np.interp(at, LEVELS, self.residuals))
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,13 +12,21 @@ set that met them, for one that does not. The Shapley value of a product of ``k`
 ``(own - share) * prod((own * t + share * (1 - t)) of the others)`` over ``t`` in 0..1 (Owen 1972, "Multilinear
 extensions of games"), a polynomial of degree ``k - 1`` that four Gauss points integrate exactly up to ``k = 8``. It
 depends on the row by ``k`` bits alone, so it is computed once a model for each of the ``2^k`` patterns.
+
+Rows are bits of a word here: of the rows of a list most meet the same conditions, as they have the worker in common, so
+a leaf is looked up once for most of them and once more for each other pattern.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any
 
 import lightgbm as lgb
 import numpy as np
+from llvmlite import ir
+from numba.core import types
+from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from features.jit import kernel
@@ -26,8 +34,9 @@ from features.spec import FEATURES, GROUPS
 from matching.calibration import Additive
 from matching.forest import ZERO, ForestError, Tree, joined, trees_of
 
-Contributor = Callable[[NDArray[np.float32]], NDArray[np.float64]]
-"""Gives what each group contributes to the score of each row; float64, rows x groups, in the order of `groups_of`."""
+Contributor = Callable[[NDArray[np.float32], int], NDArray[np.float64]]
+"""Given rows and how many of them are asked for, the first ones, gives what each group contributes to their scores,
+above its mean over the other rows, 0 where there are none; float64, asked x groups in the order of `groups_of`."""
 
 OWN = "own"
 """The group of columns that the spec does not know."""
@@ -36,9 +45,9 @@ PLAYERS = 8
 """Groups that the path to a leaf may concern: more would take a finer integral and larger tables."""
 
 _BLOCK = 64
-"""Rows at once, as in `matching.forest`: a constant for the compiler."""
+"""Rows at once: as many as a word has bits."""
 
-_ALL = np.uint32(0xFFFFFFFF)
+_ALL = 0xFFFFFFFFFFFFFFFF
 _GROUP_OF = {feature.name: feature.group for feature in FEATURES}
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(PLAYERS // 2)
 
@@ -61,7 +70,18 @@ def contributor(model: Additive, names: Sequence[str]) -> Contributor:
     groups = groups_of(names)
     players = np.array([groups.index(group_of(name)) for name in names], np.int64)
     by_trees = _by_trees(model.booster, players, len(groups))
-    return lambda features: by_trees(features) + model.linear_contributions(features, players, len(groups))
+
+    def contribute(features: NDArray[np.float32], asked: int) -> NDArray[np.float64]:
+        linear = model.linear_contributions(features, players, len(groups))
+        return by_trees(features, asked) + above_others(linear, asked)
+
+    return contribute
+
+
+def above_others(contributions: NDArray[np.float64], asked: int) -> NDArray[np.float64]:
+    """Return the first rows of contributions less the mean of the others, which is 0 where there are none."""
+    others = contributions[asked:]
+    return np.asarray(contributions[:asked] - others.sum(axis=0) / max(1, len(others)))
 
 
 def _by_trees(booster: lgb.Booster, owners: NDArray[np.int64], players: int) -> Contributor:
@@ -69,7 +89,7 @@ def _by_trees(booster: lgb.Booster, owners: NDArray[np.int64], players: int) -> 
         return GroupShap.of(booster, owners, players).contributions
     except ForestError:
         summed = (owners[:, None] == np.arange(players)).astype(np.float64)
-        return lambda features: _by_column(booster, features) @ summed
+        return lambda features, asked: above_others(_by_column(booster, features) @ summed, asked)
 
 
 def _by_column(booster: lgb.Booster, features: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -83,41 +103,38 @@ def _by_column(booster: lgb.Booster, features: NDArray[np.float32]) -> NDArray[n
 class GroupShap:
     """The contributions of a model's trees, in tables.
 
+    A word holds a bit for each row of a block: whether it meets all conditions of one player down to some node. Word 0
+    is that of a player without any, ``1 + 2 * i`` that of the player of split ``i`` on its left, the next on its right.
+
     Attributes:
         width: columns of a row.
         players: how many there are.
         expected: the score that is expected of a row of which nothing is known.
-        used: int64, the columns that occur in a split.
-        splits: int64, trees + 1; the splits of tree ``i`` are ``splits[i] : splits[i + 1]``.
-        columns: int64, splits; place in ``used``.
-        owners: int64, splits; whose column it is.
-        thresholds: float32, splits; what is above goes to the right.
-        nan_left: bool, splits; where NaN goes.
-        off_left: uint32, splits; the leaves, as bits, that are not on the left.
-        off_right: uint32, splits; those that are not on the right.
-        leaves: int64, trees + 1; the leaves of tree ``i``.
-        members: int64, leaves + 1; where the players on the path of a leaf are in ``member``.
-        member: int64, the players.
-        tables: int64, leaves; where the table of a leaf begins in ``table``.
-        table: float64; of each leaf with ``k`` players, for each of them, what it contributes by the pattern of those
-            whose conditions a row meets: ``k`` times ``2^k`` numbers.
+        columns: int64, cuts, which are the distinct conditions of splits; the column that each looks at, rising.
+        thresholds: float32, cuts; what is above goes to the right.
+        nan_left: bool, cuts; where NaN goes.
+        cuts: int64, splits of all trees, parents first; the cut of each.
+        before: int64, splits; the word of the same player above the split.
+        sizes: uint64, leaves; how many players there are on the path of each.
+        members: uint64, those players, leaf by leaf.
+        words: uint64, the word of each of them at the leaf.
+        tables: uint64, leaves; where the table of each begins in ``table``.
+        table: float64; of each leaf with ``k`` players, by the pattern of those whose conditions a row meets, what each
+            of them contributes: ``2^k`` times ``k`` numbers.
     """
 
     width: int
     players: int
     expected: float
-    used: NDArray[np.int64]
-    splits: NDArray[np.int64]
     columns: NDArray[np.int64]
-    owners: NDArray[np.int64]
     thresholds: NDArray[np.float32]
     nan_left: NDArray[np.bool_]
-    off_left: NDArray[np.uint32]
-    off_right: NDArray[np.uint32]
-    leaves: NDArray[np.int64]
-    members: NDArray[np.int64]
-    member: NDArray[np.int64]
-    tables: NDArray[np.int64]
+    cuts: NDArray[np.int64]
+    before: NDArray[np.int64]
+    sizes: NDArray[np.uint64]
+    members: NDArray[np.uint64]
+    words: NDArray[np.uint64]
+    tables: NDArray[np.uint64]
     table: NDArray[np.float64]
 
     @classmethod
@@ -134,10 +151,15 @@ class GroupShap:
         """
         trees = trees_of(booster)
         columns = joined([tree.columns for tree in trees], np.int64)
-        used, places = np.unique(columns, return_inverse=True)
+        thresholds = joined([tree.thresholds for tree in trees], np.float32)
+        nan_left = joined([tree.nan_left for tree in trees], np.bool_)
+        conditions, cuts = np.unique(np.column_stack([columns, thresholds, nan_left]), axis=0, return_inverse=True)
+        firsts = accumulate((len(tree.columns) for tree in trees), initial=0)
+        walks = [_words(tree, owners, players, first) for tree, first in zip(trees, firsts, strict=False)]
+        words = np.concatenate([np.empty((0, players), np.int64), *(words for _, words in walks)])
         shares = np.concatenate([np.empty((0, players)), *(_shares(tree, owners, players) for tree in trees)])
         values = joined([tree.values for tree in trees], np.float64)
-        on_path = ~np.isnan(shares)
+        on_path = words > 0
         counts = on_path.sum(axis=1)
         if counts.max(initial=0) > PLAYERS:
             raise ForestError(f"{counts.max()} groups meet on the path to a leaf, and tables hold at most {PLAYERS}")
@@ -151,80 +173,92 @@ class GroupShap:
         return cls(
             width=booster.num_feature(),
             players=players,
-            expected=float((values * np.where(on_path, shares, 1.0).prod(axis=1)).sum()),
-            used=used,
-            splits=_starts(len(tree.columns) for tree in trees),
-            columns=places.astype(np.int64),
-            owners=owners[columns],
-            thresholds=joined([tree.thresholds for tree in trees], np.float32),
-            nan_left=joined([tree.nan_left for tree in trees], np.bool_),
-            off_left=~joined([tree.left for tree in trees], np.uint32),
-            off_right=~joined([tree.right for tree in trees], np.uint32),
-            leaves=_starts(len(tree.values) for tree in trees),
-            members=_starts(iter(counts.tolist())),
-            member=np.nonzero(on_path)[1],
-            tables=tables,
+            expected=float((values * shares.prod(axis=1)).sum()),
+            columns=conditions[:, 0].astype(np.int64),
+            thresholds=conditions[:, 1].astype(np.float32),
+            nan_left=conditions[:, 2].astype(np.bool_),
+            cuts=cuts.reshape(-1),
+            before=joined([before for before, _ in walks], np.int64),
+            sizes=counts.astype(np.uint64),
+            members=np.nonzero(on_path)[1].astype(np.uint64),
+            words=words[on_path].astype(np.uint64),
+            tables=tables.astype(np.uint64),
             table=table,
         )
 
-    def contributions(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Return what each player contributes to the raw score of each row; with ``expected`` it adds up to it.
+    def contributions(self, features: NDArray[np.float32], asked: int) -> NDArray[np.float64]:
+        """Return what each player contributes to the raw scores of the first rows, above its mean over the others.
+
+        Without others, these and ``expected`` add up to the score.
 
         Args:
             features: float32, rows x columns.
+            asked: how many rows are the first.
 
         Returns:
-            float64, rows x players.
+            float64, asked x players.
 
         Raises:
             ValueError: the number of columns is not that of the model.
         """
         if features.ndim != 2 or features.shape[1] != self.width:
             raise ValueError(f"features of shape {features.shape} for a model of {self.width} columns")
-        blocks = -(-len(features) // _BLOCK)
-        values = np.zeros((self.used.size, blocks * _BLOCK), np.float32)
-        values[:, : len(features)] = features.T[self.used]
-        values[np.abs(values) <= ZERO] = 0.0
-        found = np.zeros((self.players, len(features)))
-        _contribute(
-            values,
-            self.splits,
+        found = np.empty((asked, self.players))
+        sums = _contribute(
+            features,
             self.columns,
-            self.owners,
             self.thresholds,
             self.nan_left,
-            self.off_left,
-            self.off_right,
-            self.leaves,
+            self.cuts,
+            self.before,
+            self.sizes,
             self.members,
-            self.member,
+            self.words,
             self.tables,
             self.table,
             found,
         )
-        return found.T
+        return found - sums / max(1, len(features) - asked)
 
 
-def _starts(sizes: Iterator[int]) -> NDArray[np.int64]:
-    return np.cumsum([0, *sizes], dtype=np.int64)
+def _sides(tree: Tree) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return which leaves are below each split on the left, and which on the right (bool, splits x leaves)."""
+    leaves = np.arange(len(tree.values), dtype=np.uint32)
+    left, right = (((side[:, None] >> leaves) & 1).astype(np.bool_) for side in (tree.left, tree.right))
+    return left, right
+
+
+def _words(
+    tree: Tree, owners: NDArray[np.int64], players: int, first: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Number the words of a tree whose first split is number ``first`` of all.
+
+    Returns:
+        int64, splits; the word of the same player above each. And int64, leaves x players; the word of each at a leaf,
+        0 for one without conditions on the path there.
+    """
+    before, words = np.empty(len(tree.columns), np.int64), np.zeros((len(tree.values), players), np.int64)
+    for split, (left, right) in enumerate(zip(*_sides(tree), strict=True)):
+        owner = owners[tree.columns[split]]
+        # Splits come after those above them, so all leaves below still have the same one.
+        before[split] = words[left.argmax(), owner]
+        words[left, owner], words[right, owner] = 1 + 2 * (first + split), 2 + 2 * (first + split)
+    return before, words
 
 
 def _shares(tree: Tree, owners: NDArray[np.int64], players: int) -> NDArray[np.float64]:
-    """Return the share of rows that met all of a player's conditions on the path to a leaf; NaN without any.
+    """Return the share of rows that met all of a player's conditions on the path to a leaf; 1 without any.
 
     The share is the product over these splits of what went the leaf's way of the rows that came to the split. Float64,
     leaves x players.
     """
-    leaves = np.arange(len(tree.values), dtype=np.uint32)
-    on_left, on_right = (((side[:, None] >> leaves) & 1).astype(np.bool_) for side in (tree.left, tree.right))
+    on_left, on_right = _sides(tree)
     gone_left, gone_right = on_left @ tree.covers, on_right @ tree.covers
     came = np.maximum(gone_left + gone_right, 1.0)
     share = np.where(on_left, (gone_left / came)[:, None], np.where(on_right, (gone_right / came)[:, None], 1.0))
-    owner = owners[tree.columns]
-    shares, concerned = np.ones((players, len(leaves))), np.zeros((players, len(leaves)), np.bool_)
-    np.multiply.at(shares, owner, share)
-    np.logical_or.at(concerned, owner, on_left | on_right)
-    return np.where(concerned, shares, np.nan).T
+    shares = np.ones((players, len(tree.values)))
+    np.multiply.at(shares, owners[tree.columns], share)
+    return shares.T
 
 
 def _table(values: NDArray[np.float64], shares: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -235,70 +269,121 @@ def _table(values: NDArray[np.float64], shares: NDArray[np.float64]) -> NDArray[
         shares: float64, leaves x players on their paths, as many for each.
 
     Returns:
-        float64, leaves x (players * patterns); bit ``j`` of a pattern is for player ``j``.
+        float64, leaves x (patterns * players); bit ``j`` of a pattern is for player ``j``.
     """
     count = shares.shape[1]
-    met = ((np.arange(1 << count) >> np.arange(count)[:, None]) & 1).astype(np.float64)
-    table = np.zeros((len(values), count, 1 << count))
+    met = ((np.arange(1 << count)[:, None] >> np.arange(count)) & 1).astype(np.float64)
+    table = np.zeros((len(values), 1 << count, count))
     for node, weight in zip(0.5 + 0.5 * _NODES, 0.5 * _WEIGHTS, strict=True):
-        factors = node * met + (1.0 - node) * shares[:, :, None]
+        factors = node * met + (1.0 - node) * shares[:, None, :]
         for player in range(count):
-            table[:, player] += weight * np.delete(factors, player, axis=1).prod(axis=1)
-    table *= values[:, None, None] * (met - shares[:, :, None])
+            table[:, :, player] += weight * np.delete(factors, player, axis=2).prod(axis=2)
+    table *= values[:, None, None] * (met - shares[:, None, :])
     return table.reshape(len(values), -1)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _ones(context: Any, word: Any) -> Any:
+    """Return how many bits of a word of 64 bits are set."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.ctpop(args[0])
+
+    return types.int64(types.uint64), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _lowest(context: Any, word: Any) -> Any:
+    """Return the place of the lowest bit that is set of a word of 64 bits, of which one is."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.cttz(args[0], ir.IntType(1)(1))
+
+    return types.int64(types.uint64), generate
 
 
 @kernel
 def _contribute(
-    values: NDArray[np.float32],
-    splits: NDArray[np.int64],
+    features: NDArray[np.float32],
     columns: NDArray[np.int64],
-    owners: NDArray[np.int64],
     thresholds: NDArray[np.float32],
     nan_left: NDArray[np.bool_],
-    off_left: NDArray[np.uint32],
-    off_right: NDArray[np.uint32],
-    leaves: NDArray[np.int64],
-    members: NDArray[np.int64],
-    member: NDArray[np.int64],
-    tables: NDArray[np.int64],
+    cuts: NDArray[np.int64],
+    before: NDArray[np.int64],
+    sizes: NDArray[np.uint64],
+    members: NDArray[np.uint64],
+    words: NDArray[np.uint64],
+    tables: NDArray[np.uint64],
     table: NDArray[np.float64],
     found: NDArray[np.float64],
-) -> None:
-    """Add up the contributions (players x rows) of all leaves to rows, given by column (columns x blocks of rows).
-
-    A set of bits for each player and row holds the leaves on whose paths the row meets all of the player's conditions;
-    each split takes away the leaves on its other side.
-    """
-    players, rows = found.shape
-    met, pattern = np.empty((players, _BLOCK), np.uint32), np.empty(_BLOCK, np.uint32)
-    sums = np.empty((players, _BLOCK))
-    for first in range(0, rows, _BLOCK):
-        count = min(_BLOCK, rows - first)
-        sums[:] = 0.0
-        for tree in range(len(splits) - 1):
-            met[:] = _ALL
-            for split in range(splits[tree], splits[tree + 1]):
-                column, threshold = values[columns[split], first : first + _BLOCK], thresholds[split]
-                gone_right, gone_left, left = off_left[split], off_right[split], met[owners[split]]
-                # A comparison with NaN is false, so the way it is asked decides where NaN goes.
-                if nan_left[split]:
-                    for i in range(_BLOCK):
-                        left[i] &= gone_right if column[i] > threshold else gone_left
-                else:
-                    for i in range(_BLOCK):
-                        left[i] &= gone_left if column[i] <= threshold else gone_right
-            for leaf in range(leaves[tree], leaves[tree + 1]):
-                place = np.uint32(leaf - leaves[tree])
-                begin, size = members[leaf], members[leaf + 1] - members[leaf]
-                pattern[:] = 0
-                for k in range(size):
-                    bit, left = np.uint32(k), met[member[begin + k]]
-                    for i in range(_BLOCK):
-                        pattern[i] |= ((left[i] >> place) & np.uint32(1)) << bit
-                for k in range(size):
-                    start = tables[leaf] + (k << size)
-                    own, total = table[start : start + (1 << size)], sums[member[begin + k]]
-                    for i in range(count):
-                        total[i] += own[pattern[i]]
-        found[:, first : first + count] = sums[:, :count]
+) -> NDArray[np.float64]:
+    """Fill the contributions of the first rows (rows x players), and return the sums over the rows behind them."""
+    zero, one, all_ones = np.uint64(0), np.uint64(1), np.uint64(_ALL)
+    asked, players = found.shape
+    seen, right = np.zeros(_BLOCK, np.float32), np.empty(columns.size, np.uint64)
+    met, unusual = np.empty(1 + 2 * cuts.size, np.uint64), np.empty(PLAYERS, np.uint64)
+    sums, usual = np.zeros(players), np.empty(players)
+    found[:] = 0.0
+    for first in range(0, len(features), _BLOCK):
+        count = min(_BLOCK, len(features) - first)
+        own = min(max(asked - first, 0), count)
+        rows = all_ones >> np.uint64(_BLOCK - count)
+        others = rows & ~(all_ones >> np.uint64(_BLOCK - own) if own else zero)
+        for cut in range(columns.size):
+            if cut == 0 or columns[cut] != columns[cut - 1]:
+                for i in range(count):
+                    value = features[first + i, columns[cut]]
+                    seen[i] = np.float32(0.0) if abs(value) <= ZERO else value
+            threshold, bits = thresholds[cut], zero
+            # A comparison with NaN is false, so the way it is asked decides where NaN goes.
+            if nan_left[cut]:
+                for i in range(_BLOCK):
+                    bits |= np.uint64(seen[i] > threshold) << np.uint64(i)
+            else:
+                for i in range(_BLOCK):
+                    bits |= np.uint64(not seen[i] <= threshold) << np.uint64(i)
+            right[cut] = bits
+        met[0] = rows
+        for split in range(cuts.size):
+            above, gone = met[before[split]], right[cuts[split]]
+            met[1 + 2 * split], met[2 + 2 * split] = above & ~gone, above & gone
+        usual[:] = 0.0
+        begin = zero
+        for leaf in range(sizes.size):
+            size, start = sizes[leaf], tables[leaf]
+            # The pattern of most rows is looked up for all of them, and then each other one for those that have it.
+            most, left = zero, zero
+            for number in range(size):
+                k = np.uint64(number)
+                word = met[words[begin + k]]
+                by_most = np.uint64(2 * _ones(word) > count)
+                most |= by_most << k
+                unusual[k] = word ^ (rows & (zero - by_most))
+                left |= unusual[k]
+            common = start + most * size
+            for number in range(size):
+                k = np.uint64(number)
+                usual[members[begin + k]] += table[common + k]
+            while left:
+                row, differs, alike = np.uint64(_lowest(left)), zero, left
+                for number in range(size):
+                    k = np.uint64(number)
+                    bit = unusual[k] >> row & one
+                    differs |= bit << k
+                    alike &= ~(unusual[k] ^ (zero - bit))
+                left &= ~alike
+                times, special = _ones(alike & others), start + (most ^ differs) * size
+                for number in range(size):
+                    k = np.uint64(number)
+                    player, more = members[begin + k], table[special + k] - table[common + k]
+                    sums[player] += times * more
+                    mine = alike & ~others
+                    while mine:
+                        found[np.uint64(first + _lowest(mine)), player] += more
+                        mine &= mine - one
+            begin += size
+        for player in range(players):
+            sums[player] += (count - own) * usual[player]
+            for i in range(first, first + own):
+                found[i, player] += usual[player]
+    return sums

@@ -6,16 +6,17 @@ a task down is never given as a reason for it. Figures are those of the answer, 
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from itertools import islice
-from operator import itemgetter
-from typing import NamedTuple
+from functools import cached_property, lru_cache
+from string import Formatter
+from typing import Any, NamedTuple
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
+from features.jit import kernel
 from features.money import Money
 from features.spec import COLUMN, GROUPS
 from matching.wording import money, number
@@ -29,8 +30,7 @@ MOST_TEXTS = 16_384
 _LOG_HOUR = math.log(60.0)
 
 
-@dataclass(frozen=True)
-class Reason:
+class Reason(Struct, frozen=True, gc=False):
     """A reason with its text in the language asked for."""
 
     code: str
@@ -57,7 +57,8 @@ class Figures:
 class _Task(NamedTuple):
     """What rules read of a task: columns of the row, by name, and the figures of the answer.
 
-    The answer's figures stand in place of the counted ones in ``minutes``, ``hourly`` and what rests on them.
+    The answer's figures stand in place of the counted ones in ``minutes``, ``hourly`` and what rests on them. Of the
+    answer's reward and pay per hour, ``rewarded`` and ``paid`` tell the sign, NaN without.
     """
 
     affinity: float
@@ -89,65 +90,52 @@ class _Task(NamedTuple):
     counted_hourly: float
     answered_approval: float
     answered_minutes: float
+    rewarded: float
+    paid: float
     answered_reward: Money | None
     answered_hourly: Money | None
 
 
-_READ = _Task._fields[: _Task._fields.index("counted_hourly")]
+_NUMBERS = _Task._fields[:-2]
+_READ = _NUMBERS[: _NUMBERS.index("counted_hourly")]
 _PLACES = np.array([COLUMN[name] for name in _READ])
 
-
-def _tasks(features: NDArray[np.float32], figures: Figures) -> Iterable[_Task]:
-    read = features[:, _PLACES].astype(np.float64)
-    columns = dict(zip(_READ, read.T, strict=True))
-    minutes, chance, counted = figures.minutes, figures.p_approve, columns["hourly"]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        log_minutes = np.log(np.where(minutes > 0.0, minutes, np.nan))
-        hourly = columns["reward"] + np.log(np.where(chance > 0.0, chance, 0.0)) - log_minutes + _LOG_HOUR
-        columns["session_fit"] = columns["session_fit"] + columns["minutes"] - log_minutes
-        columns["hourly_against_declared"] = columns["hourly_against_declared"] + (hourly - counted)
-    columns |= {"minutes": log_minutes, "hourly": hourly}
-    numbers = (*columns.values(), counted, chance, minutes)
-    return map(_Task, *(column.tolist() for column in numbers), figures.rewards, figures.hourly)
-
-
-Words = Mapping[str, float | Money | None]
+Words = tuple[float | Money | None, ...]
 
 
 @dataclass(frozen=True, eq=False)
 class _Rule:
-    """A reason that may hold.
-
-    ``holds`` says how strongly it holds for a task, 0 or less when it does not; ``words`` fills the texts.
-    """
+    """A reason that may hold, as `_strengths` tells; ``words`` fill the texts, in the order of the English one."""
 
     code: str
     group: str
-    holds: Callable[[_Task], float]
     words: Callable[[_Task], Words]
     en: str
     id: str
 
     def told(self, task: _Task, locale: str) -> Reason:
-        return _told(self, locale, **self.words(task))
+        return (_told if self.group == "pay" else _told_again)(self, locale, *self.words(task))
+
+    @cached_property
+    def names(self) -> list[str]:
+        return [name for _, name, _, _ in Formatter().parse(self.en) if name]
 
 
-@lru_cache(MOST_TEXTS, typed=True)
-def _told(rule: _Rule, locale: str, **words: float | Money | None) -> Reason:
-    written = {name: _written(value, locale) for name, value in words.items()}
+def _told(rule: _Rule, locale: str, *words: float | Money | None) -> Reason:
+    written = {name: _written(word, locale) for name, word in zip(rule.names, words, strict=True)}
     return Reason(rule.code, (rule.id if locale == "id" else rule.en).format(**written))
 
 
-def _written(value: float | Money | None, locale: str) -> str:
-    return money(value, locale) if isinstance(value, Money) else "" if value is None else number(value, locale)
+# Amounts of money are mostly new.
+_told_again = lru_cache(MOST_TEXTS, typed=True)(_told)
+
+
+def _written(word: float | Money | None, locale: str) -> str:
+    return money(word, locale) if isinstance(word, Money) else "" if word is None else number(word, locale)
 
 
 def _nothing(_: _Task) -> Words:
-    return {}
-
-
-def _if(holds: bool, worth: float) -> float:
-    return worth if holds else 0.0
+    return ()
 
 
 def _times(log_ratio: float) -> float:
@@ -165,44 +153,24 @@ def _hours(log_hours: float) -> int:
     return max(1, math.ceil(math.expm1(log_hours)))
 
 
-def _takes(task: _Task) -> bool:
-    """Tell whether the worker took so much lately that a ratio of it means something."""
-    return task.worker_accepts_slow >= math.log1p(2.5)
-
-
-def _as_ranked(task: _Task) -> bool:
-    """Tell whether pay per hour, which was ranked by counts, is about as high by the answer's figures."""
-    return task.answered_hourly is not None and task.hourly >= task.counted_hourly + math.log(0.8)
-
-
 _RULES: tuple[_Rule, ...] = (
     _Rule(
         "skills",
         "skill",
-        lambda task: _if(task.skill_overlap >= 0.5 and task.skill_count >= 1.0, task.skill_overlap),
-        lambda task: {
-            "known": round(task.skill_overlap * round(task.skill_count)),
-            "count": round(task.skill_count),
-        },
+        lambda task: (round(task.skill_overlap * round(task.skill_count)), round(task.skill_count)),
         "Skills it asks for that you know: {known} of {count}",
         "Keahlian yang diminta dan Anda kuasai: {known} dari {count}",
     ),
     _Rule(
         "similar_tasks",
         "skill",
-        # Affinity alone is high for what everybody takes; above popularity it is the worker's own doing.
-        lambda task: _if(
-            _takes(task) and task.affinity - task.popularity > 0.3,
-            2.0 * (task.affinity - task.popularity),
-        ),
-        lambda task: {"times": _times(task.affinity - task.popularity)},
+        lambda task: (_times(task.affinity - task.popularity),),
         "You take tasks like this about {times} times as often as others do",
         "Anda mengambil tugas seperti ini sekitar {times} kali sesering orang lain",
     ),
     _Rule(
         "experience",
         "skill",
-        lambda task: _if(task.skill_experience >= math.log1p(1.0), 0.2),
         _nothing,
         "You have recent experience with the skills it asks for",
         "Anda punya pengalaman terbaru dengan keahlian yang diminta",
@@ -210,15 +178,13 @@ _RULES: tuple[_Rule, ...] = (
     _Rule(
         "taken_before",
         "history",
-        lambda task: _if(task.task_taken >= 1.0, 1.0),
-        lambda task: {"count": round(task.task_taken)},
+        lambda task: (round(task.task_taken),),
         "Times you have taken it before: {count}",
         "Sudah {count} kali Anda ambil sebelumnya",
     ),
     _Rule(
         "saved",
         "history",
-        lambda task: _if(task.task_saved >= 1.0, 0.9),
         _nothing,
         "You have saved it",
         "Anda menyimpannya",
@@ -226,7 +192,6 @@ _RULES: tuple[_Rule, ...] = (
     _Rule(
         "same_batch",
         "history",
-        lambda task: _if(task.group_taken >= math.log1p(0.5), 0.6),
         _nothing,
         "You have lately taken tasks of the same batch",
         "Belakangan ini Anda mengambil tugas dari kelompok yang sama",
@@ -234,16 +199,13 @@ _RULES: tuple[_Rule, ...] = (
     _Rule(
         "track_record",
         "history",
-        # Without a verdict on the worker's own work, the share is the market's to the last bit.
-        lambda task: _if(task.answered_approval >= 0.85 and abs(task.worker_approval) > 1e-6, 0.3),
-        lambda task: {"share": _percent(task.answered_approval)},
+        lambda task: (_percent(task.answered_approval),),
         "Going by your work so far, its chance of approval is about {share} %",
         "Melihat pekerjaan Anda selama ini, peluang disetujui sekitar {share} %",
     ),
     _Rule(
         "opened",
         "history",
-        lambda task: _if(task.task_viewed >= 1.0, 0.2),
         _nothing,
         "You have looked at it before",
         "Anda pernah melihatnya",
@@ -251,112 +213,97 @@ _RULES: tuple[_Rule, ...] = (
     _Rule(
         "pays_well_per_hour",
         "pay",
-        lambda task: _if(task.hourly_rank > 0.7 and _as_ranked(task), 2.0 * (task.hourly_rank - 0.7) + 0.4),
-        lambda task: {"hourly": task.answered_hourly},
+        lambda task: (task.answered_hourly,),
         "About {hourly} an hour for you, more than most open tasks",
         "Sekitar {hourly} per jam untuk Anda, lebih dari kebanyakan tugas yang terbuka",
     ),
     _Rule(
         "high_reward",
         "pay",
-        lambda task: _if(
-            task.reward_rank > 0.75 and task.answered_reward is not None, 1.5 * (task.reward_rank - 0.75) + 0.2
-        ),
         # A rank counts half of those that are equal, so it does not say how many lie below.
-        lambda task: {"reward": task.answered_reward, "share": _percent(task.reward_rank)},
+        lambda task: (task.answered_reward, _percent(task.reward_rank)),
         "Its reward of {reward} is at least that of {share} % of the open tasks",
         "Upahnya {reward}, setara atau lebih tinggi daripada {share} % tugas yang terbuka",
     ),
     _Rule(
         "meets_expectation",
         "pay",
-        lambda task: _if(task.hourly_against_declared >= 0.0 and task.answered_hourly is not None, 0.5),
-        lambda task: {"hourly": task.answered_hourly},
+        lambda task: (task.answered_hourly,),
         "About {hourly} an hour for you, which reaches what you expect",
         "Sekitar {hourly} per jam untuk Anda, mencapai yang Anda harapkan",
     ),
     _Rule(
         "pay_per_hour",
         "pay",
-        lambda task: _if(task.answered_hourly is not None and task.answered_hourly.amount > 0, 0.1),
-        lambda task: {"hourly": task.answered_hourly},
+        lambda task: (task.answered_hourly,),
         "About {hourly} an hour for you",
         "Sekitar {hourly} per jam untuk Anda",
     ),
     _Rule(
         "popular",
         "market",
-        lambda task: _if(task.popularity > math.log(1.2), 2.0 * (task.popularity_rank - 0.8)),
-        lambda task: {"times": _times(task.popularity)},
+        lambda task: (_times(task.popularity),),
         "Tasks like this are taken about {times} times as often as others",
         "Tugas seperti ini diambil sekitar {times} kali sesering tugas lain",
     ),
     _Rule(
         "new",
         "market",
-        lambda task: _if(task.task_age_hours < math.log1p(6.0), 0.25),
-        lambda task: {"hours": _hours(task.task_age_hours)},
+        lambda task: (_hours(task.task_age_hours),),
         "Posted within the last {hours} h",
         "Dipasang dalam {hours} jam terakhir",
     ),
     _Rule(
         "last_slots",
         "market",
-        lambda task: _if(0.5 < math.expm1(task.slots_left) < 3.5, 0.2),
-        lambda task: {"slots": round(math.expm1(task.slots_left))},
+        lambda task: (round(math.expm1(task.slots_left)),),
         "{slots} left",
         "Tersisa {slots}",
     ),
     _Rule(
         "known_requester",
         "requester",
-        lambda task: _if(_takes(task), task.affinity_requester - 0.3),
-        lambda task: {"times": _times(task.affinity_requester)},
+        lambda task: (_times(task.affinity_requester),),
         "You take tasks of this requester about {times} times as often as a random choice would",
         "Anda mengambil tugas dari pemberi tugas ini sekitar {times} kali sesering pilihan acak",
     ),
     _Rule(
         "reliable_requester",
         "requester",
-        lambda task: _if(
-            task.requester_approval + task.market_approval >= 0.9 and not math.isnan(task.requester_hours), 0.3
-        ),
-        lambda task: {"share": _percent(task.requester_approval + task.market_approval)},
+        lambda task: (_percent(task.requester_approval + task.market_approval),),
         "This requester approves about {share} % of the work",
         "Pemberi tugas ini menyetujui sekitar {share} % pekerjaan",
     ),
     _Rule(
         "well_rated_requester",
         "requester",
-        lambda task: _if(task.requester_rating >= 4.0, 0.25),
-        lambda task: {"rating": round(task.requester_rating, 1)},
+        lambda task: (round(task.requester_rating, 1),),
         "Workers rate this requester {rating} of 5",
         "Pekerja menilai pemberi tugas ini {rating} dari 5",
     ),
     _Rule(
         "quick_approval",
         "requester",
-        lambda task: _if(task.requester_hours <= math.log1p(24.0), 0.15),
-        lambda task: {"hours": _hours(task.requester_hours)},
+        lambda task: (_hours(task.requester_hours),),
         "This requester usually approves within about {hours} h",
         "Pemberi tugas ini biasanya menyetujui dalam sekitar {hours} jam",
     ),
     _Rule(
         "fits_session",
         "context",
-        lambda task: _if(task.session_fit >= 0.0, 0.3),
-        lambda task: {"minutes": max(1, round(task.answered_minutes))},
+        lambda task: (max(1, round(task.answered_minutes)),),
         "About {minutes} min, which fits into your time",
         "Sekitar {minutes} menit, cukup untuk waktu Anda",
     ),
 )
 """Within a group, strengths are compared; across groups, only where the model makes no difference."""
 
-_BY_GROUP = [[rule for rule in _RULES if rule.group == group] for group in GROUPS]
+_OPEN = _Rule("open", "", _nothing, "It is open to you now", "Terbuka untuk Anda sekarang")
 
-_OPEN = _Rule("open", "", lambda _: 1.0, _nothing, "It is open to you now", "Terbuka untuk Anda sekarang")
+_TOLD = (*_RULES, _OPEN)
+_GROUPS = np.array([GROUPS.index(rule.group) for rule in _RULES])
 
-CODES: Sequence[str] = tuple(rule.code for rule in (*_RULES, _OPEN))
+CODES: Sequence[str] = tuple(rule.code for rule in _TOLD)
 """Every code a reason can have."""
 
 
@@ -375,25 +322,126 @@ def reasons(
         figures: as answered.
         locale: one of `matching.wording.LOCALES`.
     """
-    ranked = np.argsort(-lifts, axis=1, kind="stable")
-    falling = np.take_along_axis(lifts, ranked, axis=1)
-    lifting, even = (falling > 0.0).sum(axis=1).tolist(), (falling >= 0.0).sum(axis=1).tolist()
+    read = np.empty((len(features), len(_NUMBERS)))
+    rewarded, paid = (
+        np.array([math.nan if amount is None else float(bool(amount.amount)) for amount in column])
+        for column in (figures.rewards, figures.hourly)
+    )
+    tasks = read.view([(name, np.float64) for name in _NUMBERS]).reshape(-1)
+    chosen = np.full((len(features), MOST), -1)
+    _choose(features, _PLACES, figures.p_approve, figures.minutes, rewarded, paid, lifts, _GROUPS, read, tasks, chosen)
     found = []
-    for task, groups, ends, begins in zip(_tasks(features, figures), ranked.tolist(), even, lifting, strict=True):
-        chosen = list(islice(_strongest(groups[:begins], task), MOST))
-        if not chosen:
-            chosen = sorted(_strongest(groups[begins:ends], task), key=itemgetter(0), reverse=True)[:MOST]
-        found.append([rule.told(task, locale) for _, rule in chosen] or [_OPEN.told(task, locale)])
+    for numbers, rules, reward, hourly in zip(
+        read.tolist(), chosen.tolist(), figures.rewards, figures.hourly, strict=True
+    ):
+        task = _Task._make((*numbers, reward, hourly))
+        found.append([_TOLD[rule].told(task, locale) for rule in rules if rule >= 0])
     return found
 
 
-def _strongest(groups: Iterable[int], task: _Task) -> Iterator[tuple[float, _Rule]]:
-    """Yield the rule that holds most strongly of each group in which one holds."""
-    for group in groups:
-        most, strongest = 0.0, None
-        for rule in _BY_GROUP[group]:
-            strength = rule.holds(task)
-            if strength > most:
-                most, strongest = strength, rule
-        if strongest is not None:
-            yield most, strongest
+@kernel
+def _strengths(task: Any, found: NDArray[np.float64]) -> None:
+    """Fill how strongly each of `_RULES` holds for a task, in their order; 0 or less where it does not.
+
+    Comparisons with what is not known are false.
+    """
+    # Of one who took little lately, a ratio means nothing.
+    takes = task.worker_accepts_slow >= math.log1p(2.5)
+    # Affinity alone is high for what everybody takes; above popularity it is the worker's own doing.
+    above = task.affinity - task.popularity
+    approves = task.requester_approval + task.market_approval
+    rewarded, paid = not np.isnan(task.rewarded), not np.isnan(task.paid)
+    # Pay per hour was ranked by counts; is it about as high by the answer's figures?
+    as_ranked = paid and task.hourly >= task.counted_hourly + math.log(0.8)
+    found[:] = 0.0
+    if task.skill_overlap >= 0.5 and task.skill_count >= 1.0:
+        found[0] = task.skill_overlap  # skills
+    if takes and above > 0.3:
+        found[1] = 2.0 * above  # similar_tasks
+    if task.skill_experience >= math.log1p(1.0):
+        found[2] = 0.2  # experience
+    if task.task_taken >= 1.0:
+        found[3] = 1.0  # taken_before
+    if task.task_saved >= 1.0:
+        found[4] = 0.9  # saved
+    if task.group_taken >= math.log1p(0.5):
+        found[5] = 0.6  # same_batch
+    # Without a verdict on the worker's own work, the share is the market's to the last bit.
+    if task.answered_approval >= 0.85 and abs(task.worker_approval) > 1e-6:
+        found[6] = 0.3  # track_record
+    if task.task_viewed >= 1.0:
+        found[7] = 0.2  # opened
+    if task.hourly_rank > 0.7 and as_ranked:
+        found[8] = 2.0 * (task.hourly_rank - 0.7) + 0.4  # pays_well_per_hour
+    if task.reward_rank > 0.75 and rewarded:
+        found[9] = 1.5 * (task.reward_rank - 0.75) + 0.2  # high_reward
+    if task.hourly_against_declared >= 0.0 and paid:
+        found[10] = 0.5  # meets_expectation
+    if task.paid > 0.0:
+        found[11] = 0.1  # pay_per_hour
+    if task.popularity > math.log(1.2):
+        found[12] = 2.0 * (task.popularity_rank - 0.8)  # popular
+    if task.task_age_hours < math.log1p(6.0):
+        found[13] = 0.25  # new
+    if 0.5 < math.expm1(task.slots_left) < 3.5:
+        found[14] = 0.2  # last_slots
+    if takes:
+        found[15] = task.affinity_requester - 0.3  # known_requester
+    if approves >= 0.9 and not np.isnan(task.requester_hours):
+        found[16] = 0.3  # reliable_requester
+    if task.requester_rating >= 4.0:
+        found[17] = 0.25  # well_rated_requester
+    if task.requester_hours <= math.log1p(24.0):
+        found[18] = 0.15  # quick_approval
+    if task.session_fit >= 0.0:
+        found[19] = 0.3  # fits_session
+
+
+@kernel
+def _choose(
+    features: NDArray[np.float32],
+    places: NDArray[np.int64],
+    chances: NDArray[np.float64],
+    minutes: NDArray[np.float64],
+    rewarded: NDArray[np.float64],
+    paid: NDArray[np.float64],
+    lifts: NDArray[np.float64],
+    groups: NDArray[np.int64],
+    read: NDArray[np.float64],
+    tasks: NDArray[np.void],
+    chosen: NDArray[np.int64],
+) -> None:
+    """Fill what is read of tasks (``tasks`` and ``read`` are the same), and the places of their reasons in `_TOLD`."""
+    strengths = np.empty(groups.size)
+    most, strongest = np.empty(lifts.shape[1]), np.empty(lifts.shape[1], np.int64)
+    for i in range(len(features)):
+        for k in range(places.size):
+            read[i, k] = features[i, places[k]]
+        task = tasks[i]
+        log_minutes = np.log(minutes[i]) if minutes[i] > 0.0 else np.nan
+        chance = np.log(chances[i]) if chances[i] > 0.0 else -np.inf
+        hourly = task.reward + chance - log_minutes + _LOG_HOUR
+        task.counted_hourly, task.answered_approval, task.answered_minutes = task.hourly, chances[i], minutes[i]
+        task.rewarded, task.paid = rewarded[i], paid[i]
+        task.session_fit += task.minutes - log_minutes
+        task.hourly_against_declared += hourly - task.hourly
+        task.minutes, task.hourly = log_minutes, hourly
+        _strengths(task, strengths)
+        most[:], strongest[:] = 0.0, -1
+        for rule in range(groups.size):
+            if strengths[rule] > most[groups[rule]]:
+                most[groups[rule]], strongest[groups[rule]] = strengths[rule], rule
+        lifted = False
+        for group in range(most.size):
+            lifted |= strongest[group] >= 0 and lifts[i, group] > 0.0
+        for group in range(most.size):
+            if lifted:
+                most[group] = lifts[i, group] if strongest[group] >= 0 and lifts[i, group] > 0.0 else 0.0
+            elif lifts[i, group] != 0.0:
+                most[group] = 0.0
+        chosen[i, 0] = groups.size
+        for place in range(chosen.shape[1]):
+            first = most.argmax()
+            if not most[first] > 0.0:
+                break
+            chosen[i, place], most[first] = strongest[first], 0.0

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.spec import COLUMN, GROUPS
-from matching.contributions import group_of
+from matching.contributions import above_others, group_of
 from matching.first_stage import DEFAULT
 from matching.scoring import Answers, Outcomes, smoothed_approval, usual_minutes
 
@@ -46,8 +46,8 @@ def _terms(features: NDArray[np.float32]) -> Iterator[tuple[str, NDArray[np.floa
         yield name, weight * np.where(np.isnan(values), _MIDDLE.get(name, 0.0), values)
 
 
-def _contribute(features: NDArray[np.float32]) -> NDArray[np.float64]:
+def _contribute(features: NDArray[np.float32], asked: int) -> NDArray[np.float64]:
     found = np.zeros((len(features), len(GROUPS)))
     for name, term in _terms(features):
         found[:, GROUPS.index(group_of(name))] += term
-    return found
+    return above_others(found, asked)

@@ -89,6 +89,12 @@ class Newcomers:
 
 
 @kernel
+def _counted(value: np.float32, fill: float, low: float, high: float) -> float:
+    """Return what a value of a column counts as."""
+    return min(max(fill if np.isnan(value) else np.float64(value), low), high)
+
+
+@kernel
 def _predict(
     features: NDArray[np.float32],
     columns: NDArray[np.int64],
@@ -101,10 +107,7 @@ def _predict(
     total = np.full(features.shape[0], offset)
     for row in range(features.shape[0]):
         for place in range(columns.size):
-            value = np.float64(features[row, columns[place]])
-            if np.isnan(value):
-                value = fill[place]
-            total[row] += weights[place] * min(max(value, low[place]), high[place])
+            total[row] += weights[place] * _counted(features[row, columns[place]], fill[place], low[place], high[place])
     return total
 
 
@@ -122,9 +125,6 @@ def _contribute(
     found = np.zeros((features.shape[0], players))
     for row in range(features.shape[0]):
         for place in range(columns.size):
-            value = np.float64(features[row, columns[place]])
-            if np.isnan(value):
-                value = fill[place]
-            above = min(max(value, low[place]), high[place]) - fill[place]
-            found[row, owners[columns[place]]] += weights[place] * above
+            counted = _counted(features[row, columns[place]], fill[place], low[place], high[place])
+            found[row, owners[columns[place]]] += weights[place] * (counted - fill[place])
     return found

@@ -2,13 +2,13 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import fields
 from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
 import numpy as np
 from msgspec import Meta
+from msgspec.structs import asdict
 
 from features.build import rows_of_workers
 from features.errors import CocokError
@@ -176,7 +176,7 @@ def _rank_tasks(state: MarketState, ranker: Ranker, request: Request, eligibilit
         Item(
             task_id=item.task_id,
             score=item.score,
-            **{figure.name: getattr(item, figure.name) for figure in fields(Expectation)},
+            **{name: getattr(item, name) for name in Expectation.__struct_fields__},
         )
         for item in found[: _limit(request, request.candidates)]
     ]
@@ -201,7 +201,9 @@ def _rank_workers(state: MarketState, ranker: Ranker, request: Request, eligibil
     chances = answers.scores if np.isnan(found.p_accept).all() else found.p_accept * found.p_approve
     figures = expectations(found, [catalogue.postings.reward(int(task[0]))] * len(kept))
     order = best_first(chances, np.arange(len(kept), dtype=np.uint32))[: _limit(request, request.workers)]
-    items = [Item(worker_id=names[kept[place]], score=float(chances[place]), **vars(figures[place])) for place in order]
+    items = [
+        Item(worker_id=names[kept[place]], score=float(chances[place]), **asdict(figures[place])) for place in order
+    ]
     removed = [(name, codes) for name, codes in zip(names, against, strict=True) if codes]
     return _answer(request, items, "worker_id", removed, counted=request.workers is None)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from itertools import count, repeat
 
 import numpy as np
+from msgspec.structs import asdict
 from numpy.typing import NDArray
 
 from features.build import Common, nothing_common, rows
@@ -37,8 +38,7 @@ PAY_WEIGHT = 0.0
 """How much expected pay per hour counts in a feed beside what the model says; see `PayWeight`."""
 
 
-@dataclass(frozen=True)
-class Item(Expectation):
+class Item(Expectation, frozen=True, gc=False):
     """A task in a feed, with what is expected of it; contributions if asked for."""
 
     task_id: str
@@ -266,7 +266,8 @@ def items(
     """Return the items of a ranking, the first at position ``first``; ``names`` are those of the verdict's tasks."""
     external = state.catalogue.tasks.external
     answers, places = verdict.answers, ranking.places
-    outcomes, features = answers.outcomes(places), answers.features[places]
+    features = answers.features[places]
+    outcomes = answers.expect(features)
     tasks = ranking.tasks.tolist()
     rewards = [state.catalogue.postings.reward(task) for task in tasks]
     expected = expectations(outcomes, rewards)
@@ -283,7 +284,7 @@ def items(
             contributions = [dict(zip(GROUPS, lift, strict=True)) for lift in lifts.tolist()]
     return [
         Item(
-            **vars(figures),
+            **asdict(figures),
             task_id=task_id,
             position=position,
             score=score,

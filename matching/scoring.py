@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
+from features.jit import kernel
 from features.money import MAX_AMOUNT, Money
 from features.spec import COLUMN, GROUPS, NAMES
 from matching.bundle import Bundle, BundleError
@@ -24,6 +26,7 @@ LOW, HIGH = 0.1, 0.9
 """Levels of the ends of an interval of minutes."""
 
 MOST_KEPT = 0.95
+_MOST_PAID = float(MAX_AMOUNT)
 
 
 @dataclass(frozen=True)
@@ -57,8 +60,7 @@ class Outcomes:
         return cls(unknown, smoothed_approval(features), minutes, unknown, unknown, unknown, unknown)
 
 
-@dataclass(frozen=True)
-class Expectation:
+class Expectation(Struct, frozen=True, gc=False):
     """The figures of an answer for one worker and task; each None where nothing tells it.
 
     Attributes:
@@ -83,9 +85,9 @@ class Expectation:
     expected_hourly_high: Money | None
 
 
-def no_contributions(features: NDArray[np.float32]) -> NDArray[np.float64]:
+def no_contributions(features: NDArray[np.float32], asked: int) -> NDArray[np.float64]:
     """Return zeros, for an order that comes of no columns."""
-    return np.zeros((len(features), len(GROUPS)))
+    return np.zeros((asked, len(GROUPS)))
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ class Answers:
         scores: float64, rows; higher is better, within a list.
         features: float32, the rows.
         expect: answers rows of features one by one.
-        contribute: tells what each of `features.spec.GROUPS` contributes to the scores of rows.
+        contribute: tells what each of `features.spec.GROUPS` contributes to the scores of rows above others.
     """
 
     scores: NDArray[np.float64]
@@ -104,9 +106,9 @@ class Answers:
     expect: Callable[[NDArray[np.float32]], Outcomes]
     contribute: Contributor = no_contributions
 
-    def outcomes(self, places: NDArray[np.intp] | None = None) -> Outcomes:
-        """Return what is expected of the rows at ``places``, in this order; of all rows if None."""
-        return self.expect(self.features if places is None else self.features[places])
+    def outcomes(self) -> Outcomes:
+        """Return what is expected of all rows."""
+        return self.expect(self.features)
 
     def lifts(self, places: NDArray[np.intp]) -> NDArray[np.float64]:
         """Return what each group of columns adds to the scores at ``places``, above its mean over the list.
@@ -126,10 +128,9 @@ class Answers:
         if size > COMPARED_WITH:
             steps = (np.arange(COMPARED_WITH) + 0.5) * size / COMPARED_WITH
             compared = np.argsort(self.scores, kind="stable")[steps.astype(np.intp)]
-        found = self.contribute(self.features[np.concatenate([places, compared])])
-        mean = found[len(places) :].sum(axis=0) / max(1, len(compared))
+        found = self.contribute(self.features[np.concatenate([places, compared])], len(places))
         # Adding 0 turns -0 into 0.
-        return np.asarray(np.round(found[: len(places)] - mean, 6) + 0.0)
+        return np.asarray(np.round(found, 6) + 0.0)
 
 
 class Ranker(Protocol):
@@ -178,22 +179,18 @@ class BundleRanker:
     def _seen(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         return features if self._places is None else features[:, self._places]
 
-    def _contribute(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
-        return self._bundle.contributions(self._seen(features))
+    def _contribute(self, features: NDArray[np.float32], asked: int) -> NDArray[np.float64]:
+        return self._bundle.contributions(self._seen(features), asked)
 
     def outcomes(self, features: NDArray[np.float32]) -> Outcomes:
         """Return what is expected of rows (float32, rows x columns of the spec)."""
-        bundle, seen, found = self._bundle, self._seen(features), Outcomes.counted(features)
-        if bundle.accept is not None:
-            found = replace(found, p_accept=bundle.accept.predict(seen))
-        if bundle.approve is not None:
-            found = replace(found, p_approve=bundle.approve.predict(seen))
-        if bundle.minutes is not None:
-            tail = paid_tails(found.p_approve)
-            names = ("minutes", "minutes_low", "minutes_high", "paid_fast", "paid_slow")
-            quantiles = bundle.minutes.quantiles(seen, 0.5, LOW, HIGH, tail, 1.0 - tail)
-            found = replace(found, **dict(zip(names, quantiles, strict=True)))
-        return found
+        bundle, seen, unknown = self._bundle, self._seen(features), np.full(len(features), np.nan)
+        p_accept = unknown if bundle.accept is None else bundle.accept.predict(seen)
+        p_approve = smoothed_approval(features) if bundle.approve is None else bundle.approve.predict(seen)
+        if bundle.minutes is None:
+            return Outcomes(p_accept, p_approve, usual_minutes(features), unknown, unknown, unknown, unknown)
+        tail = paid_tails(p_approve)
+        return Outcomes(p_accept, p_approve, *bundle.minutes.quantiles(seen, 0.5, LOW, HIGH, tail, 1.0 - tail))
 
     def approvals_and_minutes(self, features: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return P(approved) and the median minutes of rows (float64, rows each)."""
@@ -241,27 +238,41 @@ def expectations(outcomes: Outcomes, rewards: Sequence[Money | None]) -> list[Ex
         rewards: rows; of the task of each, None for a task without one.
     """
     amounts = np.array([math.nan if reward is None else float(reward.amount) for reward in rewards])
-    hourly = _an_hour(amounts * outcomes.p_approve, outcomes.minutes)
-    slow, fast = _an_hour(amounts, outcomes.paid_slow), _an_hour(amounts, outcomes.paid_fast)
-    # Where rejection is likely, work that is paid pays more than is to be expected.
-    slow, fast = np.where(slow > hourly, hourly, slow), np.where(fast < hourly, hourly, fast)
-    chances = (outcomes.p_accept, outcomes.p_approve)
-    minutes = (outcomes.minutes, outcomes.minutes_low, outcomes.minutes_high)
-    figures = [_known(column) for column in (*chances, *minutes)]
-    pay = [
-        [figure if figure is None or reward is None else reward.rounded(figure) for figure, reward in paid]
-        for paid in (zip(_known(column), rewards, strict=True) for column in (hourly, slow, fast))
+    paid = _paid(amounts, outcomes.p_approve, outcomes.minutes, outcomes.paid_slow, outcomes.paid_fast)
+    figures = (outcomes.p_accept, outcomes.p_approve, outcomes.minutes, outcomes.minutes_low, outcomes.minutes_high)
+    money = [
+        [None if figure is None or reward is None else reward.rounded(figure) for figure, reward in column]
+        for column in (zip(_known(column), rewards, strict=True) for column in paid)
     ]
-    return [Expectation(*row) for row in zip(*figures, *pay, strict=True)]
+    return list(map(Expectation, *map(_known, figures), *money))
 
 
-def _an_hour(pay: NDArray[np.float64], minutes: NDArray[np.float64]) -> NDArray[np.float64]:
-    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-        found = pay * 60 / minutes
+@kernel
+def _paid(
+    amounts: NDArray[np.float64],
+    p_approve: NDArray[np.float64],
+    minutes: NDArray[np.float64],
+    slow: NDArray[np.float64],
+    fast: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Return pay per hour as expected, and where work is slow and where it is fast (float64, 3 x rows)."""
+    paid = np.empty((3, len(amounts)))
+    for i in range(len(amounts)):
+        hourly = _an_hour(amounts[i] * p_approve[i], minutes[i])
+        low, high = _an_hour(amounts[i], slow[i]), _an_hour(amounts[i], fast[i])
+        # Where rejection is likely, work that is paid pays more than is to be expected.
+        paid[0, i], paid[1, i], paid[2, i] = hourly, hourly if low > hourly else low, hourly if high < hourly else high
+    return paid
+
+
+@kernel
+def _an_hour(pay: float, minutes: float) -> float:
+    found = pay * 60 / minutes
     # A posting may state a millionth of a minute; what follows from it is no figure for anyone.
-    return np.where((minutes > 0.0) & (found <= float(MAX_AMOUNT)), found, np.nan)
+    return found if minutes > 0.0 and found <= _MOST_PAID else np.nan
 
 
+@kernel
 def paid_tails(p_approve: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the share of approved work to leave out at either end, so that ``INTERVAL`` of all finished work is kept.
 
@@ -271,10 +282,13 @@ def paid_tails(p_approve: NDArray[np.float64]) -> NDArray[np.float64]:
     Args:
         p_approve: float64, rows.
     """
-    chance = np.nan_to_num(p_approve, nan=1.0)
-    return np.asarray((1.0 - np.minimum(INTERVAL / np.maximum(chance, INTERVAL), MOST_KEPT)) / 2.0)
+    tails = np.empty(len(p_approve))
+    for i in range(len(p_approve)):
+        chance = 1.0 if np.isnan(p_approve[i]) else p_approve[i]
+        tails[i] = (1.0 - min(INTERVAL / max(chance, INTERVAL), MOST_KEPT)) / 2.0
+    return tails
 
 
 def _known(values: NDArray[np.float64]) -> list[Any]:
     """Return figures for an answer, None where they are NaN."""
-    return [None if math.isnan(value) else value for value in values.tolist()]
+    return [value if value == value else None for value in values.tolist()]  # only NaN is not itself

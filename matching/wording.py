@@ -3,6 +3,7 @@
 from features.money import Money
 
 LOCALES = ("en", "id")
+_SWAPPED = str.maketrans(",.", ".,")
 
 
 def number(value: float, locale: str) -> str:
@@ -17,4 +18,4 @@ def money(amount: Money, locale: str) -> str:
 
 
 def _separated(text: str, locale: str) -> str:
-    return text.translate(str.maketrans(",.", ".,")) if locale == "id" else text
+    return text.translate(_SWAPPED) if locale == "id" else text

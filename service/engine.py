@@ -36,6 +36,9 @@ Answer = TypeVar("Answer")
 GROUP = 5_000
 """Events that one commit holds at the most."""
 
+GATHER_SECONDS = 0.01
+"""How long lists wait for others to be written with while requests queue up: a commit of ten costs little more."""
+
 FOLD_AT_ONCE = 500
 """Events folded while readers wait; a few milliseconds."""
 
@@ -53,11 +56,19 @@ LEAST_PROPENSITY = 1e-300
 
 
 class _Group(NamedTuple):
-    """Events that are written together, who waits for them, and whether until reads see them."""
+    """Events that are written together.
+
+    Attributes:
+        events: those.
+        done: who waits for them.
+        seen: whether until reads see them.
+        due: when they are to be written at the latest, by the monotonic clock.
+    """
 
     events: Sequence[MarketEvent]
     done: "Future[Appended]"
     seen: bool
+    due: float
 
 
 @dataclass(frozen=True)
@@ -194,11 +205,12 @@ class Engine:
         """Return a future that is done when reads see all that is in the log now, whoever wrote it."""
         return self.submit(())
 
-    def submit(self, events: Sequence[MarketEvent], *, seen: bool = True) -> "Future[Appended]":
+    def submit(self, events: Sequence[MarketEvent], *, seen: bool = True, gather: bool = False) -> "Future[Appended]":
         """Append events, all or none; the future is done when they are durable and reads see them.
 
         If they need not be ``seen``, it is done when they are durable, and reads see them `LISTS_SECONDS` later at the
-        latest: a fold stops all reads, so one for every list would have each feed wait for the others.
+        latest: a fold stops all reads, so one for every list would have each feed wait for the others. If they are to
+        ``gather``, they wait up to `GATHER_SECONDS` for others to be written with.
 
         It raises `service.store.ConflictError` if an id is taken by other content, and `CocokError` if the log cannot
         be written or the engine is stopping. One that is cancelled before its turn is not written.
@@ -208,7 +220,7 @@ class Engine:
             if self._stop.is_set():
                 done.set_exception(_stopping())
             else:
-                self._waiting.put(_Group(events, done, seen))
+                self._waiting.put(_Group(events, done, seen, time.monotonic() + GATHER_SECONDS * gather))
         return done
 
     def erased(self, seq: int) -> "Future[None]":
@@ -285,15 +297,16 @@ class Engine:
         groups: list[_Group] = []
         with suppress(Empty):
             group = self._waiting.get(timeout=self._patience())
-            events = 0
+            events, due = 0, group.due
             while True:
+                due = min(due, group.due)
                 # The caller may have given up, and nobody may set what is cancelled.
                 if group.done.set_running_or_notify_cancel():
                     groups.append(group)
                     events += len(group.events)
                 if events >= GROUP:
                     break
-                group = self._waiting.get_nowait()
+                group = self._waiting.get(timeout=max(0.0, due - time.monotonic()))
         return groups
 
     def _patience(self) -> float:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
@@ -95,6 +96,7 @@ class Runtime:
             alone=self.settings.processes == 1,
         )
         self._ranking = ThreadPoolExecutor(self.settings.ranked_at_once, thread_name_prefix="cocok-ranking")
+        self._queue: deque[None] = deque()
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._start, tasks)
@@ -133,6 +135,7 @@ class Runtime:
                 answer.set_exception(error)
 
         def run() -> None:
+            self._queue.pop()
             if answer.cancelled():
                 return
             try:
@@ -145,8 +148,14 @@ class Runtime:
             else:
                 logged.add_done_callback(lambda logged: loop.call_soon_threadsafe(settle, body, logged.exception()))
 
+        self._queue.append(None)
         self._ranking.submit(run)
         return await answer
+
+    @property
+    def crowded(self) -> bool:
+        """Whether requests wait until they are ranked, as all threads are busy."""
+        return bool(self._queue)
 
     def why_not_ready(self) -> str:
         """Return what a server that is not ready waits for; empty if it is ready."""

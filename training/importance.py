@@ -113,7 +113,7 @@ def contributions(model: Additive, names: Sequence[str], features: NDArray[np.fl
     """
     if len(names) != model.booster.num_feature():
         raise ValueError(f"{len(names)} names for a model of {model.booster.num_feature()} columns")
-    return pd.DataFrame(contributor(model, names)(features), columns=list(groups_of(names)))
+    return pd.DataFrame(contributor(model, names)(features, len(features)), columns=list(groups_of(names)))
 
 
 def _columns(names: Sequence[str], by: Literal["group", "feature"]) -> dict[str, list[int]]:

@@ -149,7 +149,7 @@ def _answer(server: Runtime, lists: Sequence[tuple[Asked, str, Answered]], rende
         server.metrics.items.labels(ranked.model_version).inc(len(ranked.items))
         if request.record and ranked.items:
             events.append(served_event(ranked, query, _context(request, surface), _policy(query)))
-    logged = server.engine.submit(events, seen=False) if events else None
+    logged = server.engine.submit(events, seen=False, gather=server.crowded) if events else None
     return Answer(msgspec.json.encode(render()), logged)
 
 

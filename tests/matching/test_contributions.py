@@ -60,7 +60,7 @@ def test_given_any_groups_then_contributions_are_shapley_values_by_their_definit
     random = np.random.default_rng(seed)
     features = rows(random, 150)
     booster = model(random, features, trees=3, num_leaves=leaves)
-    found = GroupShap.of(booster, np.array(owners), 3).contributions(features[:3])
+    found = GroupShap.of(booster, np.array(owners), 3).contributions(features[:3], 3)
     for row, contributions in zip(features, found, strict=False):
         expected = by_definition(booster, row, np.array(owners), 3)
         np.testing.assert_allclose(contributions, expected, rtol=1e-9, atol=1e-12)
@@ -75,7 +75,7 @@ def test_given_a_group_for_each_column_then_contributions_are_those_of_lightgbm(
     shap = GroupShap.of(booster, np.arange(6), 6)
     for asked in (features, special(random, booster, 300)):
         expected = booster.predict(asked, pred_contrib=True)
-        np.testing.assert_allclose(shap.contributions(asked), expected[:, :-1], rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(shap.contributions(asked, len(asked)), expected[:, :-1], rtol=1e-9, atol=1e-12)
         np.testing.assert_allclose(shap.expected, expected[:, -1], rtol=1e-9)
 
 
@@ -85,11 +85,22 @@ def test_given_any_number_of_rows_then_each_adds_up_to_its_score(count: int) -> 
     features = rows(random, 400)
     booster = model(random, features)
     shap = GroupShap.of(booster, np.array([0, 0, 1, 1, 2, 3]), 5)
-    found = shap.contributions(features[:count])
+    found = shap.contributions(features[:count], count)
     assert found.shape == (count, 5)
     assert not found[:, 4].any()
     scores = booster.predict(features, raw_score=True)[:count]
     np.testing.assert_allclose(found.sum(axis=1) + shap.expected, scores, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize(("asked", "others"), [(0, 3), (20, 44), (3, 61), (64, 1), (63, 65), (70, 200), (200, 0)])
+def test_given_other_rows_then_contributions_are_those_above_the_mean_of_the_others(asked: int, others: int) -> None:
+    random = np.random.default_rng(0)
+    features = rows(random, 400)
+    shap = GroupShap.of(model(random, features), np.array([0, 0, 1, 1, 2, 3]), 5)
+    whole = shap.contributions(features, 400)[: asked + others]
+    expected = whole[:asked] - (whole[asked:].mean(axis=0) if others else 0.0)
+    found = shap.contributions(features[: asked + others], asked)
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
 
 
 def test_given_one_group_for_all_columns_then_it_contributes_the_whole_score() -> None:
@@ -98,7 +109,7 @@ def test_given_one_group_for_all_columns_then_it_contributes_the_whole_score() -
     booster = model(random, features)
     shap = GroupShap.of(booster, np.zeros(6, np.int64), 1)
     scores = booster.predict(features, raw_score=True)
-    np.testing.assert_allclose(shap.contributions(features)[:, 0], scores - shap.expected, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(shap.contributions(features, 400)[:, 0], scores - shap.expected, rtol=1e-9, atol=1e-12)
 
 
 def test_given_trees_of_one_leaf_then_nothing_contributes() -> None:
@@ -106,14 +117,14 @@ def test_given_trees_of_one_leaf_then_nothing_contributes() -> None:
     features = rows(random, 100)
     booster = model(random, features, min_data_in_leaf=100)
     shap = GroupShap.of(booster, np.arange(6), 6)
-    assert not shap.contributions(features).any()
+    assert not shap.contributions(features, 100).any()
     assert shap.expected == pytest.approx(booster.predict(features[:1], raw_score=True)[0])
 
 
 def test_given_a_trained_ranker_then_its_groups_add_up_to_the_score() -> None:
     training = usual()[1]
     bundle = bundle_of(training)
-    found = bundle.contributions(training.features)
+    found = bundle.contributions(training.features, len(training.features))
     assert found.shape == (len(training.features), len(GROUPS))
     # The skills and the pay are what the workers of this market go by.
     assert set(np.argsort(-np.abs(found).mean(axis=0))[:2]) == {GROUPS.index("skill"), GROUPS.index("pay")}
@@ -134,8 +145,10 @@ def test_given_a_model_that_no_table_holds_then_lightgbm_explains_it() -> None:
         [by_column[:, [i for i, name in enumerate(names) if group_of(name) == group]].sum(axis=1) for group in GROUPS],
         axis=1,
     )
-    np.testing.assert_allclose(explain(features), expected, rtol=1e-9, atol=1e-12)
-    assert explain(features[:0]).shape == (0, len(GROUPS))
+    np.testing.assert_allclose(explain(features, 500), expected, rtol=1e-9, atol=1e-12)
+    assert explain(features[:0], 0).shape == (0, len(GROUPS))
+    above = explain(features, 7)
+    np.testing.assert_allclose(above, expected[:7] - expected[7:].mean(axis=0), rtol=1e-9, atol=1e-12)
 
 
 def test_given_more_groups_on_a_path_than_a_table_holds_then_they_are_refused() -> None:
@@ -161,4 +174,4 @@ def test_given_features_of_another_width_then_they_are_refused() -> None:
     features = rows(random, 100)
     shap = GroupShap.of(model(random, features, trees=2), np.zeros(6, np.int64), 1)
     with pytest.raises(ValueError, match=r"\(100, 5\).*6 columns"):
-        shap.contributions(features[:, :5])
+        shap.contributions(features[:, :5], 100)

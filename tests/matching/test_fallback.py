@@ -40,7 +40,7 @@ def test_tasks_like_those_taken_before_stand_higher_and_without_a_history_nothin
 def test_what_skill_and_pay_contribute_adds_up_to_the_score() -> None:
     both = np.concatenate([row(hourly_rank=0.9, affinity_z=2.0, skill_overlap=0.5), row(reward_rank=0.1)])
     answers = FallbackRanker().answers(both)
-    found = answers.contribute(both)
+    found = answers.contribute(both, 2)
     assert found.sum(axis=1) == pytest.approx(answers.scores)
     assert set(np.flatnonzero(found.any(axis=0))) == {GROUPS.index("skill"), GROUPS.index("pay")}
     assert found[:, GROUPS.index("pay")] == pytest.approx([0.9 + 0.5, 0.5 + 0.1])

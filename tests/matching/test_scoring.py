@@ -55,9 +55,9 @@ def test_given_the_rows_of_a_page_then_their_outcomes_are_those_among_all_rows(c
     rows = usual()[1] if columns == "all" else usual()[1].without("pay")
     found = answered(bundle_of(rows), usual()[1].features[:200])
     page = np.array([150, 3, 3, 199, 0])
-    for name, values in vars(found.outcomes(page)).items():
+    for name, values in vars(found.expect(found.features[page])).items():
         np.testing.assert_array_equal(values, getattr(found.outcomes(), name)[page])
-    assert not np.isnan(found.outcomes(page).p_accept).any()
+    assert not np.isnan(found.expect(found.features[page]).p_accept).any()
 
 
 @pytest.mark.parametrize("absent", [{}, {"approve": None}, {"minutes": None}])
@@ -119,7 +119,7 @@ def test_given_a_long_list_then_its_mean_comes_from_all_over_its_scores(bundle: 
     found = answered(bundle, usual()[1].features[:300])
     everything = np.arange(300)
     lifts = found.lifts(everything)
-    exact = found.contribute(found.features)
+    exact = found.contribute(found.features, 300)
     exact -= exact.mean(axis=0)
     # By ranks, the mean of the score itself is all but exact; that of a group is as good as 44 rows tell.
     assert abs(lifts.sum(axis=1).mean()) < 0.02 * found.scores.std()

@@ -171,9 +171,7 @@ def test_given_a_figure_that_falls_as_pay_rises_then_it_is_refused_as_not_monoto
 
 
 class _Slow(MinutesModel):
-    def quantiles(
-        self, features: NDArray[np.float32], *levels: float | NDArray[np.float64]
-    ) -> tuple[NDArray[np.float64], ...]:
+    def quantiles(self, features: NDArray[np.float32], *levels: float | NDArray[np.float64]) -> NDArray[np.float64]:
         time.sleep(0.2)
         return super().quantiles(features, *levels)
 

@@ -3,12 +3,13 @@
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from features.errors import CocokError
 from features.events import Event, WorkerErased, decode_event
@@ -23,7 +24,7 @@ from matching.scoring import Ranker
 from service.engine import Engine, served_event
 from service.erasure import erase
 from service.models import Models
-from service.store import Appended, Store, Stored, open_store
+from service.store import Appended, ConflictError, Store, Stored, open_store
 from tests.log import RATES
 from tests.service.api.server import Registry, event, task
 
@@ -156,7 +157,7 @@ def test_given_a_served_list_then_what_is_logged_can_be_read_back(engine: Engine
     engine.submit([post("t")]).result(timeout=5)
     ranked, query = engine.feed(lambda now: Query("w", now))
     (item,) = ranked.items
-    impossible = replace(ranked, items=[replace(item, propensity=0.0, score=float("inf"))])
+    impossible = replace(ranked, items=[structs.replace(item, propensity=0.0, score=float("inf"))])
     engine.submit([served_event(impossible, query, None, "ranked")]).result(timeout=5)
     assert engine.seq == 2
     assert engine.failure == ""
@@ -175,6 +176,29 @@ def test_given_lists_that_need_not_be_seen_then_they_are_durable_while_others_re
 
     assert engine.read(submit) == 1
     assert seen(engine, 2)
+
+
+def test_given_lists_that_gather_then_they_are_written_together_with_the_first_that_may_not_wait(
+    store: Store, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commits, append = [], store.append_groups
+
+    def watched(groups: Sequence[Sequence[Event]]) -> list[Appended | ConflictError]:
+        commits.append(len(groups))
+        return append(groups)
+
+    monkeypatch.setattr(store, "append_groups", watched)
+    monkeypatch.setattr("service.engine.GATHER_SECONDS", 60.0)
+    lists = [engine.submit([post(f"t{number}")], seen=False, gather=True) for number in range(5)]
+    with pytest.raises(TimeoutError):
+        lists[0].result(timeout=0.2)
+    assert engine.submit([post("t")]).result(timeout=5).seq == 6
+    assert [done.result(timeout=5).seq for done in lists] == [1, 2, 3, 4, 5]
+    assert commits == [6]
+
+
+def test_given_a_list_that_gathers_and_no_other_then_it_is_written_all_the_same(engine: Engine) -> None:
+    assert engine.submit([post("t")], seen=False, gather=True).result(timeout=5).seq == 1
 
 
 def test_given_somebody_always_reads_then_lists_are_seen_all_the_same(engine: Engine) -> None:
