@@ -96,7 +96,8 @@ def by_stage(
             "rows": "feature rows",
             "items": "items",
             "reasons": "reasons",
-            "near_misses": "near misses",
+            "seek": "near misses",
+            "valued": "near misses",
         }.items():
             patches.enter_context(patch.object(pipeline, name, clock.wrapped(stage, getattr(pipeline, name))))
         for name, stage in {"score": "ranker", "contributions": "contributions"}.items():

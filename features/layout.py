@@ -295,7 +295,9 @@ class Arrays(NamedTuple):
     The open-task index is in columns, since a reader needs few of them: ``open_tasks``, and in the same places
     ``open_offers``, twice the offer of a task and 1 more when it is full, rewards, stated minutes, texts, instants of
     expiry, and in ``open_changed`` the number of the event by which a task changed or came to its place, and in
-    ``open_orders`` its order. ``offered`` counts the open tasks by what stands in ``open_offers``.
+    ``open_orders`` its order. ``offered`` counts the open tasks by what stands in ``open_offers``, and ``offer_starts``,
+    ``open_next`` and ``open_before`` chain their places: where the chain begins by offer, and the places after and before
+    each; one more than the place, 0 where there is none.
 
     ``taste_tokens`` and ``tastes`` are one run of places, the blocks of workers; blocks end where ``taste_end``, of one
     number, says.
@@ -314,6 +316,7 @@ class Arrays(NamedTuple):
     dealings: NDArray[np.void]
     offers: NDArray[np.void]
     offered: NDArray[np.int32]
+    offer_starts: NDArray[np.int32]
     open_tasks: NDArray[np.int32]
     open_offers: NDArray[np.int32]
     open_rewards: NDArray[np.float64]
@@ -322,6 +325,8 @@ class Arrays(NamedTuple):
     open_expires: NDArray[np.int64]
     open_changed: NDArray[np.int64]
     open_orders: NDArray[np.uint32]
+    open_next: NDArray[np.int32]
+    open_before: NDArray[np.int32]
     reference: NDArray[np.int32]
     expiring: NDArray[np.int64]
     expiring_tasks: NDArray[np.int32]

@@ -39,21 +39,30 @@ def settle(s: Arrays, index: int) -> None:
     task = s.tasks[index]
     market = s.market[0]
     opened = is_open(task, market.clock)
-    if task.open_at >= 0:
-        s.offered[s.open_offers[task.open_at]] -= 1
+    before = s.open_offers[task.open_at] if task.open_at >= 0 else -1
+    after = 2 * task.facts.offer + is_full(task) if opened else -1
+    if before >= 0:
+        s.offered[before] -= 1
+        if after != before:
+            _unlink(s, task.open_at)
     if opened and task.open_at < 0:
         task.open_at = market.n_open
         market.n_open += 1
     elif not opened and task.open_at >= 0:
         market.n_open -= 1
-        last = s.tasks[s.open_tasks[market.n_open]]
-        last.open_at = task.open_at
-        _enter(s, s.open_tasks[market.n_open], last)
+        if task.open_at != market.n_open:
+            last = s.tasks[s.open_tasks[market.n_open]]
+            _unlink(s, market.n_open)
+            last.open_at = task.open_at
+            _enter(s, s.open_tasks[market.n_open], last)
+            _link(s, last.open_at)
         task.open_at = -1
     if opened:
         _enter(s, index, task)
         describe_offer(s.offers[task.facts.offer], task)
-        s.offered[s.open_offers[task.open_at]] += 1
+        s.offered[after] += 1
+        if after != before:
+            _link(s, task.open_at)
     place = _reference_place(s, index)
     present = place < market.n_reference and s.reference[place] == index
     wanted = opened and not is_full(task)
@@ -78,6 +87,29 @@ def _enter(s: Arrays, index: int, task: Record) -> None:
     s.open_expires[place] = task.facts.expires
     s.open_changed[place] = s.market[0].seq
     s.open_orders[place] = task.facts.order
+
+
+@lean
+def _link(s: Arrays, place: int) -> None:
+    """Put a place of the index at the beginning of its offer's chain."""
+    offer = s.open_offers[place]
+    following = s.offer_starts[offer]
+    s.open_next[place], s.open_before[place] = following, 0
+    if following > 0:
+        s.open_before[following - 1] = place + 1
+    s.offer_starts[offer] = place + 1
+
+
+@lean
+def _unlink(s: Arrays, place: int) -> None:
+    """Take a place of the index out of its offer's chain."""
+    following, before = s.open_next[place], s.open_before[place]
+    if following > 0:
+        s.open_before[following - 1] = before
+    if before > 0:
+        s.open_next[before - 1] = following
+    else:
+        s.offer_starts[s.open_offers[place]] = following
 
 
 @lean

@@ -42,6 +42,8 @@ _OPEN = (
     "open_expires",
     "open_changed",
     "open_orders",
+    "open_next",
+    "open_before",
 )
 
 
@@ -70,6 +72,7 @@ class MarketState:
             dealings=np.zeros(SMALLEST, DEALING),
             offers=blank(OFFER, _FIRST_ROWS),
             offered=np.zeros(2 * _FIRST_ROWS, np.int32),
+            offer_starts=np.zeros(2 * _FIRST_ROWS, np.int32),
             open_tasks=np.zeros(_FIRST_ROWS, np.int32),
             open_offers=np.zeros(_FIRST_ROWS, np.int32),
             open_rewards=np.zeros(_FIRST_ROWS),
@@ -78,6 +81,8 @@ class MarketState:
             open_expires=np.zeros(_FIRST_ROWS, np.int64),
             open_changed=np.zeros(_FIRST_ROWS, np.int64),
             open_orders=np.zeros(_FIRST_ROWS, np.uint32),
+            open_next=np.zeros(_FIRST_ROWS, np.int32),
+            open_before=np.zeros(_FIRST_ROWS, np.int32),
             reference=np.zeros(REFERENCE, np.int32),
             expiring=np.zeros(_FIRST_ROWS, np.int64),
             expiring_tasks=np.zeros(_FIRST_ROWS, np.int32),
@@ -131,6 +136,7 @@ class MarketState:
             "requesters": len(catalogue.requesters),
             "offers": len(catalogue.offers),
             "offered": 2 * len(catalogue.offers),
+            "offer_starts": 2 * len(catalogue.offers),
             "reference": int(market["n_reference"]),
             "expiring": int(market["n_expiring"]),
             "expiring_tasks": int(market["n_expiring"]),
@@ -141,7 +147,8 @@ class MarketState:
         """Return a hash of the state: equal for equal prefixes, however they were cut into batches."""
         digest = hashlib.blake2b(digest_size=16)
         arrays, sizes = self.arrays, self.used()
-        for name in ("market", "workers", "tasks", "requesters", "tokens", "offers", "offered", *_OPEN, "reference"):
+        named = ("market", "workers", "tasks", "requesters", "tokens", "offers", "offered", "offer_starts", "reference")
+        for name in (*named, *_OPEN):
             rows = getattr(arrays, name)
             digest.update(_fields(rows[: sizes.get(name, len(rows))]))
         workers, tokens, places = listed(arrays.histories, arrays.taste_tokens)
@@ -168,6 +175,7 @@ class MarketState:
             requesters=_longer(a.requesters, len(catalogue.requesters)),
             offers=_longer(a.offers, len(catalogue.offers)),
             offered=_longer(a.offered, 2 * len(catalogue.offers)),
+            offer_starts=_longer(a.offer_starts, 2 * len(catalogue.offers)),
             **{name: _longer(getattr(a, name), len(catalogue.tasks)) for name in _OPEN},
             expiring=_longer(a.expiring, expiring),
             expiring_tasks=_longer(a.expiring_tasks, expiring),

@@ -11,13 +11,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from features.build import Common, rows
+from features.build import rows
 from features.changes import Change
 from features.jit import kernel, lean
 from features.money import MAX_AMOUNT, Money
 from features.requirements_shape import Value
 from features.state import MarketState
-from matching.judgement import Judgement, Own
+from matching.judgement import FEW, Judgement, Own
 from matching.near_miss_texts import describe
 from matching.openings import Openings, openings
 from matching.query import Query
@@ -75,6 +75,26 @@ class NearMiss:
     text: str
 
 
+class Sought(NamedTuple):
+    """The changes that promise most by what requesters say of pay and time, and the best-paid tasks of each.
+
+    Attributes:
+        found: what changes open.
+        chosen: int64, places in ``found``.
+        ends: int64; where the tasks of each end.
+        tasks: int32, dense indices.
+        rewards: float64, tasks; in the base currency.
+        session: minutes.
+    """
+
+    found: Openings
+    chosen: NDArray[np.int64]
+    ends: NDArray[np.int64]
+    tasks: NDArray[np.int32]
+    rewards: NDArray[np.float64]
+    session: float
+
+
 class _Promise(NamedTuple):
     """A change, what it opens, the best-paid tasks of it alone with their rewards, and what a session with them earns.
 
@@ -95,9 +115,7 @@ class _Promise(NamedTuple):
         return -self.earned, -self.opens, self.change.number, self.change.attribute
 
 
-def near_misses(
-    state: MarketState, ranker: Ranker, query: Query, judgement: Judgement, common: Common | None = None
-) -> list[NearMiss]:
+def near_misses(state: MarketState, ranker: Ranker, query: Query, judgement: Judgement) -> list[NearMiss]:
     """Return the changes that promise the worker of a query the most, at most ``MOST``, the best first.
 
     They are ranked by what the worker could earn with the tasks that they open: reward x P(approved), the best-paid per
@@ -108,47 +126,59 @@ def near_misses(
         ranker: what expects approvals and minutes.
         query: who asks, and what for.
         judgement: of all open tasks for this query.
-        common: to rows for this query; see `features.build.rows`.
     """
-    worker, minimum = state.catalogue.workers.get(query.worker_id), query.wishes.min_hourly
-    record, options = state.arrays.workers[worker], judgement.compiled.options
+    sought = seek(state, query, judgement)
+    worker = state.catalogue.workers.get(query.worker_id)
+    features = rows(state, worker, sought.tasks, query.now, query.session_minutes)
+    return valued(state, ranker, query, judgement, sought, features)
+
+
+def seek(state: MarketState, query: Query, judgement: Judgement) -> Sought:
+    """Return what to value for `near_misses`, of the same arguments."""
+    record, options = state.arrays.workers[state.catalogue.workers.get(query.worker_id)], judgement.compiled.options
     found = openings(judgement, record, in_hand=query.wishes.device is not None)
     session = _session_minutes(query, float(record["session_minutes"]))
-    chosen, ends, tasks, rewards = _best_paid(
-        found,
-        options.changes,
-        judgement.tasks,
-        judgement.own,
-        judgement.places,
-        judgement.rewards,
-        judgement.minutes,
-        LOOKED_AT,
-        session,
-    )
-    if not len(chosen):
+    tasks, places = judgement.tasks, judgement.places
+    opened = judgement.followed(found.opened, LOOKED_AT // FEW)
+    if opened is None:
+        opened = _opened(found, judgement.own, places, max(1, -(-len(tasks) // LOOKED_AT)))
+    columns = tasks, places, judgement.rewards, judgement.minutes
+    return Sought(found, *_best_paid(found, options.changes, opened, *columns, session), session)
+
+
+def valued(
+    state: MarketState,
+    ranker: Ranker,
+    query: Query,
+    judgement: Judgement,
+    sought: Sought,
+    features: NDArray[np.float32],
+) -> list[NearMiss]:
+    """Return the near misses among what was sought; ``features`` are the rows of its tasks for the worker."""
+    if not len(sought.chosen):
         return []
-    features = rows(state, worker, tasks, query.now, query.session_minutes, common)
-    earned, minutes = _sessions(rewards, *ranker.approvals_and_minutes(features), ends, session, minimum)
-    parts = zip(chosen.tolist(), [0, *ends.tolist()], ends.tolist(), earned.tolist(), minutes.tolist(), strict=False)
+    found, minimum, rewards = sought.found, query.wishes.min_hourly, sought.rewards.tolist()
+    outcomes = ranker.approvals_and_minutes(features)
+    earned, minutes = _sessions(sought.rewards, *outcomes, sought.ends, sought.session, minimum)
+    tasks, ends, distinct = sought.tasks.tolist(), sought.ends.tolist(), judgement.compiled.changes.distinct
+    parts = zip(sought.chosen.tolist(), [0, *ends], ends, earned.tolist(), minutes.tolist(), strict=False)
     promises = [
         _Promise(
-            judgement.compiled.changes.distinct[found.changes[place]],
+            distinct[found.changes[place]],
             int(found.approvals[place]),
             int(found.counts[place]),
-            tasks[start:end].tolist(),
-            rewards[start:end].tolist(),
+            tasks[start:end],
+            rewards[start:end],
             *session_with,
         )
         for place, start, end, *session_with in parts
     ]
     if not np.isnan(minimum):
         promises = [promise for promise in promises if promise.minutes > 0.0]
-    profile = state.catalogue.profiles.get(worker)
+    profile = state.catalogue.profiles.get(state.catalogue.workers.get(query.worker_id))
     held = (profile and profile.qualifications) or {}
-    return [
-        _told(state, promise, held, query.locale)
-        for promise in sorted(promises, key=lambda promise: promise.order)[:MOST]
-    ]
+    best = sorted(promises, key=lambda promise: promise.order)[:MOST]
+    return [_told(state, promise, held, query.locale) for promise in best]
 
 
 def _session_minutes(query: Query, usual: float) -> float:
@@ -160,12 +190,11 @@ def _session_minutes(query: Query, usual: float) -> float:
 def _best_paid(
     found: Openings,
     changes: NDArray[np.void],
+    opened: NDArray[np.int32],
     tasks: NDArray[np.int32],
-    own: Own,
     places: NDArray[np.int32],
     rewards: NDArray[np.float64],
     stated: NDArray[np.float32],
-    looked_at: int,
     session: float,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int32], NDArray[np.float64]]:
     """Find what promises most by what requesters say of pay and time; the middle of these where they do not say a time.
@@ -173,12 +202,11 @@ def _best_paid(
     Args:
         found: what changes open.
         changes: records of ``CHANGE``.
+        opened: int32; which of the tasks are looked at, those that a change opens.
         tasks: int32, those that were judged.
-        own: what stands against each by itself.
         places: int32, tasks; where each is among the offers.
         rewards: float64, tasks.
         stated: float32, tasks; minutes.
-        looked_at: tasks that are looked at, about; of more, an even sample.
         session: minutes.
 
     Returns:
@@ -186,7 +214,9 @@ def _best_paid(
         end (int64) among the best-paid tasks (int32); and the rewards of these (float64).
     """
     size = found.counts.size
-    opened, opened_by = _opened(found, own, places, max(1, -(-tasks.size // looked_at)))
+    opened_by = np.empty(opened.size, np.uint8)
+    for n in range(opened.size):
+        opened_by[n] = found.offers[places[opened[n]] // 2]
     minutes = np.empty(opened.size)
     known = 0
     for n in range(opened.size):
@@ -231,10 +261,8 @@ def _best_paid(
 
 
 @kernel
-def _opened(
-    found: Openings, own: Own, places: NDArray[np.int32], step: int
-) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
-    """Return where the tasks stand that changes open (int32), and by which (uint8), of one run in so many."""
+def _opened(found: Openings, own: Own, places: NDArray[np.int32], step: int) -> NDArray[np.int32]:
+    """Return where the tasks stand that changes open (int32), of one run in so many."""
     size, near, of_offers = places.size, np.int32(0), found.offers
     opened = np.empty(size, np.int32)
     for start in range(0, size, _RUN * step):
@@ -244,13 +272,12 @@ def _opened(
             near = np.int32(near + np.int32(of_offers[np.uint32(places[i]) >> np.uint32(1)] != 0))
         if step == 1:
             break
-    opened_by, count = np.empty(near, np.uint8), 0
-    for n in range(near):
-        i = opened[n]
-        opened[count], opened_by[count] = i, of_offers[places[i] // 2]
+    count = 0
+    for i in opened[:near]:
+        opened[count] = i
         # Full tasks stay closed.
         count += own.bits[i] == 0 and places[i] & 1 == 0
-    return opened[:count], opened_by[:count]
+    return opened[:count]
 
 
 @kernel
@@ -362,7 +389,10 @@ def _in_usual_currency(state: MarketState, promise: _Promise) -> Money | None:
     by_currency: dict[str, list[tuple[Money, float]]] = {}
     for task, in_base in zip(promise.tasks[:_ASKED], promise.rewards[:_ASKED], strict=True):
         if (reward := state.catalogue.postings.reward(task)) is not None:
-            by_currency.setdefault(reward.currency, []).append((reward, in_base))
+            paid = by_currency.setdefault(reward.currency, [])
+            paid.append((reward, in_base))
+            if 2 * len(paid) > _ASKED:
+                break
     reward, in_base = max(by_currency.values(), key=len)[-1]
     hourly = 60.0 * promise.earned / promise.minutes * (float(reward.amount) / in_base)
     return reward.rounded(hourly) if hourly <= float(MAX_AMOUNT) else None

@@ -67,12 +67,14 @@ class Openings(NamedTuple):
         counts: int64, tasks that each opens.
         offers: uint8, offers; bit ``i`` tells that change ``i`` opens those of its tasks that have no reason of their
             own.
+        opened: int32, the offers with tasks that a change opens.
     """
 
     changes: NDArray[np.int32]
     approvals: NDArray[np.int64]
     counts: NDArray[np.int64]
     offers: NDArray[np.uint8]
+    opened: NDArray[np.int32]
 
 
 def openings(judgement: Judgement, record: Record, *, in_hand: bool) -> Openings:
@@ -112,12 +114,11 @@ def _openings(
     offers: Offers,
     asked: int,
     standing: Standing,
-) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8]]:
+) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8], NDArray[np.int32]]:
     ways, tasks, count = waits.ways, waits.tasks, waits.tasks.size
-    hopes, waits_for = np.zeros(sheet.clauses.size, np.int64), np.empty(len(ways), np.int32)
+    hopes = np.zeros(sheet.clauses.size, np.int64)
     for i in range(len(ways)):
         hopes[ways[i, 1]] += tasks[ways[i, 0]]
-        waits_for[i] = program.clauses[ways[i, 1]].attribute
     chosen, approvals = np.empty(CONSIDERED, np.int32), np.zeros(CONSIDERED, np.int64)
     wanted, hoped_for = np.zeros(options.changes.size, np.int64), np.empty(options.changes.size, np.int32)
     considered = _most_hoped_for(options, hopes, standing, wanted, hoped_for, chosen, approvals)
@@ -133,23 +134,10 @@ def _openings(
     # The last one stands for what no single change helps.
     opened, asked_for = np.zeros(count + 1, np.uint8), np.full(sheet.clauses.size, -1, np.int8)
     asked_anew = np.empty(sheet.clauses.size, np.int32)
+    wanting = _wanting(program, options, ways, chosen[:considered], approvals, standing, facts.held.size)
     for k in range(considered):
         first, second = _make(options, chosen[k], approvals[k], standing, facts, changed)
-        _try(
-            program,
-            sheet,
-            changed,
-            waits,
-            waits_for,
-            asked,
-            first,
-            second,
-            k,
-            again,
-            asked_for,
-            asked_anew,
-            opened,
-        )
+        _try(program, sheet, changed, waits, wanting, asked, first, second, k, again, asked_for, asked_anew, opened)
         for attribute in (first, second):
             changed.held[attribute], changed.number[attribute] = facts.held[attribute], facts.number[attribute]
             changed.start[attribute], changed.stop[attribute] = facts.start[attribute], facts.stop[attribute]
@@ -158,15 +146,17 @@ def _openings(
         if opened[case]:
             for k in range(considered):
                 counts[k] += tasks[case] * (opened[case] >> k & 1)
-    of_offers = np.empty(offers.signatures.size, np.uint8)
-    of_signatures = np.empty(waits.of_signatures.size, np.uint8)
+    of_offers, opened_offers = np.empty(offers.signatures.size, np.uint8), np.empty(offers.signatures.size, np.int32)
+    of_signatures, size = np.empty(waits.of_signatures.size, np.uint8), np.int32(0)
     for signature in range(of_signatures.size):
         of_signatures[signature] = opened[waits.of_signatures[signature]]
     for k in range(of_offers.size):
         # What else stands against an offer, such as its requester, no change does away with.
         left = offers.bits[np.uint32(2 * k)] & ~CHANGEABLE == 0
-        of_offers[k] = of_signatures[np.uint32(offers.signatures[k])] * left
-    return chosen[:considered], approvals[:considered], counts, of_offers
+        by = np.uint8(of_signatures[np.uint32(offers.signatures[k])] * left)
+        of_offers[k], opened_offers[np.uint32(size)] = by, k
+        size = np.int32(size + np.int32((by != 0) & (offers.tasks[np.uint32(2 * k)] > 0)))
+    return chosen[:considered], approvals[:considered], counts, of_offers, opened_offers[:size]
 
 
 @kernel
@@ -215,6 +205,31 @@ def _most_hoped_for(
             chosen[count] = best
             count += 1
     return count
+
+
+@kernel
+def _wanting(
+    program: Program,
+    options: Options,
+    ways: NDArray[np.int32],
+    chosen: NDArray[np.int32],
+    approvals: NDArray[np.int64],
+    standing: Standing,
+    attributes: int,
+) -> NDArray[np.int32]:
+    """Return the ways (int32) that are about an attribute of one of the chosen changes."""
+    wanted = np.zeros(attributes, np.bool_)
+    for k in range(chosen.size):
+        if approvals[k] > 0:
+            wanted[standing.approved_count], wanted[standing.approval_rate] = True, True
+        else:
+            wanted[options.changes[chosen[k]].attribute] = True
+    found, size = np.empty(len(ways), np.int32), np.int32(0)
+    for i in range(len(ways)):
+        # Without a branch, since it cannot be foreseen.
+        found[np.uint32(size)] = i
+        size = np.int32(size + np.int32(wanted[np.uint32(program.clauses[ways[i, 1]].attribute)]))
+    return found[:size]
 
 
 @lean
@@ -284,7 +299,7 @@ def _try(
     sheet: Sheet,
     changed: Facts,
     waits: Waiting,
-    waits_for: NDArray[np.int32],
+    wanting: NDArray[np.int32],
     asked: int,
     first: int,
     second: int,
@@ -301,7 +316,7 @@ def _try(
         sheet: the answers before.
         changed: facts as after the change.
         waits: what waits.
-        waits_for: the attributes of the clauses of its ways.
+        wanting: its ways that one of the changes is about.
         asked: sets that are looked at, bits of ``CODES``.
         first: an attribute that the change is about.
         second: the other one, or the same.
@@ -313,10 +328,10 @@ def _try(
     """
     clauses, nodes, operands, answers = program.clauses, program.nodes, program.operands, again.clauses
     ways, n = waits.ways, 0
-    for i in range(len(ways)):
-        if waits_for[i] != first and waits_for[i] != second:
-            continue
+    for i in wanting:
         case, place = ways[i, 0], ways[i, 1]
+        if clauses[place].attribute != first and clauses[place].attribute != second:
+            continue
         if asked_for[place] != number:
             asked_for[place], answers[place], asked_anew[n] = number, answer(clauses[place], operands, changed), place
             n += 1

@@ -18,7 +18,7 @@ from features.events import (
     TaskUpdated,
     micros,
 )
-from features.layout import REFERENCE
+from features.layout import REFERENCE, Arrays
 from features.state import MarketState
 from tests.log import ABANDONED, ACCEPTED, CLOSED, POSTED, RATES, RETURNED, UPDATED, Entry, Log, folded, logs
 
@@ -134,6 +134,20 @@ def test_beside_every_open_task_stands_what_its_own_record_says_and_offers_count
         assert arrays.offers[name][facts["offer"]].tolist() == facts[name].tolist()
     counted = np.bincount(arrays.open_offers[:size], minlength=len(arrays.offered))
     assert arrays.offered.tolist() == counted.tolist()
+    for offer, count in enumerate(counted.tolist()):
+        assert sorted(chained(arrays, offer, count)) == np.flatnonzero(arrays.open_offers[:size] == offer).tolist()
+
+
+def chained(arrays: Arrays, offer: int, count: int) -> list[int]:
+    """The places in the chain of an offer, which holds so many."""
+    places, place = [], int(arrays.offer_starts[offer]) - 1
+    for _ in range(count):
+        before = places[-1] if places else -1
+        assert arrays.open_before[place] - 1 == before
+        places.append(place)
+        place = int(arrays.open_next[place]) - 1
+    assert place == -1
+    return places
 
 
 def crowd(count: int) -> Log:
