@@ -295,9 +295,12 @@ class Arrays(NamedTuple):
     The open-task index is in columns, since a reader needs few of them: ``open_tasks``, and in the same places
     ``open_offers``, twice the offer of a task and 1 more when it is full, rewards, stated minutes, texts, instants of
     expiry, and in ``open_changed`` the number of the event by which a task changed or came to its place, and in
-    ``open_orders`` its order. ``offered`` counts the open tasks by what stands in ``open_offers``, and ``offer_starts``,
-    ``open_next`` and ``open_before`` chain their places: where the chain begins by offer, and the places after and before
-    each; one more than the place, 0 where there is none.
+    ``open_orders`` its order.
+
+    By what stands in ``open_offers``, ``offered`` counts the open tasks. ``offer_starts`` tells where a chain of their
+    places begins, ``open_next`` and ``open_before`` which come after and before each: one more than the place, 0 for
+    none. No task there has more pay per minute than ``offer_paying`` nor, without stated minutes, more pay than
+    ``offer_rewards``; these may be too high until all of them have left.
 
     ``taste_tokens`` and ``tastes`` are one run of places, the blocks of workers; blocks end where ``taste_end``, of one
     number, says.
@@ -317,6 +320,8 @@ class Arrays(NamedTuple):
     offers: NDArray[np.void]
     offered: NDArray[np.int32]
     offer_starts: NDArray[np.int32]
+    offer_paying: NDArray[np.float64]
+    offer_rewards: NDArray[np.float64]
     open_tasks: NDArray[np.int32]
     open_offers: NDArray[np.int32]
     open_rewards: NDArray[np.float64]

@@ -4,6 +4,8 @@ The sample is what list-relative features refer to: all tasks with a slot left w
 them, else those whose id has the smallest hashes. It depends on the market alone, never on who asks or what is shown.
 """
 
+import math
+
 import numpy as np
 
 from features.jit import lean
@@ -56,6 +58,7 @@ def settle(s: Arrays, index: int) -> None:
             last.open_at = task.open_at
             _enter(s, s.open_tasks[market.n_open], last)
             _link(s, last.open_at)
+            _bound(s, last.open_at)
         task.open_at = -1
     if opened:
         _enter(s, index, task)
@@ -63,6 +66,7 @@ def settle(s: Arrays, index: int) -> None:
         s.offered[after] += 1
         if after != before:
             _link(s, task.open_at)
+        _bound(s, task.open_at)
     place = _reference_place(s, index)
     present = place < market.n_reference and s.reference[place] == index
     wanted = opened and not is_full(task)
@@ -97,7 +101,20 @@ def _link(s: Arrays, place: int) -> None:
     s.open_next[place], s.open_before[place] = following, 0
     if following > 0:
         s.open_before[following - 1] = place + 1
+    else:
+        s.offer_paying[offer], s.offer_rewards[offer] = 0.0, 0.0
     s.offer_starts[offer] = place + 1
+
+
+@lean
+def _bound(s: Arrays, place: int) -> None:
+    """Raise what the tasks of an offer pay at the most to what the one at a place of the index does."""
+    offer, reward, minutes = s.open_offers[place], s.open_rewards[place], np.float64(s.open_minutes[place])
+    # What is not known is no more than anything.
+    if reward / minutes > s.offer_paying[offer]:
+        s.offer_paying[offer] = reward / minutes
+    if math.isnan(minutes) and reward > s.offer_rewards[offer]:
+        s.offer_rewards[offer] = reward
 
 
 @lean

@@ -411,7 +411,7 @@ class Compiler:
 
 
 def _division(requirements: Requirements | None) -> tuple[bool, bool]:
-    """Tell whether requirements ask for all of some parts that have no attribute in common, and if these are clauses."""
+    """Tell whether requirements ask for all of some parts without an attribute in common, and if these are clauses."""
     if requirements is None or not isinstance(requirements.root, AllOf):
         return False, False
     parts = requirements.root.nodes

@@ -33,6 +33,7 @@ from features.tastes import LEAST_ROOM, listed, with_room
 from features.text import TOKEN_BITS
 
 _FIRST_ROWS = 256
+_OFFERED = ("offered", "offer_starts", "offer_paying", "offer_rewards")
 _OPEN = (
     "open_tasks",
     "open_offers",
@@ -73,6 +74,8 @@ class MarketState:
             offers=blank(OFFER, _FIRST_ROWS),
             offered=np.zeros(2 * _FIRST_ROWS, np.int32),
             offer_starts=np.zeros(2 * _FIRST_ROWS, np.int32),
+            offer_paying=np.zeros(2 * _FIRST_ROWS),
+            offer_rewards=np.zeros(2 * _FIRST_ROWS),
             open_tasks=np.zeros(_FIRST_ROWS, np.int32),
             open_offers=np.zeros(_FIRST_ROWS, np.int32),
             open_rewards=np.zeros(_FIRST_ROWS),
@@ -135,8 +138,7 @@ class MarketState:
             "tasks": len(catalogue.tasks),
             "requesters": len(catalogue.requesters),
             "offers": len(catalogue.offers),
-            "offered": 2 * len(catalogue.offers),
-            "offer_starts": 2 * len(catalogue.offers),
+            **dict.fromkeys(_OFFERED, 2 * len(catalogue.offers)),
             "reference": int(market["n_reference"]),
             "expiring": int(market["n_expiring"]),
             "expiring_tasks": int(market["n_expiring"]),
@@ -147,8 +149,7 @@ class MarketState:
         """Return a hash of the state: equal for equal prefixes, however they were cut into batches."""
         digest = hashlib.blake2b(digest_size=16)
         arrays, sizes = self.arrays, self.used()
-        named = ("market", "workers", "tasks", "requesters", "tokens", "offers", "offered", "offer_starts", "reference")
-        for name in (*named, *_OPEN):
+        for name in ("market", "workers", "tasks", "requesters", "tokens", "offers", *_OFFERED, *_OPEN, "reference"):
             rows = getattr(arrays, name)
             digest.update(_fields(rows[: sizes.get(name, len(rows))]))
         workers, tokens, places = listed(arrays.histories, arrays.taste_tokens)
@@ -174,8 +175,7 @@ class MarketState:
             tasks=_longer(a.tasks, len(catalogue.tasks)),
             requesters=_longer(a.requesters, len(catalogue.requesters)),
             offers=_longer(a.offers, len(catalogue.offers)),
-            offered=_longer(a.offered, 2 * len(catalogue.offers)),
-            offer_starts=_longer(a.offer_starts, 2 * len(catalogue.offers)),
+            **{name: _longer(getattr(a, name), 2 * len(catalogue.offers)) for name in _OFFERED},
             **{name: _longer(getattr(a, name), len(catalogue.tasks)) for name in _OPEN},
             expiring=_longer(a.expiring, expiring),
             expiring_tasks=_longer(a.expiring_tasks, expiring),

@@ -21,7 +21,7 @@ from features.requirements import LEVELS, REQUIREMENT, Program, Sheet, evaluate,
 from features.requirements_shape import Guard
 from features.state import MarketState
 from features.text import normalise
-from matching.judgement import BIT, BLOCK, Chains, Judgement, Offers, Own, Tally
+from matching.judgement import BIT, BLOCK, Judgement, Offers, Own, Tally
 
 _UNKNOWN, _CLOSED, _EXPIRED = int(BIT["unknown_task"]), int(BIT["closed"]), int(BIT["expired"])
 _FULL, _TAKEN, _HIDDEN = int(BIT["full"]), int(BIT["already_taken"]), int(BIT["hidden"])
@@ -120,8 +120,7 @@ def judge_open(
         arrays.open_expires[: size if due else 0],
     )
     records = arrays.offers[: len(catalogue.offers)]
-    counts, chains = arrays.offered[: 2 * len(records)], Chains(arrays.offer_starts, arrays.open_next)
-    judgement = _judge(state, worker, records, counts, columns, None, now, wishes, level, chains)
+    judgement = _judge(state, worker, records, arrays.offered[: 2 * len(records)], columns, None, now, wishes, level)
     _bar(arrays, worker, judgement.own)
     if wishes.excluded:
         excluded = arrays.tasks["open_at"][[catalogue.tasks.get(external) for external in wishes.excluded]]
@@ -157,7 +156,6 @@ def _judge(
     now: int,
     wishes: Wishes,
     level: Guard,
-    chains: Chains | None = None,
 ) -> Judgement:
     """Judge offers, and tasks as far as the offers and what is in the columns goes.
 
@@ -178,9 +176,9 @@ def _judge(
         _of_signatures(program, sheet, signatures, asked, of_signatures)
     tables = _Tables(_requesters(state, profile, wishes), _categories(state, profile, wishes))
     # The tasks are a copy, since the market goes on counting.
-    of_places = np.empty(len(counts), np.uint32), np.empty(len(counts), np.int32)
+    of_places = np.empty(len(counts), np.uint32), np.empty(len(counts), np.uint8), np.empty(len(counts), np.int32)
     offers, tally = Offers(records["signature"], *of_places), Tally.none(len(compiled))
-    fit = _of_offers(records, counts, of_signatures, tables, offers, tally)
+    _of_offers(records, counts, of_signatures, tables, offers, tally)
     own = Own.none(len(columns.tasks))
     if minimum > 0.0:
         _of_rewards(columns.rewards, minimum, own)
@@ -194,15 +192,14 @@ def _judge(
         columns.rewards,
         columns.minutes,
         own,
+        own,
         offers,
-        fit,
         tally,
         sheet,
         compiled,
         facts,
         asked,
         of_signatures,
-        chains,
     )
 
 
@@ -354,10 +351,9 @@ def _of_offers(
     tables: _Tables,
     offers: Offers,
     tally: Tally,
-) -> NDArray[np.int32]:
-    """Find what stands against offers that a task is in, and count their tasks; return those that nothing does."""
+) -> None:
+    """Find what stands against offers that a task is in, and count their tasks."""
     full, others = np.int32(0), np.uint32(0)
-    fit, size = np.empty(records.size, np.int32), np.int32(0)
     for k in range(records.size):
         offer, place, after = records[k], np.uint32(2 * k), np.uint32(2 * k + 1)
         free, filled, signature = counts[place], counts[after], np.uint32(offer.signature)
@@ -366,15 +362,12 @@ def _of_offers(
         found = np.uint32((of_signatures[signature] | against) * met)
         offers.tasks[place], offers.tasks[after] = free, filled
         offers.bits[place], offers.bits[after] = found, found | np.uint32(_FULL) * met
-        # Without a branch, since it cannot be foreseen which fit.
-        fit[np.uint32(size)] = k
-        size = np.int32(size + np.int32((found == 0) & (free > 0)))
+        offers.welcome[place], offers.welcome[after] = found == 0, 0
         tally.every[signature] += free + filled
         tally.free[signature] += free * (against == 0)
         full += filled
         others |= against * met
     tally.full[0], tally.others[0] = full, others
-    return fit[:size]
 
 
 @kernel

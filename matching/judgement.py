@@ -42,9 +42,6 @@ OF_SIGNATURES = int(BIT["language"]) | int(BIT["country"]) | int(BIT["device"]) 
 
 _PLACE_OF_FULL = CODES.index("full")
 
-FEW = 8
-"""One in so many of the open tasks are found faster by following the chains of their offers than by a look at each."""
-
 BLOCK = 4_096
 """Tasks that are looked at together: few enough that their bits stay in the nearest cache."""
 
@@ -99,19 +96,14 @@ class Offers(NamedTuple):
     Attributes:
         signatures: int32, offers.
         bits: uint32, places; bits of ``CODES``.
+        welcome: uint8, places; 1 where nothing stands against them. In bytes, as these stay in the nearest cache.
         tasks: int32, places; how many of the tasks that are judged are there.
     """
 
     signatures: NDArray[np.int32]
     bits: NDArray[np.uint32]
+    welcome: NDArray[np.uint8]
     tasks: NDArray[np.int32]
-
-
-class Chains(NamedTuple):
-    """Where the tasks of an offer stand in the open-task index; ``starts`` and ``following`` are those of `Arrays`."""
-
-    starts: NDArray[np.int32]
-    following: NDArray[np.int32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,15 +116,14 @@ class Judgement:
         rewards: float64, tasks; in the base currency, NaN where none is known.
         minutes: float32, tasks; what the requester says it takes, NaN where nothing is said.
         own: what stands against tasks by themselves.
+        own_of_all: the same, before `only` left some of them out.
         offers: what the tasks share.
-        fit: int32, offers against which nothing stands, with a task that is not full.
         tally: how many of the tasks bear each signature.
         sheet: the worker's answers to the clauses of these tasks.
         compiled: what the sheet answers.
         facts: what is known of the worker.
         asked: the sets that are looked at, bits of ``CODES``.
         of_signatures: uint32, signatures; what stands against those of these tasks.
-        chains: of the tasks; None where they are not all open ones in the order of the index.
         at: int32, tasks; their places in the open-task index. None where these are 0, 1, 2, ..., or there is no index.
     """
 
@@ -141,15 +132,14 @@ class Judgement:
     rewards: NDArray[np.float64]
     minutes: NDArray[np.float32]
     own: Own
+    own_of_all: Own
     offers: Offers
-    fit: NDArray[np.int32]
     tally: Tally
     sheet: Sheet
     compiled: Compiler
     facts: Facts
     asked: int
     of_signatures: NDArray[np.uint32]
-    chains: Chains | None = None
     at: NDArray[np.int32] | None = None
     _failed: dict[int, list[str]] = field(default_factory=dict)
 
@@ -166,29 +156,13 @@ class Judgement:
     @property
     def kept(self) -> NDArray[np.int32]:
         """The tasks that may be offered (int32)."""
-        return self.tasks[self._kept()]
+        return self.tasks[_kept(self.places, self.own, self.offers.welcome)]
 
     @property
     def kept_at(self) -> NDArray[np.int32]:
         """The places in the open-task index of the tasks that may be offered (int32, rising)."""
-        kept = self._kept()
+        kept = _kept(self.places, self.own, self.offers.welcome)
         return kept if self.at is None else self.at[kept]
-
-    def _kept(self) -> NDArray[np.int32]:
-        few = self.followed(self.fit)
-        return _kept(self.places, self.own, self.offers.bits == 0) if few is None else few
-
-    def followed(self, offers: NDArray[np.int32], most: float = np.inf) -> NDArray[np.int32] | None:
-        """Return which tasks of some offers have a slot left and no reason of their own (int32, rising), if by chains.
-
-        None where there are no chains, or so many tasks that a look at each is faster, or more than ``most``.
-        """
-        if self.chains is None:
-            return None
-        tasks = int(self.offers.tasks[2 * offers].sum())
-        if tasks > min(most, len(self.tasks) // FEW):
-            return None
-        return np.sort(_followed(self.chains, offers, self.own, tasks))
 
     def codes(self, place: int) -> list[str]:
         """Return the reasons against the task at a place, in the order of ``CODES``."""
@@ -208,7 +182,7 @@ class Judgement:
         offers, tally = self.offers._replace(tasks=tasks), Tally.none(len(self.of_signatures))
         _tally(offers, tally)
         parts = {name: getattr(self, name)[at] for name in ("tasks", "rewards", "minutes")}
-        return replace(self, places=places, own=own, offers=offers, tally=tally, chains=None, at=at, **parts)
+        return replace(self, places=places, own=own, offers=offers, tally=tally, at=at, **parts)
 
     def remove(self, tasks: NDArray[np.int32], code: str) -> None:
         """Add a reason that is a task's own, not its offer's, to some of the tasks."""
@@ -233,7 +207,7 @@ def codes_of(bits: int) -> list[str]:
 
 
 @kernel
-def _kept(places: NDArray[np.int32], own: Own, welcome: NDArray[np.bool_]) -> NDArray[np.int32]:
+def _kept(places: NDArray[np.int32], own: Own, welcome: NDArray[np.uint8]) -> NDArray[np.int32]:
     """Return which of the tasks nothing stands against, at a fraction of the cost of a mask."""
     kept, size = np.empty(places.size, np.int32), np.int32(0)
     for block in range(own.blocks.size):
@@ -248,20 +222,6 @@ def _kept(places: NDArray[np.int32], own: Own, welcome: NDArray[np.bool_]) -> ND
                 kept[np.uint32(size)] = i
                 size = np.int32(size + np.int32(welcome[np.uint32(places[i])]))
     return kept[:size].copy()
-
-
-@kernel
-def _followed(chains: Chains, offers: NDArray[np.int32], own: Own, tasks: int) -> NDArray[np.int32]:
-    """Return the places in the chains of offers, of ``tasks`` at the most, but those with a reason of their own."""
-    found, size = np.empty(tasks, np.int32), 0
-    for offer in offers:
-        place = chains.starts[2 * offer]
-        while place > 0:
-            if own.bits[place - 1] == 0:
-                found[size] = place - 1
-                size += 1
-            place = chains.following[place - 1]
-    return found[:size]
 
 
 @kernel

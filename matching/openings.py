@@ -65,16 +65,16 @@ class Openings(NamedTuple):
         changes: int32, places in `features.changes.Changes.distinct`; those most waited for first.
         approvals: int64, how many more each needs; 0 for another kind of change.
         counts: int64, tasks that each opens.
-        offers: uint8, offers; bit ``i`` tells that change ``i`` opens those of its tasks that have no reason of their
-            own.
-        opened: int32, the offers with tasks that a change opens.
+        offers: int32, the offers that any of them opens.
+        by: uint8, these offers; bit ``i`` tells that change ``i`` opens those of its tasks that have a slot left and no
+            reason of their own.
     """
 
     changes: NDArray[np.int32]
     approvals: NDArray[np.int64]
     counts: NDArray[np.int64]
-    offers: NDArray[np.uint8]
-    opened: NDArray[np.int32]
+    offers: NDArray[np.int32]
+    by: NDArray[np.uint8]
 
 
 def openings(judgement: Judgement, record: Record, *, in_hand: bool) -> Openings:
@@ -114,7 +114,7 @@ def _openings(
     offers: Offers,
     asked: int,
     standing: Standing,
-) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8], NDArray[np.int32]]:
+) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64], NDArray[np.int32], NDArray[np.uint8]]:
     ways, tasks, count = waits.ways, waits.tasks, waits.tasks.size
     hopes = np.zeros(sheet.clauses.size, np.int64)
     for i in range(len(ways)):
@@ -146,17 +146,20 @@ def _openings(
         if opened[case]:
             for k in range(considered):
                 counts[k] += tasks[case] * (opened[case] >> k & 1)
-    of_offers, opened_offers = np.empty(offers.signatures.size, np.uint8), np.empty(offers.signatures.size, np.int32)
-    of_signatures, size = np.empty(waits.of_signatures.size, np.uint8), np.int32(0)
+    of_signatures = np.empty(waits.of_signatures.size, np.uint8)
     for signature in range(of_signatures.size):
         of_signatures[signature] = opened[waits.of_signatures[signature]]
-    for k in range(of_offers.size):
+    found, size = np.empty(offers.signatures.size, np.int32), np.int32(0)
+    for k in range(found.size):
+        # Without a branch, since it cannot be foreseen which a change opens.
+        found[np.uint32(size)] = k
+        size = np.int32(size + np.int32(of_signatures[np.uint32(offers.signatures[k])] != 0))
+    by, count = np.empty(size, np.uint8), 0
+    for k in found[:size]:
+        found[count], by[count] = k, of_signatures[offers.signatures[k]]
         # What else stands against an offer, such as its requester, no change does away with.
-        left = offers.bits[np.uint32(2 * k)] & ~CHANGEABLE == 0
-        by = np.uint8(of_signatures[np.uint32(offers.signatures[k])] * left)
-        of_offers[k], opened_offers[np.uint32(size)] = by, k
-        size = np.int32(size + np.int32((by != 0) & (offers.tasks[np.uint32(2 * k)] > 0)))
-    return chosen[:considered], approvals[:considered], counts, of_offers, opened_offers[:size]
+        count += offers.bits[2 * k] & ~CHANGEABLE == 0 and offers.tasks[2 * k] > 0
+    return chosen[:considered], approvals[:considered], counts, found[:count], by[:count]
 
 
 @kernel

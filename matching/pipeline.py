@@ -23,7 +23,7 @@ from matching.near_misses import NearMiss, Sought, seek, valued
 from matching.priors import Priors
 from matching.query import Query
 from matching.rerank import GroupSpread, PayWeight, Ranking, SlotBalance, Step
-from matching.scoring import Answers, Expectation, Ranker, best_first, expectations
+from matching.scoring import Answers, Expectation, Outcomes, Ranker, best_first, expectations
 
 SHORTLIST = 300
 """Eligible tasks that the full model scores, at the least; the cascade chooses them."""
@@ -229,16 +229,17 @@ class Matcher:
     def feed(self, state: MarketState, ranker: Ranker, query: Query) -> Feed:
         """Return the next page of the open tasks for a worker, with what is to be said of them; see `page`."""
         page = self.page(state, ranker, query)
+        verdict, first = page.verdict, len(query.listed) + 1
+        # The models are asked once for both.
+        outcomes = verdict.answers.expect(np.concatenate((page.rows, verdict.beside)))
+        size, near = len(page.ranking.tasks), page.sought
+        p_approve, minutes = outcomes.p_approve[size:], outcomes.minutes[size:]
         return Feed(
-            items=items(state, page.verdict, page.ranking, query, first=len(query.listed) + 1),
+            items=items(state, verdict, page.ranking, query, first=first, outcomes=outcomes.first(size)),
             removed=page.judgement.counts(),
             listed=query.listed | {int(order) for order in _order(state, page.ranking.tasks)},
             more=page.more,
-            near_misses=(
-                ()
-                if page.sought is None
-                else valued(state, ranker, query, page.judgement, page.sought, page.verdict.beside)
-            ),
+            near_misses=() if near is None else valued(state, query, page.judgement, near, p_approve, minutes),
         )
 
     def ranking(
@@ -289,11 +290,15 @@ def items(
     *,
     first: int = 1,
     names: Sequence[str] | None = None,
+    outcomes: Outcomes | None = None,
 ) -> list[Item]:
-    """Return the items of a ranking, the first at position ``first``; ``names`` are those of the verdict's tasks."""
+    """Return the items of a ranking, the first at position ``first``; ``names`` are those of the verdict's tasks.
+
+    ``outcomes`` are those of the ranking's tasks, if they are known already.
+    """
     external = state.catalogue.tasks.external
     answers, places = verdict.answers, ranking.places
-    outcomes, features = answers.outcomes(places), answers.features[places]
+    outcomes, features = outcomes or answers.outcomes(places), answers.features[places]
     tasks = ranking.tasks.tolist()
     rewards = [state.catalogue.postings.reward(task) for task in tasks]
     expected = expectations(outcomes, rewards)

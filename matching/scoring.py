@@ -56,6 +56,10 @@ class Outcomes:
         minutes = usual_minutes(features)
         return cls(unknown, smoothed_approval(features), minutes, unknown, unknown, unknown, unknown)
 
+    def first(self, rows: int) -> "Outcomes":
+        """Return what is expected of the first so many rows."""
+        return Outcomes(*(column[:rows] for column in vars(self).values()))
+
 
 @dataclass(frozen=True)
 class Expectation:
@@ -149,10 +153,6 @@ class Ranker(Protocol):
         """Score rows of features (float32, rows x columns of the spec)."""
         ...
 
-    def approvals_and_minutes(self, features: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return P(approved) and the minutes of rows that nobody puts in order; the same as of their answers."""
-        ...
-
 
 class BundleRanker:
     """Applies a bundle's models; each sees the columns it was trained with, which may be a part of the spec's.
@@ -194,14 +194,6 @@ class BundleRanker:
             quantiles = bundle.minutes.quantiles(seen, 0.5, LOW, HIGH, tail, 1.0 - tail)
             found = replace(found, **dict(zip(names, quantiles, strict=True)))
         return found
-
-    def approvals_and_minutes(self, features: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return P(approved) and the median minutes of rows (float64, rows each)."""
-        bundle, seen = self._bundle, self._seen(features)
-        return (
-            smoothed_approval(features) if bundle.approve is None else bundle.approve.predict(seen),
-            usual_minutes(features) if bundle.minutes is None else bundle.minutes.predict(seen),
-        )
 
 
 def usual_minutes(features: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -246,14 +246,14 @@ def _divide(
     others, size = np.empty(against.size, np.int32), np.int32(0)
     # Without a branch, since it cannot be foreseen which wait.
     for number in range(against.size):
-        bits, tree = against[number], np.uint32(program.signatures[number].tree)
+        bits, tree = against[number], program.signatures[number].tree
         apart = bound[np.uint32(program.signatures[number].sets)]
         shared = (bits == _REQUIREMENT) & ~apart
         one = ((bits & _BOTH) == _LANGUAGE) | ((bits & _BOTH) == _DEVICE) | ((bits == _REQUIREMENT) & apart)
         of_signatures[number] = tree if shared else -1
-        tasks[tree] += free[number] * shared
+        tasks[np.uint32(tree)] += free[number] * shared
         others[np.uint32(size)] = number
-        size = np.int32(size + np.int32((bits & ~CHANGEABLE == 0) & one & hopeful[tree]))
+        size = np.int32(size + np.int32((bits & ~CHANGEABLE == 0) & one & hopeful[np.uint32(tree)]))
     ways = 0
     for number in others[:size]:
         tree = program.signatures[number].tree

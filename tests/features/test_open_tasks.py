@@ -135,7 +135,11 @@ def test_beside_every_open_task_stands_what_its_own_record_says_and_offers_count
     counted = np.bincount(arrays.open_offers[:size], minlength=len(arrays.offered))
     assert arrays.offered.tolist() == counted.tolist()
     for offer, count in enumerate(counted.tolist()):
-        assert sorted(chained(arrays, offer, count)) == np.flatnonzero(arrays.open_offers[:size] == offer).tolist()
+        places = chained(arrays, offer, count)
+        assert sorted(places) == np.flatnonzero(arrays.open_offers[:size] == offer).tolist()
+        minutes, rewards = arrays.open_minutes[places].astype(np.float64), arrays.open_rewards[places]
+        assert not (rewards / minutes > arrays.offer_paying[offer]).any()
+        assert not (rewards[np.isnan(minutes)] > arrays.offer_rewards[offer]).any()
 
 
 def chained(arrays: Arrays, offer: int, count: int) -> list[int]:
