@@ -58,7 +58,6 @@ def settle(s: Arrays, index: int) -> None:
             last.open_at = task.open_at
             _enter(s, s.open_tasks[market.n_open], last)
             _link(s, last.open_at)
-            _bound(s, last.open_at)
         task.open_at = -1
     if opened:
         _enter(s, index, task)
@@ -66,7 +65,8 @@ def settle(s: Arrays, index: int) -> None:
         s.offered[after] += 1
         if after != before:
             _link(s, task.open_at)
-        _bound(s, task.open_at)
+        else:
+            _bound(s, task.open_at)
     place = _reference_place(s, index)
     present = place < market.n_reference and s.reference[place] == index
     wanted = opened and not is_full(task)
@@ -86,7 +86,8 @@ def _enter(s: Arrays, index: int, task: Record) -> None:
     s.open_tasks[place] = index
     s.open_offers[place] = 2 * task.facts.offer + is_full(task)
     s.open_rewards[place] = task.facts.reward
-    s.open_minutes[place] = task.facts.stated_minutes
+    s.open_links[place].reward = task.facts.reward
+    s.open_links[place].minutes = task.facts.stated_minutes
     s.open_texts[place] = task.facts.text
     s.open_expires[place] = task.facts.expires
     s.open_changed[place] = s.market[0].seq
@@ -95,38 +96,47 @@ def _enter(s: Arrays, index: int, task: Record) -> None:
 
 @lean
 def _link(s: Arrays, place: int) -> None:
-    """Put a place of the index at the beginning of its offer's chain."""
-    offer = s.open_offers[place]
-    following = s.offer_starts[offer]
-    s.open_next[place], s.open_before[place] = following, 0
-    if following > 0:
-        s.open_before[following - 1] = place + 1
+    """Put a task, by its place in the index, at the beginning of its offer's chain, unless it is full."""
+    if s.open_offers[place] & 1:
+        return
+    chain, link = s.chains[s.open_offers[place] // 2], s.open_links[place]
+    if chain.first == 0:
+        chain.paying, chain.reward, chain.minutes = 0.0, 0.0, math.nan
     else:
-        s.offer_paying[offer], s.offer_rewards[offer] = 0.0, 0.0
-    s.offer_starts[offer] = place + 1
-
-
-@lean
-def _bound(s: Arrays, place: int) -> None:
-    """Raise what the tasks of an offer pay at the most to what the one at a place of the index does."""
-    offer, reward, minutes = s.open_offers[place], s.open_rewards[place], np.float64(s.open_minutes[place])
-    # What is not known is no more than anything.
-    if reward / minutes > s.offer_paying[offer]:
-        s.offer_paying[offer] = reward / minutes
-    if math.isnan(minutes) and reward > s.offer_rewards[offer]:
-        s.offer_rewards[offer] = reward
+        s.open_links[chain.first - 1].before = place + 1
+    link.next, link.before = chain.first, 0
+    chain.first = place + 1
+    _bound(s, place)
 
 
 @lean
 def _unlink(s: Arrays, place: int) -> None:
-    """Take a place of the index out of its offer's chain."""
-    following, before = s.open_next[place], s.open_before[place]
-    if following > 0:
-        s.open_before[following - 1] = before
-    if before > 0:
-        s.open_next[before - 1] = following
+    """Take a task out of its offer's chain, if it is there."""
+    if s.open_offers[place] & 1:
+        return
+    link = s.open_links[place]
+    if link.next > 0:
+        s.open_links[link.next - 1].before = link.before
+    if link.before > 0:
+        s.open_links[link.before - 1].next = link.next
     else:
-        s.offer_starts[s.open_offers[place]] = following
+        s.chains[s.open_offers[place] // 2].first = link.next
+
+
+@lean
+def _bound(s: Arrays, place: int) -> None:
+    """Raise what the tasks of an offer pay at the most to what one of its chain does."""
+    if s.open_offers[place] & 1:
+        return
+    chain, link = s.chains[s.open_offers[place] // 2], s.open_links[place]
+    minutes = np.float64(link.minutes)
+    # What is not known is no more than anything.
+    if link.reward / minutes > chain.paying:
+        chain.paying = link.reward / minutes
+    if math.isnan(minutes) and link.reward > chain.reward:
+        chain.reward = link.reward
+    if not math.isnan(minutes):
+        chain.minutes = link.minutes
 
 
 @lean

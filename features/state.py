@@ -13,8 +13,10 @@ from features.encode import Encoder
 from features.events import Event
 from features.fold import fold, tally
 from features.layout import (
+    CHAIN,
     DEALING,
     HISTORY,
+    LINK,
     MARKET,
     NEVER,
     OFFER,
@@ -33,18 +35,15 @@ from features.tastes import LEAST_ROOM, listed, with_room
 from features.text import TOKEN_BITS
 
 _FIRST_ROWS = 256
-_OFFERED = ("offered", "offer_starts", "offer_paying", "offer_rewards")
 _OPEN = (
     "open_tasks",
     "open_offers",
     "open_rewards",
-    "open_minutes",
+    "open_links",
     "open_texts",
     "open_expires",
     "open_changed",
     "open_orders",
-    "open_next",
-    "open_before",
 )
 
 
@@ -73,19 +72,15 @@ class MarketState:
             dealings=np.zeros(SMALLEST, DEALING),
             offers=blank(OFFER, _FIRST_ROWS),
             offered=np.zeros(2 * _FIRST_ROWS, np.int32),
-            offer_starts=np.zeros(2 * _FIRST_ROWS, np.int32),
-            offer_paying=np.zeros(2 * _FIRST_ROWS),
-            offer_rewards=np.zeros(2 * _FIRST_ROWS),
+            chains=blank(CHAIN, _FIRST_ROWS),
             open_tasks=np.zeros(_FIRST_ROWS, np.int32),
             open_offers=np.zeros(_FIRST_ROWS, np.int32),
             open_rewards=np.zeros(_FIRST_ROWS),
-            open_minutes=np.zeros(_FIRST_ROWS, np.float32),
+            open_links=blank(LINK, _FIRST_ROWS),
             open_texts=np.zeros(_FIRST_ROWS, np.int32),
             open_expires=np.zeros(_FIRST_ROWS, np.int64),
             open_changed=np.zeros(_FIRST_ROWS, np.int64),
             open_orders=np.zeros(_FIRST_ROWS, np.uint32),
-            open_next=np.zeros(_FIRST_ROWS, np.int32),
-            open_before=np.zeros(_FIRST_ROWS, np.int32),
             reference=np.zeros(REFERENCE, np.int32),
             expiring=np.zeros(_FIRST_ROWS, np.int64),
             expiring_tasks=np.zeros(_FIRST_ROWS, np.int32),
@@ -138,7 +133,8 @@ class MarketState:
             "tasks": len(catalogue.tasks),
             "requesters": len(catalogue.requesters),
             "offers": len(catalogue.offers),
-            **dict.fromkeys(_OFFERED, 2 * len(catalogue.offers)),
+            "offered": 2 * len(catalogue.offers),
+            "chains": len(catalogue.offers),
             "reference": int(market["n_reference"]),
             "expiring": int(market["n_expiring"]),
             "expiring_tasks": int(market["n_expiring"]),
@@ -149,7 +145,8 @@ class MarketState:
         """Return a hash of the state: equal for equal prefixes, however they were cut into batches."""
         digest = hashlib.blake2b(digest_size=16)
         arrays, sizes = self.arrays, self.used()
-        for name in ("market", "workers", "tasks", "requesters", "tokens", "offers", *_OFFERED, *_OPEN, "reference"):
+        named = ("market", "workers", "tasks", "requesters", "tokens", "offers", "offered", "chains", "reference")
+        for name in (*named, *_OPEN):
             rows = getattr(arrays, name)
             digest.update(_fields(rows[: sizes.get(name, len(rows))]))
         workers, tokens, places = listed(arrays.histories, arrays.taste_tokens)
@@ -175,7 +172,8 @@ class MarketState:
             tasks=_longer(a.tasks, len(catalogue.tasks)),
             requesters=_longer(a.requesters, len(catalogue.requesters)),
             offers=_longer(a.offers, len(catalogue.offers)),
-            **{name: _longer(getattr(a, name), 2 * len(catalogue.offers)) for name in _OFFERED},
+            offered=_longer(a.offered, 2 * len(catalogue.offers)),
+            chains=_longer(a.chains, len(catalogue.offers)),
             **{name: _longer(getattr(a, name), len(catalogue.tasks)) for name in _OPEN},
             expiring=_longer(a.expiring, expiring),
             expiring_tasks=_longer(a.expiring_tasks, expiring),

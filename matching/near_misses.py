@@ -225,19 +225,19 @@ def _best_paid(
     )
     middle = _middle_time(s, found.offers, session)
     for n in range(found.offers.size):
-        offer, by, wanted = found.offers[n], found.by[n], False
-        at_most = max(s.offer_paying[2 * offer], s.offer_rewards[2 * offer] / middle)
+        chain, by, wanted = s.chains[found.offers[n]], found.by[n], False
+        at_most = max(chain.paying, chain.reward / middle)
         for k in range(size):
             wanted |= (by >> k & 1 != 0) & (at_most >= best.least[k])
-        place = s.offer_starts[2 * offer] - 1 if wanted else -1
+        place = chain.first - 1 if wanted else -1
         while place >= 0:
-            stated, pay = np.float64(s.open_minutes[place]), s.open_rewards[place]
+            stated, pay = np.float64(s.open_links[place].minutes), s.open_links[place].reward
             minutes = middle if math.isnan(stated) else float(stated)
             if own[place] == 0 and pay > 0.0 and minutes > 0.0:
                 for k in range(size):
                     if by >> k & 1:
                         _enter(best, k, place, pay, minutes, SPARE * session)
-            place = s.open_next[place] - 1
+            place = s.open_links[place].next - 1
     earned = np.zeros(size)
     for k in range(size):
         earned[k], _ = _session(best.pay[k, : best.sizes[k]], best.minutes[k, : best.sizes[k]], session)
@@ -269,7 +269,7 @@ def _middle_time(s: Arrays, offers: NDArray[np.int32], session: float) -> float:
     """Return the middle of the minutes that tasks of some offers state, one of each; a session if none does."""
     stated, size = np.empty(_MIDDLE_OF), 0
     for k in range(0, offers.size, max(1, -(-offers.size // _MIDDLE_OF))):
-        minutes = np.float64(s.open_minutes[s.offer_starts[2 * offers[k]] - 1])
+        minutes = np.float64(s.chains[offers[k]].minutes)
         if minutes > 0.0:
             stated[size] = minutes
             size += 1

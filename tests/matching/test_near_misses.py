@@ -213,11 +213,12 @@ def test_given_any_tasks_then_the_best_paid_of_each_change_are_sought(data: st.D
     for place, start, end in zip(sought.chosen.tolist(), starts, sought.ends.tolist(), strict=False):
         offers = sought.found.offers[(sought.found.by >> place & 1).astype(bool)]
         opened = np.flatnonzero(np.isin(judgement.places, 2 * offers) & (judgement.own.bits == 0))
-        minutes = judgement.minutes[opened].astype(float)
+        facts = state.arrays.tasks["facts"][judgement.tasks[opened]]
+        minutes = facts["stated_minutes"].astype(float)
         known = np.unique(minutes[~np.isnan(minutes)])
         if not np.isnan(minutes).any() or len(known) <= 1:
             minutes[np.isnan(minutes)] = known[0] if len(known) else wanted
-            hourly = np.nan_to_num(judgement.rewards[opened] / minutes)
+            hourly = np.nan_to_num(facts["reward"] / minutes)
             best = opened[np.argsort(-hourly, kind="stable")][: np.count_nonzero(hourly)]
             filled = np.cumsum(minutes[np.argsort(-hourly, kind="stable")])
             needed = min(int(np.searchsorted(filled, SPARE * wanted)) + 1, TASKS_SCORED, len(best))
