@@ -329,40 +329,56 @@ def _try(
         asked_anew: working memory for as many clauses as there are.
         opened: by case, changes that let in; written.
     """
-    clauses, nodes, operands, answers = program.clauses, program.nodes, program.operands, again.clauses
+    clauses, nodes, answers = program.clauses, program.nodes, again.clauses
     ways, n = waits.ways, 0
     for i in wanting:
         case, place = ways[i, 0], ways[i, 1]
         if clauses[place].attribute != first and clauses[place].attribute != second:
             continue
-        if asked_for[place] != number:
-            asked_for[place], answers[place], asked_anew[n] = number, answer(clauses[place], operands, changed), place
-            n += 1
+        n = _ask(program, changed, place, number, answers, asked_for, asked_anew, n)
         if answers[place] == 0:
             continue
         if ways[i, 2] and first == second:
             opened[case] |= np.uint8(1 << number)
             continue
-        opens = True
-        if case < waits.trees:
-            start, stop = program.trees[case].start, program.trees[case].stop
-        else:
+        opens, tree = True, case
+        if case >= waits.trees:
             signature = program.signatures[waits.single[case - waits.trees]]
-            sets, tree = program.sets[signature.sets], program.trees[signature.tree]
-            start, stop = tree.start, tree.stop
+            sets, tree = program.sets[signature.sets], signature.tree
             for bit, place in ((_LANGUAGE, sets.language), (_COUNTRY, sets.country), (_DEVICE, sets.device)):
-                opens = opens and (asked & bit == 0 or place < 0 or answer(clauses[place], operands, changed))
-        if opens and start < stop:
+                if opens and asked & bit and place >= 0:
+                    n = _ask(program, changed, place, number, answers, asked_for, asked_anew, n)
+                    opens = answers[place] == 1
+        if opens:
+            start, stop, touched = program.trees[tree].start, program.trees[tree].stop, False
             for k in range(start, stop):
                 place = nodes[k].clause
-                if place >= 0 and asked_for[place] != number:
-                    attribute = clauses[place].attribute
-                    if attribute in (first, second):
-                        asked_for[place], answers[place] = number, answer(clauses[place], operands, changed)
-                        asked_anew[n] = place
-                        n += 1
-            climb(nodes, start, stop, _ACCEPT, answers, again.nodes)
-            opens = again.nodes[start] == 1
+                if place >= 0 and clauses[place].attribute in (first, second):
+                    n = _ask(program, changed, place, number, answers, asked_for, asked_anew, n)
+                    touched = True
+            opens = sheet.trees[tree] == 1
+            if touched:
+                climb(nodes, start, stop, _ACCEPT, answers, again.nodes)
+                opens = again.nodes[start] == 1
         opened[case] |= np.uint8(opens) << np.uint8(number)
     for i in range(n):
         answers[asked_anew[i]] = sheet.clauses[asked_anew[i]]
+
+
+@lean
+def _ask(
+    program: Program,
+    changed: Facts,
+    place: int,
+    number: int,
+    answers: NDArray[np.int8],
+    asked_for: NDArray[np.int8],
+    asked_anew: NDArray[np.int32],
+    count: int,
+) -> int:
+    """Answer a clause for a change unless that was done, and add it to ``count`` others; return how many there are."""
+    if asked_for[place] == number:
+        return count
+    asked_for[place], asked_anew[count] = number, place
+    answers[place] = answer(program.clauses[place], program.operands, changed)
+    return count + 1
