@@ -100,6 +100,7 @@ def by_stage(
             "valued": "near misses",
         }.items():
             patches.enter_context(patch.object(pipeline, name, clock.wrapped(stage, getattr(pipeline, name))))
+        patches.enter_context(patch.object(BundleRanker, "outcomes", clock.wrapped("items", BundleRanker.outcomes)))
         for name, stage in {"score": "ranker", "contributions": "contributions"}.items():
             patches.enter_context(patch.object(Bundle, name, clock.wrapped(stage, getattr(Bundle, name))))
         for model in (CalibratedModel, MinutesModel):

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from features.build import rows
 from features.changes import Change
-from features.jit import kernel, lean
+from features.jit import kernel, lean, prefetch
 from features.layout import Arrays
 from features.money import MAX_AMOUNT, Money
 from features.requirements_shape import Value
@@ -42,6 +42,9 @@ USUAL_SESSION = 60.0
 
 _ASKED = 5
 """Tasks whose currency is looked at, as each posting has to be read for it."""
+
+_AHEAD = 8
+"""Offers whose records are asked for before they are looked at."""
 
 _MIDDLE_OF = 256
 """Offers of which the middle time is taken."""
@@ -201,7 +204,7 @@ def _best_paid(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int32], NDArray[np.float64]]:
     """Find what promises most by what requesters say of pay and time; the middle of these where they do not say a time.
 
-    Tasks are looked at offer by offer, where one of the offer may pay more than what has been found.
+    Tasks are looked at offer by offer, where one of the offer may pay as much as what has been found.
 
     Args:
         s: the state.
@@ -224,20 +227,25 @@ def _best_paid(
         np.zeros(size),
     )
     middle = _middle_time(s, found.offers, session)
+    at_most, most = np.empty(found.offers.size), np.full(size, -1, np.int64)
     for n in range(found.offers.size):
-        chain, by, wanted = s.chains[found.offers[n]], found.by[n], False
-        at_most = max(chain.paying, chain.reward / middle)
+        prefetch(s.chains, found.offers[min(n + _AHEAD, found.offers.size - 1)], 0)
+        chain = s.chains[found.offers[n]]
+        at_most[n] = max(chain.paying, chain.reward / middle)
         for k in range(size):
-            wanted |= (by >> k & 1 != 0) & (at_most >= best.least[k])
-        place = chain.first - 1 if wanted else -1
-        while place >= 0:
-            stated, pay = np.float64(s.open_links[place].minutes), s.open_links[place].reward
-            minutes = middle if math.isnan(stated) else float(stated)
-            if own[place] == 0 and pay > 0.0 and minutes > 0.0:
-                for k in range(size):
-                    if by >> k & 1:
-                        _enter(best, k, place, pay, minutes, SPARE * session)
-            place = s.open_links[place].next - 1
+            if found.by[n] >> k & 1 and (most[k] < 0 or at_most[n] > at_most[most[k]]):
+                most[k] = n
+    # The most promising first, after which most others need not be looked at.
+    for place in most:
+        if place >= 0 and at_most[place] >= 0.0:
+            _look_through(s, s.chains[found.offers[place]].first, found.by[place], own, middle, SPARE * session, best)
+            at_most[place] = -1.0
+    for n in range(found.offers.size):
+        wanted = False
+        for k in range(size):
+            wanted |= (found.by[n] >> k & 1 != 0) & (at_most[n] >= best.least[k])
+        if wanted:
+            _look_through(s, s.chains[found.offers[n]].first, found.by[n], own, middle, SPARE * session, best)
     earned = np.zeros(size)
     for k in range(size):
         earned[k], _ = _session(best.pay[k, : best.sizes[k]], best.minutes[k, : best.sizes[k]], session)
@@ -274,6 +282,22 @@ def _middle_time(s: Arrays, offers: NDArray[np.int32], session: float) -> float:
             stated[size] = minutes
             size += 1
     return np.median(stated[:size]) if size > 0 else session
+
+
+@lean
+def _look_through(
+    s: Arrays, first: int, by: int, own: NDArray[np.uint16], middle: float, wanted: float, best: _Best
+) -> None:
+    """Put what belongs there among the best-paid of some changes: of a chain that begins at a place, 1 more given."""
+    place = first - 1
+    while place >= 0:
+        stated, pay = np.float64(s.open_links[place].minutes), s.open_links[place].reward
+        minutes = middle if math.isnan(stated) else float(stated)
+        if own[place] == 0 and pay > 0.0 and minutes > 0.0:
+            for k in range(best.sizes.size):
+                if by >> k & 1:
+                    _enter(best, k, place, pay, minutes, wanted)
+        place = s.open_links[place].next - 1
 
 
 @lean
