@@ -299,8 +299,8 @@ CHAIN = np.dtype(
     align=True,
 )
 """The open tasks of an offer that are not full: ``first`` is 1 more than the place of one in the open-task index, 0 for
-none, and ``minutes`` what one of them states, or one that left. None has more pay per minute than ``paying`` nor, without
-stated minutes, more pay than ``reward``; both may be too high until all tasks have left."""
+none, and ``minutes`` what one of them states, or one that left. None has more pay per minute than ``paying`` nor,
+without stated minutes, more pay than ``reward``; both may be too high until all tasks have left."""
 
 LINK = np.dtype(
     [
