@@ -96,9 +96,11 @@ def by_stage(
             "rows": "feature rows",
             "items": "items",
             "reasons": "reasons",
-            "near_misses": "near misses",
+            "seek": "near misses",
+            "valued": "near misses",
         }.items():
             patches.enter_context(patch.object(pipeline, name, clock.wrapped(stage, getattr(pipeline, name))))
+        patches.enter_context(patch.object(BundleRanker, "outcomes", clock.wrapped("items", BundleRanker.outcomes)))
         for name, stage in {"score": "ranker", "contributions": "contributions"}.items():
             patches.enter_context(patch.object(Bundle, name, clock.wrapped(stage, getattr(Bundle, name))))
         for model in (CalibratedModel, MinutesModel):

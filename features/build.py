@@ -16,6 +16,7 @@ from features.compared import (
     View,
     against,
     fill_compared,
+    forget,
     no_readings,
     read_tastes,
     read_tokens,
@@ -415,6 +416,13 @@ class Common(NamedTuple):
 def nothing_common(s: Arrays) -> Common:
     """Return memory for what rows have in common, of which nothing is known yet."""
     return Common(no_readings(s), no_reference())
+
+
+@kernel
+def forget_common(common: Common) -> None:
+    """Make what rows had in common ready for other rows, of which nothing is known yet."""
+    forget(common.readings)
+    common.reference.size[0] = -1
 
 
 @kernel

@@ -289,11 +289,37 @@ OFFER = np.dtype(
 judged, not tasks."""
 
 
+CHAIN = np.dtype(
+    [
+        ("paying", "f8"),
+        ("reward", "f8"),
+        ("minutes", "f4"),
+        ("first", "i4"),
+    ],
+    align=True,
+)
+"""The open tasks of an offer that are not full: ``first`` is 1 more than the place of one in the open-task index, 0 for
+none, and ``minutes`` what one of them states, or one that left. None has more pay per minute than ``paying`` nor,
+without stated minutes, more pay than ``reward``; both may be too high until all tasks have left."""
+
+LINK = np.dtype(
+    [
+        ("reward", "f8"),
+        ("minutes", "f4"),
+        ("next", "i4"),
+        ("before", "i4"),
+    ],
+    align=True,
+)
+"""A task in its chain: ``next`` and ``before`` are each 1 more than a place in the open-task index, 0 for none. Its
+reward and stated minutes stand here, too, as whoever follows a chain looks at both."""
+
+
 class Arrays(NamedTuple):
     """The whole state, as the kernels take it. Each array is of the record type of its name, but the plain ones.
 
     The open-task index is in columns, since a reader needs few of them: ``open_tasks``, and in the same places
-    ``open_offers``, twice the offer of a task and 1 more when it is full, rewards, stated minutes, texts, instants of
+    ``open_offers``, twice the offer of a task and 1 more when it is full, rewards, links of chains, texts, instants of
     expiry, and in ``open_changed`` the number of the event by which a task changed or came to its place, and in
     ``open_orders`` its order. ``offered`` counts the open tasks by what stands in ``open_offers``.
 
@@ -314,10 +340,11 @@ class Arrays(NamedTuple):
     dealings: NDArray[np.void]
     offers: NDArray[np.void]
     offered: NDArray[np.int32]
+    chains: NDArray[np.void]
     open_tasks: NDArray[np.int32]
     open_offers: NDArray[np.int32]
     open_rewards: NDArray[np.float64]
-    open_minutes: NDArray[np.float32]
+    open_links: NDArray[np.void]
     open_texts: NDArray[np.int32]
     open_expires: NDArray[np.int64]
     open_changed: NDArray[np.int64]
@@ -345,6 +372,8 @@ BLANK: dict[np.dtype[np.void], dict[str, float]] = {
         "session_minutes": np.nan,
     },
     OFFER: {},
+    CHAIN: {},
+    LINK: {"reward": np.nan, "minutes": np.nan},
     TOKEN: {"at": NEVER},
     REQUESTER: {},
     HISTORY: {},

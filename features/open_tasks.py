@@ -4,6 +4,8 @@ The sample is what list-relative features refer to: all tasks with a slot left w
 them, else those whose id has the smallest hashes. It depends on the market alone, never on who asks or what is shown.
 """
 
+import math
+
 import numpy as np
 
 from features.jit import lean
@@ -39,21 +41,32 @@ def settle(s: Arrays, index: int) -> None:
     task = s.tasks[index]
     market = s.market[0]
     opened = is_open(task, market.clock)
-    if task.open_at >= 0:
-        s.offered[s.open_offers[task.open_at]] -= 1
+    before = s.open_offers[task.open_at] if task.open_at >= 0 else -1
+    after = 2 * task.facts.offer + is_full(task) if opened else -1
+    if before >= 0:
+        s.offered[before] -= 1
+        if after != before:
+            _unlink(s, task.open_at)
     if opened and task.open_at < 0:
         task.open_at = market.n_open
         market.n_open += 1
     elif not opened and task.open_at >= 0:
         market.n_open -= 1
-        last = s.tasks[s.open_tasks[market.n_open]]
-        last.open_at = task.open_at
-        _enter(s, s.open_tasks[market.n_open], last)
+        if task.open_at != market.n_open:
+            last = s.tasks[s.open_tasks[market.n_open]]
+            _unlink(s, market.n_open)
+            last.open_at = task.open_at
+            _enter(s, s.open_tasks[market.n_open], last)
+            _link(s, last.open_at)
         task.open_at = -1
     if opened:
         _enter(s, index, task)
         describe_offer(s.offers[task.facts.offer], task)
-        s.offered[s.open_offers[task.open_at]] += 1
+        s.offered[after] += 1
+        if after != before:
+            _link(s, task.open_at)
+        else:
+            _bound(s, task.open_at)
     place = _reference_place(s, index)
     present = place < market.n_reference and s.reference[place] == index
     wanted = opened and not is_full(task)
@@ -73,11 +86,57 @@ def _enter(s: Arrays, index: int, task: Record) -> None:
     s.open_tasks[place] = index
     s.open_offers[place] = 2 * task.facts.offer + is_full(task)
     s.open_rewards[place] = task.facts.reward
-    s.open_minutes[place] = task.facts.stated_minutes
+    s.open_links[place].reward = task.facts.reward
+    s.open_links[place].minutes = task.facts.stated_minutes
     s.open_texts[place] = task.facts.text
     s.open_expires[place] = task.facts.expires
     s.open_changed[place] = s.market[0].seq
     s.open_orders[place] = task.facts.order
+
+
+@lean
+def _link(s: Arrays, place: int) -> None:
+    """Put a task, by its place in the index, at the beginning of its offer's chain, unless it is full."""
+    if s.open_offers[place] & 1:
+        return
+    chain, link = s.chains[s.open_offers[place] // 2], s.open_links[place]
+    if chain.first == 0:
+        chain.paying, chain.reward, chain.minutes = 0.0, 0.0, math.nan
+    else:
+        s.open_links[chain.first - 1].before = place + 1
+    link.next, link.before = chain.first, 0
+    chain.first = place + 1
+    _bound(s, place)
+
+
+@lean
+def _unlink(s: Arrays, place: int) -> None:
+    """Take a task out of its offer's chain, if it is there."""
+    if s.open_offers[place] & 1:
+        return
+    link = s.open_links[place]
+    if link.next > 0:
+        s.open_links[link.next - 1].before = link.before
+    if link.before > 0:
+        s.open_links[link.before - 1].next = link.next
+    else:
+        s.chains[s.open_offers[place] // 2].first = link.next
+
+
+@lean
+def _bound(s: Arrays, place: int) -> None:
+    """Raise what the tasks of an offer pay at the most to what one of its chain does."""
+    if s.open_offers[place] & 1:
+        return
+    chain, link = s.chains[s.open_offers[place] // 2], s.open_links[place]
+    minutes = np.float64(link.minutes)
+    # What is not known is no more than anything.
+    if link.reward / minutes > chain.paying:
+        chain.paying = link.reward / minutes
+    if math.isnan(minutes) and link.reward > chain.reward:
+        chain.reward = link.reward
+    if not math.isnan(minutes):
+        chain.minutes = link.minutes
 
 
 @lean

@@ -77,9 +77,10 @@ NODE = np.dtype(
 """A node of a tree; ``holds`` is its answer before anything is asked, ``alone`` tells that no other clause of the tree
 is of its attribute, ``parent`` is the node above, ``reason`` numbers what is said where it fails."""
 
-TREE = np.dtype([("start", "i4"), ("stop", "i4"), ("plain", "i4")], align=True)
-"""The nodes ``start:stop`` of requirements, the root first; those that ask for nothing have none. ``plain`` tells that
-the root asks for all of some clauses, no two of one attribute, as most do: nothing to climb."""
+TREE = np.dtype([("start", "i4"), ("stop", "i4"), ("apart", "i4"), ("plain", "i4")], align=True)
+"""The nodes ``start:stop`` of requirements, the root first; those that ask for nothing have none. ``apart`` tells that
+the root asks for all of its parts, no two of which have an attribute in common, and ``plain`` that these are clauses,
+as of most: nothing to climb."""
 
 SETS = np.dtype([("language", "i4"), ("country", "i4"), ("device", "i4")], align=True)
 """The clauses that languages, countries and devices come to. Equal ones are kept once: there are few."""
@@ -151,7 +152,7 @@ class Options(NamedTuple):
 class Sheet(NamedTuple):
     """A worker's answers at one level: 1 where a clause, a node or a tree holds, 0 where not, -1 if not asked.
 
-    ``lone`` tells which node of a plain tree is the only one that fails, -1 where not just one does.
+    ``lone`` tells which part of a tree whose parts are apart is the only one that fails, -1 where not just one does.
     """
 
     clauses: NDArray[np.int8]
@@ -325,11 +326,9 @@ class Compiler:
         place = self._places_of_trees.setdefault(requirements, self._trees.used)
         if place == self._trees.used:
             start = self._nodes.used
-            nodes = [] if requirements is None else self._tree(requirements.root, start)
-            self._nodes.extend(nodes)
-            # The root comes first, and whether the attribute of each clause is its own is known by now.
-            plain = bool(nodes) and nodes[0][0] == ALL_OF and all(each[0] == _CLAUSE and each[3] for each in nodes[1:])
-            self._trees.append((start, self._nodes.used, plain))
+            if requirements is not None:
+                self._nodes.extend(self._tree(requirements.root, start))
+            self._trees.append((start, self._nodes.used, *_division(requirements)))
         return place
 
     def _tree(self, root: Node, first: int) -> list[tuple[int, int, int, bool, int, int, int]]:
@@ -409,6 +408,16 @@ class Compiler:
             change.comparator == "gt",
             self._topics.setdefault(change.topic, len(self._topics)),
         )
+
+
+def _division(requirements: Requirements | None) -> tuple[bool, bool]:
+    """Tell whether requirements ask for all of some parts without an attribute in common, and if these are clauses."""
+    if requirements is None or not isinstance(requirements.root, AllOf):
+        return False, False
+    parts = requirements.root.nodes
+    asked = [{attribute_of(clause.attribute) for clause in Requirements(part).clauses()} for part in parts]
+    apart = len(set().union(*asked)) == sum(map(len, asked))
+    return apart, apart and all(isinstance(part, Clause) for part in parts)
 
 
 def _known(
@@ -548,8 +557,8 @@ def _holds(program: Program, sheet: Sheet, tree: int, level: int) -> bool:
     start, stop = program.trees[tree].start, program.trees[tree].stop
     if start == stop:
         return True
+    failures, lone = 0, NONE
     if program.trees[tree].plain:
-        failures, lone = 0, NONE
         for k in range(start + 1, stop):
             node = nodes[k]
             met = (node.guards > level) | (answers[node.clause] == 1)
@@ -557,9 +566,13 @@ def _holds(program: Program, sheet: Sheet, tree: int, level: int) -> bool:
             failures += not met
             lone = lone if met else k
         held[start] = failures == 0
-        sheet.lone[tree] = lone if failures == 1 else NONE
     else:
         climb(nodes, start, stop, level, answers, held)
+        for k in range(start + 1 if program.trees[tree].apart else stop, stop):
+            fails = (nodes[k].parent == start) & (held[k] == 0)
+            failures += fails
+            lone = k if fails else lone
+    sheet.lone[tree] = lone if failures == 1 else NONE
     found: bool = held[start] == 1
     return found
 

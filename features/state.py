@@ -13,8 +13,10 @@ from features.encode import Encoder
 from features.events import Event
 from features.fold import fold, tally
 from features.layout import (
+    CHAIN,
     DEALING,
     HISTORY,
+    LINK,
     MARKET,
     NEVER,
     OFFER,
@@ -37,7 +39,7 @@ _OPEN = (
     "open_tasks",
     "open_offers",
     "open_rewards",
-    "open_minutes",
+    "open_links",
     "open_texts",
     "open_expires",
     "open_changed",
@@ -70,10 +72,11 @@ class MarketState:
             dealings=np.zeros(SMALLEST, DEALING),
             offers=blank(OFFER, _FIRST_ROWS),
             offered=np.zeros(2 * _FIRST_ROWS, np.int32),
+            chains=blank(CHAIN, _FIRST_ROWS),
             open_tasks=np.zeros(_FIRST_ROWS, np.int32),
             open_offers=np.zeros(_FIRST_ROWS, np.int32),
             open_rewards=np.zeros(_FIRST_ROWS),
-            open_minutes=np.zeros(_FIRST_ROWS, np.float32),
+            open_links=blank(LINK, _FIRST_ROWS),
             open_texts=np.zeros(_FIRST_ROWS, np.int32),
             open_expires=np.zeros(_FIRST_ROWS, np.int64),
             open_changed=np.zeros(_FIRST_ROWS, np.int64),
@@ -131,6 +134,7 @@ class MarketState:
             "requesters": len(catalogue.requesters),
             "offers": len(catalogue.offers),
             "offered": 2 * len(catalogue.offers),
+            "chains": len(catalogue.offers),
             "reference": int(market["n_reference"]),
             "expiring": int(market["n_expiring"]),
             "expiring_tasks": int(market["n_expiring"]),
@@ -141,7 +145,8 @@ class MarketState:
         """Return a hash of the state: equal for equal prefixes, however they were cut into batches."""
         digest = hashlib.blake2b(digest_size=16)
         arrays, sizes = self.arrays, self.used()
-        for name in ("market", "workers", "tasks", "requesters", "tokens", "offers", "offered", *_OPEN, "reference"):
+        named = ("market", "workers", "tasks", "requesters", "tokens", "offers", "offered", "chains", "reference")
+        for name in (*named, *_OPEN):
             rows = getattr(arrays, name)
             digest.update(_fields(rows[: sizes.get(name, len(rows))]))
         workers, tokens, places = listed(arrays.histories, arrays.taste_tokens)
@@ -168,6 +173,7 @@ class MarketState:
             requesters=_longer(a.requesters, len(catalogue.requesters)),
             offers=_longer(a.offers, len(catalogue.offers)),
             offered=_longer(a.offered, 2 * len(catalogue.offers)),
+            chains=_longer(a.chains, len(catalogue.offers)),
             **{name: _longer(getattr(a, name), len(catalogue.tasks)) for name in _OPEN},
             expiring=_longer(a.expiring, expiring),
             expiring_tasks=_longer(a.expiring_tasks, expiring),

@@ -55,8 +55,7 @@ class Vocabulary:
 
     def externals(self, indices: Iterable[int]) -> list[str]:
         """Return the ids behind indices."""
-        ids = self._ids
-        return [ids[index] for index in indices]
+        return list(map(self._ids.__getitem__, indices))
 
     def ids(self) -> list[str]:
         """Return the ids by index; empty for the blank row, and for what was forgotten."""

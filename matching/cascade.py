@@ -28,6 +28,7 @@ def shortlist(
     now: int,
     size: int,
     common: Common | None = None,
+    beside: NDArray[np.int32] | None = None,
 ) -> tuple[NDArray[np.intp], NDArray[np.float64] | None]:
     """Return which of some tasks are the ``size`` most promising, and what was computed of them.
 
@@ -40,10 +41,11 @@ def shortlist(
         now: microseconds since 1970.
         size: how many the ranker scores.
         common: to rows of this worker at this instant; see `features.build.rows`.
+        beside: int32, dense indices; other tasks of which the same is computed.
 
     Returns:
         Places in ``places`` (intp, rising), all if there are no more than are wanted; and what `compared` returned of
-        these tasks, None where it was not asked.
+        these tasks and of those beside, None where it was not asked.
     """
     if len(places) <= size:
         return np.arange(len(places)), None
@@ -54,7 +56,8 @@ def shortlist(
         wanted = GLANCED * size
         chosen = promising(state, known.prospects, worker, places, now, prior, stage.weights, stage.fill, wanted)
     glanced = places[chosen]
-    columns = compared(state, worker, state.arrays.open_tasks[glanced], now, common)
-    scores = prior[glanced] + stage.scores(columns)
+    tasks = state.arrays.open_tasks[glanced]
+    columns = compared(state, worker, tasks if beside is None else np.concatenate((tasks, beside)), now, common)
+    scores = prior[glanced] + stage.scores(columns[: len(glanced)])
     best = np.sort(np.argpartition(-scores, size)[:size])
-    return chosen[best], columns[best]
+    return chosen[best], columns[np.concatenate((best, np.arange(len(glanced), len(columns))))]

@@ -87,7 +87,7 @@ def judge(
     facts = arrays.tasks["facts"]
     columns = _Columns(
         *(tasks, places),
-        *(facts[name][tasks] for name in ("reward", "stated_minutes", "text", "expires")),
+        *(facts[name][tasks] for name in ("reward", "text", "expires")),
     )
     met = np.unique(records["signature"][arrays.tasks["posted"][tasks] != NEVER])
     judgement = _judge(state, worker, records, counts, columns, met, now, wishes, level)
@@ -115,7 +115,6 @@ def judge_open(
         arrays.open_tasks[:size],
         arrays.open_offers[:size],
         arrays.open_rewards[:size],
-        arrays.open_minutes[:size],
         arrays.open_texts[:size],
         arrays.open_expires[: size if due else 0],
     )
@@ -134,7 +133,6 @@ class _Columns(NamedTuple):
     tasks: NDArray[np.int32]
     places: NDArray[np.int32]
     rewards: NDArray[np.float64]
-    minutes: NDArray[np.float32]
     texts: NDArray[np.int32]
     expires: NDArray[np.int64]
 
@@ -189,8 +187,7 @@ def _judge(
     return Judgement(
         columns.tasks,
         columns.places,
-        columns.rewards,
-        columns.minutes,
+        own,
         own,
         offers,
         tally,

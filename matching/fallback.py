@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from features.spec import COLUMN, GROUPS
 from matching.contributions import above_others, group_of
 from matching.first_stage import DEFAULT
-from matching.scoring import Answers, Outcomes, smoothed_approval, usual_minutes
+from matching.scoring import Answers, Outcomes
 
 VERSION = "fallback"
 
@@ -34,10 +34,6 @@ class FallbackRanker:
     def outcomes(self, features: NDArray[np.float32]) -> Outcomes:
         """Return what counts tell of rows (float32, rows x columns of the spec)."""
         return Outcomes.counted(features)
-
-    def approvals_and_minutes(self, features: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return what counts tell of approval and minutes (float64, rows each)."""
-        return smoothed_approval(features), usual_minutes(features)
 
 
 def _terms(features: NDArray[np.float32]) -> Iterator[tuple[str, NDArray[np.float64]]]:

@@ -113,9 +113,8 @@ class Judgement:
     Attributes:
         tasks: int32, dense indices.
         places: int32, tasks; where each is in ``offers``.
-        rewards: float64, tasks; in the base currency, NaN where none is known.
-        minutes: float32, tasks; what the requester says it takes, NaN where nothing is said.
         own: what stands against tasks by themselves.
+        own_of_all: the same, before `only` left some of them out.
         offers: what the tasks share.
         tally: how many of the tasks bear each signature.
         sheet: the worker's answers to the clauses of these tasks.
@@ -128,9 +127,8 @@ class Judgement:
 
     tasks: NDArray[np.int32]
     places: NDArray[np.int32]
-    rewards: NDArray[np.float64]
-    minutes: NDArray[np.float32]
     own: Own
+    own_of_all: Own
     offers: Offers
     tally: Tally
     sheet: Sheet
@@ -179,8 +177,7 @@ class Judgement:
         tasks = np.bincount(places, minlength=len(self.offers.tasks)).astype(np.int32)
         offers, tally = self.offers._replace(tasks=tasks), Tally.none(len(self.of_signatures))
         _tally(offers, tally)
-        parts = {name: getattr(self, name)[at] for name in ("tasks", "rewards", "minutes")}
-        return replace(self, places=places, own=own, offers=offers, tally=tally, at=at, **parts)
+        return replace(self, tasks=self.tasks[at], places=places, own=own, offers=offers, tally=tally, at=at)
 
     def remove(self, tasks: NDArray[np.int32], code: str) -> None:
         """Add a reason that is a task's own, not its offer's, to some of the tasks."""

@@ -4,6 +4,7 @@ A change is a qualification, a skill, a language, a device, or further approvals
 would open. Here they are valued and told.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -11,13 +12,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from features.build import Common, rows
+from features.build import rows
 from features.changes import Change
-from features.jit import kernel, lean
+from features.jit import kernel, lean, prefetch
+from features.layout import Arrays
 from features.money import MAX_AMOUNT, Money
 from features.requirements_shape import Value
 from features.state import MarketState
-from matching.judgement import Judgement, Own
+from matching.judgement import Judgement
 from matching.near_miss_texts import describe
 from matching.openings import Openings, openings
 from matching.query import Query
@@ -35,23 +37,17 @@ TASKS_SCORED = 25
 SPARE = 1.5
 """Sessions that the tasks scored for a change fill, by what requesters say: room to choose from for one."""
 
-LOOKED_AT = 1 << 17
-"""Open tasks among which the best-paid are looked for: where there are more, an even sample."""
-
 USUAL_SESSION = 60.0
 """Minutes of a session where the worker says nothing."""
-
-_RUN = 16
-"""Neighbours among the open tasks that are looked at together: as many as a line of the cache holds."""
-
-_LOWEST = np.array([(by & -by).bit_length() - 1 for by in range(256)], np.int8)
-"""Place of the lowest bit of a byte; -1 for 0."""
 
 _ASKED = 5
 """Tasks whose currency is looked at, as each posting has to be read for it."""
 
+_AHEAD = 8
+"""Offers whose records are asked for before they are looked at."""
+
 _MIDDLE_OF = 256
-"""Tasks of which the middle time is taken."""
+"""Offers of which the middle time is taken."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +71,26 @@ class NearMiss:
     text: str
 
 
+class Sought(NamedTuple):
+    """The changes that promise most by what requesters say of pay and time, and the best-paid tasks of each.
+
+    Attributes:
+        found: what changes open.
+        chosen: int64, places in ``found``.
+        ends: int64; where the tasks of each end.
+        tasks: int32, dense indices.
+        rewards: float64, tasks; in the base currency.
+        session: minutes.
+    """
+
+    found: Openings
+    chosen: NDArray[np.int64]
+    ends: NDArray[np.int64]
+    tasks: NDArray[np.int32]
+    rewards: NDArray[np.float64]
+    session: float
+
+
 class _Promise(NamedTuple):
     """A change, what it opens, the best-paid tasks of it alone with their rewards, and what a session with them earns.
 
@@ -95,9 +111,7 @@ class _Promise(NamedTuple):
         return -self.earned, -self.opens, self.change.number, self.change.attribute
 
 
-def near_misses(
-    state: MarketState, ranker: Ranker, query: Query, judgement: Judgement, common: Common | None = None
-) -> list[NearMiss]:
+def near_misses(state: MarketState, ranker: Ranker, query: Query, judgement: Judgement) -> list[NearMiss]:
     """Return the changes that promise the worker of a query the most, at most ``MOST``, the best first.
 
     They are ranked by what the worker could earn with the tasks that they open: reward x P(approved), the best-paid per
@@ -108,47 +122,55 @@ def near_misses(
         ranker: what expects approvals and minutes.
         query: who asks, and what for.
         judgement: of all open tasks for this query.
-        common: to rows for this query; see `features.build.rows`.
     """
-    worker, minimum = state.catalogue.workers.get(query.worker_id), query.wishes.min_hourly
-    record, options = state.arrays.workers[worker], judgement.compiled.options
+    sought = seek(state, query, judgement)
+    worker = state.catalogue.workers.get(query.worker_id)
+    features = rows(state, worker, sought.tasks, query.now, query.session_minutes)
+    outcomes = ranker.answers(features).outcomes()
+    return valued(state, query, judgement, sought, outcomes.p_approve, outcomes.minutes)
+
+
+def seek(state: MarketState, query: Query, judgement: Judgement) -> Sought:
+    """Return what to value for `near_misses`, of the same arguments."""
+    record, options = state.arrays.workers[state.catalogue.workers.get(query.worker_id)], judgement.compiled.options
     found = openings(judgement, record, in_hand=query.wishes.device is not None)
     session = _session_minutes(query, float(record["session_minutes"]))
-    chosen, ends, tasks, rewards = _best_paid(
-        found,
-        options.changes,
-        judgement.tasks,
-        judgement.own,
-        judgement.places,
-        judgement.rewards,
-        judgement.minutes,
-        LOOKED_AT,
-        session,
-    )
-    if not len(chosen):
+    own = judgement.own_of_all.bits
+    return Sought(found, *_best_paid(state.arrays, found, options.changes, own, session), session)
+
+
+def valued(
+    state: MarketState,
+    query: Query,
+    judgement: Judgement,
+    sought: Sought,
+    p_approve: NDArray[np.float64],
+    minutes: NDArray[np.float64],
+) -> list[NearMiss]:
+    """Return the near misses among what was sought, given what is expected of its tasks (float64, tasks each)."""
+    if not len(sought.chosen):
         return []
-    features = rows(state, worker, tasks, query.now, query.session_minutes, common)
-    earned, minutes = _sessions(rewards, *ranker.approvals_and_minutes(features), ends, session, minimum)
-    parts = zip(chosen.tolist(), [0, *ends.tolist()], ends.tolist(), earned.tolist(), minutes.tolist(), strict=False)
+    found, minimum, rewards = sought.found, query.wishes.min_hourly, sought.rewards.tolist()
+    earned, worked = _sessions(sought.rewards, p_approve, minutes, sought.ends, sought.session, minimum)
+    tasks, ends, distinct = sought.tasks.tolist(), sought.ends.tolist(), judgement.compiled.changes.distinct
+    parts = zip(sought.chosen.tolist(), [0, *ends], ends, earned.tolist(), worked.tolist(), strict=False)
     promises = [
         _Promise(
-            judgement.compiled.changes.distinct[found.changes[place]],
+            distinct[found.changes[place]],
             int(found.approvals[place]),
             int(found.counts[place]),
-            tasks[start:end].tolist(),
-            rewards[start:end].tolist(),
+            tasks[start:end],
+            rewards[start:end],
             *session_with,
         )
         for place, start, end, *session_with in parts
     ]
     if not np.isnan(minimum):
         promises = [promise for promise in promises if promise.minutes > 0.0]
-    profile = state.catalogue.profiles.get(worker)
+    profile = state.catalogue.profiles.get(state.catalogue.workers.get(query.worker_id))
     held = (profile and profile.qualifications) or {}
-    return [
-        _told(state, promise, held, query.locale)
-        for promise in sorted(promises, key=lambda promise: promise.order)[:MOST]
-    ]
+    best = sorted(promises, key=lambda promise: promise.order)[:MOST]
+    return [_told(state, promise, held, query.locale) for promise in best]
 
 
 def _session_minutes(query: Query, usual: float) -> float:
@@ -156,29 +178,39 @@ def _session_minutes(query: Query, usual: float) -> float:
     return next((minutes for minutes in (query.session_minutes, usual) if minutes > 0.0), USUAL_SESSION)
 
 
+class _Best(NamedTuple):
+    """The best-paid tasks by change, as many as fill ``SPARE`` sessions, the best first.
+
+    Attributes:
+        sizes: int64, changes; how many there are.
+        places: int32, changes x ``TASKS_SCORED``; in the open-task index.
+        pay: float64, changes x ``TASKS_SCORED``.
+        minutes: float64, changes x ``TASKS_SCORED``.
+        filled: float64, changes; minutes of all of them.
+        least: float64, changes; what a task must pay per minute to be among them.
+    """
+
+    sizes: NDArray[np.int64]
+    places: NDArray[np.int32]
+    pay: NDArray[np.float64]
+    minutes: NDArray[np.float64]
+    filled: NDArray[np.float64]
+    least: NDArray[np.float64]
+
+
 @kernel
 def _best_paid(
-    found: Openings,
-    changes: NDArray[np.void],
-    tasks: NDArray[np.int32],
-    own: Own,
-    places: NDArray[np.int32],
-    rewards: NDArray[np.float64],
-    stated: NDArray[np.float32],
-    looked_at: int,
-    session: float,
+    s: Arrays, found: Openings, changes: NDArray[np.void], own: NDArray[np.uint16], session: float
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int32], NDArray[np.float64]]:
     """Find what promises most by what requesters say of pay and time; the middle of these where they do not say a time.
 
+    Tasks are looked at offer by offer, where one of the offer may pay as much as what has been found.
+
     Args:
+        s: the state.
         found: what changes open.
         changes: records of ``CHANGE``.
-        tasks: int32, those that were judged.
-        own: what stands against each by itself.
-        places: int32, tasks; where each is among the offers.
-        rewards: float64, tasks.
-        stated: float32, tasks; minutes.
-        looked_at: tasks that are looked at, about; of more, an even sample.
+        own: uint16, by place in the open-task index; what stands against tasks by themselves.
         session: minutes.
 
     Returns:
@@ -186,27 +218,37 @@ def _best_paid(
         end (int64) among the best-paid tasks (int32); and the rewards of these (float64).
     """
     size = found.counts.size
-    opened, opened_by = _opened(found, own, places, max(1, -(-tasks.size // looked_at)))
-    minutes = np.empty(opened.size)
-    known = 0
-    for n in range(opened.size):
-        minutes[n] = stated[opened[n]]
-        known += not np.isnan(minutes[n])
-    if known < opened.size:
-        said = minutes[~np.isnan(minutes)]
-        middle = np.median(said[:: -(-known // _MIDDLE_OF)]) if known > 0 else session
-        minutes[np.isnan(minutes)] = middle
-    pay = rewards[opened]
-    best, sizes = _best(pay, minutes, opened_by, size)
+    best = _Best(
+        np.zeros(size, np.int64),
+        np.empty((size, TASKS_SCORED), np.int32),
+        np.empty((size, TASKS_SCORED)),
+        np.empty((size, TASKS_SCORED)),
+        np.zeros(size),
+        np.zeros(size),
+    )
+    middle = _middle_time(s, found.offers, session)
+    at_most, most = np.empty(found.offers.size), np.full(size, -1, np.int64)
+    for n in range(found.offers.size):
+        prefetch(s.chains, found.offers[min(n + _AHEAD, found.offers.size - 1)], 0)
+        chain = s.chains[found.offers[n]]
+        at_most[n] = max(chain.paying, chain.reward / middle)
+        for k in range(size):
+            if found.by[n] >> k & 1 and (most[k] < 0 or at_most[n] > at_most[most[k]]):
+                most[k] = n
+    # The most promising first, after which most others need not be looked at.
+    for place in most:
+        if place >= 0 and at_most[place] >= 0.0:
+            _look_through(s, s.chains[found.offers[place]].first, found.by[place], own, middle, SPARE * session, best)
+            at_most[place] = -1.0
+    for n in range(found.offers.size):
+        wanted = False
+        for k in range(size):
+            wanted |= (found.by[n] >> k & 1 != 0) & (at_most[n] >= best.least[k])
+        if wanted:
+            _look_through(s, s.chains[found.offers[n]].first, found.by[n], own, middle, SPARE * session, best)
     earned = np.zeros(size)
     for k in range(size):
-        earned[k], _ = _session(pay, minutes, best[k, : sizes[k]], session)
-        filled = 0.0
-        for n in range(sizes[k]):
-            filled += minutes[best[k, n]]
-            if filled >= SPARE * session:
-                sizes[k] = n + 1
-                break
+        earned[k], _ = _session(best.pay[k, : best.sizes[k]], best.minutes[k, : best.sizes[k]], session)
     chosen, ends = np.empty(SCORED, np.int64), np.empty(SCORED, np.int64)
     left, total = found.counts > 0, 0
     for n in range(SCORED):
@@ -217,78 +259,90 @@ def _best_paid(
         if first < 0:
             chosen, ends = chosen[:n], ends[:n]
             break
-        total += int(sizes[first])
+        total += int(best.sizes[first])
         chosen[n], ends[n] = first, total
         topic = changes[found.changes[first]].topic
         for k in range(size):
             left[k] = left[k] and changes[found.changes[k]].topic != topic
-    best_paid, paid, end = np.empty(total, np.int32), np.empty(total), 0
+    tasks, paid, end = np.empty(total, np.int32), np.empty(total), 0
     for change in chosen:
-        for place in best[change, : sizes[change]]:
-            best_paid[end], paid[end] = tasks[opened[place]], pay[place]
+        for n in range(int(best.sizes[change])):
+            tasks[end], paid[end] = s.open_tasks[best.places[change, n]], best.pay[change, n]
             end += 1
-    return chosen, ends, best_paid, paid
+    return chosen, ends, tasks, paid
 
 
 @kernel
-def _opened(
-    found: Openings, own: Own, places: NDArray[np.int32], step: int
-) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
-    """Return where the tasks stand that changes open (int32), and by which (uint8), of one run in so many."""
-    size, near, of_offers = places.size, np.int32(0), found.offers
-    opened = np.empty(size, np.int32)
-    for start in range(0, size, _RUN * step):
-        for i in range(start, min(start + _RUN, size) if step > 1 else size):
-            # Without a branch, since it cannot be foreseen which tasks a change opens.
-            opened[np.uint32(near)] = i
-            near = np.int32(near + np.int32(of_offers[np.uint32(places[i]) >> np.uint32(1)] != 0))
-        if step == 1:
-            break
-    opened_by, count = np.empty(near, np.uint8), 0
-    for n in range(near):
-        i = opened[n]
-        opened[count], opened_by[count] = i, of_offers[places[i] // 2]
-        # Full tasks stay closed.
-        count += own.bits[i] == 0 and places[i] & 1 == 0
-    return opened[:count], opened_by[:count]
-
-
-@kernel
-def _best(
-    pay: NDArray[np.float64], minutes: NDArray[np.float64], opened_by: NDArray[np.uint8], size: int
-) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    """Return by change the tasks that pay best per minute, the best first (int32), and how many there are (int64)."""
-    best, sizes = np.empty((size, TASKS_SCORED), np.int32), np.zeros(size, np.int64)
-    hourly, least = np.zeros(pay.size), np.zeros(size)
-    for n in range(pay.size):
-        if pay[n] > 0.0 and minutes[n] > 0.0:
-            hourly[n] = pay[n] / minutes[n]
-        by = opened_by[n]
-        while by:
-            k = _LOWEST[by]
-            by &= by - np.uint8(1)
-            if hourly[n] > least[k]:
-                place = min(sizes[k], TASKS_SCORED - 1)
-                while place > 0 and hourly[best[k, place - 1]] < hourly[n]:
-                    best[k, place] = best[k, place - 1]
-                    place -= 1
-                best[k, place] = n
-                sizes[k] = min(sizes[k] + 1, TASKS_SCORED)
-                if sizes[k] == TASKS_SCORED:
-                    least[k] = hourly[best[k, TASKS_SCORED - 1]]
-    return best, sizes
+def _middle_time(s: Arrays, offers: NDArray[np.int32], session: float) -> float:
+    """Return the middle of the minutes that tasks of some offers state, one of each; a session if none does."""
+    stated, size = np.empty(_MIDDLE_OF), 0
+    for k in range(0, offers.size, max(1, -(-offers.size // _MIDDLE_OF))):
+        minutes = np.float64(s.chains[offers[k]].minutes)
+        if minutes > 0.0:
+            stated[size] = minutes
+            size += 1
+    return np.median(stated[:size]) if size > 0 else session
 
 
 @lean
-def _session(
-    pay: NDArray[np.float64], minutes: NDArray[np.float64], order: NDArray[np.int32], available: float
-) -> tuple[float, float]:
-    """Return what a session earns and how long it lasts with tasks in an order, the last in part."""
+def _look_through(
+    s: Arrays, first: int, by: int, own: NDArray[np.uint16], middle: float, wanted: float, best: _Best
+) -> None:
+    """Put what belongs there among the best-paid of some changes: of a chain that begins at a place, 1 more given."""
+    place = first - 1
+    while place >= 0:
+        stated, pay = np.float64(s.open_links[place].minutes), s.open_links[place].reward
+        minutes = middle if math.isnan(stated) else float(stated)
+        if own[place] == 0 and pay > 0.0 and minutes > 0.0:
+            for k in range(best.sizes.size):
+                if by >> k & 1:
+                    _enter(best, k, place, pay, minutes, wanted)
+        place = s.open_links[place].next - 1
+
+
+@lean
+def _enter(best: _Best, k: int, place: int, pay: float, minutes: float, wanted: float) -> None:
+    """Put a task among the best-paid of a change, if it is; those that are not needed for so many minutes leave."""
+    hourly, size = pay / minutes, int(best.sizes[k])
+    n = size
+    # Of tasks that pay the same, the one that stands first in the index comes first.
+    while n > 0 and _pays_more(hourly, place, best, k, n - 1):
+        n -= 1
+    if n == size and (size == TASKS_SCORED or best.filled[k] >= wanted):
+        return
+    if size == TASKS_SCORED:
+        size -= 1
+        best.filled[k] -= best.minutes[k, size]
+    for m in range(size, n, -1):
+        best.places[k, m], best.pay[k, m], best.minutes[k, m] = (
+            best.places[k, m - 1],
+            best.pay[k, m - 1],
+            best.minutes[k, m - 1],
+        )
+    best.places[k, n], best.pay[k, n], best.minutes[k, n] = place, pay, minutes
+    best.filled[k] += minutes
+    size += 1
+    while best.filled[k] - best.minutes[k, size - 1] >= wanted:
+        size -= 1
+        best.filled[k] -= best.minutes[k, size]
+    best.sizes[k] = size
+    if size == TASKS_SCORED or best.filled[k] >= wanted:
+        best.least[k] = best.pay[k, size - 1] / best.minutes[k, size - 1]
+
+
+@lean
+def _pays_more(hourly: float, place: int, best: _Best, k: int, n: int) -> bool:
+    other = best.pay[k, n] / best.minutes[k, n]
+    return bool(hourly > other or (hourly == other and place < best.places[k, n]))
+
+
+@lean
+def _session(pay: NDArray[np.float64], minutes: NDArray[np.float64], available: float) -> tuple[float, float]:
+    """Return what a session earns and how long it lasts with tasks in their order, the last in part."""
     earned, worked = 0.0, 0.0
-    for k in range(order.size):
-        place = order[k]
-        share = min(max(available - worked, 0.0), minutes[place])
-        earned += pay[place] * share / minutes[place]
+    for k in range(pay.size):
+        share = min(max(available - worked, 0.0), minutes[k])
+        earned += pay[k] * share / minutes[k]
         worked += share
     return earned, worked
 
@@ -335,7 +389,7 @@ def _sessions(
             count += pay[i] > 0.0 and minutes[i] > 0.0 and not 60.0 * pay[i] / minutes[i] < minimum
         hourly = pay[paid[:count]] / minutes[paid[:count]]
         order = paid[:count][np.argsort(-hourly, kind="mergesort")]
-        earned[part], worked[part] = _session(pay, minutes, order, session)
+        earned[part], worked[part] = _session(pay[order], minutes[order], session)
         start = ends[part]
     return earned, worked
 
@@ -362,7 +416,10 @@ def _in_usual_currency(state: MarketState, promise: _Promise) -> Money | None:
     by_currency: dict[str, list[tuple[Money, float]]] = {}
     for task, in_base in zip(promise.tasks[:_ASKED], promise.rewards[:_ASKED], strict=True):
         if (reward := state.catalogue.postings.reward(task)) is not None:
-            by_currency.setdefault(reward.currency, []).append((reward, in_base))
+            paid = by_currency.setdefault(reward.currency, [])
+            paid.append((reward, in_base))
+            if 2 * len(paid) > _ASKED:
+                break
     reward, in_base = max(by_currency.values(), key=len)[-1]
     hourly = 60.0 * promise.earned / promise.minutes * (float(reward.amount) / in_base)
     return reward.rounded(hourly) if hourly <= float(MAX_AMOUNT) else None

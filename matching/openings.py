@@ -65,14 +65,16 @@ class Openings(NamedTuple):
         changes: int32, places in `features.changes.Changes.distinct`; those most waited for first.
         approvals: int64, how many more each needs; 0 for another kind of change.
         counts: int64, tasks that each opens.
-        offers: uint8, offers; bit ``i`` tells that change ``i`` opens those of its tasks that have no reason of their
-            own.
+        offers: int32, the offers that any of them opens.
+        by: uint8, these offers; bit ``i`` tells that change ``i`` opens those of its tasks that have a slot left and no
+            reason of their own.
     """
 
     changes: NDArray[np.int32]
     approvals: NDArray[np.int64]
     counts: NDArray[np.int64]
-    offers: NDArray[np.uint8]
+    offers: NDArray[np.int32]
+    by: NDArray[np.uint8]
 
 
 def openings(judgement: Judgement, record: Record, *, in_hand: bool) -> Openings:
@@ -112,12 +114,11 @@ def _openings(
     offers: Offers,
     asked: int,
     standing: Standing,
-) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8]]:
+) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64], NDArray[np.int32], NDArray[np.uint8]]:
     ways, tasks, count = waits.ways, waits.tasks, waits.tasks.size
-    hopes, waits_for = np.zeros(sheet.clauses.size, np.int64), np.empty(len(ways), np.int32)
+    hopes = np.zeros(sheet.clauses.size, np.int64)
     for i in range(len(ways)):
         hopes[ways[i, 1]] += tasks[ways[i, 0]]
-        waits_for[i] = program.clauses[ways[i, 1]].attribute
     chosen, approvals = np.empty(CONSIDERED, np.int32), np.zeros(CONSIDERED, np.int64)
     wanted, hoped_for = np.zeros(options.changes.size, np.int64), np.empty(options.changes.size, np.int32)
     considered = _most_hoped_for(options, hopes, standing, wanted, hoped_for, chosen, approvals)
@@ -133,23 +134,10 @@ def _openings(
     # The last one stands for what no single change helps.
     opened, asked_for = np.zeros(count + 1, np.uint8), np.full(sheet.clauses.size, -1, np.int8)
     asked_anew = np.empty(sheet.clauses.size, np.int32)
+    wanting = _wanting(program, options, ways, chosen[:considered], approvals, standing, facts.held.size)
     for k in range(considered):
         first, second = _make(options, chosen[k], approvals[k], standing, facts, changed)
-        _try(
-            program,
-            sheet,
-            changed,
-            waits,
-            waits_for,
-            asked,
-            first,
-            second,
-            k,
-            again,
-            asked_for,
-            asked_anew,
-            opened,
-        )
+        _try(program, sheet, changed, waits, wanting, asked, first, second, k, again, asked_for, asked_anew, opened)
         for attribute in (first, second):
             changed.held[attribute], changed.number[attribute] = facts.held[attribute], facts.number[attribute]
             changed.start[attribute], changed.stop[attribute] = facts.start[attribute], facts.stop[attribute]
@@ -158,15 +146,20 @@ def _openings(
         if opened[case]:
             for k in range(considered):
                 counts[k] += tasks[case] * (opened[case] >> k & 1)
-    of_offers = np.empty(offers.signatures.size, np.uint8)
     of_signatures = np.empty(waits.of_signatures.size, np.uint8)
     for signature in range(of_signatures.size):
         of_signatures[signature] = opened[waits.of_signatures[signature]]
-    for k in range(of_offers.size):
+    found, size = np.empty(offers.signatures.size, np.int32), np.int32(0)
+    for k in range(found.size):
+        # Without a branch, since it cannot be foreseen which a change opens.
+        found[np.uint32(size)] = k
+        size = np.int32(size + np.int32(of_signatures[np.uint32(offers.signatures[k])] != 0))
+    by, count = np.empty(size, np.uint8), 0
+    for k in found[:size]:
+        found[count], by[count] = k, of_signatures[offers.signatures[k]]
         # What else stands against an offer, such as its requester, no change does away with.
-        left = offers.bits[np.uint32(2 * k)] & ~CHANGEABLE == 0
-        of_offers[k] = of_signatures[np.uint32(offers.signatures[k])] * left
-    return chosen[:considered], approvals[:considered], counts, of_offers
+        count += offers.bits[2 * k] & ~CHANGEABLE == 0 and offers.tasks[2 * k] > 0
+    return chosen[:considered], approvals[:considered], counts, found[:count], by[:count]
 
 
 @kernel
@@ -215,6 +208,31 @@ def _most_hoped_for(
             chosen[count] = best
             count += 1
     return count
+
+
+@kernel
+def _wanting(
+    program: Program,
+    options: Options,
+    ways: NDArray[np.int32],
+    chosen: NDArray[np.int32],
+    approvals: NDArray[np.int64],
+    standing: Standing,
+    attributes: int,
+) -> NDArray[np.int32]:
+    """Return the ways (int32) that are about an attribute of one of the chosen changes."""
+    wanted = np.zeros(attributes, np.bool_)
+    for k in range(chosen.size):
+        if approvals[k] > 0:
+            wanted[standing.approved_count], wanted[standing.approval_rate] = True, True
+        else:
+            wanted[options.changes[chosen[k]].attribute] = True
+    found, size = np.empty(len(ways), np.int32), np.int32(0)
+    for i in range(len(ways)):
+        # Without a branch, since it cannot be foreseen.
+        found[np.uint32(size)] = i
+        size = np.int32(size + np.int32(wanted[np.uint32(program.clauses[ways[i, 1]].attribute)]))
+    return found[:size]
 
 
 @lean
@@ -284,7 +302,7 @@ def _try(
     sheet: Sheet,
     changed: Facts,
     waits: Waiting,
-    waits_for: NDArray[np.int32],
+    wanting: NDArray[np.int32],
     asked: int,
     first: int,
     second: int,
@@ -301,7 +319,7 @@ def _try(
         sheet: the answers before.
         changed: facts as after the change.
         waits: what waits.
-        waits_for: the attributes of the clauses of its ways.
+        wanting: its ways that one of the changes is about.
         asked: sets that are looked at, bits of ``CODES``.
         first: an attribute that the change is about.
         second: the other one, or the same.
@@ -311,40 +329,56 @@ def _try(
         asked_anew: working memory for as many clauses as there are.
         opened: by case, changes that let in; written.
     """
-    clauses, nodes, operands, answers = program.clauses, program.nodes, program.operands, again.clauses
+    clauses, nodes, answers = program.clauses, program.nodes, again.clauses
     ways, n = waits.ways, 0
-    for i in range(len(ways)):
-        if waits_for[i] != first and waits_for[i] != second:
-            continue
+    for i in wanting:
         case, place = ways[i, 0], ways[i, 1]
-        if asked_for[place] != number:
-            asked_for[place], answers[place], asked_anew[n] = number, answer(clauses[place], operands, changed), place
-            n += 1
+        if clauses[place].attribute != first and clauses[place].attribute != second:
+            continue
+        n = _ask(program, changed, place, number, answers, asked_for, asked_anew, n)
         if answers[place] == 0:
             continue
         if ways[i, 2] and first == second:
             opened[case] |= np.uint8(1 << number)
             continue
-        opens = True
-        if case < waits.trees:
-            start, stop = program.trees[case].start, program.trees[case].stop
-        else:
+        opens, tree = True, case
+        if case >= waits.trees:
             signature = program.signatures[waits.single[case - waits.trees]]
-            sets, tree = program.sets[signature.sets], program.trees[signature.tree]
-            start, stop = tree.start, tree.stop
+            sets, tree = program.sets[signature.sets], signature.tree
             for bit, place in ((_LANGUAGE, sets.language), (_COUNTRY, sets.country), (_DEVICE, sets.device)):
-                opens = opens and (asked & bit == 0 or place < 0 or answer(clauses[place], operands, changed))
-        if opens and start < stop:
+                if opens and asked & bit and place >= 0:
+                    n = _ask(program, changed, place, number, answers, asked_for, asked_anew, n)
+                    opens = answers[place] == 1
+        if opens:
+            start, stop, touched = program.trees[tree].start, program.trees[tree].stop, False
             for k in range(start, stop):
                 place = nodes[k].clause
-                if place >= 0 and asked_for[place] != number:
-                    attribute = clauses[place].attribute
-                    if attribute in (first, second):
-                        asked_for[place], answers[place] = number, answer(clauses[place], operands, changed)
-                        asked_anew[n] = place
-                        n += 1
-            climb(nodes, start, stop, _ACCEPT, answers, again.nodes)
-            opens = again.nodes[start] == 1
+                if place >= 0 and clauses[place].attribute in (first, second):
+                    n = _ask(program, changed, place, number, answers, asked_for, asked_anew, n)
+                    touched = True
+            opens = sheet.trees[tree] == 1
+            if touched:
+                climb(nodes, start, stop, _ACCEPT, answers, again.nodes)
+                opens = again.nodes[start] == 1
         opened[case] |= np.uint8(opens) << np.uint8(number)
     for i in range(n):
         answers[asked_anew[i]] = sheet.clauses[asked_anew[i]]
+
+
+@lean
+def _ask(
+    program: Program,
+    changed: Facts,
+    place: int,
+    number: int,
+    answers: NDArray[np.int8],
+    asked_for: NDArray[np.int8],
+    asked_anew: NDArray[np.int32],
+    count: int,
+) -> int:
+    """Answer a clause for a change unless that was done, and add it to ``count`` others; return how many there are."""
+    if asked_for[place] == number:
+        return count
+    asked_for[place], asked_anew[count] = number, place
+    answers[place] = answer(program.clauses[place], program.operands, changed)
+    return count + 1

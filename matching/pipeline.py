@@ -3,6 +3,7 @@
 eligibility -> first stage -> features -> model -> re-ranking -> exploration -> page -> swap -> reasons
 """
 
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count, repeat
@@ -11,7 +12,7 @@ import numpy as np
 from msgspec.structs import asdict
 from numpy.typing import NDArray
 
-from features.build import Common, nothing_common, rows
+from features.build import Common, forget_common, nothing_common, rows
 from features.spec import GROUPS
 from features.state import MarketState
 from matching.cascade import shortlist
@@ -19,11 +20,11 @@ from matching.eligibility import Wishes, judge, judge_open
 from matching.explain import Figures, Reason, reasons
 from matching.explore import Explore, Swap
 from matching.judgement import Judgement
-from matching.near_misses import NearMiss, near_misses
+from matching.near_misses import NearMiss, Sought, seek, valued
 from matching.priors import Priors
 from matching.query import Query
 from matching.rerank import GroupSpread, PayWeight, Ranking, SlotBalance, Step
-from matching.scoring import Answers, Expectation, Ranker, best_first, expectations
+from matching.scoring import Answers, Expectation, Outcomes, Ranker, best_first, expectations
 
 SHORTLIST = 300
 """Eligible tasks that the full model scores, at the least; the cascade chooses them."""
@@ -36,6 +37,11 @@ SHARE = 1 / 50
 
 PAY_WEIGHT = 0.0
 """How much expected pay per hour counts in a feed beside what the model says; see `PayWeight`."""
+
+
+_NONE = np.zeros(0, np.int32)
+
+_kept = threading.local()
 
 
 class Item(Expectation, frozen=True, gc=False):
@@ -77,17 +83,20 @@ class Verdict:
         tasks: int32, the tasks that were scored and may be offered.
         features: float32, their rows.
         answers: what the model says of each row.
-        common: what the rows have in common with others of this query.
+        beside: float32, rows of other tasks, which were not scored.
     """
 
     tasks: NDArray[np.int32]
     features: NDArray[np.float32]
     answers: Answers
-    common: Common
+    beside: NDArray[np.float32]
 
     def best(self, state: MarketState) -> Ranking:
         """Return the tasks by falling score, equal ones by the hash of their id."""
-        order = best_first(self.answers.scores, state.arrays.tasks["facts"]["order"][self.tasks])
+        order = np.argsort(-self.answers.scores, kind="stable")
+        falling = self.answers.scores[order]
+        if not (falling[1:] < falling[:-1]).all():
+            order = best_first(self.answers.scores, state.arrays.tasks["facts"]["order"][self.tasks])
         return Ranking(self.tasks[order], order, self.answers.scores[order], np.ones(len(order)))
 
 
@@ -100,12 +109,14 @@ class Page:
         verdict: of all that was scored.
         judgement: of all that is open.
         more: whether a further page would hold anything.
+        sought: what may become its near misses, whose rows are beside those of the verdict; None where none are wanted.
     """
 
     ranking: Ranking
     verdict: Verdict
     judgement: Judgement
     more: bool
+    sought: Sought | None
 
     @property
     def scores(self) -> NDArray[np.float64]:
@@ -153,23 +164,26 @@ class Matcher:
         tasks: NDArray[np.int32],
         common: Common | None = None,
         computed: NDArray[np.float64] | None = None,
+        beside: NDArray[np.int32] = _NONE,
     ) -> tuple[Verdict, NDArray[np.int32]]:
         """Score tasks for the worker of a query; return those that pay enough an hour, and the tasks that do not.
 
-        ``common`` and ``computed`` are what is known of these rows already; see `features.build.rows`.
+        Of the tasks ``beside`` there are rows alone. ``common`` and ``computed`` are what is known of all these rows
+        already; see `features.build.rows`.
         """
-        worker, common = state.catalogue.workers.get(query.worker_id), common or nothing_common(state.arrays)
-        features = rows(state, worker, tasks, query.now, query.session_minutes, common, computed)
+        worker, every = state.catalogue.workers.get(query.worker_id), np.concatenate((tasks, beside))
+        both = rows(state, worker, every, query.now, query.session_minutes, common, computed)
+        features, others = both[: len(tasks)], both[len(tasks) :]
         answers = ranker.answers(features)
         if np.isnan(query.wishes.min_hourly):
-            return Verdict(tasks, features, answers, common), tasks[:0]
+            return Verdict(tasks, features, answers, others), tasks[:0]
         outcomes = answers.outcomes()
         # Pay that is not known is not known to be enough.
         hours = np.where(outcomes.minutes > 0.0, outcomes.minutes, np.nan) / 60.0
         hourly = state.arrays.tasks["facts"]["reward"][tasks] * outcomes.p_approve / hours
         enough = hourly >= query.wishes.min_hourly
         kept = replace(answers, scores=answers.scores[enough], features=features[enough])
-        return Verdict(tasks[enough], kept.features, kept, common), tasks[~enough]
+        return Verdict(tasks[enough], kept.features, kept, others), tasks[~enough]
 
     def page(self, state: MarketState, ranker: Ranker, query: Query) -> Page:
         """Choose and order the tasks of the next page for a worker.
@@ -179,7 +193,9 @@ class Matcher:
         """
         worker = state.catalogue.workers.get(query.worker_id)
         judgement = judge_open(state, worker, query.now, query.wishes)
-        at, common = judgement.kept_at, nothing_common(state.arrays)
+        at, common = judgement.kept_at, _common(state)
+        sought = seek(state, query, judgement) if query.explain and not query.listed else None
+        beside = _NONE if sought is None else sought.tasks
         if query.listed:
             at = at[~np.isin(state.arrays.open_orders[at], list(query.listed))]
         open_tasks, lots = state.arrays.open_tasks, np.zeros(0, np.int32)
@@ -187,12 +203,12 @@ class Matcher:
             lots = self.explore.lots(state, worker, open_tasks[at], query.explore)
         size = self.wanted(len(at), query.limit)
         while True:
-            chosen, computed = shortlist(state, ranker, self.priors, worker, at, query.now, size, common)
+            chosen, computed = shortlist(state, ranker, self.priors, worker, at, query.now, size, common, beside)
             tasks = open_tasks[at[chosen]]
             if len(lots):
                 # Whatever the first stage thinks of it: what is promised a position must be there to get it.
                 tasks, computed = np.union1d(tasks, lots[: self.explore.reserve]), None
-            verdict, paying_less = self.score(state, ranker, query, tasks, common, computed)
+            verdict, paying_less = self.score(state, ranker, query, tasks, common, computed, beside)
             if np.isnan(query.wishes.min_hourly) or len(verdict.tasks) > query.limit or len(tasks) == len(at):
                 break
             size *= 4
@@ -207,21 +223,23 @@ class Matcher:
         page = ranking.reordered(np.arange(min(query.limit, len(ranking.tasks))))
         if query.swap is not None:
             page = self.swap(page, query.swap)
-        return Page(page, verdict, judgement, len(verdict.tasks) > len(page.tasks) or len(tasks) < len(at))
+        more = len(verdict.tasks) > len(page.tasks) or len(tasks) < len(at)
+        return Page(page, verdict, judgement, more, sought)
 
     def feed(self, state: MarketState, ranker: Ranker, query: Query) -> Feed:
         """Return the next page of the open tasks for a worker, with what is to be said of them; see `page`."""
         page = self.page(state, ranker, query)
+        verdict, first = page.verdict, len(query.listed) + 1
+        # The models are asked once for both.
+        outcomes = verdict.answers.expect(np.concatenate((page.rows, verdict.beside)))
+        size, near = len(page.ranking.tasks), page.sought
+        p_approve, minutes = outcomes.p_approve[size:], outcomes.minutes[size:]
         return Feed(
-            items=items(state, page.verdict, page.ranking, query, first=len(query.listed) + 1),
+            items=items(state, verdict, page.ranking, query, first=first, outcomes=outcomes.first(size)),
             removed=page.judgement.counts(),
             listed=query.listed | {int(order) for order in _order(state, page.ranking.tasks)},
             more=page.more,
-            near_misses=(
-                near_misses(state, ranker, query, page.judgement, page.verdict.common)
-                if query.explain and not query.listed
-                else ()
-            ),
+            near_misses=() if near is None else valued(state, query, page.judgement, near, p_approve, minutes),
         )
 
     def ranking(
@@ -248,6 +266,16 @@ class Matcher:
         return items(state, verdict, verdict.best(state), query, names=names), removed
 
 
+def _common(state: MarketState) -> Common:
+    """Return memory for what the rows of a page have in common; each thread keeps its own from page to page."""
+    common: Common | None = getattr(_kept, "common", None)
+    if common is None:
+        common = _kept.common = nothing_common(state.arrays)
+    else:
+        forget_common(common)
+    return common
+
+
 def open_at(state: MarketState, now: int) -> NDArray[np.int32]:
     """Return the tasks open at an instant, which may be later than the last event (int32, by index)."""
     tasks = state.open_tasks
@@ -262,12 +290,16 @@ def items(
     *,
     first: int = 1,
     names: Sequence[str] | None = None,
+    outcomes: Outcomes | None = None,
 ) -> list[Item]:
-    """Return the items of a ranking, the first at position ``first``; ``names`` are those of the verdict's tasks."""
+    """Return the items of a ranking, the first at position ``first``; ``names`` are those of the verdict's tasks.
+
+    ``outcomes`` are those of the ranking's tasks, if they are known already.
+    """
     external = state.catalogue.tasks.external
     answers, places = verdict.answers, ranking.places
     features = answers.features[places]
-    outcomes = answers.expect(features)
+    outcomes = outcomes or answers.expect(features)
     tasks = ranking.tasks.tolist()
     rewards = [state.catalogue.postings.reward(task) for task in tasks]
     expected = expectations(outcomes, rewards)

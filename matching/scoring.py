@@ -59,6 +59,10 @@ class Outcomes:
         minutes = usual_minutes(features)
         return cls(unknown, smoothed_approval(features), minutes, unknown, unknown, unknown, unknown)
 
+    def first(self, rows: int) -> "Outcomes":
+        """Return what is expected of the first so many rows."""
+        return Outcomes(*(column[:rows] for column in vars(self).values()))
+
 
 class Expectation(Struct, frozen=True, gc=False):
     """The figures of an answer for one worker and task; each None where nothing tells it.
@@ -150,10 +154,6 @@ class Ranker(Protocol):
         """Score rows of features (float32, rows x columns of the spec)."""
         ...
 
-    def approvals_and_minutes(self, features: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return P(approved) and the minutes of rows that nobody puts in order; the same as of their answers."""
-        ...
-
 
 class BundleRanker:
     """Applies a bundle's models; each sees the columns it was trained with, which may be a part of the spec's.
@@ -191,14 +191,6 @@ class BundleRanker:
             return Outcomes(p_accept, p_approve, usual_minutes(features), unknown, unknown, unknown, unknown)
         tail = paid_tails(p_approve)
         return Outcomes(p_accept, p_approve, *bundle.minutes.quantiles(seen, 0.5, LOW, HIGH, tail, 1.0 - tail))
-
-    def approvals_and_minutes(self, features: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return P(approved) and the median minutes of rows (float64, rows each)."""
-        bundle, seen = self._bundle, self._seen(features)
-        return (
-            smoothed_approval(features) if bundle.approve is None else bundle.approve.predict(seen),
-            usual_minutes(features) if bundle.minutes is None else bundle.minutes.predict(seen),
-        )
 
 
 def usual_minutes(features: NDArray[np.float32]) -> NDArray[np.float64]:

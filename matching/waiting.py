@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.jit import kernel, lean
-from features.layout import Record
 from features.requirements import ALL_OF, Program, Sheet
-from matching.judgement import BIT, BLOCK, Judgement, Offers, Own, Tally
+from matching.judgement import BIT, BLOCK, Judgement, Offers, Own
 
 _LANGUAGE, _DEVICE, _REQUIREMENT = (int(BIT[name]) for name in ("language", "device", "requirement"))
 CHANGEABLE = np.uint32(_LANGUAGE | _DEVICE | _REQUIREMENT)
@@ -55,7 +54,7 @@ def waiting(judgement: Judgement, *, in_hand: bool) -> Waiting:
             trees,
             judgement.sheet,
             judgement.offers,
-            judgement.tally,
+            judgement.tally.free,
             judgement.of_signatures,
             judgement.own,
             judgement.places,
@@ -64,12 +63,12 @@ def waiting(judgement: Judgement, *, in_hand: bool) -> Waiting:
     )
 
 
-class _Cases(NamedTuple):
-    """The fields of `Waiting`, with room in ``single`` for all signatures."""
+class _OfTrees(NamedTuple):
+    """Ways of trees, as in `Waiting`: those of a tree are ``starts[tree] : stops[tree]``."""
 
-    trees: int
-    single: NDArray[np.int32]
-    of_signatures: NDArray[np.int32]
+    starts: NDArray[np.int32]
+    stops: NDArray[np.int32]
+    ways: NDArray[np.int32]
 
 
 @kernel
@@ -78,59 +77,57 @@ def _waiting(
     trees: int,
     sheet: Sheet,
     offers: Offers,
-    tally: Tally,
+    free: NDArray[np.int32],
     against: NDArray[np.uint32],
     own: Own,
     places: NDArray[np.int32],
     in_hand: bool,
 ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int64], NDArray[np.int32]]:
-    size, nodes = against.size, sheet.nodes.size
-    # A way for each clause of each tree at the most, and of each signature its own; most have none.
-    ways, starts, failing = np.empty((nodes, 3), np.int32), np.zeros(trees + 1, np.int32), np.empty(nodes, np.int32)
-    owed, answers = np.zeros(nodes, np.bool_), np.zeros(nodes, np.bool_)
-    _find_ways(program, sheet, failing, owed, answers, starts, ways)
-    cases = _Cases(trees, np.empty(size, np.int32), np.full(size, -1, np.int32))
-    count, singly = _divide(program, sheet, against, in_hand, starts, ways, cases)
-    tasks = np.zeros(count, np.int64)
-    _wait(offers, tally, own, places, cases, tasks)
-    more = np.empty((singly, 3), np.int32)
-    _add_ways(program, against, starts, ways, cases, count, more)
-    ways = np.concatenate((ways[: starts[trees]], more))
-    return cases.single[: count - trees], cases.of_signatures, tasks, ways
+    # A way for each clause of each tree at the most; most have none.
+    room = np.empty((sheet.nodes.size, 3), np.int32)
+    of_trees = _OfTrees(np.zeros(trees, np.int32), np.zeros(trees, np.int32), room)
+    found = _find_ways(program, sheet, of_trees)
+    free = free.copy()
+    _leave_out(offers, own, places, free)
+    of_trees_tasks, of_signatures = np.zeros(trees, np.int64), np.empty(against.size, np.int32)
+    others, more = _divide(program, sheet, against, in_hand, of_trees, free, of_signatures, of_trees_tasks)
+    single, tasks = np.empty(others.size, np.int32), np.empty(trees + others.size, np.int64)
+    tasks[:trees] = of_trees_tasks
+    ways = np.empty((found + more, 3), np.int32)
+    ways[:found] = room[:found]
+    count = trees
+    for signature in others:
+        before = found
+        found = _ways_of_signature(program, signature, against[signature], of_trees, count, found, ways)
+        if found > before:
+            of_signatures[signature], single[count - trees], tasks[count] = count, signature, free[signature]
+            count += 1
+    return single[: count - trees], of_signatures, tasks[:count], ways[:found]
 
 
 @kernel
-def _find_ways(
-    program: Program,
-    sheet: Sheet,
-    failing: NDArray[np.int32],
-    owed: NDArray[np.bool_],
-    answers: NDArray[np.bool_],
-    starts: NDArray[np.int32],
-    ways: NDArray[np.int32],
-) -> None:
-    """Find pairs of a tree that fails and a failing clause of it whose attribute alone it fails for.
+def _find_ways(program: Program, sheet: Sheet, found: _OfTrees) -> int:
+    """Find pairs of a tree that fails and a failing clause of it whose attribute alone it fails for; return how many.
 
     All failing clauses of such an attribute are given: one change may have to fulfil several.
-
-    Args:
-        program: what was compiled.
-        sheet: the worker's answers.
-        failing: working memory for the nodes of a tree.
-        owed: the same for nodes.
-        answers: the same for nodes.
-        starts: int32, trees + 1; where the ways of each begin, and where those of the last end; written, but for a 0.
-        ways: int32, pairs x 3; with each whether no other clause of the tree is of the attribute. Written.
     """
-    nodes, count = program.nodes, 0
-    for tree in range(starts.size - 1):
-        if program.trees[tree].plain:
-            lone = max(sheet.lone[tree], 0)
-            ways[count, 0], ways[count, 1], ways[count, 2] = tree, nodes[lone].clause, 1
-            count += sheet.lone[tree] >= 0
-        elif sheet.trees[tree] == 0:
-            count = _ways_of(program, sheet, tree, failing, owed, answers, ways, count)
-        starts[tree + 1] = count
+    nodes, size, count = program.nodes, np.int32(0), 0
+    hopeful = np.empty(found.starts.size, np.int32)
+    for tree in range(found.starts.size):
+        # Without a branch, since it cannot be foreseen which are.
+        hopeful[np.uint32(size)] = tree
+        unsure = (program.trees[tree].apart == 0) & (sheet.trees[tree] == 0)
+        size = np.int32(size + np.int32(unsure | (sheet.lone[tree] >= 0)))
+    owed, answers = np.zeros(sheet.nodes.size, np.bool_), np.zeros(sheet.nodes.size, np.bool_)
+    for tree in hopeful[:size]:
+        lone, found.starts[tree] = sheet.lone[tree], count
+        if lone >= 0 and nodes[lone].clause >= 0:
+            found.ways[count, 0], found.ways[count, 1], found.ways[count, 2] = tree, nodes[lone].clause, 1
+            count += 1
+        else:
+            count = _ways_of(program, sheet, tree, owed, answers, found.ways, count)
+        found.stops[tree] = count
+    return count
 
 
 @lean
@@ -138,16 +135,25 @@ def _ways_of(
     program: Program,
     sheet: Sheet,
     tree: int,
-    failing: NDArray[np.int32],
     owed: NDArray[np.bool_],
     answers: NDArray[np.bool_],
     ways: NDArray[np.int32],
     count: int,
 ) -> int:
-    """Add the ways of a tree that is not plain to ``count`` others; return how many there are then."""
+    """Add the ways of a tree to ``count`` others; return how many there are then.
+
+    Args:
+        program: what was compiled.
+        sheet: the worker's answers.
+        tree: which one.
+        owed: working memory for nodes.
+        answers: the same.
+        ways: written.
+        count: of ways before.
+    """
     clauses, nodes = program.clauses, program.nodes
     start, stop = program.trees[tree].start, program.trees[tree].stop
-    n, needed = 0, -1
+    first, needed = count, -1
     for k in range(start, stop):
         owed[k] = sheet.nodes[k] == 0 and (nodes[k].parent < 0 or owed[nodes[k].parent])
         if owed[k] and nodes[k].clause >= 0:
@@ -155,15 +161,16 @@ def _ways_of(
             if nodes[k].parent == start and nodes[start].kind == ALL_OF:
                 # It has to be fulfilled, whatever else is.
                 if needed >= 0 and attribute != needed:
-                    return count
+                    return first
                 needed = attribute
-            failing[n] = k
-            n += 1
-    for i in range(n):
-        clause = nodes[failing[i]].clause
-        attribute = clauses[clause].attribute
+            ways[count, 0], ways[count, 1], ways[count, 2] = tree, nodes[k].clause, nodes[k].alone
+            count += 1
+    failing, count = count, first
+    for i in range(first, failing):
+        attribute = clauses[ways[i, 1]].attribute
         if (needed < 0 or attribute == needed) and _holds_by(program, sheet, start, stop, attribute, owed, answers):
-            ways[count, 0], ways[count, 1], ways[count, 2] = tree, clause, nodes[failing[i]].alone
+            for c in range(3):
+                ways[count, c] = ways[i, c]
             count += 1
     return count
 
@@ -194,110 +201,82 @@ def _holds_by(
 
 
 @kernel
+def _leave_out(offers: Offers, own: Own, places: NDArray[np.int32], free: NDArray[np.int32]) -> None:
+    """Leave tasks with a reason of their own out of those that are counted by signature (int32)."""
+    for block in range(own.blocks.size):
+        if own.blocks[block] == 0:
+            continue
+        for i in range(block * BLOCK, min((block + 1) * BLOCK, places.size)):
+            # Full ones do not count anyway, nor those of a requester or a category that is not welcome.
+            if own.bits[i] and offers.bits[places[i]] & ~CHANGEABLE == 0:
+                free[offers.signatures[places[i] // 2]] -= 1
+
+
+@kernel
 def _divide(
     program: Program,
     sheet: Sheet,
     against: NDArray[np.uint32],
     in_hand: bool,
-    starts: NDArray[np.int32],
-    ways: NDArray[np.int32],
-    cases: _Cases,
-) -> tuple[int, int]:
-    """Find the case of each signature.
+    of_trees: _OfTrees,
+    free: NDArray[np.int32],
+    of_signatures: NDArray[np.int32],
+    tasks: NDArray[np.int64],
+) -> tuple[NDArray[np.int32], int]:
+    """Find the case of each signature that waits for its tree alone, and count their tasks.
 
     Args:
         program: what was compiled.
         sheet: the worker's answers.
         against: by signature, what stands against it.
         in_hand: whether a change may take the place of the device that welcomes the worker now.
-        starts: of `_find_ways`, as the ways.
-        ways: of trees.
-        cases: written.
+        of_trees: ways of trees.
+        free: by signature, its tasks.
+        of_signatures: written; -1 for others.
+        tasks: int64, zeros; of trees, written.
 
     Returns:
-        How many cases there are, and how many ways those have that are single signatures.
+        Other signatures that may be cases (int32), and more ways than these have.
     """
-    hopeful = np.empty(cases.trees, np.bool_)
-    for tree in range(cases.trees):
-        hopeful[tree] = sheet.trees[tree] == 1 or starts[tree] < starts[tree + 1]
-    waiting, size = np.empty(against.size, np.int32), np.int32(0)
+    hopeful, bound = np.empty(tasks.size, np.bool_), np.empty(program.sets.size, np.bool_)
+    for tree in range(tasks.size):
+        hopeful[tree] = (sheet.trees[tree] == 1) | (of_trees.starts[tree] < of_trees.stops[tree])
+    for k in range(bound.size):
+        bound[k] = in_hand and program.sets[k].device >= 0
+    others, size = np.empty(against.size, np.int32), np.int32(0)
+    # Without a branch, since it cannot be foreseen which wait.
     for number in range(against.size):
-        bits = against[number]
-        # Without a branch, since it cannot be foreseen which wait.
-        waits = (bits != 0) & (bits & ~CHANGEABLE == 0) & (bits & _BOTH != _BOTH)
-        waiting[np.uint32(size)] = number
-        size = np.int32(size + np.int32(waits & hopeful[np.uint32(program.signatures[number].tree)]))
-    count, more = cases.trees, 0
-    for number in waiting[:size]:
-        signature, bits = program.signatures[number], against[number]
-        if bits == _REQUIREMENT and not (in_hand and program.sets[signature.sets].device >= 0):
-            cases.of_signatures[number] = signature.tree
-            continue
-        found = int(bits != _REQUIREMENT)
-        for k in range(starts[signature.tree], starts[signature.tree + 1]):
-            found += _belongs(program, signature, bits, ways[k, 1])
-        if found > int(bits & _REQUIREMENT != 0 and bits != _REQUIREMENT):
-            cases.of_signatures[number], cases.single[count - cases.trees] = count, number
-            count += 1
-            more += found
-    return count, more
+        bits, tree = against[number], program.signatures[number].tree
+        apart = bound[np.uint32(program.signatures[number].sets)]
+        shared = (bits == _REQUIREMENT) & ~apart
+        one = ((bits & _BOTH) == _LANGUAGE) | ((bits & _BOTH) == _DEVICE) | ((bits == _REQUIREMENT) & apart)
+        of_signatures[number] = tree if shared else -1
+        tasks[np.uint32(tree)] += free[number] * shared
+        others[np.uint32(size)] = number
+        size = np.int32(size + np.int32((bits & ~CHANGEABLE == 0) & one & hopeful[np.uint32(tree)]))
+    ways = 0
+    for number in others[:size]:
+        tree = program.signatures[number].tree
+        ways += 1 + of_trees.stops[tree] - of_trees.starts[tree]
+    return others[:size], ways
 
 
 @lean
-def _belongs(program: Program, record: Record, bits: int, clause: int) -> bool:
-    """Tell whether a clause of a signature's tree is about the set that the signature waits for, if it does for one."""
+def _ways_of_signature(
+    program: Program, signature: int, bits: int, of_trees: _OfTrees, case: int, count: int, ways: NDArray[np.int32]
+) -> int:
+    """Add the ways of a signature that waits by itself to ``count`` others; return how many there are then."""
+    record, clauses, first = program.signatures[signature], program.clauses, count
     sets = program.sets[record.sets]
     place = sets.language if bits & _LANGUAGE else sets.device
-    return bits == _REQUIREMENT or program.clauses[place].attribute == program.clauses[clause].attribute
-
-
-@kernel
-def _add_ways(
-    program: Program,
-    against: NDArray[np.uint32],
-    starts: NDArray[np.int32],
-    ways: NDArray[np.int32],
-    cases: _Cases,
-    size: int,
-    more: NDArray[np.int32],
-) -> None:
-    """Write down the ways of cases that are single signatures; ``size`` is the number of cases."""
-    count = 0
-    for case in range(cases.trees, size):
-        signature = cases.single[case - cases.trees]
-        record, bits = program.signatures[signature], against[signature]
-        if bits & _REQUIREMENT:
-            for k in range(starts[record.tree], starts[record.tree + 1]):
-                if _belongs(program, record, bits, ways[k, 1]):
-                    more[count, 0], more[count, 1], more[count, 2] = case, ways[k, 1], 0
-                    count += 1
-        if bits != _REQUIREMENT:
-            sets = program.sets[record.sets]
-            place = sets.language if bits & _LANGUAGE else sets.device
-            more[count, 0], more[count, 1], more[count, 2] = case, place, 0
-            count += 1
-
-
-@kernel
-def _wait(
-    offers: Offers,
-    tally: Tally,
-    own: Own,
-    places: NDArray[np.int32],
-    cases: _Cases,
-    tasks: NDArray[np.int64],
-) -> None:
-    """Count the tasks of each case (int64, zeros before), but those with a reason of their own."""
-    of_signatures = cases.of_signatures
-    for signature in range(of_signatures.size):
-        case = of_signatures[signature]
-        # Without a branch, since it cannot be foreseen which wait.
-        tasks[np.uint32(max(case, 0))] += tally.free[signature] * (case >= 0)
-    for block in range(own.blocks.size):
-        if own.blocks[block] == 0:
-            continue
-        for i in range(block * BLOCK, min((block + 1) * BLOCK, places.size)):
-            if own.bits[i]:
-                case = of_signatures[offers.signatures[places[i] // 2]]
-                if case >= 0 and offers.bits[places[i]] & ~CHANGEABLE == 0:
-                    tasks[case] -= 1
+    if bits & _REQUIREMENT:
+        for k in range(of_trees.starts[record.tree], of_trees.stops[record.tree]):
+            clause = of_trees.ways[k, 1]
+            # One change must fulfil what the set asks for as well, if the signature waits for that too.
+            if bits == _REQUIREMENT or clauses[place].attribute == clauses[clause].attribute:
+                ways[count, 0], ways[count, 1], ways[count, 2] = case, clause, 0
+                count += 1
+        if bits == _REQUIREMENT or count == first:
+            return count
+    ways[count, 0], ways[count, 1], ways[count, 2] = case, place, 0
+    return count + 1

@@ -18,7 +18,7 @@ from features.events import (
     TaskUpdated,
     micros,
 )
-from features.layout import REFERENCE
+from features.layout import REFERENCE, Arrays
 from features.state import MarketState
 from tests.log import ABANDONED, ACCEPTED, CLOSED, POSTED, RATES, RETURNED, UPDATED, Entry, Log, folded, logs
 
@@ -126,7 +126,8 @@ def test_beside_every_open_task_stands_what_its_own_record_says_and_offers_count
     full = [state.catalogue.tasks.external(task) not in market.available() for task in tasks.tolist()]
     assert arrays.open_offers[:size].tolist() == (2 * facts["offer"] + full).tolist()
     np.testing.assert_array_equal(arrays.open_rewards[:size], facts["reward"])
-    np.testing.assert_array_equal(arrays.open_minutes[:size], facts["stated_minutes"])
+    np.testing.assert_array_equal(arrays.open_links["reward"][:size], facts["reward"])
+    np.testing.assert_array_equal(arrays.open_links["minutes"][:size], facts["stated_minutes"])
     assert arrays.open_texts[:size].tolist() == facts["text"].tolist()
     assert arrays.open_expires[:size].tolist() == facts["expires"].tolist()
     assert arrays.open_orders[:size].tolist() == facts["order"].tolist()
@@ -134,6 +135,23 @@ def test_beside_every_open_task_stands_what_its_own_record_says_and_offers_count
         assert arrays.offers[name][facts["offer"]].tolist() == facts[name].tolist()
     counted = np.bincount(arrays.open_offers[:size], minlength=len(arrays.offered))
     assert arrays.offered.tolist() == counted.tolist()
+    for offer, count in enumerate(counted[::2].tolist()):
+        places, chain = chained(arrays, offer, count), arrays.chains[offer]
+        assert sorted(places) == np.flatnonzero(arrays.open_offers[:size] == 2 * offer).tolist()
+        rewards, minutes = (arrays.open_links[name][places].astype(np.float64) for name in ("reward", "minutes"))
+        assert not (rewards / minutes > chain["paying"]).any()
+        assert not (rewards[np.isnan(minutes)] > chain["reward"]).any()
+
+
+def chained(arrays: Arrays, offer: int, count: int) -> list[int]:
+    """The places in the chain of an offer, which holds so many."""
+    places, place = [], int(arrays.chains["first"][offer]) - 1
+    for _ in range(count):
+        assert arrays.open_links["before"][place] - 1 == (places[-1] if places else -1)
+        places.append(place)
+        place = int(arrays.open_links["next"][place]) - 1
+    assert place == -1
+    return places
 
 
 def crowd(count: int) -> Log:

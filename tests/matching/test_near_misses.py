@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,7 +14,7 @@ from features.requirements_shape import parse
 from features.state import MarketState
 from matching.eligibility import Wishes, judge_open
 from matching.fallback import FallbackRanker
-from matching.near_misses import NearMiss, near_misses
+from matching.near_misses import SPARE, TASKS_SCORED, NearMiss, near_misses, seek
 from matching.openings import CONSIDERED, openings
 from matching.pipeline import Matcher
 from matching.query import Query
@@ -181,18 +182,47 @@ def test_given_a_well_paid_task_of_unknown_time_then_it_counts_as_taking_as_long
     assert float(with_it.expected_hourly.amount) > 1.5 * float(without.expected_hourly.amount)
 
 
-def test_given_more_open_tasks_than_are_looked_at_then_all_count_and_pay_is_that_of_a_sample(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    rewards = [1.0] * 16 + [5.0] * 16
-    state = market(*({"requirements": [clause("qualification:q")], "reward": usd(reward)} for reward in rewards))
-    (whole,) = found(state)
-    monkeypatch.setattr("matching.near_misses.LOOKED_AT", 16)
-    (sampled,) = found(state)
-    assert whole.tasks == sampled.tasks == 32
-    assert whole.expected_hourly is not None
-    assert sampled.expected_hourly is not None
-    assert float(whole.expected_hourly.amount) == pytest.approx(5 * float(sampled.expected_hourly.amount), abs=0.05)
+@settings(max_examples=100, deadline=None)
+@given(st.data())
+def test_given_any_tasks_then_the_best_paid_of_each_change_are_sought(data: st.DataObject) -> None:
+    # Where nobody states a time, a session stands for it.
+    minutes_of = data.draw(st.sampled_from([st.none(), st.sampled_from([5, 10, 20])]))
+    posting = st.fixed_dictionaries(
+        {
+            "requirements": st.sampled_from([[clause(f"qualification:{name}")] for name in "abc"]),
+            "requester_id": st.sampled_from("rs"),
+            "reward": st.none() | st.integers(0, 9).map(usd),
+            "estimated_minutes": minutes_of,
+            "slots": st.just(1) | st.none(),
+        }
+    )
+    log = Log().add("worker_updated", worker_id="w")
+    for number, fields in enumerate(data.draw(st.lists(posting, min_size=1, max_size=80))):
+        log.post(f"t{number}", **fields)
+        # Whatever leaves again must not be missed, nor found.
+        match data.draw(st.sampled_from(["stays", "stays", "full", "closed", "hidden", "raised"])):
+            case "full":
+                log.take("other", f"t{number}")
+            case "closed":
+                log.add("task_closed", task_id=f"t{number}")
+            case "hidden":
+                log.on("task_hidden", "w", f"t{number}")
+            case "raised":
+                log.add("task_updated", task_id=f"t{number}", reward=usd(12))
+    state = log.state()
+    worker, wanted = state.catalogue.workers.get("w"), data.draw(st.sampled_from([10.0, 60.0]))
+    judgement = judge_open(state, worker, NOW)
+    sought = seek(state, Query("w", NOW, session_minutes=wanted), judgement)
+    starts = [0, *sought.ends.tolist()]
+    for place, start, end in zip(sought.chosen.tolist(), starts, sought.ends.tolist(), strict=False):
+        offers = sought.found.offers[(sought.found.by >> place & 1).astype(bool)]
+        opened = np.flatnonzero(np.isin(judgement.places, 2 * offers) & (judgement.own.bits == 0))
+        facts = state.arrays.tasks["facts"][judgement.tasks[opened]]
+        minutes = np.nan_to_num(facts["stated_minutes"].astype(float), nan=wanted)
+        hourly = np.nan_to_num(facts["reward"] / minutes)
+        best = np.argsort(-hourly, kind="stable")[: np.count_nonzero(hourly)]
+        needed = min(int(np.searchsorted(np.cumsum(minutes[best]), SPARE * wanted)) + 1, TASKS_SCORED)
+        assert sought.tasks[start:end].tolist() == judgement.tasks[opened[best[:needed]]].tolist()
 
 
 @settings(max_examples=300, deadline=None)
@@ -253,7 +283,8 @@ def test_given_any_requirements_then_a_change_opens_what_it_would_by_itself(
         opened = kept(after, changed) - kept(before, wishes)
         if k is not None:
             assert openings_found.counts[k] == len(opened)
-            by_offer = (openings_found.offers[judgement.places // 2] >> k & 1).astype(bool)
+            offers = openings_found.offers[(openings_found.by >> k & 1).astype(bool)]
+            by_offer = np.isin(judgement.places, 2 * offers)
             assert set(before.catalogue.tasks.externals(judgement.tasks[by_offer].tolist())) == opened
         elif len(considered) < CONSIDERED:
             # A task that asks for this alone waits for it, so that it is tried.

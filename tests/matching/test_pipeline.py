@@ -1,6 +1,7 @@
 """The matcher: full pages of what may be taken, nothing twice, nothing missing, nothing silently gone."""
 
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cache
 
@@ -65,6 +66,19 @@ def crowd(count: int = 400) -> MarketState:
     for number in range(0, count, 10):
         log.add("task_closed", 1.0, task_id=f"t{number}")
     return log.state()
+
+
+def test_given_pages_one_after_the_other_then_none_shows_in_the_next(model: Ranker) -> None:
+    state, matcher = crowd(), Matcher(shortlist=20)
+
+    def answered(feed: Feed) -> list[tuple[str, float]]:
+        return [(item.task_id, item.score) for item in feed.items]
+
+    for query in (Query(worker, at, 10) for at in (NOW, hour(9)) for worker in ("w", "somebody", "nobody")):
+        # Another thread has nothing of earlier pages in its memory.
+        with ThreadPoolExecutor(1) as fresh:
+            expected = fresh.submit(matcher.feed, state, model, query).result()
+        assert answered(matcher.feed(state, model, query)) == answered(expected)
 
 
 def eligible(state: MarketState, query: Query) -> set[str]:

@@ -60,18 +60,6 @@ def test_given_the_rows_of_a_page_then_their_outcomes_are_those_among_all_rows(c
     assert not np.isnan(found.expect(found.features[page]).p_accept).any()
 
 
-@pytest.mark.parametrize("absent", [{}, {"approve": None}, {"minutes": None}])
-def test_given_rows_that_nobody_puts_in_order_then_approvals_and_minutes_are_those_of_their_outcomes(
-    bundle: Bundle, features: np.ndarray, absent: dict[str, None]
-) -> None:
-    ranker = BundleRanker(replace(bundle, **absent), "1")
-    outcomes = ranker.answers(features).outcomes()
-    for found, expected in zip(
-        ranker.approvals_and_minutes(features), (outcomes.p_approve, outcomes.minutes), strict=True
-    ):
-        np.testing.assert_array_equal(found, expected)
-
-
 def test_given_no_outcome_models_then_acceptance_is_unknown_and_approval_is_what_was_counted(
     bundle: Bundle, features: np.ndarray
 ) -> None:

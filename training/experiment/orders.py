@@ -48,11 +48,6 @@ class ByColumn:
         """Expect nothing of any row."""
         return nothing_expected(features)
 
-    def approvals_and_minutes(self, features: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Expect nothing of any row."""
-        unknown = np.full(len(features), np.nan)
-        return unknown, unknown
-
 
 def nothing_expected(features: NDArray[np.float32]) -> Outcomes:
     """Return outcomes of which nothing is known."""
