@@ -13,6 +13,7 @@ from features.money import Rates
 from features.served import Items, Lists, fill_items
 from features.spec import NAMES
 from features.state import MarketState
+from features.vocabulary import UNKNOWN
 from training.dataset import TrainingSet, labelled
 from training.lists import ServedList, delays_of, mature, maturity_of, patience_of, read_history
 
@@ -122,11 +123,11 @@ def replay(
     for batch, folded, known in _pieces(batches, state, prefixes[order]):
         places = order[done : done + len(known)]
         asked = [lists[place] for place in places.tolist()]
-        task, worker = state.catalogue.tasks.get, state.catalogue.workers.get
+        task, worker = state.catalogue.tasks.indices.get, state.catalogue.workers.get
         starts, each = stops[places] - sizes[places], sizes[places]
         # Where the items of these lists stand, one list after the other.
         stands = np.repeat(starts - (np.cumsum(each) - each), each) + np.arange(each.sum())
-        items.tasks[stands] = [task(task_id) for served in asked for task_id in served.task_ids]
+        items.tasks[stands] = [task(task_id, UNKNOWN) for served in asked for task_id in served.task_ids]
         fill_items(
             state,
             batch,
