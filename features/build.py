@@ -12,13 +12,15 @@ from features.compared import (
     PLACES,
     SHARE_PRIOR,
     TOOK,
+    WIDTH,
     Readings,
     View,
     against,
     fill_compared,
+    fill_reference,
     no_readings,
-    read_tastes,
     read_tokens,
+    renew,
     token_affinity,
     view_of,
 )
@@ -210,22 +212,6 @@ def _dealing_columns(s: Arrays, view: View, tasks: NDArray[np.int32], out: NDArr
 
 
 @kernel
-def _fill_only_compared(
-    s: Arrays,
-    view: View,
-    readings: Readings,
-    tasks: NDArray[np.int32],
-    block: NDArray[np.float64],
-    out: NDArray[np.float64],
-) -> None:
-    """Fill ``out`` (float64, tasks x relative columns); ``block`` is working memory (``BLOCK`` x computed columns)."""
-    for start in range(0, tasks.size, BLOCK):
-        part = tasks[start : start + BLOCK]
-        fill_compared(s, view, readings, part, False, block[: part.size])
-        out[start : start + BLOCK] = block[: part.size, : len(RELATIVE)]
-
-
-@kernel
 def _open_reference(s: Arrays, now: int) -> NDArray[np.int32]:
     """Return the reference tasks open at the instant."""
     tasks, records, reference = np.empty(s.market[0].n_reference, np.int32), s.tasks, s.reference
@@ -277,30 +263,31 @@ def no_reference() -> Reference:
 
 @kernel
 def _refer(columns: NDArray[np.float64], reference: Reference) -> None:
-    """Write down what values are held against, of the relative columns of the reference tasks (float64)."""
-    size = columns.shape[1]
+    """Write down what values are held against, of the relative columns of the reference tasks (float64, x ``WIDTH``)."""
     # Into arrays of its own, or the compiler reads anew after every store.
-    counts, means, squares = np.zeros(size), np.zeros(size), np.zeros(size)
+    counts, means, squares = np.zeros(WIDTH), np.zeros(WIDTH), np.zeros(WIDTH)
     # Column by column within a task: so the sums of the columns do not wait for each other's additions.
     for k in range(columns.shape[0]):
         row = columns[k]
-        for c in range(size):
+        for c in range(WIDTH):
             means[c] += 0.0 if math.isnan(row[c]) else row[c]
-        for c in range(size):
+        for c in range(WIDTH):
             counts[c] += 0.0 if math.isnan(row[c]) else 1.0
-    for c in range(size):
+    for c in range(WIDTH):
         means[c] /= counts[c]
     for k in range(columns.shape[0]):
         row = columns[k]
-        for c in range(size):
+        for c in range(WIDTH):
             apart = row[c] - means[c]
             squares[c] += 0.0 if math.isnan(apart) else apart * apart
+    size = len(RELATIVE)
     for c in range(size):
         values = reference.values[c]
         for k in range(columns.shape[0]):
             values[k] = columns[k, c]
     reference.size[0] = columns.shape[0]
-    reference.counts[:], reference.means[:], reference.deviations[:] = counts, means, np.sqrt(squares / counts)
+    reference.counts[:], reference.means[:] = counts[:size], means[:size]
+    reference.deviations[:] = np.sqrt(squares[:size] / counts[:size])
 
 
 @kernel
@@ -373,8 +360,8 @@ def build(
     """Fill ``out`` (float32, tasks x columns of the spec) for one worker at one instant.
 
     ``tasks`` and ``worker`` are dense indices; index 0 stands for what is not known. ``session_minutes`` is what the
-    worker has now, NaN for what the profile says. ``readings`` hold nothing or what was read for this worker at this
-    instant, and more afterwards; ``reference`` is filled if nothing is known of it yet. ``computed`` is what
+    worker has now, NaN for what the profile says. ``readings`` hold nothing or what was read or renewed for this worker at
+    this instant, and more afterwards; ``reference`` is filled if nothing is known of it yet. ``computed`` is what
     `fill_compared` would fill, of all of these tasks or of none.
     """
     view = view_of(s, worker, now)
@@ -383,8 +370,8 @@ def build(
     block, wide = np.empty((BLOCK, len(COMPUTED))), np.empty((min(BLOCK, tasks.size), len(NAMES)))
     if reference.size[0] < 0:
         compared_with = _open_reference(s, now)
-        relative = np.empty((compared_with.size, len(RELATIVE)))
-        _fill_only_compared(s, view, readings, compared_with, block, relative)
+        relative = np.empty((compared_with.size, WIDTH))
+        fill_reference(s, view, readings, compared_with, block, relative)
         _refer(relative, reference)
     for start in range(0, tasks.size, BLOCK):
         part = tasks[start : start + BLOCK]
@@ -428,15 +415,15 @@ def build_crowd(
     tasks = np.array([task], np.int32)
     readings, compared_with, reference = no_readings(s), _open_reference(s, now), no_reference()
     block, filled = np.empty((BLOCK, len(COMPUTED))), np.empty((1, len(NAMES)))
-    columns = np.empty((compared_with.size, len(RELATIVE)))
+    columns = np.empty((compared_with.size, WIDTH))
     for i in range(workers.size):
         view = view_of(s, workers[i], now)
-        read_tastes(s, view, readings)
+        renew(s, view, readings)
         session_minutes = np.float64(s.workers[workers[i]].session_minutes)
         fill_compared(s, view, readings, tasks, True, block[:1])
         _fill_wide(s, view, readings, tasks, session_minutes, block[:1], filled)
         if relative:
-            _fill_only_compared(s, view, readings, compared_with, block, columns)
+            fill_reference(s, view, readings, compared_with, block, columns)
             _refer(columns, reference)
             _relative_columns(s, view, reference, tasks, filled)
         out[i] = filled[0]
