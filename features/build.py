@@ -26,7 +26,7 @@ from features.compared import (
 )
 from features.counts import half_of, hour_bin
 from features.estimates import DAY, FAST, HOUR, SECOND, decay, seconds, smoothed
-from features.jit import kernel
+from features.jit import kernel, lean
 from features.layout import FOREVER, HOUR_BINS, LANGUAGES, NEVER, REFERENCE, UNLIMITED, Arrays
 from features.pairs import find, foresee, pair_key
 from features.spec import COLUMN, NAMES, RELATIVE
@@ -90,13 +90,13 @@ STANDARD_SCORES = np.array([COLUMN[f"{name}_z"] for name in RELATIVE], np.int64)
 RANKS = np.array([COLUMN[f"{name}_rank"] for name in RELATIVE], np.int64)
 
 
-@kernel
+@lean
 def _above(positive: float, negative: float, usual: float) -> float:
     """Return how far a share, with the market's as its prior, lies above the market's."""
     return smoothed(positive, negative, usual, SHARE_PRIOR) - usual
 
 
-@kernel
+@lean
 def _task_columns(
     s: Arrays,
     view: View,
@@ -157,7 +157,7 @@ def _task_columns(
         out[i, REQUESTER_POSTED] = math.log(max(1.0, requester.posted) / max(1.0, market.documents))
 
 
-@kernel
+@lean
 def _worker_columns(s: Arrays, view: View, tasks: NDArray[np.int32], out: NDArray[np.float64]) -> None:
     worker = s.workers[view.worker]
     rating, idle_hours, hour_fit, age_days = math.nan, math.nan, math.nan, math.nan
@@ -190,7 +190,7 @@ def _worker_columns(s: Arrays, view: View, tasks: NDArray[np.int32], out: NDArra
         out[i, REQUESTER_APPROVAL] -= view.market_approval
 
 
-@kernel
+@lean
 def _dealing_columns(s: Arrays, view: View, tasks: NDArray[np.int32], out: NDArray[np.float64]) -> None:
     keys, dealings = s.dealing_keys, s.dealings
     for i in range(tasks.size):
@@ -290,7 +290,7 @@ def _refer(columns: NDArray[np.float64], reference: Reference) -> None:
     reference.deviations[:] = np.sqrt(squares[:size] / counts[:size])
 
 
-@kernel
+@lean
 def _relative_columns(
     s: Arrays, view: View, reference: Reference, tasks: NDArray[np.int32], out: NDArray[np.float64]
 ) -> None:
@@ -312,7 +312,7 @@ def _relative_columns(
     _pull_columns(s, view, tasks, out)
 
 
-@kernel
+@lean
 def _pull_columns(s: Arrays, view: View, tasks: NDArray[np.int32], out: NDArray[np.float64]) -> None:
     records = s.tasks
     for i in range(tasks.size):
@@ -322,7 +322,7 @@ def _pull_columns(s: Arrays, view: View, tasks: NDArray[np.int32], out: NDArray[
         out[i, REWARD_PULL_WORKER] = max(0.0, view.worker_pull[other]) * out[i, REWARD_Z]
 
 
-@kernel
+@lean
 def _fill_wide(
     s: Arrays,
     view: View,
@@ -348,28 +348,26 @@ def _fill_wide(
 @kernel
 def build(
     s: Arrays,
+    view: View,
     readings: Readings,
-    worker: int,
     tasks: NDArray[np.int32],
-    now: int,
     session_minutes: float,
     reference: Reference,
     computed: NDArray[np.float64],
     out: NDArray[np.float32],
 ) -> None:
-    """Fill ``out`` (float32, tasks x columns of the spec) for one worker at one instant.
+    """Fill ``out`` (float32, tasks x columns of the spec) for the worker and instant of a view.
 
-    ``tasks`` and ``worker`` are dense indices; index 0 stands for what is not known. ``session_minutes`` is what the
-    worker has now, NaN for what the profile says. ``readings`` hold nothing or what was read or renewed for this worker at
-    this instant, and more afterwards; ``reference`` is filled if nothing is known of it yet. ``computed`` is what
-    `fill_compared` would fill, of all of these tasks or of none.
+    ``tasks`` are dense indices; index 0 stands for what is not known. ``session_minutes`` is what the worker has now, NaN
+    for what the profile says. ``readings`` hold nothing or what was read for this view or renewed for it, and more
+    afterwards; ``reference`` is filled if nothing is known of it yet. ``computed`` is what `fill_compared` would fill,
+    of all of these tasks or of none.
     """
-    view = view_of(s, worker, now)
     if math.isnan(session_minutes):
-        session_minutes = s.workers[worker].session_minutes
+        session_minutes = s.workers[view.worker].session_minutes
     block, wide = np.empty((BLOCK, len(COMPUTED))), np.empty((min(BLOCK, tasks.size), len(NAMES)))
     if reference.size[0] < 0:
-        compared_with = _open_reference(s, now)
+        compared_with = _open_reference(s, view.now)
         relative = np.empty((compared_with.size, WIDTH))
         fill_reference(s, view, readings, compared_with, block, relative)
         _refer(relative, reference)
@@ -384,6 +382,21 @@ def build(
         _fill_wide(s, view, readings, part, session_minutes, columns, filled)
         _relative_columns(s, view, reference, part, filled)
         out[start : start + BLOCK] = filled
+
+
+@kernel
+def _build(
+    s: Arrays,
+    readings: Readings,
+    worker: int,
+    tasks: NDArray[np.int32],
+    now: int,
+    session_minutes: float,
+    reference: Reference,
+    computed: NDArray[np.float64],
+    out: NDArray[np.float32],
+) -> None:
+    build(s, view_of(s, worker, now), readings, tasks, session_minutes, reference, computed, out)
 
 
 class Common(NamedTuple):
@@ -455,7 +468,7 @@ def rows(
     out = np.empty((len(tasks), len(NAMES)), np.float32)
     readings, reference = common or nothing_common(state.arrays)
     given = np.empty((0, len(COMPUTED))) if computed is None else computed
-    build(state.arrays, readings, worker, tasks, now // SECOND * SECOND, session_minutes, reference, given, out)
+    _build(state.arrays, readings, worker, tasks, now // SECOND * SECOND, session_minutes, reference, given, out)
     return out
 
 

@@ -164,7 +164,7 @@ class Readings(NamedTuple):
         size: int64, one; how many tokens are there, from place 1 on.
         epoch: int64, one; of what is kept.
         tokens: int32; the row of each in the token table.
-        since: int64; ``at`` of each when it was read, ``NEVER`` + 1 if it may still have changed at that instant.
+        since: int64; ``at`` of each when it was read, ``NEVER`` + 1 if what was read does not hold for another list.
         kept: float64, tokens x ``SUMMED``; what is known of each at the epoch, without what grows by chance.
         available: float64; what grows by chance is this, times the chances at the instant.
         told: float64, tokens x ``SUMMED``; what each tells.
@@ -172,11 +172,12 @@ class Readings(NamedTuple):
         spots, skill_spots: int32; the places of the tokens and of the skills of tasks, in a row for each: the reference
             tasks in the first ``REFERENCE`` rows, behind them those of a block.
         stated: float64; the log of the minutes that each of these tasks is said to take.
+        mixed: bool, x 2; whether each has tokens that are skills, and words.
         rows: int64; the row of each task of a block.
         tasks: int32; the reference task of each row, -1 for none.
         seqs: int64; the last event that is known to each of these rows.
         order: int64; the rows of the reference tasks in order of these, behind them the free ones.
-        logs: float64, tasks of a block x ``LOGS``; numbers, then their logarithms.
+        logs, under: float64, tasks of a block x ``LOGS``; numbers over others, then the logarithms of their quotients.
         apart: float64, kinds of tokens x 2; whether tokens of a kind are summed by themselves.
     """
 
@@ -199,13 +200,14 @@ class Readings(NamedTuple):
     spots: NDArray[np.int32]
     skill_spots: NDArray[np.int32]
     stated: NDArray[np.float64]
+    mixed: NDArray[np.bool_]
     rows: NDArray[np.int64]
     tasks: NDArray[np.int32]
     seqs: NDArray[np.int64]
     order: NDArray[np.int64]
     sums: NDArray[np.float64]
     logs: NDArray[np.float64]
-    exponents: NDArray[np.float64]
+    under: NDArray[np.float64]
     apart: NDArray[np.float64]
 
 
@@ -233,6 +235,7 @@ def no_readings(s: Arrays) -> Readings:
         np.empty((REFERENCE + BLOCK, TOKENS), np.int32),
         np.empty((REFERENCE + BLOCK, SKILLS), np.int32),
         np.empty(REFERENCE + BLOCK),
+        np.empty((REFERENCE + BLOCK, 2), np.bool_),
         np.empty(BLOCK, np.int64),
         np.full(REFERENCE, -1, np.int32),
         np.empty(REFERENCE, np.int64),
@@ -280,9 +283,10 @@ def _keep(s: Arrays, view: View, readings: Readings, count: int) -> None:
     )
     for k in range(count):
         at = s.tokens[readings.tokens[stale[k]]].at
-        # What another event at this very instant changes would not be seen by it.
-        readings.since[stale[k]] = at if at < clock else NEVER + 1
-        ages[k] = 0 if at == NEVER else view.epoch - at
+        # Of what another event at this very instant changes it would tell nothing.
+        readings.since[stale[k]] = at if at < clock and at <= view.now else NEVER + 1
+        # A list stands at a whole second, and the market may have changed within it: nothing decays backwards.
+        ages[k] = 0 if at == NEVER else view.epoch - min(at, view.now)
     take_decays(ages, SLOW, slow, powers)
     take_decays(ages, FAST, fast, powers)
     for k in range(count):
@@ -339,7 +343,8 @@ def renew(s: Arrays, view: View, readings: Readings) -> None:
         forget(readings)
     count = 0
     for place in range(1, readings.size[0] + 1):
-        if s.tokens[readings.tokens[place]].at != readings.since[place]:
+        at = s.tokens[readings.tokens[place]].at
+        if at != readings.since[place] or at > view.now:
             readings.stale[count] = place
             count += 1
     _keep(s, view, readings, count)
@@ -394,10 +399,14 @@ def _read_tastes(s: Arrays, view: View, readings: Readings, first: int) -> None:
 
 @lean
 def _place_task(s: Arrays, readings: Readings, index: int, row: int) -> None:
-    """Write down the places of the tokens and skills of a task in a row."""
+    """Write down the places of the tokens and skills of a task in a row, and what else its posting tells."""
     task = s.tasks[index]
+    skills, text = False, False
     for k in range(task.n_tokens):
         readings.spots[row, k] = _place(s, readings, task.tokens[k])
+        skills |= task.kinds[k] == SKILL
+        text |= task.kinds[k] == WORD
+    readings.mixed[row, 0], readings.mixed[row, 1] = skills, text
     for k in range(task.facts.n_skills):
         readings.skill_spots[row, k] = _place(s, readings, task.facts.skills[k])
     readings.stated[row] = math.log(task.facts.stated_minutes)
@@ -475,18 +484,18 @@ def read_reference(s: Arrays, view: View, readings: Readings, tasks: NDArray[np.
         _read(s, view, readings, first)
 
 
-@kernel
+@lean
 def _pull(market: Record, half: int, slow: float, fast: float) -> float:
     usual = market.pull_slow[half] * slow / (market.compared_slow[half] * slow + PULL_PRIOR)
     return (market.pull_fast[half] * fast + PULL_PRIOR * usual) / (market.compared_fast[half] * fast + PULL_PRIOR)
 
 
-@kernel
+@lean
 def _own_pull(worker: Record, half: int, left: float, usual: float) -> float:
     return (worker.pull_slow[half] * left + SHARE_PRIOR * usual) / (worker.compared_slow[half] * left + SHARE_PRIOR)
 
 
-@kernel
+@lean
 def view_of(s: Arrays, worker: int, now: int) -> View:
     """Bring a worker and the market to an instant."""
     record, market = s.workers[worker], s.market[0]
@@ -494,9 +503,7 @@ def view_of(s: Arrays, worker: int, now: int) -> View:
     approval = market_approval(s)
     pulls = _pull(market, 0, slow, fast), _pull(market, 1, slow, fast)
     left = decay(record.at, now, SLOW)
-    # An instant is a whole second, and the market may have changed within it.
-    instant = max(now, market.at)
-    epoch = instant // SLOW * SLOW
+    epoch = now // SLOW * SLOW
     return View(
         worker,
         now,
@@ -513,57 +520,48 @@ def view_of(s: Arrays, worker: int, now: int) -> View:
         pulls,
         (_own_pull(record, 0, left, pulls[0]), _own_pull(record, 1, left, pulls[1])),
         epoch,
-        decay(epoch, instant, SLOW),
-        decay(epoch, instant, FAST),
+        decay(epoch, now, SLOW),
+        decay(epoch, now, FAST),
     )
 
 
-@kernel
+@lean
 def against(pay: float, mean: float) -> float:
     """Return how far a log of pay lies above a mean; it never falls as the pay rises, not even by rounding."""
     # A mean of little but this pay leaves rounding noise, which could fall as the pay rises: a grid swallows it.
     return np.floor((pay - mean) * 1e6 + 0.5) / 1e6
 
 
-@kernel
-def _lift(taken: float, by_chance: float) -> float:
-    return (taken + POPULARITY_PRIOR) / (by_chance + POPULARITY_PRIOR)
-
-
 @lean
 def _content(s: Arrays, view: View, readings: Readings, tasks: NDArray[np.int32], out: NDArray[np.float64]) -> None:
-    """Fill what the tokens of tasks tell but for logarithms, which are left to be taken."""
+    """Fill what the tokens of tasks tell but for quotients, and their logarithms, which are left to be taken."""
     records, sums = s.tasks, readings.sums
     # What the worker would have taken at random: the market's mix, as often as the worker took anything.
     share = view.accepted_slow / view.taken if view.taken > 0.0 else 0.0
     share_fast = view.accepted_fast / view.taken if view.taken > 0.0 else 0.0
     for i in range(tasks.size):
-        task = records[tasks[i]]
+        task, row = records[tasks[i]], readings.rows[i]
         if task.posted == NEVER or task.n_tokens == 0:
             continue
-        add_weighted(readings.told, readings.spots[readings.rows[i]], task.weights, task.kinds, readings.apart, task.n_tokens, sums)
-        skills, text = False, False
-        for k in range(task.n_tokens):
-            skills |= task.kinds[k] == SKILL
-            text |= task.kinds[k] == WORD
-        logs = readings.logs[LOGS * i : LOGS * i + LOGS]
+        add_weighted(readings.told, readings.spots[row], task.weights, task.kinds, readings.apart, task.n_tokens, sums)
+        over, under = readings.logs[LOGS * i : LOGS * i + LOGS], readings.under[LOGS * i : LOGS * i + LOGS]
         out[i, KIND_APPROVAL] = smoothed(sums[APPROVED], sums[REJECTED], view.worker_approval, KIND_PRIOR)
         chance = sums[EXPECTED]
-        lift = _lift(sums[TAKEN], chance)
-        logs[LOG_POPULARITY] = lift
-        logs[LOG_POPULARITY_FAST] = _lift(sums[TAKEN_FAST], sums[EXPECTED_FAST])
-        logs[LOG_POPULARITY_NEWCOMERS] = _lift(sums[TAKEN_NEWCOMER], sums[EXPECTED_NEWCOMER])
-        prior = CONTENT_PRIOR * lift
-        logs[LOG_AFFINITY] = (sums[TOOK] + prior) / (share * chance + CONTENT_PRIOR)
-        logs[LOG_AFFINITY_FAST] = (sums[TOOK_FAST] + prior) / (share_fast * chance + CONTENT_PRIOR)
-        if skills:
-            logs[LOG_AFFINITY_SKILL] = (sums[OF_FIRST + TOOK] + prior) / (
-                share * sums[OF_FIRST + EXPECTED] + CONTENT_PRIOR
-            )
-        if text:
-            logs[LOG_AFFINITY_TEXT] = (sums[OF_SECOND + TOOK] + prior) / (
-                share * sums[OF_SECOND + EXPECTED] + CONTENT_PRIOR
-            )
+        over[LOG_POPULARITY], under[LOG_POPULARITY] = sums[TAKEN] + POPULARITY_PRIOR, chance + POPULARITY_PRIOR
+        over[LOG_POPULARITY_FAST] = sums[TAKEN_FAST] + POPULARITY_PRIOR
+        under[LOG_POPULARITY_FAST] = sums[EXPECTED_FAST] + POPULARITY_PRIOR
+        over[LOG_POPULARITY_NEWCOMERS] = sums[TAKEN_NEWCOMER] + POPULARITY_PRIOR
+        under[LOG_POPULARITY_NEWCOMERS] = sums[EXPECTED_NEWCOMER] + POPULARITY_PRIOR
+        prior = CONTENT_PRIOR * (over[LOG_POPULARITY] / under[LOG_POPULARITY])
+        over[LOG_AFFINITY], under[LOG_AFFINITY] = sums[TOOK] + prior, share * chance + CONTENT_PRIOR
+        over[LOG_AFFINITY_FAST] = sums[TOOK_FAST] + prior
+        under[LOG_AFFINITY_FAST] = share_fast * chance + CONTENT_PRIOR
+        if readings.mixed[row, 0]:
+            over[LOG_AFFINITY_SKILL] = sums[OF_FIRST + TOOK] + prior
+            under[LOG_AFFINITY_SKILL] = share * sums[OF_FIRST + EXPECTED] + CONTENT_PRIOR
+        if readings.mixed[row, 1]:
+            over[LOG_AFFINITY_TEXT] = sums[OF_SECOND + TOOK] + prior
+            under[LOG_AFFINITY_TEXT] = share * sums[OF_SECOND + EXPECTED] + CONTENT_PRIOR
         if sums[PAID] > 0.0:
             out[i, AGAINST_KIND] = against(task.log_reward, sums[PAY] / sums[PAID])
 
@@ -609,18 +607,20 @@ def _pay_and_age(s: Arrays, view: View, readings: Readings, tasks: NDArray[np.in
         approval = smoothed(requester.approved, requester.rejected, view.market_approval, SHARE_PRIOR)
         out[i, REQUESTER_APPROVAL] = approval
         out[i, REWARD] = task.log_reward
-        readings.logs[LOGS * i + LOG_CHANCE] = min(
-            1.0, max(0.01, out[i, KIND_APPROVAL] * approval / view.market_approval)
-        )
-        readings.logs[LOGS * i + LOG_AGE] = 1.0 + max(0, view.now - task.posted) / HOUR
+        over, under = readings.logs[LOGS * i : LOGS * i + LOGS], readings.under[LOGS * i : LOGS * i + LOGS]
+        over[LOG_CHANCE] = min(1.0, max(0.01, out[i, KIND_APPROVAL] * approval / view.market_approval))
+        over[LOG_AGE], under[LOG_AGE] = max(HOUR, HOUR + view.now - task.posted), HOUR
 
 
 @lean
 def _logs(s: Arrays, view: View, readings: Readings, tasks: NDArray[np.int32], out: NDArray[np.float64]) -> None:
     """Fill the columns that are logarithms, and those that rest on them."""
     market, tokens = s.market[0], s.tokens
-    logs = readings.logs[: LOGS * tasks.size]
-    take_logs(logs, readings.exponents[: logs.size])
+    logs, under = readings.logs[: LOGS * tasks.size], readings.under[: LOGS * tasks.size]
+    for k in range(logs.size):
+        logs[k] /= under[k]
+    # The quotients are taken: their memory serves for the exponents.
+    take_logs(logs, under)
     for i in range(tasks.size):
         task = s.tasks[tasks[i]]
         if task.posted == NEVER:
@@ -641,6 +641,7 @@ def _fill(s: Arrays, view: View, readings: Readings, tasks: NDArray[np.int32], o
     out[:] = math.nan
     out[:, KIND_APPROVAL] = view.worker_approval
     readings.logs[: LOGS * tasks.size] = math.nan
+    readings.under[: LOGS * tasks.size] = 1.0
     _content(s, view, readings, tasks, out)
     _skills(s, view, readings, tasks, out)
     _pay_and_age(s, view, readings, tasks, out)

@@ -67,9 +67,10 @@ def _fill_items(s: Arrays, batch: Batch, done: int, lists: Lists, items: Items) 
         tasks, out = items.tasks[start:stop], items.features[start:stop]
         if i % ANEW == 0:
             forget(readings)
-        renew(s, view_of(s, lists.workers[i], now), readings)
+        view = view_of(s, lists.workers[i], now)
+        renew(s, view, readings)
         reference.size[0] = -1
-        build(s, readings, lists.workers[i], tasks, now, lists.session_minutes[i], reference, nothing, out)
+        build(s, view, readings, tasks, lists.session_minutes[i], reference, nothing, out)
         for k in range(start, stop):
             facts = s.tasks[items.tasks[k]].facts
             items.categories[k], items.languages[k] = facts.category, facts.languages[0]
