@@ -12,7 +12,6 @@ from features.compared import (
     PLACES,
     SHARE_PRIOR,
     TOOK,
-    WIDTH,
     Readings,
     View,
     against,
@@ -236,7 +235,8 @@ def _compare(
 class Reference(NamedTuple):
     """The compared columns of the reference tasks, to stand against: values, how many exist, and moments.
 
-    The values are float32 (columns x reference tasks), as a row gives them: tasks alike but for rounding stand level.
+    The values are float32 (columns x ``REFERENCE``, NaN behind the last task), as a row gives them: tasks alike but for
+    rounding stand level.
     ``size`` is the number of tasks, in an array of one; -1 before anything is known. It is the same for all rows of one
     worker at one instant of one market.
     """
@@ -263,31 +263,31 @@ def no_reference() -> Reference:
 
 @kernel
 def _refer(columns: NDArray[np.float64], reference: Reference) -> None:
-    """Write down what values are held against, of the relative columns of the reference tasks (float64, x ``WIDTH``)."""
+    """Write down what values are held against, of the relative columns of the reference tasks (float64)."""
+    size = columns.shape[1]
     # Into arrays of its own, or the compiler reads anew after every store.
-    counts, means, squares = np.zeros(WIDTH), np.zeros(WIDTH), np.zeros(WIDTH)
+    counts, means, squares = np.zeros(size), np.zeros(size), np.zeros(size)
     # Column by column within a task: so the sums of the columns do not wait for each other's additions.
     for k in range(columns.shape[0]):
         row = columns[k]
-        for c in range(WIDTH):
+        for c in range(size):
             means[c] += 0.0 if math.isnan(row[c]) else row[c]
-        for c in range(WIDTH):
+        for c in range(size):
             counts[c] += 0.0 if math.isnan(row[c]) else 1.0
-    for c in range(WIDTH):
+    for c in range(size):
         means[c] /= counts[c]
     for k in range(columns.shape[0]):
         row = columns[k]
-        for c in range(WIDTH):
+        for c in range(size):
             apart = row[c] - means[c]
             squares[c] += 0.0 if math.isnan(apart) else apart * apart
-    size = len(RELATIVE)
     for c in range(size):
         values = reference.values[c]
         for k in range(columns.shape[0]):
             values[k] = columns[k, c]
+        values[columns.shape[0] :] = np.nan
     reference.size[0] = columns.shape[0]
-    reference.counts[:], reference.means[:] = counts[:size], means[:size]
-    reference.deviations[:] = np.sqrt(squares[:size] / counts[:size])
+    reference.counts[:], reference.means[:], reference.deviations[:] = counts, means, np.sqrt(squares / counts)
 
 
 @lean
@@ -298,7 +298,7 @@ def _relative_columns(
         count, mean, spread = reference.counts[c], reference.means[c], reference.deviations[c]
         if count == 0:
             continue
-        others = reference.values[c, : reference.size[0]]
+        others = reference.values[c]
         for i in range(tasks.size):
             value = out[i, COMPARED[c]]
             if math.isnan(value):
@@ -306,7 +306,7 @@ def _relative_columns(
             out[i, STANDARD_SCORES[c]] = (value - mean) / spread if spread > 1e-12 else 0.0
             # Many comparisons at once are faster than a search, and nothing need be in order.
             rounded, twice_below = np.float32(value), np.int32(0)
-            for k in range(others.size):
+            for k in range(REFERENCE):
                 twice_below = np.int32(twice_below + (others[k] < rounded) + (others[k] <= rounded))
             out[i, RANKS[c]] = 0.5 * twice_below / count
     _pull_columns(s, view, tasks, out)
@@ -358,8 +358,8 @@ def build(
 ) -> None:
     """Fill ``out`` (float32, tasks x columns of the spec) for the worker and instant of a view.
 
-    ``tasks`` are dense indices; index 0 stands for what is not known. ``session_minutes`` is what the worker has now, NaN
-    for what the profile says. ``readings`` hold nothing or what was read for this view or renewed for it, and more
+    ``tasks`` are dense indices; index 0 stands for what is not known. ``session_minutes`` is what the worker has now,
+    NaN for what the profile says. ``readings`` hold nothing or what was read for this view or renewed for it, and more
     afterwards; ``reference`` is filled if nothing is known of it yet. ``computed`` is what `fill_compared` would fill,
     of all of these tasks or of none.
     """
@@ -368,7 +368,7 @@ def build(
     block, wide = np.empty((BLOCK, len(COMPUTED))), np.empty((min(BLOCK, tasks.size), len(NAMES)))
     if reference.size[0] < 0:
         compared_with = _open_reference(s, view.now)
-        relative = np.empty((compared_with.size, WIDTH))
+        relative = np.empty((compared_with.size, len(RELATIVE)))
         fill_reference(s, view, readings, compared_with, block, relative)
         _refer(relative, reference)
     for start in range(0, tasks.size, BLOCK):
@@ -428,7 +428,7 @@ def build_crowd(
     tasks = np.array([task], np.int32)
     readings, compared_with, reference = no_readings(s), _open_reference(s, now), no_reference()
     block, filled = np.empty((BLOCK, len(COMPUTED))), np.empty((1, len(NAMES)))
-    columns = np.empty((compared_with.size, WIDTH))
+    columns = np.empty((compared_with.size, len(RELATIVE)))
     for i in range(workers.size):
         view = view_of(s, workers[i], now)
         renew(s, view, readings)

@@ -25,7 +25,7 @@ from features.estimates import (
 from features.jit import kernel, lean, prefetch
 from features.layout import NEVER, REFERENCE, SKILLS, TASK, TOKEN, TOKENS, Arrays, Record
 from features.spec import COLUMN, RELATIVE
-from features.sums import LANES, OF_FIRST, OF_SECOND, SUMMED, add_weighted
+from features.sums import OF_FIRST, OF_SECOND, PARTED, SUMMED, SUMS, add_weighted
 from features.tastes import find_taste
 from features.text import SKILL, WORD
 
@@ -42,9 +42,6 @@ PULL_PRIOR = 20.0
 
 _RECORD, _TOKEN, LINE = TASK.itemsize, TOKEN.itemsize, 64
 """Bytes of the record of a task and of a token, and those that come from memory together."""
-
-WIDTH = len(RELATIVE) + 1
-"""Columns that the moments of the reference tasks are taken of: full instructions of four, one for no use."""
 
 BLOCK = 128
 """Tasks that a kernel goes through at a time."""
@@ -87,8 +84,8 @@ the log of what was taken."""
 ) = range(10)
 """Numbers of a task whose logarithms are taken with those of all tasks of a block, and how many there are."""
 
-_APART = np.zeros((3, 2))
-_APART[SKILL, 0], _APART[WORD, 1] = 1.0, 1.0
+_APART = np.zeros((3, 2 * PARTED))
+_APART[SKILL, :PARTED], _APART[WORD, PARTED:] = 1.0, 1.0
 
 COMPUTED: tuple[str, ...] = (
     *RELATIVE,
@@ -129,7 +126,7 @@ PLACES = np.array([COLUMN[name] for name in COMPUTED], np.int64)
 class View(NamedTuple):
     """What is the same for all tasks of a list: the worker and the market, brought to the instant of the list.
 
-    ``slow`` and ``fast`` are what is left of 1 since ``epoch``, the beginning of the span of ``SLOW`` around the instant.
+    ``slow`` and ``fast`` are what is left of 1 since ``epoch``, where the span of ``SLOW`` begins that holds the instant.
     """
 
     worker: int
@@ -154,8 +151,9 @@ class View(NamedTuple):
 class Readings(NamedTuple):
     """Tokens at the instant of a list, each brought there when it is first met, as tasks share most of theirs.
 
-    What the market knows of a token is kept as it stood, or would stand, at the epoch of the view. Sums decay as a whole
-    from there, so that of one list to the next only the tokens are read again that an event changed in between.
+    What the market knows of a token is kept as of the epoch of the view, from where its sums decay as a whole. So from
+    one list to the next only those tokens are read again that an event changed in between. The epoch hangs on the
+    instant alone: rows are the same to the bit, whether their tokens were kept or read for them.
 
     What is not described is working memory.
 
@@ -178,7 +176,7 @@ class Readings(NamedTuple):
         seqs: int64; the last event that is known to each of these rows.
         order: int64; the rows of the reference tasks in order of these, behind them the free ones.
         logs, under: float64, tasks of a block x ``LOGS``; numbers over others, then the logarithms of their quotients.
-        apart: float64, kinds of tokens x 2; whether tokens of a kind are summed by themselves.
+        apart: float64, kinds of tokens x two parts of ``PARTED``; whether tokens of a kind are in the part.
     """
 
     place: NDArray[np.uint16]
@@ -240,7 +238,7 @@ def no_readings(s: Arrays) -> Readings:
         np.full(REFERENCE, -1, np.int32),
         np.empty(REFERENCE, np.int64),
         np.arange(REFERENCE),
-        np.empty(SUMMED + 2 * LANES),
+        np.empty(SUMS),
         np.empty(BLOCK * LOGS),
         np.empty(BLOCK * LOGS),
         _APART.copy(),
@@ -670,7 +668,7 @@ def fill_reference(
     block: NDArray[np.float64],
     out: NDArray[np.float64],
 ) -> None:
-    """Fill ``out`` (float64, tasks x ``WIDTH``) with what the reference tasks have in the relative columns.
+    """Fill ``out`` (float64, tasks x relative columns) for the reference tasks.
 
     ``block`` is working memory (``BLOCK`` x computed columns).
     """
@@ -680,6 +678,4 @@ def fill_reference(
         for k in range(part.size):
             readings.rows[k] = readings.order[start + k]
         _fill(s, view, readings, part, block[: part.size])
-        for k in range(part.size):
-            for c in range(WIDTH):
-                out[start + k, c] = block[k, c]
+        out[start : start + BLOCK] = block[: part.size, : len(RELATIVE)]

@@ -17,7 +17,6 @@ from features.jit import kernel
 from features.layout import Arrays
 from features.state import MarketState
 
-
 ANEW = 32
 """Lists after which all tokens are read anew, so that those of tasks that have left are not carried along for ever."""
 

@@ -307,11 +307,12 @@ def labels(history: History, lists: Iterable[ServedList], maturity: int, patienc
         later = [outcome for outcome in outcomes if outcome[0] > prefix and outcome[1] >= begin]
         if later:
             stages = [outcome[2] for outcome in later]
-            in_time = _best_until(begin + maturity, later)
-            found.labels[place] = in_time
-            if patience is not None:
-                within = _best_until(begin + patience, later)
-                if within > in_time:
+            in_time = _stages_until(begin + maturity, later)
+            best = found.labels[place] = _best(in_time)
+            # Most have nothing that came later.
+            if patience is not None and len(in_time) < len(later):
+                within = _best(_stages_until(begin + patience, later))
+                if within > best:
                     found.late[place] = within
             if APPROVED in stages:
                 found.verdicts[place] = 1
@@ -322,8 +323,8 @@ def labels(history: History, lists: Iterable[ServedList], maturity: int, patienc
     return found
 
 
-def _best_until(end: int, outcomes: Sequence[Outcome]) -> int:
-    return _best(tuple([stage for _, at, stage, _ in outcomes if at <= end]))
+def _stages_until(end: int, outcomes: Sequence[Outcome]) -> tuple[int, ...]:
+    return tuple([stage for _, at, stage, _ in outcomes if at <= end])
 
 
 @lru_cache(maxsize=1 << 10)
