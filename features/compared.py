@@ -126,7 +126,7 @@ PLACES = np.array([COLUMN[name] for name in COMPUTED], np.int64)
 class View(NamedTuple):
     """What is the same for all tasks of a list: the worker and the market, brought to the instant of the list.
 
-    ``slow`` and ``fast`` are what is left of 1 since ``epoch``, where the span of ``SLOW`` begins that holds the instant.
+    ``slow`` and ``fast`` are what is left of 1 since ``epoch``, the beginning of the instant's span of ``SLOW``.
     """
 
     worker: int

@@ -304,27 +304,29 @@ def labels(history: History, lists: Iterable[ServedList], maturity: int, patienc
     )
     for place, served, outcomes in met:
         prefix, begin = served.prefix, served.at
-        later = [outcome for outcome in outcomes if outcome[0] > prefix and outcome[1] >= begin]
-        if later:
-            stages = [outcome[2] for outcome in later]
-            in_time = _stages_until(begin + maturity, later)
-            best = found.labels[place] = _best(in_time)
-            # Most have nothing that came later.
-            if patience is not None and len(in_time) < len(later):
-                within = _best(_stages_until(begin + patience, later))
-                if within > best:
-                    found.late[place] = within
+        end, last = begin + maturity, begin + (maturity if patience is None else patience)
+        stages, in_time, within, minutes = [], [], [], nan
+        for seq, at, stage, spent in outcomes:
+            if seq > prefix and at >= begin:
+                stages.append(stage)
+                if at <= end:
+                    in_time.append(stage)
+                if at <= last:
+                    within.append(stage)
+                if spent > 0 and not minutes > 0:
+                    minutes = spent
+        if stages:
+            best = found.labels[place] = _best(tuple(in_time))
+            # What comes late is better than what came in time, or it is nothing.
+            if len(within) > len(in_time) and (late := _best(tuple(within))) > best:
+                found.late[place] = late
             if APPROVED in stages:
                 found.verdicts[place] = 1
             elif _REJECTED in stages:
                 found.verdicts[place] = 0
-            if SUBMITTED in stages:
-                found.minutes[place] = next((minutes for *_, minutes in later if minutes > 0), nan)
+            if minutes > 0:
+                found.minutes[place] = minutes
     return found
-
-
-def _stages_until(end: int, outcomes: Sequence[Outcome]) -> tuple[int, ...]:
-    return tuple([stage for _, at, stage, _ in outcomes if at <= end])
 
 
 @lru_cache(maxsize=1 << 10)
