@@ -444,7 +444,7 @@ def _row_of(readings: Readings, tasks: NDArray[np.int32], k: int) -> int:
     """Return the row of the ``k``-th reference task; those before it have theirs. A new one gets a free row."""
     order, last = readings.order, readings.order.size - 1
     row = order[k]
-    if readings.tasks[row] == tasks[k]:
+    if readings.tasks[row] == tasks[k] or readings.tasks[row] < 0:
         return row
     if k < last and readings.tasks[order[k + 1]] == tasks[k]:
         # The task before it has left.
