@@ -16,16 +16,17 @@ from features.compared import (
     View,
     against,
     fill_compared,
+    fill_reference,
     forget,
     no_readings,
-    read_tastes,
     read_tokens,
+    renew,
     token_affinity,
     view_of,
 )
 from features.counts import half_of, hour_bin
 from features.estimates import DAY, FAST, HOUR, SECOND, decay, seconds, smoothed
-from features.jit import kernel
+from features.jit import kernel, lean
 from features.layout import FOREVER, HOUR_BINS, LANGUAGES, NEVER, REFERENCE, UNLIMITED, Arrays
 from features.pairs import find, foresee, pair_key
 from features.spec import COLUMN, NAMES, RELATIVE
@@ -89,13 +90,13 @@ STANDARD_SCORES = np.array([COLUMN[f"{name}_z"] for name in RELATIVE], np.int64)
 RANKS = np.array([COLUMN[f"{name}_rank"] for name in RELATIVE], np.int64)
 
 
-@kernel
+@lean
 def _above(positive: float, negative: float, usual: float) -> float:
     """Return how far a share, with the market's as its prior, lies above the market's."""
     return smoothed(positive, negative, usual, SHARE_PRIOR) - usual
 
 
-@kernel
+@lean
 def _task_columns(
     s: Arrays,
     view: View,
@@ -156,7 +157,7 @@ def _task_columns(
         out[i, REQUESTER_POSTED] = math.log(max(1.0, requester.posted) / max(1.0, market.documents))
 
 
-@kernel
+@lean
 def _worker_columns(s: Arrays, view: View, tasks: NDArray[np.int32], out: NDArray[np.float64]) -> None:
     worker = s.workers[view.worker]
     rating, idle_hours, hour_fit, age_days = math.nan, math.nan, math.nan, math.nan
@@ -189,7 +190,7 @@ def _worker_columns(s: Arrays, view: View, tasks: NDArray[np.int32], out: NDArra
         out[i, REQUESTER_APPROVAL] -= view.market_approval
 
 
-@kernel
+@lean
 def _dealing_columns(s: Arrays, view: View, tasks: NDArray[np.int32], out: NDArray[np.float64]) -> None:
     keys, dealings = s.dealing_keys, s.dealings
     for i in range(tasks.size):
@@ -208,22 +209,6 @@ def _dealing_columns(s: Arrays, view: View, tasks: NDArray[np.int32], out: NDArr
             out[i, TASK_SAVED] = dealing.saved
             if dealing.served > 0:
                 out[i, TASK_SERVED_HOURS] = math.log1p(max(0, seconds(view.now) - dealing.served_at) / (HOUR // SECOND))
-
-
-@kernel
-def _fill_only_compared(
-    s: Arrays,
-    view: View,
-    readings: Readings,
-    tasks: NDArray[np.int32],
-    block: NDArray[np.float64],
-    out: NDArray[np.float64],
-) -> None:
-    """Fill ``out`` (float64, tasks x relative columns); ``block`` is working memory (``BLOCK`` x computed columns)."""
-    for start in range(0, tasks.size, BLOCK):
-        part = tasks[start : start + BLOCK]
-        fill_compared(s, view, readings, part, False, block[: part.size])
-        out[start : start + BLOCK] = block[: part.size, : len(RELATIVE)]
 
 
 @kernel
@@ -251,7 +236,8 @@ def _compare(
 class Reference(NamedTuple):
     """The compared columns of the reference tasks, to stand against: values, how many exist, and moments.
 
-    The values are float32 (columns x reference tasks), as a row gives them: tasks alike but for rounding stand level.
+    The values are float32 (columns x ``REFERENCE``, NaN behind the last task), as a row gives them: tasks alike but for
+    rounding stand level.
     ``size`` is the number of tasks, in an array of one; -1 before anything is known. It is the same for all rows of one
     worker at one instant of one market.
     """
@@ -300,11 +286,12 @@ def _refer(columns: NDArray[np.float64], reference: Reference) -> None:
         values = reference.values[c]
         for k in range(columns.shape[0]):
             values[k] = columns[k, c]
+        values[columns.shape[0] :] = np.nan
     reference.size[0] = columns.shape[0]
     reference.counts[:], reference.means[:], reference.deviations[:] = counts, means, np.sqrt(squares / counts)
 
 
-@kernel
+@lean
 def _relative_columns(
     s: Arrays, view: View, reference: Reference, tasks: NDArray[np.int32], out: NDArray[np.float64]
 ) -> None:
@@ -312,7 +299,7 @@ def _relative_columns(
         count, mean, spread = reference.counts[c], reference.means[c], reference.deviations[c]
         if count == 0:
             continue
-        others = reference.values[c, : reference.size[0]]
+        others = reference.values[c]
         for i in range(tasks.size):
             value = out[i, COMPARED[c]]
             if math.isnan(value):
@@ -320,13 +307,13 @@ def _relative_columns(
             out[i, STANDARD_SCORES[c]] = (value - mean) / spread if spread > 1e-12 else 0.0
             # Many comparisons at once are faster than a search, and nothing need be in order.
             rounded, twice_below = np.float32(value), np.int32(0)
-            for k in range(others.size):
+            for k in range(REFERENCE):
                 twice_below = np.int32(twice_below + (others[k] < rounded) + (others[k] <= rounded))
             out[i, RANKS[c]] = 0.5 * twice_below / count
     _pull_columns(s, view, tasks, out)
 
 
-@kernel
+@lean
 def _pull_columns(s: Arrays, view: View, tasks: NDArray[np.int32], out: NDArray[np.float64]) -> None:
     records = s.tasks
     for i in range(tasks.size):
@@ -336,7 +323,7 @@ def _pull_columns(s: Arrays, view: View, tasks: NDArray[np.int32], out: NDArray[
         out[i, REWARD_PULL_WORKER] = max(0.0, view.worker_pull[other]) * out[i, REWARD_Z]
 
 
-@kernel
+@lean
 def _fill_wide(
     s: Arrays,
     view: View,
@@ -362,30 +349,28 @@ def _fill_wide(
 @kernel
 def build(
     s: Arrays,
+    view: View,
     readings: Readings,
-    worker: int,
     tasks: NDArray[np.int32],
-    now: int,
     session_minutes: float,
     reference: Reference,
     computed: NDArray[np.float64],
     out: NDArray[np.float32],
 ) -> None:
-    """Fill ``out`` (float32, tasks x columns of the spec) for one worker at one instant.
+    """Fill ``out`` (float32, tasks x columns of the spec) for the worker and instant of a view.
 
-    ``tasks`` and ``worker`` are dense indices; index 0 stands for what is not known. ``session_minutes`` is what the
-    worker has now, NaN for what the profile says. ``readings`` hold nothing or what was read for this worker at this
-    instant, and more afterwards; ``reference`` is filled if nothing is known of it yet. ``computed`` is what
-    `fill_compared` would fill, of all of these tasks or of none.
+    ``tasks`` are dense indices; index 0 stands for what is not known. ``session_minutes`` is what the worker has now,
+    NaN for what the profile says. ``readings`` hold nothing or what was read for this view or renewed for it, and more
+    afterwards; ``reference`` is filled if nothing is known of it yet. ``computed`` is what `fill_compared` would fill,
+    of all of these tasks or of none.
     """
-    view = view_of(s, worker, now)
     if math.isnan(session_minutes):
-        session_minutes = s.workers[worker].session_minutes
+        session_minutes = s.workers[view.worker].session_minutes
     block, wide = np.empty((BLOCK, len(COMPUTED))), np.empty((min(BLOCK, tasks.size), len(NAMES)))
     if reference.size[0] < 0:
-        compared_with = _open_reference(s, now)
+        compared_with = _open_reference(s, view.now)
         relative = np.empty((compared_with.size, len(RELATIVE)))
-        _fill_only_compared(s, view, readings, compared_with, block, relative)
+        fill_reference(s, view, readings, compared_with, block, relative)
         _refer(relative, reference)
     for start in range(0, tasks.size, BLOCK):
         part = tasks[start : start + BLOCK]
@@ -398,6 +383,21 @@ def build(
         _fill_wide(s, view, readings, part, session_minutes, columns, filled)
         _relative_columns(s, view, reference, part, filled)
         out[start : start + BLOCK] = filled
+
+
+@kernel
+def _build(
+    s: Arrays,
+    readings: Readings,
+    worker: int,
+    tasks: NDArray[np.int32],
+    now: int,
+    session_minutes: float,
+    reference: Reference,
+    computed: NDArray[np.float64],
+    out: NDArray[np.float32],
+) -> None:
+    build(s, view_of(s, worker, now), readings, tasks, session_minutes, reference, computed, out)
 
 
 class Common(NamedTuple):
@@ -439,12 +439,12 @@ def build_crowd(
     columns = np.empty((compared_with.size, len(RELATIVE)))
     for i in range(workers.size):
         view = view_of(s, workers[i], now)
-        read_tastes(s, view, readings)
+        renew(s, view, readings)
         session_minutes = np.float64(s.workers[workers[i]].session_minutes)
         fill_compared(s, view, readings, tasks, True, block[:1])
         _fill_wide(s, view, readings, tasks, session_minutes, block[:1], filled)
         if relative:
-            _fill_only_compared(s, view, readings, compared_with, block, columns)
+            fill_reference(s, view, readings, compared_with, block, columns)
             _refer(columns, reference)
             _relative_columns(s, view, reference, tasks, filled)
         out[i] = filled[0]
@@ -476,7 +476,7 @@ def rows(
     out = np.empty((len(tasks), len(NAMES)), np.float32)
     readings, reference = common or nothing_common(state.arrays)
     given = np.empty((0, len(COMPUTED))) if computed is None else computed
-    build(state.arrays, readings, worker, tasks, now // SECOND * SECOND, session_minutes, reference, given, out)
+    _build(state.arrays, readings, worker, tasks, now // SECOND * SECOND, session_minutes, reference, given, out)
     return out
 
 

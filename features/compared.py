@@ -17,16 +17,15 @@ from features.estimates import (
     SECOND,
     SLOW,
     decay,
-    expected,
+    log_minutes,
     market_approval,
     seconds,
     smoothed,
-    usual_log_minutes,
 )
 from features.jit import kernel, lean, prefetch
-from features.layout import NEVER, SKILLS, TASK, TOKEN, TOKENS, Arrays, Record
+from features.layout import NEVER, REFERENCE, SKILLS, TASK, TOKEN, TOKENS, Arrays, Record
 from features.spec import COLUMN, RELATIVE
-from features.sums import LANES, OF_FIRST, OF_SECOND, SUMMED, add_weighted
+from features.sums import OF_FIRST, OF_SECOND, PARTED, SUMMED, SUMS, add_weighted
 from features.tastes import find_taste
 from features.text import SKILL, WORD
 
@@ -48,7 +47,7 @@ BLOCK = 128
 """Tasks that a kernel goes through at a time."""
 
 MOST_READINGS = 8_192
-"""Tokens that are kept at the instant of a list; more than those of a block."""
+"""Tokens that are read at the most; no fewer than those of a block, and than those of the reference tasks."""
 
 (
     EXPECTED,
@@ -85,8 +84,8 @@ the log of what was taken."""
 ) = range(10)
 """Numbers of a task whose logarithms are taken with those of all tasks of a block, and how many there are."""
 
-_APART = np.zeros((3, 2))
-_APART[SKILL, 0], _APART[WORD, 1] = 1.0, 1.0
+_APART = np.zeros((3, 2 * PARTED))
+_APART[SKILL, :PARTED], _APART[WORD, PARTED:] = 1.0, 1.0
 
 COMPUTED: tuple[str, ...] = (
     *RELATIVE,
@@ -125,7 +124,10 @@ PLACES = np.array([COLUMN[name] for name in COMPUTED], np.int64)
 
 
 class View(NamedTuple):
-    """What is the same for all tasks of a list: the worker and the market, brought to the instant of the list."""
+    """What is the same for all tasks of a list: the worker and the market, brought to the instant of the list.
+
+    ``slow`` and ``fast`` are what is left of 1 since ``epoch``, the beginning of the instant's span of ``SLOW``.
+    """
 
     worker: int
     now: int
@@ -141,29 +143,52 @@ class View(NamedTuple):
     chances_newcomer: float
     market_pull: tuple[float, float]
     worker_pull: tuple[float, float]
+    epoch: int
+    slow: float
+    fast: float
 
 
 class Readings(NamedTuple):
     """Tokens at the instant of a list, each brought there when it is first met, as tasks share most of theirs.
+
+    What the market knows of a token is kept as of the epoch of the view, from where its sums decay as a whole. So from
+    one list to the next only those tokens are read again that an event changed in between. The epoch hangs on the
+    instant alone: rows are the same to the bit, whether their tokens were kept or read for them.
 
     What is not described is working memory.
 
     Attributes:
         place: uint16; where a row of the token table is in what follows, 0 if it is not there.
         size: int64, one; how many tokens are there, from place 1 on.
+        epoch: int64, one; of what is kept.
         tokens: int32; the row of each in the token table.
+        since: int64; ``at`` of each when it was read, ``NEVER`` + 1 if what was read does not hold for another list.
+        kept: float64, tokens x ``SUMMED``; what is known of each at the epoch, without what grows by chance.
+        available: float64; what grows by chance is this, times the chances at the instant.
         told: float64, tokens x ``SUMMED``; what each tells.
         skills: float64, tokens x 3; what each tells as a skill.
-        spots, skill_spots: int32; the places of the tokens and of the skills of the tasks of a block.
-        logs: float64, tasks of a block x ``LOGS``; numbers, then their logarithms.
-        apart: float64, kinds of tokens x 2; whether tokens of a kind are summed by themselves.
+        spots, skill_spots: int32; the places of the tokens and of the skills of tasks, in a row for each: the reference
+            tasks in the first ``REFERENCE`` rows, behind them those of a block.
+        stated: float64; the log of the minutes that each of these tasks is said to take.
+        mixed: bool, x 2; whether each has tokens that are skills, and words.
+        rows: int64; the row of each task of a block.
+        tasks: int32; the reference task of each row, -1 for none.
+        seqs: int64; the last event that is known to each of these rows.
+        order: int64; the rows of the reference tasks in order of these, behind them the free ones.
+        logs, under: float64, tasks of a block x ``LOGS``; numbers over others, then the logarithms of their quotients.
+        apart: float64, kinds of tokens x two parts of ``PARTED``; whether tokens of a kind are in the part.
     """
 
     place: NDArray[np.uint16]
     size: NDArray[np.int64]
+    epoch: NDArray[np.int64]
     tokens: NDArray[np.int32]
+    since: NDArray[np.int64]
+    kept: NDArray[np.float64]
+    available: NDArray[np.float64]
     told: NDArray[np.float64]
     skills: NDArray[np.float64]
+    stale: NDArray[np.int32]
     ages: NDArray[np.int64]
     slow: NDArray[np.float64]
     fast: NDArray[np.float64]
@@ -172,9 +197,15 @@ class Readings(NamedTuple):
     tastes: NDArray[np.int64]
     spots: NDArray[np.int32]
     skill_spots: NDArray[np.int32]
+    stated: NDArray[np.float64]
+    mixed: NDArray[np.bool_]
+    rows: NDArray[np.int64]
+    tasks: NDArray[np.int32]
+    seqs: NDArray[np.int64]
+    order: NDArray[np.int64]
     sums: NDArray[np.float64]
     logs: NDArray[np.float64]
-    exponents: NDArray[np.float64]
+    under: NDArray[np.float64]
     apart: NDArray[np.float64]
 
 
@@ -185,18 +216,29 @@ def no_readings(s: Arrays) -> Readings:
     return Readings(
         np.zeros(s.tokens.size, np.uint16),
         np.zeros(1, np.int64),
+        np.zeros(1, np.int64),
         np.empty(size, np.int32),
+        np.empty(size, np.int64),
+        np.empty((size, SUMMED)),
+        np.empty(size),
         np.empty((size, SUMMED)),
         np.empty((size, 3)),
+        np.empty(size, np.int32),
         np.empty(size, np.int64),
         np.empty(size),
         np.empty(size),
         np.empty(size),
         np.empty(size, np.int32),
         np.empty(size, np.int64),
-        np.empty((BLOCK, TOKENS), np.int32),
-        np.empty((BLOCK, SKILLS), np.int32),
-        np.empty(SUMMED + 2 * LANES),
+        np.empty((REFERENCE + BLOCK, TOKENS), np.int32),
+        np.empty((REFERENCE + BLOCK, SKILLS), np.int32),
+        np.empty(REFERENCE + BLOCK),
+        np.empty((REFERENCE + BLOCK, 2), np.bool_),
+        np.empty(BLOCK, np.int64),
+        np.full(REFERENCE, -1, np.int32),
+        np.empty(REFERENCE, np.int64),
+        np.arange(REFERENCE),
+        np.empty(SUMS),
         np.empty(BLOCK * LOGS),
         np.empty(BLOCK * LOGS),
         _APART.copy(),
@@ -205,10 +247,11 @@ def no_readings(s: Arrays) -> Readings:
 
 @lean
 def forget(readings: Readings) -> None:
-    """Make the memory ready for the tokens of another list."""
+    """Make the memory ready for the tokens of another market."""
     for k in range(1, readings.size[0] + 1):
         readings.place[readings.tokens[k]] = 0
     readings.size[0] = 0
+    readings.tasks[:] = -1
 
 
 @lean
@@ -226,34 +269,85 @@ def _place(s: Arrays, readings: Readings, token: int) -> int:
 
 
 @lean
-def _read(s: Arrays, view: View, readings: Readings, first: int) -> None:
-    """Bring the tokens from a place on to the instant of the list."""
-    stop = readings.size[0] + 1
-    ages, slow, fast, powers = (
-        readings.ages[first:stop],
-        readings.slow[first:stop],
-        readings.fast[first:stop],
-        readings.powers[first:stop],
+def _keep(s: Arrays, view: View, readings: Readings, count: int) -> None:
+    """Read the first ``count`` of the ``stale`` tokens from the table, as of the epoch."""
+    clock = s.market[0].clock
+    stale, ages, slow, fast, powers = (
+        readings.stale[:count],
+        readings.ages[:count],
+        readings.slow[:count],
+        readings.fast[:count],
+        readings.powers[:count],
     )
-    for k in range(ages.size):
-        at = s.tokens[readings.tokens[first + k]].at
-        ages[k] = 0 if at == NEVER else max(0, view.now - at)
+    for k in range(count):
+        at = s.tokens[readings.tokens[stale[k]]].at
+        # Of what another event at this very instant changes it would tell nothing.
+        readings.since[stale[k]] = at if at < clock and at <= view.now else NEVER + 1
+        # A list stands at a whole second, and the market may have changed within it: nothing decays backwards.
+        ages[k] = 0 if at == NEVER else view.epoch - min(at, view.now)
     take_decays(ages, SLOW, slow, powers)
     take_decays(ages, FAST, fast, powers)
-    for k in range(ages.size):
-        record, told = s.tokens[readings.tokens[first + k]], readings.told[first + k]
-        told[EXPECTED] = expected(
-            record.expected_slow, record.available, record.chances_slow, view.chances_slow, slow[k]
+    for k in range(count):
+        record, kept = s.tokens[readings.tokens[stale[k]]], readings.kept[stale[k]]
+        available = record.available
+        readings.available[stale[k]] = available
+        # What random choice would have taken, but for what it has taken since: see `features.estimates.expected`.
+        kept[EXPECTED] = (record.expected_slow - available * record.chances_slow) * slow[k]
+        kept[EXPECTED_FAST] = (record.expected_fast - available * record.chances_fast) * fast[k]
+        kept[EXPECTED_NEWCOMER] = (record.expected_newcomer - available * record.chances_newcomer) * slow[k]
+        kept[TAKEN], kept[TAKEN_FAST] = record.taken_slow * slow[k], record.taken_fast * fast[k]
+        kept[TAKEN_NEWCOMER] = record.taken_newcomer * slow[k]
+        kept[PAID], kept[PAY] = record.paid_slow * slow[k], record.reward_slow * slow[k]
+
+
+@lean
+def _bring(view: View, readings: Readings, first: int) -> None:
+    """Bring what is kept of the tokens from a place on to the instant of the list, and nothing of the worker's yet."""
+    slow, fast = view.slow, view.fast
+    for place in range(first, readings.size[0] + 1):
+        kept, told, skill, available = (
+            readings.kept[place],
+            readings.told[place],
+            readings.skills[place],
+            readings.available[place],
         )
-        told[EXPECTED_FAST] = expected(
-            record.expected_fast, record.available, record.chances_fast, view.chances_fast, fast[k]
-        )
-        told[EXPECTED_NEWCOMER] = expected(
-            record.expected_newcomer, record.available, record.chances_newcomer, view.chances_newcomer, slow[k]
-        )
-        told[TAKEN], told[TAKEN_FAST] = record.taken_slow * slow[k], record.taken_fast * fast[k]
-        told[TAKEN_NEWCOMER] = record.taken_newcomer * slow[k]
-        told[PAID], told[PAY] = record.paid_slow * slow[k], record.reward_slow * slow[k]
+        # Rounding must not leave less than nothing.
+        told[EXPECTED] = max(0.0, kept[EXPECTED] * slow + available * view.chances_slow)
+        told[EXPECTED_FAST] = max(0.0, kept[EXPECTED_FAST] * fast + available * view.chances_fast)
+        told[EXPECTED_NEWCOMER] = max(0.0, kept[EXPECTED_NEWCOMER] * slow + available * view.chances_newcomer)
+        told[TAKEN], told[TAKEN_FAST] = kept[TAKEN] * slow, kept[TAKEN_FAST] * fast
+        told[TAKEN_NEWCOMER] = kept[TAKEN_NEWCOMER] * slow
+        told[PAID], told[PAY] = kept[PAID] * slow, kept[PAY] * slow
+        told[TOOK], told[TOOK_FAST], told[APPROVED], told[REJECTED] = 0.0, 0.0, 0.0, 0.0
+        skill[DECLARED], skill[KNOWN], skill[EXPERIENCE] = 0.0, 0.0, 0.0
+
+
+@lean
+def _read(s: Arrays, view: View, readings: Readings, first: int) -> None:
+    """Read the tokens from a place on, which are new."""
+    readings.epoch[0] = view.epoch
+    count = readings.size[0] + 1 - first
+    for k in range(count):
+        readings.stale[k] = first + k
+    _keep(s, view, readings, count)
+    _bring(view, readings, first)
+    _read_tastes(s, view, readings, first)
+
+
+@lean
+def renew(s: Arrays, view: View, readings: Readings) -> None:
+    """Bring the tokens to another list, of any worker and instant and after any events of the same market."""
+    if readings.epoch[0] != view.epoch:
+        forget(readings)
+    count = 0
+    for place in range(1, readings.size[0] + 1):
+        at = s.tokens[readings.tokens[place]].at
+        if at != readings.since[place] or at > view.now:
+            readings.stale[count] = place
+            count += 1
+    _keep(s, view, readings, count)
+    _bring(view, readings, 1)
+    _read_tastes(s, view, readings, 1)
 
 
 @lean
@@ -277,12 +371,8 @@ def _find_tastes(s: Arrays, view: View, readings: Readings, first: int) -> int:
 
 
 @lean
-def read_tastes(s: Arrays, view: View, readings: Readings, first: int = 1) -> None:
-    """Bring tokens to a worker, from the place ``first`` on; those read for one worker may be brought to another."""
-    for place in range(first, readings.size[0] + 1):
-        told, skill = readings.told[place], readings.skills[place]
-        told[TOOK], told[TOOK_FAST], told[APPROVED], told[REJECTED] = 0.0, 0.0, 0.0, 0.0
-        skill[DECLARED], skill[KNOWN], skill[EXPERIENCE] = 0.0, 0.0, 0.0
+def _read_tastes(s: Arrays, view: View, readings: Readings, first: int) -> None:
+    """Bring the tokens from a place on to the worker."""
     held, now = _find_tastes(s, view, readings, first), seconds(view.now)
     ages, slow, fast, powers = readings.ages[:held], readings.slow[:held], readings.fast[:held], readings.powers[:held]
     for k in range(held):
@@ -306,6 +396,21 @@ def read_tastes(s: Arrays, view: View, readings: Readings, first: int = 1) -> No
 
 
 @lean
+def _place_task(s: Arrays, readings: Readings, index: int, row: int) -> None:
+    """Write down the places of the tokens and skills of a task in a row, and what else its posting tells."""
+    task = s.tasks[index]
+    skills, text = False, False
+    for k in range(task.n_tokens):
+        readings.spots[row, k] = _place(s, readings, task.tokens[k])
+        skills |= task.kinds[k] == SKILL
+        text |= task.kinds[k] == WORD
+    readings.mixed[row, 0], readings.mixed[row, 1] = skills, text
+    for k in range(task.facts.n_skills):
+        readings.skill_spots[row, k] = _place(s, readings, task.facts.skills[k])
+    readings.stated[row] = math.log(task.facts.stated_minutes)
+
+
+@lean
 def read_tokens(s: Arrays, view: View, readings: Readings, tasks: NDArray[np.int32], labels: bool) -> None:
     """Bring the tokens of a block of tasks to the instant of the list.
 
@@ -319,13 +424,11 @@ def read_tokens(s: Arrays, view: View, readings: Readings, tasks: NDArray[np.int
         for offset in range(0, _RECORD, LINE):
             prefetch(records, tasks[i], offset)
     for i in range(tasks.size):
-        task = records[tasks[i]]
+        task, row = records[tasks[i]], REFERENCE + i
+        readings.rows[i] = row
         if task.posted == NEVER:
             continue
-        for k in range(task.n_tokens):
-            readings.spots[i, k] = _place(s, readings, task.tokens[k])
-        for k in range(task.facts.n_skills):
-            readings.skill_spots[i, k] = _place(s, readings, task.facts.skills[k])
+        _place_task(s, readings, tasks[i], row)
         if labels:
             _place(s, readings, task.facts.requester_token)
             if task.facts.category_token >= 0:
@@ -334,21 +437,63 @@ def read_tokens(s: Arrays, view: View, readings: Readings, tasks: NDArray[np.int
                 _place(s, readings, task.facts.group_token)
     if readings.size[0] >= first:
         _read(s, view, readings, first)
-        read_tastes(s, view, readings, first)
 
 
-@kernel
+@lean
+def _row_of(readings: Readings, tasks: NDArray[np.int32], k: int) -> int:
+    """Return the row of the ``k``-th reference task; those before it have theirs. A new one gets a free row."""
+    order, last = readings.order, readings.order.size - 1
+    row = order[k]
+    if readings.tasks[row] == tasks[k] or readings.tasks[row] < 0:
+        return row
+    if k < last and readings.tasks[order[k + 1]] == tasks[k]:
+        # The task before it has left.
+        for j in range(k, last):
+            order[j] = order[j + 1]
+        order[last] = row
+    else:
+        row = order[last]
+        for j in range(last, k, -1):
+            order[j] = order[j - 1]
+        order[k] = row
+        readings.tasks[row] = -1
+    return order[k]
+
+
+@lean
+def read_reference(s: Arrays, view: View, readings: Readings, tasks: NDArray[np.int32]) -> None:
+    """Bring the tokens of the reference tasks, which are open, to the instant of the list; they are read once.
+
+    Afterwards ``order`` begins with their rows.
+    """
+    records, first = s.tasks, readings.size[0] + 1
+    k = 0
+    while k < tasks.size:
+        task, row = records[tasks[k]], _row_of(readings, tasks, k)
+        if readings.tasks[row] != tasks[k] or s.open_changed[task.open_at] > readings.seqs[row]:
+            if readings.size[0] + TOKENS + SKILLS > MOST_READINGS:
+                forget(readings)
+                first, k = 1, 0
+                continue
+            _place_task(s, readings, tasks[k], row)
+            readings.tasks[row], readings.seqs[row] = tasks[k], s.market[0].seq
+        k += 1
+    if readings.size[0] >= first:
+        _read(s, view, readings, first)
+
+
+@lean
 def _pull(market: Record, half: int, slow: float, fast: float) -> float:
     usual = market.pull_slow[half] * slow / (market.compared_slow[half] * slow + PULL_PRIOR)
     return (market.pull_fast[half] * fast + PULL_PRIOR * usual) / (market.compared_fast[half] * fast + PULL_PRIOR)
 
 
-@kernel
+@lean
 def _own_pull(worker: Record, half: int, left: float, usual: float) -> float:
     return (worker.pull_slow[half] * left + SHARE_PRIOR * usual) / (worker.compared_slow[half] * left + SHARE_PRIOR)
 
 
-@kernel
+@lean
 def view_of(s: Arrays, worker: int, now: int) -> View:
     """Bring a worker and the market to an instant."""
     record, market = s.workers[worker], s.market[0]
@@ -356,10 +501,11 @@ def view_of(s: Arrays, worker: int, now: int) -> View:
     approval = market_approval(s)
     pulls = _pull(market, 0, slow, fast), _pull(market, 1, slow, fast)
     left = decay(record.at, now, SLOW)
+    epoch = now // SLOW * SLOW
     return View(
         worker,
         now,
-        record.accepted_slow * decay(record.at, now, SLOW),
+        record.accepted_slow * left,
         record.accepted_fast * decay(record.at, now, FAST),
         record.speed / (record.speed_count + SHARE_PRIOR),
         smoothed(record.approved, record.rejected, approval, SHARE_PRIOR),
@@ -371,55 +517,49 @@ def view_of(s: Arrays, worker: int, now: int) -> View:
         market.chances_newcomer * slow,
         pulls,
         (_own_pull(record, 0, left, pulls[0]), _own_pull(record, 1, left, pulls[1])),
+        epoch,
+        decay(epoch, now, SLOW),
+        decay(epoch, now, FAST),
     )
 
 
-@kernel
+@lean
 def against(pay: float, mean: float) -> float:
     """Return how far a log of pay lies above a mean; it never falls as the pay rises, not even by rounding."""
     # A mean of little but this pay leaves rounding noise, which could fall as the pay rises: a grid swallows it.
     return np.floor((pay - mean) * 1e6 + 0.5) / 1e6
 
 
-@kernel
-def _lift(taken: float, by_chance: float) -> float:
-    return (taken + POPULARITY_PRIOR) / (by_chance + POPULARITY_PRIOR)
-
-
 @lean
 def _content(s: Arrays, view: View, readings: Readings, tasks: NDArray[np.int32], out: NDArray[np.float64]) -> None:
-    """Fill what the tokens of tasks tell but for logarithms, which are left to be taken."""
+    """Fill what the tokens of tasks tell but for quotients, and their logarithms, which are left to be taken."""
     records, sums = s.tasks, readings.sums
     # What the worker would have taken at random: the market's mix, as often as the worker took anything.
     share = view.accepted_slow / view.taken if view.taken > 0.0 else 0.0
     share_fast = view.accepted_fast / view.taken if view.taken > 0.0 else 0.0
     for i in range(tasks.size):
-        task = records[tasks[i]]
+        task, row = records[tasks[i]], readings.rows[i]
         if task.posted == NEVER or task.n_tokens == 0:
             continue
-        add_weighted(readings.told, readings.spots[i], task.weights, task.kinds, readings.apart, task.n_tokens, sums)
-        skills, text = False, False
-        for k in range(task.n_tokens):
-            skills |= task.kinds[k] == SKILL
-            text |= task.kinds[k] == WORD
-        logs = readings.logs[LOGS * i : LOGS * i + LOGS]
+        add_weighted(readings.told, readings.spots[row], task.weights, task.kinds, readings.apart, task.n_tokens, sums)
+        over, under = readings.logs[LOGS * i : LOGS * i + LOGS], readings.under[LOGS * i : LOGS * i + LOGS]
         out[i, KIND_APPROVAL] = smoothed(sums[APPROVED], sums[REJECTED], view.worker_approval, KIND_PRIOR)
         chance = sums[EXPECTED]
-        lift = _lift(sums[TAKEN], chance)
-        logs[LOG_POPULARITY] = lift
-        logs[LOG_POPULARITY_FAST] = _lift(sums[TAKEN_FAST], sums[EXPECTED_FAST])
-        logs[LOG_POPULARITY_NEWCOMERS] = _lift(sums[TAKEN_NEWCOMER], sums[EXPECTED_NEWCOMER])
-        prior = CONTENT_PRIOR * lift
-        logs[LOG_AFFINITY] = (sums[TOOK] + prior) / (share * chance + CONTENT_PRIOR)
-        logs[LOG_AFFINITY_FAST] = (sums[TOOK_FAST] + prior) / (share_fast * chance + CONTENT_PRIOR)
-        if skills:
-            logs[LOG_AFFINITY_SKILL] = (sums[OF_FIRST + TOOK] + prior) / (
-                share * sums[OF_FIRST + EXPECTED] + CONTENT_PRIOR
-            )
-        if text:
-            logs[LOG_AFFINITY_TEXT] = (sums[OF_SECOND + TOOK] + prior) / (
-                share * sums[OF_SECOND + EXPECTED] + CONTENT_PRIOR
-            )
+        over[LOG_POPULARITY], under[LOG_POPULARITY] = sums[TAKEN] + POPULARITY_PRIOR, chance + POPULARITY_PRIOR
+        over[LOG_POPULARITY_FAST] = sums[TAKEN_FAST] + POPULARITY_PRIOR
+        under[LOG_POPULARITY_FAST] = sums[EXPECTED_FAST] + POPULARITY_PRIOR
+        over[LOG_POPULARITY_NEWCOMERS] = sums[TAKEN_NEWCOMER] + POPULARITY_PRIOR
+        under[LOG_POPULARITY_NEWCOMERS] = sums[EXPECTED_NEWCOMER] + POPULARITY_PRIOR
+        prior = CONTENT_PRIOR * (over[LOG_POPULARITY] / under[LOG_POPULARITY])
+        over[LOG_AFFINITY], under[LOG_AFFINITY] = sums[TOOK] + prior, share * chance + CONTENT_PRIOR
+        over[LOG_AFFINITY_FAST] = sums[TOOK_FAST] + prior
+        under[LOG_AFFINITY_FAST] = share_fast * chance + CONTENT_PRIOR
+        if readings.mixed[row, 0]:
+            over[LOG_AFFINITY_SKILL] = sums[OF_FIRST + TOOK] + prior
+            under[LOG_AFFINITY_SKILL] = share * sums[OF_FIRST + EXPECTED] + CONTENT_PRIOR
+        if readings.mixed[row, 1]:
+            over[LOG_AFFINITY_TEXT] = sums[OF_SECOND + TOOK] + prior
+            under[LOG_AFFINITY_TEXT] = share * sums[OF_SECOND + EXPECTED] + CONTENT_PRIOR
         if sums[PAID] > 0.0:
             out[i, AGAINST_KIND] = against(task.log_reward, sums[PAY] / sums[PAID])
 
@@ -442,9 +582,9 @@ def _skills(s: Arrays, view: View, readings: Readings, tasks: NDArray[np.int32],
         out[i, SKILL_COUNT] = n_skills
         if n_skills == 0:
             continue
-        level, known, experience = 0.0, 0.0, 0.0
+        level, known, experience, row = 0.0, 0.0, 0.0, readings.rows[i]
         for k in range(n_skills):
-            skill = readings.skills[readings.skill_spots[i, k]]
+            skill = readings.skills[readings.skill_spots[row, k]]
             level += skill[DECLARED]
             known += skill[KNOWN]
             experience += skill[EXPERIENCE]
@@ -465,18 +605,20 @@ def _pay_and_age(s: Arrays, view: View, readings: Readings, tasks: NDArray[np.in
         approval = smoothed(requester.approved, requester.rejected, view.market_approval, SHARE_PRIOR)
         out[i, REQUESTER_APPROVAL] = approval
         out[i, REWARD] = task.log_reward
-        readings.logs[LOGS * i + LOG_CHANCE] = min(
-            1.0, max(0.01, out[i, KIND_APPROVAL] * approval / view.market_approval)
-        )
-        readings.logs[LOGS * i + LOG_AGE] = 1.0 + max(0, view.now - task.posted) / HOUR
+        over, under = readings.logs[LOGS * i : LOGS * i + LOGS], readings.under[LOGS * i : LOGS * i + LOGS]
+        over[LOG_CHANCE] = min(1.0, max(0.01, out[i, KIND_APPROVAL] * approval / view.market_approval))
+        over[LOG_AGE], under[LOG_AGE] = max(HOUR, HOUR + view.now - task.posted), HOUR
 
 
 @lean
 def _logs(s: Arrays, view: View, readings: Readings, tasks: NDArray[np.int32], out: NDArray[np.float64]) -> None:
     """Fill the columns that are logarithms, and those that rest on them."""
     market, tokens = s.market[0], s.tokens
-    logs = readings.logs[: LOGS * tasks.size]
-    take_logs(logs, readings.exponents[: logs.size])
+    logs, under = readings.logs[: LOGS * tasks.size], readings.under[: LOGS * tasks.size]
+    for k in range(logs.size):
+        logs[k] /= under[k]
+    # The quotients are taken: their memory serves for the exponents.
+    take_logs(logs, under)
     for i in range(tasks.size):
         task = s.tasks[tasks[i]]
         if task.posted == NEVER:
@@ -486,9 +628,22 @@ def _logs(s: Arrays, view: View, readings: Readings, tasks: NDArray[np.int32], o
         out[i, AFFINITY_SKILL], out[i, AFFINITY_TEXT] = each[LOG_AFFINITY_SKILL], each[LOG_AFFINITY_TEXT]
         out[i, POPULARITY], out[i, POPULARITY_FAST] = each[LOG_POPULARITY], each[LOG_POPULARITY_FAST]
         out[i, POPULARITY_NEWCOMERS] = each[LOG_POPULARITY_NEWCOMERS]
-        out[i, MINUTES] = usual_log_minutes(market, tokens, task) + view.speed
+        out[i, MINUTES] = log_minutes(market, tokens, task, readings.stated[readings.rows[i]]) + view.speed
         out[i, HOURLY] = out[i, REWARD] + each[LOG_CHANCE] - out[i, MINUTES] + math.log(60.0)
         out[i, TASK_AGE_HOURS] = each[LOG_AGE]
+
+
+@lean
+def _fill(s: Arrays, view: View, readings: Readings, tasks: NDArray[np.int32], out: NDArray[np.float64]) -> None:
+    """Fill the columns of tasks whose tokens have been read, and whose ``rows`` are known."""
+    out[:] = math.nan
+    out[:, KIND_APPROVAL] = view.worker_approval
+    readings.logs[: LOGS * tasks.size] = math.nan
+    readings.under[: LOGS * tasks.size] = 1.0
+    _content(s, view, readings, tasks, out)
+    _skills(s, view, readings, tasks, out)
+    _pay_and_age(s, view, readings, tasks, out)
+    _logs(s, view, readings, tasks, out)
 
 
 @kernel
@@ -500,11 +655,27 @@ def fill_compared(
     ``tasks`` are at most ``BLOCK``; ``out`` is float64, tasks x ``COMPUTED``. The tokens of these tasks are in
     ``readings`` when it returns, with ``labels`` also those of category, requester and group.
     """
-    out[:] = math.nan
-    out[:, KIND_APPROVAL] = view.worker_approval
-    readings.logs[: LOGS * tasks.size] = math.nan
     read_tokens(s, view, readings, tasks, labels)
-    _content(s, view, readings, tasks, out)
-    _skills(s, view, readings, tasks, out)
-    _pay_and_age(s, view, readings, tasks, out)
-    _logs(s, view, readings, tasks, out)
+    _fill(s, view, readings, tasks, out)
+
+
+@kernel
+def fill_reference(
+    s: Arrays,
+    view: View,
+    readings: Readings,
+    tasks: NDArray[np.int32],
+    block: NDArray[np.float64],
+    out: NDArray[np.float64],
+) -> None:
+    """Fill ``out`` (float64, tasks x relative columns) for the reference tasks.
+
+    ``block`` is working memory (``BLOCK`` x computed columns).
+    """
+    read_reference(s, view, readings, tasks)
+    for start in range(0, tasks.size, BLOCK):
+        part = tasks[start : start + BLOCK]
+        for k in range(part.size):
+            readings.rows[k] = readings.order[start + k]
+        _fill(s, view, readings, part, block[: part.size])
+        out[start : start + BLOCK] = block[: part.size, : len(RELATIVE)]

@@ -73,7 +73,13 @@ def usual_log_minutes(market: Record, tokens: NDArray[np.void], task: Record) ->
 
     Experience with the task itself outweighs what its requester states, and that outweighs tasks of the same content.
     """
-    expected = math.log(task.facts.stated_minutes)
+    return log_minutes(market, tokens, task, math.log(task.facts.stated_minutes))
+
+
+@lean
+def log_minutes(market: Record, tokens: NDArray[np.void], task: Record, stated: float) -> float:
+    """Return `usual_log_minutes` where the log of the stated minutes is known."""
+    expected = stated
     if math.isnan(expected):
         if market.minutes_count == 0.0:
             return math.nan

@@ -10,12 +10,15 @@ from numpy.typing import NDArray
 
 from features.batch import Batch
 from features.build import build, no_reference
-from features.compared import COMPUTED, forget, no_readings
+from features.compared import COMPUTED, forget, no_readings, renew, view_of
 from features.estimates import SECOND
 from features.fold import fold
 from features.jit import kernel
 from features.layout import Arrays
 from features.state import MarketState
+
+ANEW = 32
+"""Lists after which all tokens are read anew, so that those of tasks that have left are not carried along for ever."""
 
 
 class Lists(NamedTuple):
@@ -61,9 +64,12 @@ def _fill_items(s: Arrays, batch: Batch, done: int, lists: Lists, items: Items) 
         start, stop = lists.starts[i], lists.stops[i]
         now = lists.instants[i] // SECOND * SECOND
         tasks, out = items.tasks[start:stop], items.features[start:stop]
-        forget(readings)
+        if i % ANEW == 0:
+            forget(readings)
+        view = view_of(s, lists.workers[i], now)
+        renew(s, view, readings)
         reference.size[0] = -1
-        build(s, readings, lists.workers[i], tasks, now, lists.session_minutes[i], reference, nothing, out)
+        build(s, view, readings, tasks, lists.session_minutes[i], reference, nothing, out)
         for k in range(start, stop):
             facts = s.tasks[items.tasks[k]].facts
             items.categories[k], items.languages[k] = facts.category, facts.languages[0]

@@ -1,9 +1,12 @@
 """The lists that were served, and what became of each of their items."""
 
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from operator import attrgetter
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from math import nan
+from operator import attrgetter, gt
 from typing import Any
 
 import numpy as np
@@ -17,6 +20,7 @@ from features.events import (
     AssignmentRejected,
     AssignmentSubmitted,
     Event,
+    FeedItem,
     FeedServed,
     FeedShown,
     TaskSaved,
@@ -35,6 +39,7 @@ PATIENCE_SHARE = 0.05
 
 SHORTEST_MATURITY, LONGEST_MATURITY = HOUR, 14 * DAY
 
+_NONE = -(1 << 63)
 _REJECTED = -1
 _STAGES: dict[type, int] = {
     TaskViewed: VIEWED,
@@ -50,7 +55,7 @@ Outcome = tuple[int, int, int, float]
 """Sequence number, its own instant in microseconds, stage, and minutes of work, NaN where none are given."""
 
 
-@dataclass
+@dataclass(slots=True)
 class ServedList:
     """A list as the log has it.
 
@@ -134,7 +139,7 @@ def read_history(batches: Iterable[Sequence[tuple[int, int, Event]]]) -> History
 def _minutes(event: Event) -> float:
     if isinstance(event, AssignmentSubmitted) and event.work_seconds:
         return event.work_seconds / 60
-    return float("nan")
+    return nan
 
 
 def prefix_of(seq: int, event: FeedServed) -> int:
@@ -143,17 +148,22 @@ def prefix_of(seq: int, event: FeedServed) -> int:
 
 
 def _served(seq: int, event: FeedServed) -> ServedList:
-    items = sorted(event.items, key=_POSITION)
+    items: Sequence[FeedItem] = event.items
+    positions = [item.position for item in items]
+    # Nearly all are in order, and to see that takes a part of the time of sorting.
+    if any(map(gt, positions, positions[1:])):
+        items = sorted(items, key=_POSITION)
+        positions = [item.position for item in items]
     minutes = event.context.session_minutes if event.context else None
     return ServedList(
-        prefix=prefix_of(seq, event),
-        at=micros(event.at),
-        feed_id=event.feed_id,
-        worker_id=event.worker_id,
-        task_ids=[item.task_id for item in items],
-        positions=[item.position for item in items],
-        propensities=[float("nan") if item.propensity is None else item.propensity for item in items],
-        session_minutes=float("nan") if minutes is None else minutes,
+        prefix_of(seq, event),
+        micros(event.at),
+        event.feed_id,
+        event.worker_id,
+        [item.task_id for item in items],
+        positions,
+        [nan if item.propensity is None else item.propensity for item in items],
+        nan if minutes is None else minutes,
     )
 
 
@@ -201,25 +211,21 @@ def patience_of(history: History, maturity: int, delays: Sequence[int] | None = 
 
 def delays_of(history: History) -> list[int]:
     """Return for each acceptance the microseconds since the last list before it that held the task."""
-    accepted: dict[str, set[str]] = defaultdict(set)
+    # What a worker accepted: task id -> sequence number and instant of each acceptance, and the last list before it.
+    accepted: dict[str, dict[str, list[list[int]]]] = defaultdict(dict)
     for (worker_id, task_id), outcomes in history.outcomes.items():
-        for outcome in outcomes:
-            if outcome[2] == ACCEPTED:
-                accepted[worker_id].add(task_id)
-                break
-    holding: dict[tuple[str, str], list[ServedList]] = defaultdict(list)
+        found = [[seq, at, _NONE] for seq, at, stage, _ in outcomes if stage == ACCEPTED]
+        if found:
+            accepted[worker_id][task_id] = found
     for served in history.lists:
-        for task_id in accepted[served.worker_id].intersection(served.task_ids):
-            holding[served.worker_id, task_id].append(served)
-    delays = []
-    for pair, lists in holding.items():
-        for seq, at, stage, _ in history.outcomes[pair]:
-            if stage != ACCEPTED:
-                continue
-            before = [served.at for served in lists if served.prefix < seq and served.at <= at]
-            if before:
-                delays.append(at - max(before))
-    return delays
+        if known := accepted.get(served.worker_id):
+            for task_id in known.keys() & served.task_ids:
+                for acceptance in known[task_id]:
+                    if served.prefix < acceptance[0] and acceptance[2] < served.at <= acceptance[1]:
+                        acceptance[2] = served.at
+    return [
+        at - last for known in accepted.values() for found in known.values() for _, at, last in found if last != _NONE
+    ]
 
 
 def mature(history: History, since: int | None, until: int, maturity: int, *, whole: bool = False) -> list[ServedList]:
@@ -238,11 +244,14 @@ def mature(history: History, since: int | None, until: int, maturity: int, *, wh
             continue
         depth = None if whole else history.shown.get(served.feed_id)
         if depth is not None:
-            count = sum(position <= depth for position in served.positions)
-            served = ServedList(
-                **vars(served)
-                | {name: getattr(served, name)[:count] for name in ("task_ids", "positions", "propensities")}
-            )
+            count = bisect_right(served.positions, depth)
+            if count < len(served.positions):
+                served = replace(
+                    served,
+                    task_ids=served.task_ids[:count],
+                    positions=served.positions[:count],
+                    propensities=served.propensities[:count],
+                )
         if served.task_ids:
             kept.append(served)
     if not kept:
@@ -294,29 +303,38 @@ def labels(history: History, lists: Iterable[ServedList], maturity: int, patienc
         np.zeros(size, np.int8), np.zeros(size, np.int8), np.full(size, -1, np.int8), np.full(size, np.nan, np.float32)
     )
     for place, served, outcomes in met:
-        later = [outcome for outcome in outcomes if outcome[0] > served.prefix and outcome[1] >= served.at]
-        if later:
-            stages = [stage for _, _, stage, _ in later]
-            in_time = _best_until(served.at + maturity, later)
-            found.labels[place] = in_time
-            if patience is not None:
-                within = _best_until(served.at + patience, later)
-                found.late[place] = within if within > in_time else NOTHING
+        prefix, begin = served.prefix, served.at
+        end, last = begin + maturity, begin + (maturity if patience is None else patience)
+        stages, in_time, within, minutes = [], [], [], nan
+        for seq, at, stage, spent in outcomes:
+            if seq > prefix and at >= begin:
+                stages.append(stage)
+                if at <= end:
+                    in_time.append(stage)
+                if at <= last:
+                    within.append(stage)
+                if spent > 0 and not minutes > 0:
+                    minutes = spent
+        if stages:
+            best = found.labels[place] = _best(tuple(in_time))
+            # What comes late is better than what came in time, or it is nothing.
+            if len(within) > len(in_time) and (late := _best(tuple(within))) > best:
+                found.late[place] = late
             if APPROVED in stages:
                 found.verdicts[place] = 1
             elif _REJECTED in stages:
                 found.verdicts[place] = 0
-            if SUBMITTED in stages:
-                found.minutes[place] = next((minutes for *_, minutes in later if minutes > 0), np.nan)
+            if minutes > 0:
+                found.minutes[place] = minutes
     return found
 
 
-def _best_until(end: int, outcomes: Sequence[Outcome]) -> int:
-    return _best([stage for _, at, stage, _ in outcomes if at <= end])
+@lru_cache(maxsize=1 << 10)
+def _best(stages: tuple[int, ...]) -> int:
+    """Return the best outcome; a submission that was rejected counts as accepted.
 
-
-def _best(stages: Sequence[int]) -> int:
-    """Return the best outcome; a submission that was rejected counts as accepted."""
+    Kept, since the same few courses of work come again and again.
+    """
     if SUBMITTED not in stages and _REJECTED not in stages:
         return max(stages, default=NOTHING)
     best, pending = NOTHING, 0

@@ -14,6 +14,7 @@ from features.progress import Progress
 from features.served import Items, Lists, fill_items
 from features.spec import NAMES
 from features.state import MarketState
+from features.vocabulary import UNKNOWN
 from training.dataset import TrainingSet, labelled
 from training.lists import ServedList, delays_of, mature, maturity_of, patience_of, read_history
 
@@ -117,14 +118,19 @@ def replay(
     stops = np.cumsum(sizes)
     order = np.argsort(prefixes, kind="stable")
     done = 0
+    firsts: dict[str, int] = {}
     for batch, folded, known in _pieces(batches, state, prefixes[order]):
         places = order[done : done + len(known)]
         asked = [lists[place] for place in places.tolist()]
-        task, worker = state.catalogue.tasks.get, state.catalogue.workers.get
+        task, worker = state.catalogue.tasks.indices.get, state.catalogue.workers.get
         starts, each = stops[places] - sizes[places], sizes[places]
         # Where the items of these lists stand, one list after the other.
         stands = np.repeat(starts - (np.cumsum(each) - each), each) + np.arange(each.sum())
-        items.tasks[stands] = [task(task_id) for served in asked for task_id in served.task_ids]
+        task_ids = [task_id for served in asked for task_id in served.task_ids]
+        items.tasks[stands] = [task(task_id, UNKNOWN) for task_id in task_ids]
+        # Of several the first one stays, as it comes last.
+        listed = dict(zip(reversed(task_ids), reversed(stands.tolist()), strict=True))
+        firsts |= {task_id: listed[task_id] for task_id in listed.keys() - firsts.keys()}
         fill_items(
             state,
             batch,
@@ -142,7 +148,7 @@ def replay(
         done += len(places)
         if progress:
             progress(done, len(lists))
-    return Replayed(items.features, _described(lists, order, stops, items, state))
+    return Replayed(items.features, _described(firsts, items, state))
 
 
 def _pieces(
@@ -178,25 +184,15 @@ def _pieces(
         yield state.encode([]), 0, np.zeros(len(prefixes) - place, np.int64)
 
 
-def _described(
-    lists: Sequence[ServedList],
-    order: NDArray[np.int64],
-    stops: NDArray[np.int64],
-    items: Items,
-    state: MarketState,
-) -> dict[str, tuple[str | None, str | None]]:
-    found: dict[str, int] = {}
-    for place in order.tolist():
-        served = lists[place]
-        for item, task_id in enumerate(served.task_ids, int(stops[place]) - len(served.task_ids)):
-            found.setdefault(task_id, item)
+def _described(firsts: dict[str, int], items: Items, state: MarketState) -> dict[str, tuple[str | None, str | None]]:
+    """Return what was known of tasks, given the item by which each was first listed."""
     name = state.catalogue.labels.external
     # By the folded facts: the catalogue's postings run ahead of the list, to the end of its batch.
-    rows = list(found.values())
+    rows = list(firsts.values())
     labels = zip(items.categories[rows].tolist(), items.languages[rows].tolist(), strict=True)
     return {
         task_id: (_value(name(category)), _value(name(language)))
-        for task_id, (category, language) in zip(found, labels, strict=True)
+        for task_id, (category, language) in zip(firsts, labels, strict=True)
     }
 
 

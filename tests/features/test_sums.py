@@ -4,7 +4,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from features.sums import LANES, OF_FIRST, OF_SECOND, SUMMED, add_weighted
+from features.sums import OF_FIRST, OF_SECOND, PARTED, SUMMED, SUMS, add_weighted
 
 
 @numba.njit  # type: ignore[untyped-decorator]
@@ -16,7 +16,7 @@ def _summed(
     apart: NDArray[np.float64],
     size: int,
 ) -> NDArray[np.float64]:
-    sums = np.full(SUMMED + 2 * LANES, 7.0)
+    sums = np.full(SUMS, 7.0)
     add_weighted(told, spots, weights, kinds, apart, size, sums)
     return sums
 
@@ -24,14 +24,15 @@ def _summed(
 def test_each_sum_is_that_of_one_token_after_the_other() -> None:
     draw = np.random.default_rng(1)
     told = draw.exponential(size=(50, SUMMED))
-    apart = np.array([[1.0, 0.0], [0.0, 0.0], [0.0, 1.0]])
+    apart = np.array([[1.0, 1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.5]])
     for size in range(17):
         spots, weights = draw.integers(0, 50, 16).astype(np.int32), draw.random(16, np.float32)
         kinds = draw.integers(0, 3, 16).astype(np.uint8)
-        expected = np.zeros(SUMMED + 2 * LANES)
+        expected = np.zeros(SUMS)
         for k in range(size):
             weight = float(weights[k])
             expected[:SUMMED] += weight * told[spots[k]]
-            for start, part in ((OF_FIRST, 0), (OF_SECOND, 1)):
-                expected[start : start + LANES] += weight * apart[kinds[k], part] * told[spots[k], :LANES]
+            for start in (OF_FIRST, OF_SECOND):
+                share = apart[kinds[k], start - OF_FIRST : start - OF_FIRST + PARTED]
+                expected[start : start + PARTED] += weight * share * told[spots[k], :PARTED]
         np.testing.assert_array_equal(_summed(told, spots, weights, kinds, apart, size), expected)

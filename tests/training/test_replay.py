@@ -1,16 +1,21 @@
 """The training set: every item that was listed, with what was known then and what became of it."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import replace
+from itertools import cycle
 
 import numpy as np
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from features.build import rows
 from features.errors import CocokError
-from features.spec import NAMES
-from tests.log import RATES, Log, cut, folded, hour, usd
+from features.events import WorkerErased
+from features.spec import COLUMN, NAMES
+from tests.log import RATES, Entry, Log, cut, folded, hour, logs, usd
 from training.dataset import TrainingSet
 from training.lists import ServedList, read_history
 from training.replay import replay, training_set
@@ -133,9 +138,10 @@ def test_given_a_log_without_lists_then_it_is_refused() -> None:
         trained_on(Log().post("t1"))
 
 
-def alone(log: Log, served: ServedList) -> NDArray[np.float32]:
+def alone(log: Log | list[Entry], served: ServedList) -> NDArray[np.float32]:
     """The rows of a list from a state that was folded for it alone."""
-    state = folded([entry for entry in log.entries if entry[0] <= served.prefix])
+    entries = log.entries if isinstance(log, Log) else log
+    state = folded([entry for entry in entries if entry[0] <= served.prefix])
     tasks = np.array([state.catalogue.tasks.get(task_id) for task_id in served.task_ids], np.int32)
     worker = state.catalogue.workers.get(served.worker_id)
     return rows(state, worker, tasks, served.at, served.session_minutes)
@@ -151,6 +157,44 @@ def test_each_list_meets_the_state_of_its_prefix(
     lists = read_history([log.entries]).lists
     expected = np.concatenate([alone(log, served) for served in lists])
     assert replay(cut(log.entries, places), RATES, lists).features.tobytes() == expected.tobytes()
+
+
+def lists_between(entries: list[Entry], laters: Iterable[float]) -> list[ServedList]:
+    """A list of all tasks after every event, some seconds later, of one worker after the other.
+
+    None of a worker who is erased later: such lists are never replayed.
+    """
+    erased = {event.worker_id: seq for seq, _, event in entries if isinstance(event, WorkerErased)}
+    tasks = ["t1", "t2", "t3", "t4", "t5", "t6", "nothing"]
+    workers = cycle(["w1", "w2", "w3", "nobody"])
+    return [
+        ServedList(
+            seq, known_at + int(1e6 * later), f"f{seq}", worker, tasks, list(range(1, 8)), [math.nan] * 7, math.nan
+        )
+        for (seq, known_at, _), later, worker in zip(entries, cycle(laters), workers, strict=False)
+        if seq >= erased.get(worker, 0)
+    ]
+
+
+@settings(deadline=None, max_examples=40)
+@given(logs(), st.lists(st.sampled_from([0.0, 0.4, 1.0, 3600.0, 4e6, -0.3, -3600.0]), min_size=1, max_size=4))
+def test_whatever_happens_between_two_lists_the_later_one_meets_it(log: list[Entry], laters: list[float]) -> None:
+    lists = lists_between(log, laters)
+    assume(lists)
+    expected = np.concatenate([alone(log, served) for served in lists])
+    assert replay([log], RATES, lists).features.tobytes() == expected.tobytes()
+
+
+def test_a_list_meets_what_changed_at_the_very_instant_of_the_one_before() -> None:
+    log = Log().post("t1", skills=["python"]).post("t2", skills=["audio"]).take("w2", "t2", 1).take("w3", "t2", 1)
+    log.post("t1", 1, skills=["audio"])
+    lists = lists_between(log.entries, [0.0])
+    found = replay([log.entries], RATES, lists).features
+    assert found.tobytes() == np.concatenate([alone(log, served) for served in lists]).tobytes()
+    (first, once), (second, twice), (third, _) = found[:, COLUMN["popularity"]].reshape(len(lists), -1)[2:, :2]
+    assert once < twice
+    assert first > second
+    assert third > 0 > second
 
 
 def test_lists_may_come_in_another_order_than_they_were_made() -> None:
