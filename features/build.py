@@ -6,31 +6,16 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from features.compared import (
-    BLOCK,
-    COMPUTED,
-    PLACES,
-    SHARE_PRIOR,
-    TOOK,
-    Readings,
-    View,
-    against,
-    fill_compared,
-    fill_reference,
-    forget,
-    no_readings,
-    read_tokens,
-    renew,
-    token_affinity,
-    view_of,
-)
+from features.compared import COMPUTED, PLACES, against, fill_compared, fill_reference, token_affinity
 from features.counts import half_of, hour_bin
 from features.estimates import DAY, FAST, HOUR, SECOND, decay, seconds, smoothed
 from features.jit import kernel, lean
 from features.layout import FOREVER, HOUR_BINS, LANGUAGES, NEVER, REFERENCE, UNLIMITED, Arrays
 from features.pairs import find, foresee, pair_key
+from features.readings import BLOCK, TOOK, Readings, forget, no_readings, read_tokens, renew
 from features.spec import COLUMN, NAMES, RELATIVE
 from features.state import MarketState
+from features.view import SHARE_PRIOR, View, view_of
 
 TAKE_PRIOR = 50.0
 """Lists that the prior of a task's take rate is worth."""

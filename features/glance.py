@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from features.compared import CONTENT_PRIOR, view_of
+from features.compared import CONTENT_PRIOR
 from features.estimates import HOUR, SECOND, SLOW, decay
 from features.jit import kernel, lean, prefetch
 from features.layout import SKETCH, SKETCH_SKILLS, Arrays
@@ -30,6 +30,7 @@ from features.prospects import (
 )
 from features.spec import RELATIVE
 from features.state import MarketState
+from features.view import view_of
 
 LANES = 32
 """Tasks that are looked at together."""

@@ -14,11 +14,12 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from features.compared import POPULARITY_PRIOR, SHARE_PRIOR
+from features.compared import POPULARITY_PRIOR
 from features.estimates import FAST, HOUR, SLOW, decay, expected, market_approval, smoothed, usual_log_minutes
 from features.jit import kernel, lean
 from features.layout import SKETCH, SKETCH_SKILLS, SKETCH_WORDS, Arrays, Record
 from features.text import SKILL
+from features.view import SHARE_PRIOR
 
 NUMBERS = 9
 """Numbers that are kept of a task beside the sketch."""

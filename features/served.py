@@ -10,12 +10,14 @@ from numpy.typing import NDArray
 
 from features.batch import Batch
 from features.build import build, no_reference
-from features.compared import COMPUTED, forget, no_readings, renew, view_of
+from features.compared import COMPUTED
 from features.estimates import SECOND
 from features.fold import fold
 from features.jit import kernel
 from features.layout import Arrays
+from features.readings import forget, no_readings, renew
 from features.state import MarketState
+from features.view import view_of
 
 ANEW = 32
 """Lists after which all tokens are read anew, so that those of tasks that have left are not carried along for ever."""

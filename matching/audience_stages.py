@@ -16,23 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.build import rows_of_workers
-from features.compared import (
-    CONTENT_PRIOR,
-    EXPECTED,
-    POPULARITY_PRIOR,
-    SHARE_PRIOR,
-    TAKEN,
-    no_readings,
-    read_tokens,
-    view_of,
-)
+from features.compared import CONTENT_PRIOR, POPULARITY_PRIOR
 from features.estimates import FAST, HOUR, SLOW, decay, decay_seconds, market_approval, seconds, smoothed
 from features.jit import kernel
 from features.layout import NEVER, Arrays
 from features.pairs import find, pair_key
+from features.readings import EXPECTED, TAKEN, no_readings, read_tokens
 from features.spec import COLUMN, NAMES, RELATIVE
 from features.state import MarketState
 from features.tastes import find_taste
+from features.view import SHARE_PRIOR, view_of
 from matching.calibration import Scorer, scorer
 from matching.roster import Mask
 from matching.scoring import Ranker

@@ -10,7 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from features.build import compared, nothing_common, rows
-from features.compared import BLOCK, MOST_READINGS
+from features.readings import BLOCK, MOST_READINGS
 from features.spec import COLUMN, FEATURES, NAMES, RELATIVE
 from features.state import MarketState
 from tests.log import Drawn, Entry, Log, built, drawn, folded, hour, logs, usd, written_at
