@@ -19,11 +19,12 @@ from benchmarks.market import END, Size, bundle_of
 from benchmarks.point_in_time_tables import Tables
 from benchmarks.report import cache_of, parser
 from features.build import TAKE_PRIOR
-from features.compared import CONTENT_PRIOR, KIND_PRIOR, POPULARITY_PRIOR, SHARE_PRIOR
+from features.compared import CONTENT_PRIOR, KIND_PRIOR, POPULARITY_PRIOR
 from features.estimates import APPROVAL_PRIOR, SLOW
 from features.layout import REFERENCE
 from features.money import Rates
 from features.spec import NAMES
+from features.view import SHARE_PRIOR
 from training.dataset import TrainingSet
 
 COLUMNS = (

@@ -8,11 +8,12 @@ from numpy.typing import NDArray
 from benchmarks.rival.market import Market
 from benchmarks.rival.scale import Floats, Scale
 from benchmarks.rival.tasks import AT_MEETING, OF_WORKERS, Tasks, decay, smoothed
-from features.compared import CONTENT_PRIOR, KIND_PRIOR, SHARE_PRIOR
+from features.compared import CONTENT_PRIOR, KIND_PRIOR
 from features.estimates import DAY, FAST, HOUR, SECOND, SLOW, seconds
 from features.layout import HOUR_BINS, NEVER
 from features.spec import COLUMN
 from features.text import SKILL, WORD
+from features.view import SHARE_PRIOR
 
 Places = NDArray[np.intp]
 
