@@ -55,7 +55,10 @@ def take_logs(values: NDArray[np.float64], exponents: NDArray[np.float64]) -> No
 def take_decays(
     ages: NDArray[np.int64], half_life: int, left: NDArray[np.float64], powers: NDArray[np.float64]
 ) -> None:
-    """Write down what is left of 1 at some ages (not negative). ``powers`` is working memory, as long as ``left``."""
+    """Write down what is left of 1 at some ages, more than 1 at negative ones.
+
+    ``powers`` is working memory, as long as ``left``.
+    """
     bits = powers.view(np.int64)
     for i in range(left.size):
         power = max(-ages[i] / half_life, _LEAST_POWER)

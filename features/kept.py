@@ -17,7 +17,7 @@ from msgspec.structs import fields, force_setattr
 
 from features import events as ev
 from features.money import Money
-from features.requirements_shape import Requirements, parse_written
+from features.requirements_shape import parse_written
 
 
 class _Amount(Struct, frozen=True, gc=False):
@@ -27,7 +27,7 @@ class _Amount(Struct, frozen=True, gc=False):
     currency: str
 
 
-_AS_KEPT: dict[Any, Any] = {Requirements: Raw, Money: _Amount}
+_AS_KEPT: dict[Any, Any] = {Money: _Amount}
 Said = TypeVar("Said")
 
 
@@ -83,7 +83,8 @@ DEEDS: tuple[type[ev.Event], ...] = (
 
 IN_PLACE: dict[type[Any], type[Any]] = {
     ev.WorkerUpdated: _type(ev.WorkerUpdated),
-    ev.TaskPosted: _type(ev.TaskPosted),
+    # What is missing is None, and null is never kept.
+    ev.TaskPosted: _type(ev.TaskPosted, requirements=Raw),
     ev.FeedServed: _type(ev.FeedServed, ("worker_id", "items", "policy"), items=tuple[_Item, ...]),
     **{kind: _type(kind, ("worker_id", "task_id", "work_seconds")) for kind in DEEDS},
 }

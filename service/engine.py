@@ -208,9 +208,9 @@ class Engine:
     def submit(self, events: Sequence[MarketEvent], *, seen: bool = True, gather: bool = False) -> "Future[Appended]":
         """Append events, all or none; the future is done when they are durable and reads see them.
 
-        If they need not be ``seen``, it is done when they are durable, and reads see them `LISTS_SECONDS` later at the
-        latest: a fold stops all reads, so one for every list would have each feed wait for the others. If they are to
-        ``gather``, they wait up to `GATHER_SECONDS` for others to be written with.
+        If they need not be ``seen``, it is done when they are durable, and reads see them `LISTS_SECONDS` later, or as
+        much later as others are gathered for: a fold stops all reads, so one for every list would have each feed wait
+        for the others. If they are to ``gather``, they wait up to `GATHER_SECONDS` for others to be written with.
 
         It raises `service.store.ConflictError` if an id is taken by other content, and `CocokError` if the log cannot
         be written or the engine is stopping. One that is cancelled before its turn is not written.

@@ -36,6 +36,20 @@ def test_events_of_every_type_come_to_the_same_state() -> None:
     assert kept.catalogue.signatures == whole.catalogue.signatures
 
 
+def test_no_event_of_these_types_is_read_as_elsewhere() -> None:
+    read = {type(event) for event in decode_kept(payloads())}
+    assert set(IN_PLACE.values()) <= read
+    assert not read & set(IN_PLACE)
+
+
+def test_requirements_are_those_that_were_written_and_none_where_there_are_none() -> None:
+    bare = encode_event(decode_each([json.dumps(written("task_posted", requirements=None)).encode()])[0])
+    [whole] = decode_each([encode_event(decode_each([json.dumps(written("task_posted")).encode()])[0])])
+    [kept, none] = decode_kept([encode_event(whole), bare])
+    assert kept.requirements == whole.requirements is not None
+    assert none.requirements is None
+
+
 def test_types_that_are_read_whole_have_all_fields_in_order() -> None:
     for kind in (WorkerUpdated, TaskPosted):
         assert IN_PLACE[kind].__struct_fields__ == kind.__struct_fields__
