@@ -17,10 +17,12 @@ from features.jit import kernel, lean
 from features.layout import NEVER, OFFER, Arrays, blank
 from features.open_tasks import describe_offer, is_full
 from features.pairs import find, pair_key
-from features.requirements import LEVELS, REQUIREMENT, Program, Sheet, evaluate, evaluate_all
+from features.requirements_evaluation import evaluate, evaluate_all
+from features.requirements_layout import LEVELS, REQUIREMENT, Program, Sheet
 from features.requirements_shape import Guard
 from features.state import MarketState
 from features.text import normalise
+from features.worker_facts import facts_of
 from matching.judgement import BIT, BLOCK, Judgement, Offers, Own, Tally
 
 _UNKNOWN, _CLOSED, _EXPIRED = int(BIT["unknown_task"]), int(BIT["closed"]), int(BIT["expired"])
@@ -161,7 +163,7 @@ def _judge(
     """
     compiled, record = state.catalogue.compiled, state.arrays.workers[worker]
     profile = state.catalogue.profiles.get(worker)
-    facts = compiled.facts(profile, record, now, (wishes.device,) if wishes.device else None)
+    facts = facts_of(compiled, profile, record, now, (wishes.device,) if wishes.device else None)
     asked = _LANGUAGE | _COUNTRY | _DEVICE if profile else _DEVICE if wishes.device else 0
     minimum = float(record["min_reward"] if np.isnan(wishes.min_reward) else wishes.min_reward)
     sheet, program = compiled.sheet(), compiled.program

@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.jit import kernel
-from features.requirements import REQUIREMENT, Compiler, Facts, Program, Sheet
+from features.requirements_compiler import Compiler
+from features.requirements_failures import failed, failures
+from features.requirements_layout import REQUIREMENT, Facts, Program, Sheet
 
 CODES = (
     "unknown_task",
@@ -166,7 +168,7 @@ class Judgement:
         if codes and codes[-1] == REQUIREMENT:
             signature = int(self.offers.signatures[self.places[place] // 2])
             if signature not in self._failed:
-                self._failed[signature] = self.compiled.failed(self.sheet, signature)
+                self._failed[signature] = failed(self.compiled, self.sheet, signature)
             codes[-1:] = self._failed[signature]
         return codes
 
@@ -193,7 +195,7 @@ class Judgement:
         if self.tally.others[0]:
             _count_offers(self.offers, self.tally.others[0], by_code)
         found = {code: count for code, count in zip(CODES[:-1], by_code[:-1].tolist(), strict=True) if count}
-        return found | self.compiled.failures(self.sheet, failing)
+        return found | failures(self.compiled, self.sheet, failing)
 
 
 def codes_of(bits: int) -> list[str]:
