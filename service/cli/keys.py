@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 from rich.table import Table
+from sqlalchemy.exc import SQLAlchemyError
 
 from features.errors import CocokError
 from service.cli.console import Json, out, print_json
@@ -85,11 +86,16 @@ def revoke(
 
 @contextmanager
 def _keys() -> Iterator[KeyStore]:
-    store = KeyStore(load_settings().store_url)
     try:
-        yield store
-    finally:
-        store.close()
+        store = KeyStore(load_settings().store_url)
+        try:
+            yield store
+        finally:
+            store.close()
+    except OSError as error:
+        raise CocokError(f"cannot create the folder {error.filename}: {error.strerror}; set COCOK_HOME") from error
+    except SQLAlchemyError as error:
+        raise CocokError(f"the store of the keys cannot be used: {getattr(error, 'orig', None) or error}") from error
 
 
 def _wire(key: ApiKey) -> dict[str, object]:

@@ -113,6 +113,18 @@ def test_given_keys_then_they_are_made_listed_and_revoked(cocok: Cocok) -> None:
     assert (again.code, len(again.err.splitlines())) == (1, 1)
 
 
+@pytest.mark.parametrize("damage", ["no folder", "no database"])
+def test_given_a_store_that_cannot_be_used_then_keys_say_so_in_one_line(cocok: Cocok, damage: str) -> None:
+    if damage == "no folder":
+        cocok.home.write_text("a file")
+    else:
+        cocok.home.mkdir()
+        (cocok.home / "cocok.db").write_bytes(b"no database" * 1_000)
+    for command in (["create", "--name", "shop", "--scope", "read"], ["list"], ["revoke", "3f9a01bc"]):
+        ran = cocok("keys", *command)
+        assert (ran.code, len(ran.err.splitlines())) == (1, 1)
+
+
 def test_given_a_person_makes_a_key_then_the_last_line_is_the_key(cocok: Cocok) -> None:
     ran = cocok("keys", "create", "--name", "shop", "--scope", "admin")
     assert ran.out.splitlines()[-1].startswith("cocok_")
