@@ -5,6 +5,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from features.batch import APPROVED, REJECTED
 from features.counts import (
     TOKEN_ROWS,
     half_of,
@@ -76,14 +77,23 @@ def serve(s: Arrays, worker: int, tasks: NDArray[np.int32], start: int, stop: in
 
 
 @lean
-def accept(s: Arrays, index: int, task_index: int) -> None:
-    """A worker took a task: a slot, and a choice among all that could have been taken."""
+def accept(s: Arrays, index: int, task_index: int, told: bool) -> None:
+    """A worker took a task: a slot, and a choice among all that could have been taken.
+
+    Where that is not ``told``, a later stage implies it. If it is told after all, it is not counted again.
+    """
     market = s.market[0]
     now = market.clock
     worker = s.workers[index]
     task = s.tasks[task_index]
     _foresee_tokens(s, index, task)
-    s.dealings[bar(s, index, task_index)].accepted += 1
+    dealing = s.dealings[bar(s, index, task_index)]
+    if not told:
+        dealing.accepted_untold = min(255, dealing.accepted_untold + 1)
+    elif dealing.accepted_untold > 0 and _took_all(dealing, task):
+        dealing.accepted_untold -= 1
+        return
+    dealing.accepted += 1
     task.accepted += 1
     task.occupied += 1
     s.requesters[task.facts.requester].accepted += 1.0
@@ -189,11 +199,17 @@ def _open_assignments(dealing: Record) -> int:
 
 
 @lean
+def _took_all(dealing: Record, task: Record) -> bool:
+    """Tell whether a worker has taken a task as often as one may."""
+    return np.int64(dealing.accepted) - dealing.returned >= task.facts.per_worker_limit
+
+
+@lean
 def give_up(s: Arrays, worker: int, task: int, abandoned: bool) -> None:
     """A worker returned a task, or abandoned it: the slot is free again. An acceptance that was not told is implied."""
     dealing = s.dealings[dealing_of(s, worker, task)]
     if _open_assignments(dealing) <= 0:
-        accept(s, worker, task)
+        accept(s, worker, task, False)
     if abandoned:
         dealing.abandoned += 1
     else:
@@ -207,22 +223,34 @@ def give_up(s: Arrays, worker: int, task: int, abandoned: bool) -> None:
 
 
 @lean
-def submit(s: Arrays, index: int, task_index: int, minutes: float) -> None:
-    """A worker handed work in; ``minutes`` is NaN where it is not told how long it took."""
-    now = s.market[0].clock
+def submit(s: Arrays, index: int, task_index: int, minutes: float, told: bool) -> None:
+    """A worker handed work in; ``minutes`` is NaN where it is not told how long it took.
+
+    Where that is not ``told``, a verdict implies it. If it is told after all, only its minutes count.
+    """
     worker = s.workers[index]
     task = s.tasks[task_index]
     dealing = s.dealings[dealing_of(s, index, task_index)]
-    if _open_assignments(dealing) <= 0:
-        accept(s, index, task_index)
-    dealing.submitted += 1
-    dealing.submitted_at = seconds(now)
-    task.submitted += 1
-    worker.submitted += 1.0
-    s.requesters[task.facts.requester].submitted += 1.0
-    if not minutes > 0.0:
-        return
-    log_minutes = math.log(minutes)
+    underway = _open_assignments(dealing) > 0
+    if told and dealing.submitted_untold > 0 and not underway and _took_all(dealing, task):
+        dealing.submitted_untold -= 1
+    else:
+        if not underway:
+            accept(s, index, task_index, False)
+        if not told:
+            dealing.submitted_untold = min(255, dealing.submitted_untold + 1)
+        dealing.submitted += 1
+        dealing.submitted_at = seconds(s.market[0].clock)
+        task.submitted += 1
+        worker.submitted += 1.0
+        s.requesters[task.facts.requester].submitted += 1.0
+    if minutes > 0.0:
+        _time(s, worker, task, math.log(minutes))
+
+
+@lean
+def _time(s: Arrays, worker: Record, task: Record, log_minutes: float) -> None:
+    """Count how long work on a task took, in log minutes."""
     surprise = log_minutes - usual_log_minutes(s.market[0], s.tokens, task)
     if not math.isnan(surprise):
         # One forgotten tab must not make a worker slow for ever.
@@ -241,18 +269,37 @@ def submit(s: Arrays, index: int, task_index: int, minutes: float) -> None:
 
 @lean
 def judge(s: Arrays, index: int, task_index: int, approved: bool) -> None:
-    """A requester approved or rejected work; a submission that was not told is implied."""
+    """A requester approved or rejected work; a submission that was not told is implied.
+
+    Where there can be no other work, as none is under way and the worker has taken all that one may, it corrects the
+    last verdict.
+    """
     now = s.market[0].clock
     task = s.tasks[task_index]
     requester = s.requesters[task.facts.requester]
     dealing = s.dealings[dealing_of(s, index, task_index)]
+    verdict = APPROVED if approved else REJECTED
     if dealing.settled >= dealing.submitted:
-        submit(s, index, task_index, math.nan)
+        if dealing.verdict != 0 and _open_assignments(dealing) <= 0 and _took_all(dealing, task):
+            if dealing.verdict != verdict:
+                _count_verdict(s, index, task, dealing.verdict == APPROVED, -1.0)
+                _count_verdict(s, index, task, approved, 1.0)
+                dealing.verdict = verdict
+            return
+        submit(s, index, task_index, math.nan, False)
     elif approved:
         requester.approval_hours += math.log1p(max(0, seconds(now) - dealing.submitted_at) / (HOUR // SECOND))
         requester.approvals_timed += 1.0
     dealing.settled += 1
-    good, bad = (1.0, 0.0) if approved else (0.0, 1.0)
+    dealing.verdict = verdict
+    _count_verdict(s, index, task, approved, 1.0)
+
+
+@lean
+def _count_verdict(s: Arrays, index: int, task: Record, approved: bool, count: float) -> None:
+    """Count a verdict on a worker's work, or take it back where ``count`` is -1."""
+    requester = s.requesters[task.facts.requester]
+    good, bad = (count, 0.0) if approved else (0.0, count)
     task.approved += np.int32(good)
     task.rejected += np.int32(bad)
     s.workers[index].approved += good

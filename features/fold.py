@@ -68,11 +68,11 @@ def _fold(s: Arrays, batch: Batch, start: int, stop: int) -> None:
         elif kind == PROFILE:
             _declare(s, event, batch)
         elif kind == ACCEPTED:
-            accept(s, event.worker, event.task)
+            accept(s, event.worker, event.task, True)
         elif kind in (RETURNED, ABANDONED):
             give_up(s, event.worker, event.task, kind == ABANDONED)
         elif kind == SUBMITTED:
-            submit(s, event.worker, event.task, event.value)
+            submit(s, event.worker, event.task, event.value, True)
         elif kind in (APPROVED, REJECTED):
             judge(s, event.worker, event.task, kind == APPROVED)
         elif kind == VIEWED:

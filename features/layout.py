@@ -271,11 +271,16 @@ DEALING = np.dtype(
         ("hidden", "u1"),
         ("barred", "u1"),
         ("barred_before", "i4"),
+        ("accepted_untold", "u1"),
+        ("submitted_untold", "u1"),
+        ("verdict", "u1"),
     ],
     align=True,
 )
-"""A worker and a task; the two instants are in seconds. Counts are of assignments. ``barred``
-tells that the worker took or hid the task; ``barred_before`` chains these tasks: the one before this, 0 at the end."""
+"""A worker and a task; the two instants are in seconds. Counts are of assignments; ``accepted_untold`` and
+``submitted_untold`` are of those that later stages implied and no event has told yet. ``verdict`` is the last one, 0
+for none, else `APPROVED` or `REJECTED` of `features.batch`. ``barred`` tells that the worker took or hid the task;
+``barred_before`` chains these tasks: the one before this, 0 at the end."""
 
 OFFER = np.dtype(
     [

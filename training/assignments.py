@@ -26,15 +26,17 @@ AssignmentEvent = (
 OUTCOMES = ("accepted", "submitted", "approved", "rejected", "returned", "abandoned")
 """How far an assignment has come; the first two may still move."""
 
-_FOLLOWS: dict[type[AssignmentEvent], tuple[str, ...]] = {
-    AssignmentAccepted: (),
-    AssignmentReturned: ("accepted",),
-    AssignmentAbandoned: ("accepted",),
-    AssignmentSubmitted: ("accepted",),
-    AssignmentApproved: ("submitted", "accepted"),
-    AssignmentRejected: ("submitted", "accepted"),
+_FOLLOWS = {
+    "accepted": (),
+    "returned": ("accepted",),
+    "abandoned": ("accepted",),
+    "submitted": ("accepted",),
+    "approved": ("submitted", "accepted"),
+    "rejected": ("submitted", "accepted"),
 }
-"""The outcomes that an event moves on from, the likelier first."""
+"""Outcome -> those that it follows on, the likelier first."""
+
+_VERDICTS = ("approved", "rejected")
 
 
 @dataclass
@@ -59,12 +61,23 @@ class Assignment:
     instants: dict[str, int] = field(default_factory=dict)
     work_seconds: float | None = None
 
+    def implies(self, outcome: str, at: int) -> bool:
+        """Tell whether it must have come to an outcome of which nothing was told, at that instant or later."""
+        return outcome in _FOLLOWS[self.outcome] and outcome not in self.instants and at <= min(self.instants.values())
+
+    def tell(self, event: AssignmentEvent, outcome: str) -> None:
+        """Take in what an event tells of an outcome."""
+        self.instants[outcome] = micros(event.at)
+        if isinstance(event, AssignmentSubmitted):
+            self.work_seconds = event.work_seconds
+
 
 class Assignments:
     """The assignments of a log that is read from its beginning.
 
-    An event belongs to the oldest assignment of its worker and task that it can move on; if there is none, it implies
-    one of which the earlier instants are unknown.
+    An event belongs to the oldest assignment of its worker and task that it can move on. An acceptance or a submission
+    that is told late belongs to one that a later event implied, and a further verdict corrects the last one. If there
+    is no such assignment, the event implies one of which the earlier instants are unknown.
     """
 
     def __init__(self) -> None:
@@ -78,15 +91,18 @@ class Assignments:
     def add(self, seq: int, event: AssignmentEvent) -> None:
         """Take in the next event."""
         attempts = self._of.setdefault(event.worker_id, {}).setdefault(event.task_id, [])
-        follows = _FOLLOWS[type(event)]
-        assignment = next((each for outcome in follows for each in attempts if each.outcome == outcome), None)
+        told, at = event_type(event).removeprefix("assignment_"), micros(event.at)
+        assignment = next((each for outcome in _FOLLOWS[told] for each in attempts if each.outcome == outcome), None)
+        if assignment is None and (late := next((each for each in attempts if each.implies(told, at)), None)):
+            late.tell(event, told)
+            return
+        if assignment is None and told in _VERDICTS:
+            assignment = next((each for each in reversed(attempts) if each.outcome in _VERDICTS), None)
         if assignment is None:
             assignment = Assignment(seq, event.worker_id, event.task_id, len(attempts) + 1)
             attempts.append(assignment)
-        assignment.outcome = event_type(event).removeprefix("assignment_")
-        assignment.instants[assignment.outcome] = micros(event.at)
-        if isinstance(event, AssignmentSubmitted):
-            assignment.work_seconds = event.work_seconds
+        assignment.outcome = told
+        assignment.tell(event, told)
 
     def forget(self, worker_id: str) -> None:
         """Drop the assignments that a worker has had so far."""

@@ -131,11 +131,58 @@ def test_given_up_after_all_earlier_ones_were_handed_in_then_another_acceptance_
     assert task(state)["occupied"] == 1
 
 
-def test_a_second_verdict_on_one_submission_implies_a_second_submission() -> None:
-    log = Log().post("t1").take("w1", "t1").on("assignment_submitted", "w1", "t1")
+def test_given_a_worker_may_take_a_task_again_then_a_second_verdict_implies_a_second_submission() -> None:
+    log = Log().post("t1", per_worker_limit=2).take("w1", "t1").on("assignment_submitted", "w1", "t1")
     log.on("assignment_approved", "w1", "t1").on("assignment_rejected", "w1", "t1")
     state = log.state()
     assert (worker(state)["approved"], worker(state)["rejected"], worker(state)["submitted"]) == (1, 1, 2)
+
+
+@pytest.mark.parametrize("verdicts", [("rejected", "approved"), ("approved", "rejected", "rejected", "approved")])
+def test_given_a_worker_may_not_take_a_task_again_then_a_further_verdict_corrects_the_last(
+    verdicts: tuple[str, ...],
+) -> None:
+    log = Log().post("t1").take("w1", "t1").on("assignment_submitted", "w1", "t1")
+    once = Log().post("t1").take("w1", "t1").on("assignment_submitted", "w1", "t1")
+    for verdict in verdicts:
+        log.on(f"assignment_{verdict}", "w1", "t1")
+    state, known = log.state(), once.on("assignment_approved", "w1", "t1").state()
+    for record in (worker, task, requester):
+        assert {name: record(state)[name] for name in ("approved", "rejected", "submitted", "accepted")} == {
+            name: record(known)[name] for name in ("approved", "rejected", "submitted", "accepted")
+        }
+    assert task(state)["occupied"] == 1
+    tokens = state.arrays.tokens[["approved", "rejected"]]
+    assert tokens.tolist() == known.arrays.tokens[["approved", "rejected"]].tolist()
+
+
+@pytest.mark.parametrize("stage", ["submitted", "approved", "rejected", "abandoned"])
+def test_an_acceptance_that_is_told_after_a_later_stage_takes_no_further_slot(stage: str) -> None:
+    log = Log().post("t1", slots=3).on(f"assignment_{stage}", "w1", "t1").take("w1", "t1")
+    state, in_order = log.state(), Log().post("t1", slots=3).take("w1", "t1").on(f"assignment_{stage}", "w1", "t1")
+    assert dealing(state)["accepted"] == worker(state)["accepted"] == requester(state)["accepted"] == 1
+    assert task(state)["occupied"] == task(in_order.state())["occupied"]
+
+
+def test_an_acceptance_after_an_implied_one_was_returned_takes_a_slot() -> None:
+    state = Log().post("t1").on("assignment_returned", "w1", "t1").take("w1", "t1").state()
+    assert dealing(state)["accepted"] == 2
+    assert task(state)["occupied"] == 1
+
+
+def test_given_a_worker_may_take_a_task_again_then_an_acceptance_after_an_implied_one_takes_a_slot() -> None:
+    state = Log().post("t1", per_worker_limit=2).on("assignment_submitted", "w1", "t1").take("w1", "t1").state()
+    assert task(state)["occupied"] == 2
+
+
+def test_work_that_is_told_after_its_verdict_counts_once_and_with_its_minutes() -> None:
+    log = (
+        Log().post("t1").on("assignment_approved", "w1", "t1").on("assignment_submitted", "w1", "t1", work_seconds=120)
+    )
+    state = log.state()
+    assert worker(state)["submitted"] == worker(state)["accepted"] == task(state)["occupied"] == 1
+    assert task(state)["minutes_count"] == 1
+    assert task(state)["minutes"] == pytest.approx(math.log(2))
 
 
 def test_the_time_to_approval_is_counted_only_where_the_submission_was_seen() -> None:

@@ -168,6 +168,7 @@ def worked(*kinds: str) -> pd.DataFrame:
         (["accepted", "returned", "accepted", "submitted"], ["returned", "submitted"]),
         (["accepted", "abandoned"], ["abandoned"]),
         (["accepted", "accepted", "submitted", "submitted", "rejected", "approved"], ["rejected", "approved"]),
+        (["accepted", "submitted", "rejected", "approved"], ["approved"]),
         (["accepted", "approved"], ["approved"]),
         (["accepted", "accepted", "submitted", "returned"], ["submitted", "returned"]),
         (["submitted"], ["submitted"]),
@@ -188,6 +189,14 @@ def test_an_assignment_has_the_instants_that_are_told() -> None:
     assert first["work_seconds"] == 90
     assert (second["submitted_at"], second["rejected_at"]) == (at(7), at(8))
     assert second["accepted_at"] is second["approved_at"] is pd.NaT
+
+
+def test_what_is_told_late_belongs_to_the_assignment_that_implied_it() -> None:
+    log = Log().on("assignment_approved", "w1", "t1", 3).take("w1", "t1", 1)
+    found = tables(log.on("assignment_submitted", "w1", "t1", 2, work_seconds=90)).assignments
+    (one,) = found.to_dict("records")
+    assert (one["outcome"], one["work_seconds"]) == ("approved", 90)
+    assert (one["accepted_at"], one["submitted_at"], one["approved_at"]) == (at(1), at(2), at(3))
 
 
 def test_other_tasks_and_other_workers_have_assignments_of_their_own() -> None:
