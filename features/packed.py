@@ -14,7 +14,7 @@ from features.money import Money
 from features.requirements_shape import MOST_PARSED, Clause, Requirements, parse_once, unparse
 
 MOST_REWARDS = 1 << 14
-"""Rewards that are kept as objects: tasks share theirs."""
+"""Rewards that are kept as objects, and tasks of which they are: tasks share theirs."""
 
 RECENT = 4_096
 """Events that are also kept as objects: the tasks that are asked for are mostly the same ones."""
@@ -81,14 +81,13 @@ class Packed(MutableMapping[int, Kind], Generic[Kind]):
         # One that was taken out of the run left nothing behind.
         self._size += not self._packed(index)
         self._single[index] = self._encoder.encode(value)
-        if self._recent:
-            self._recent.pop(index, None)
+        self._forget(index)
 
     def __delitem__(self, index: int) -> None:
         if index not in self:
             raise KeyError(index)
         self._size -= 1
-        self._recent.pop(index, None)
+        self._forget(index)
         if index < len(self._ends):
             self._single[index] = b""
         else:
@@ -119,6 +118,10 @@ class Packed(MutableMapping[int, Kind], Generic[Kind]):
         self._single, self._recent = {}, {}
         self._ends, self._run = ends, run
         self._size = int(np.count_nonzero(np.diff(ends, prepend=0)))
+
+    def _forget(self, index: int) -> None:
+        """Keep nothing but bytes of a number."""
+        self._recent.pop(index, None)
 
     def _packed(self, index: int) -> bytes | bytearray:
         packed = self._single.get(index)
@@ -157,10 +160,32 @@ class Postings(Packed[TaskPosted]):
     """Task index -> the posting in force, updates applied."""
 
     _decoder = msgspec.msgpack.Decoder(TaskPosted, dec_hook=decode_hook)
-    _rewards: ClassVar = msgspec.msgpack.Decoder(_Rewarded)
+    _rewarded: ClassVar = msgspec.msgpack.Decoder(_Rewarded)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._rewards: dict[int, Money | None] = {}
 
     def reward(self, index: int) -> Money | None:
-        """Return the reward of a posting, None without one or without a posting; the rest of it is not decoded."""
-        packed = self._packed(index)
-        reward = self._rewards.decode(packed).reward if packed else None
-        return None if reward is None else _money(reward.amount, reward.currency)
+        """Return the reward of a posting, None without one or without a posting; the rest of it is not decoded.
+
+        It is kept, since the tasks on the pages of most workers are few.
+        """
+        try:
+            return self._rewards[index]
+        except KeyError:
+            packed = self._packed(index)
+        given = self._rewarded.decode(packed).reward if packed else None
+        if len(self._rewards) >= MOST_REWARDS:
+            self._rewards.clear()
+        reward = self._rewards[index] = None if given is None else _money(given.amount, given.currency)
+        return reward
+
+    def adopt(self, ends: NDArray[np.int64], run: bytes | bytearray) -> None:
+        """Take over what `packed` yielded, in place of all that is here; see `Packed.adopt`."""
+        super().adopt(ends, run)
+        self._rewards = {}
+
+    def _forget(self, index: int) -> None:
+        super()._forget(index)
+        self._rewards.pop(index, None)

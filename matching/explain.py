@@ -99,6 +99,7 @@ class _Task(NamedTuple):
 _NUMBERS = _Task._fields[:-2]
 _READ = _NUMBERS[: _NUMBERS.index("counted_hourly")]
 _PLACES = np.array([COLUMN[name] for name in _READ])
+_RECORD = np.dtype([(name, np.float64) for name in _NUMBERS])
 
 Words = tuple[float | Money | None, ...]
 
@@ -117,13 +118,14 @@ class _Rule:
         return (_told if self.group == "pay" else _told_again)(self, locale, *self.words(task))
 
     @cached_property
-    def names(self) -> list[str]:
-        return [name for _, name, _, _ in Formatter().parse(self.en) if name]
+    def texts(self) -> dict[str, str]:
+        """By language, with the place of each word for its name."""
+        places = {name: f"{{{place}}}" for place, (_, name, _, _) in enumerate(Formatter().parse(self.en)) if name}
+        return {"en": self.en.format(**places), "id": self.id.format(**places)}
 
 
 def _told(rule: _Rule, locale: str, *words: float | Money | None) -> Reason:
-    written = {name: _written(word, locale) for name, word in zip(rule.names, words, strict=True)}
-    return Reason(rule.code, (rule.id if locale == "id" else rule.en).format(**written))
+    return Reason(rule.code, rule.texts[locale].format(*[_written(word, locale) for word in words]))
 
 
 # Amounts of money are mostly new.
@@ -322,12 +324,12 @@ def reasons(
         figures: as answered.
         locale: one of `matching.wording.LOCALES`.
     """
-    read = np.empty((len(features), len(_NUMBERS)))
+    tasks = np.empty(len(features), _RECORD)
+    read = tasks.view(np.float64).reshape(len(features), len(_NUMBERS))
     rewarded, paid = (
         np.array([math.nan if amount is None else float(bool(amount.amount)) for amount in column])
         for column in (figures.rewards, figures.hourly)
     )
-    tasks = read.view([(name, np.float64) for name in _NUMBERS]).reshape(-1)
     chosen = np.full((len(features), MOST), -1)
     _choose(features, _PLACES, figures.p_approve, figures.minutes, rewarded, paid, lifts, _GROUPS, read, tasks, chosen)
     found = []

@@ -153,17 +153,11 @@ def valued(
     found, minimum, rewards = sought.found, query.wishes.min_hourly, sought.rewards.tolist()
     earned, worked = _sessions(sought.rewards, p_approve, minutes, sought.ends, sought.session, minimum)
     tasks, ends, distinct = sought.tasks.tolist(), sought.ends.tolist(), judgement.compiled.changes.distinct
-    parts = zip(sought.chosen.tolist(), [0, *ends], ends, earned.tolist(), worked.tolist(), strict=False)
+    changes, approvals, counts = (of_each[sought.chosen].tolist() for of_each in found[:3])
+    parts = zip(changes, approvals, counts, [0, *ends], ends, earned.tolist(), worked.tolist(), strict=False)
     promises = [
-        _Promise(
-            distinct[found.changes[place]],
-            int(found.approvals[place]),
-            int(found.counts[place]),
-            tasks[start:end],
-            rewards[start:end],
-            *session_with,
-        )
-        for place, start, end, *session_with in parts
+        _Promise(distinct[change], needed, opens, tasks[start:end], rewards[start:end], *session_with)
+        for change, needed, opens, start, end, *session_with in parts
     ]
     if not np.isnan(minimum):
         promises = [promise for promise in promises if promise.minutes > 0.0]
@@ -175,7 +169,9 @@ def valued(
 
 def _session_minutes(query: Query, usual: float) -> float:
     """Return the minutes there are: what is said now, else what the profile says, else a usual session."""
-    return next((minutes for minutes in (query.session_minutes, usual) if minutes > 0.0), USUAL_SESSION)
+    if query.session_minutes > 0.0:
+        return query.session_minutes
+    return usual if usual > 0.0 else USUAL_SESSION
 
 
 class _Best(NamedTuple):

@@ -19,6 +19,9 @@ from matching.first_stage import FirstStage
 COMPARED_WITH = 44
 """Rows of a list with which contributions are compared: with those of a usual page they fill one block of a kernel."""
 
+_STEPS = 1 + 2 * np.arange(COMPARED_WITH)
+"""Where these lie in a list of ``2 * COMPARED_WITH``, by even steps."""
+
 INTERVAL = 0.8
 """Share of what comes about that lies within an interval of an answer."""
 
@@ -128,10 +131,10 @@ class Answers:
             float64, rows x `features.spec.GROUPS`; rounded to millionths, so that 0 is what makes no difference.
         """
         size = len(self.scores)
-        compared = np.arange(size)
         if size > COMPARED_WITH:
-            steps = (np.arange(COMPARED_WITH) + 0.5) * size / COMPARED_WITH
-            compared = np.argsort(self.scores, kind="stable")[steps.astype(np.intp)]
+            compared = np.argsort(self.scores, kind="stable")[_STEPS * size // (2 * COMPARED_WITH)]
+        else:
+            compared = np.arange(size)
         found = self.contribute(self.features[np.concatenate([places, compared])], len(places))
         # Adding 0 turns -0 into 0.
         return np.asarray(np.round(found, 6) + 0.0)

@@ -1,15 +1,18 @@
 """Packed events are the events that were put, whatever else happens to the map."""
 
 import pickle
+from decimal import Decimal
 from typing import cast
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from features import packed
 from features.events import TaskPosted, WorkerUpdated
+from features.money import Money
 from features.packed import Postings, Profiles
 from features.requirements_shape import Clause
 from tests.log import Log
@@ -86,3 +89,26 @@ def test_what_is_not_there_is_not_found() -> None:
         Profiles()[0]
     with pytest.raises(KeyError):
         del Profiles()[0]
+
+
+def test_the_reward_is_that_of_the_posting_in_force_however_often_it_was_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(packed, "MOST_REWARDS", 3)
+    postings, given_ = Postings(), posting(None)
+    for turn in range(3):
+        for index in range(8):
+            reward = Money(amount=Decimal(turn + index), currency="USD")
+            postings[index] = replace(given_, reward=reward)
+            assert [postings.reward(index) for _ in range(2)] == [reward] * 2
+    postings[2] = replace(given_, reward=None)
+    assert postings.reward(2) is None
+    del postings[2]
+    assert postings.reward(2) is None
+    postings[2] = given_
+    assert postings.reward(2) == given_.reward
+    other = Postings()
+    other[2] = replace(given_, reward=Money(amount=Decimal(7), currency="USD"))
+    each = list(other.packed(3))
+    postings.adopt(np.cumsum([len(part) for part in each]), b"".join(each))
+    assert postings.reward(2) == other.reward(2)
