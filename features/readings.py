@@ -45,20 +45,6 @@ DECLARED, KNOWN, EXPERIENCE = range(3)
 """What a token tells as a skill: the level that the worker declares, whether the worker declared or took it at all, and
 the log of what was taken."""
 
-(
-    LOG_AFFINITY,
-    LOG_AFFINITY_FAST,
-    LOG_AFFINITY_SKILL,
-    LOG_AFFINITY_TEXT,
-    LOG_POPULARITY,
-    LOG_POPULARITY_FAST,
-    LOG_POPULARITY_NEWCOMERS,
-    LOG_CHANCE,
-    LOG_AGE,
-    LOGS,
-) = range(10)
-"""Numbers of a task whose logarithms are taken with those of all tasks of a block, and how many there are."""
-
 _APART = np.zeros((3, 2 * PARTED))
 _APART[SKILL, :PARTED], _APART[WORD, PARTED:] = 1.0, 1.0
 
@@ -88,9 +74,9 @@ class Readings(NamedTuple):
         mixed: bool, x 2; whether each has tokens that are skills, and words.
         rows: int64; the row of each task of a block.
         tasks: int32; the reference task of each row, -1 for none.
+        opened: int32; where each of these tasks stood in the open-task index.
         seqs: int64; the last event that is known to each of these rows.
         order: int64; the rows of the reference tasks in order of these, behind them the free ones.
-        logs, under: float64, tasks of a block x ``LOGS``; numbers over others, then the logarithms of their quotients.
         apart: float64, kinds of tokens x two parts of ``PARTED``; whether tokens of a kind are in the part.
     """
 
@@ -116,11 +102,10 @@ class Readings(NamedTuple):
     mixed: NDArray[np.bool_]
     rows: NDArray[np.int64]
     tasks: NDArray[np.int32]
+    opened: NDArray[np.int32]
     seqs: NDArray[np.int64]
     order: NDArray[np.int64]
     sums: NDArray[np.float64]
-    logs: NDArray[np.float64]
-    under: NDArray[np.float64]
     apart: NDArray[np.float64]
 
 
@@ -151,11 +136,10 @@ def no_readings(s: Arrays) -> Readings:
         np.empty((REFERENCE + BLOCK, 2), np.bool_),
         np.empty(BLOCK, np.int64),
         np.full(REFERENCE, -1, np.int32),
+        np.empty(REFERENCE, np.int32),
         np.empty(REFERENCE, np.int64),
         np.arange(REFERENCE),
         np.empty(SUMS),
-        np.empty(BLOCK * LOGS),
-        np.empty(BLOCK * LOGS),
         _APART.copy(),
     )
 
@@ -376,22 +360,32 @@ def _row_of(readings: Readings, tasks: NDArray[np.int32], k: int) -> int:
 
 
 @lean
+def _holds(s: Arrays, readings: Readings, task: int, row: int) -> bool:
+    """Tell whether a row is that of a reference task, which has not changed since; of its record nothing is read."""
+    if readings.tasks[row] != task:
+        return False
+    place = readings.opened[row]
+    stands = place < s.market[0].n_open and s.open_tasks[place] == task
+    return stands and s.open_changed[place] <= readings.seqs[row]
+
+
+@lean
 def read_reference(s: Arrays, view: View, readings: Readings, tasks: NDArray[np.int32]) -> None:
     """Bring the tokens of the reference tasks, which are open, to the instant of the list; they are read once.
 
     Afterwards ``order`` begins with their rows.
     """
-    records, first = s.tasks, readings.size[0] + 1
-    k = 0
+    first, k = readings.size[0] + 1, 0
     while k < tasks.size:
-        task, row = records[tasks[k]], _row_of(readings, tasks, k)
-        if readings.tasks[row] != tasks[k] or s.open_changed[task.open_at] > readings.seqs[row]:
+        row = _row_of(readings, tasks, k)
+        if not _holds(s, readings, tasks[k], row):
             if readings.size[0] + TOKENS + SKILLS > MOST_READINGS:
                 forget(readings)
                 first, k = 1, 0
                 continue
             _place_task(s, readings, tasks[k], row)
             readings.tasks[row], readings.seqs[row] = tasks[k], s.market[0].seq
+            readings.opened[row] = s.tasks[tasks[k]].open_at
         k += 1
     if readings.size[0] >= first:
         _read(s, view, readings, first)
