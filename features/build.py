@@ -92,6 +92,7 @@ def _task_columns(
 ) -> None:
     worker, market = s.workers[view.worker], s.market[0]
     records, requesters, place, told = s.tasks, s.requesters, readings.place, readings.told
+    session, hour, declared = math.log(session_minutes), math.log(60.0), math.log(max(worker.expected_hourly, 1e-4))
     for i in range(tasks.size):
         task = records[tasks[i]]
         if task.posted == NEVER:
@@ -109,15 +110,15 @@ def _task_columns(
                 for j in range(LANGUAGES):
                     if facts.languages[k] != 0 and facts.languages[k] == worker.languages[j]:
                         out[i, LANGUAGE_KNOWN] = 1.0
-        out[i, HOURLY_STATED] = out[i, REWARD] - math.log(facts.stated_minutes) + math.log(60.0)
+        out[i, HOURLY_STATED] = out[i, REWARD] - readings.stated[readings.rows[i]] + hour
         if not math.isnan(worker.expected_hourly):
-            out[i, AGAINST_DECLARED] = out[i, HOURLY] - math.log(max(worker.expected_hourly, 1e-4))
+            out[i, AGAINST_DECLARED] = out[i, HOURLY] - declared
         if worker.timed_slow > 0.0:
-            out[i, AGAINST_REVEALED] = against(out[i, HOURLY], worker.hourly_slow / worker.timed_slow + math.log(60.0))
+            out[i, AGAINST_REVEALED] = against(out[i, HOURLY], worker.hourly_slow / worker.timed_slow + hour)
         if worker.paid_slow > 0.0:
             out[i, AGAINST_TAKEN] = against(out[i, REWARD], worker.reward_slow / worker.paid_slow)
         out[i, LIMIT_MINUTES] = math.log(facts.limit_minutes)
-        out[i, SESSION_FIT] = math.log(session_minutes) - out[i, MINUTES]
+        out[i, SESSION_FIT] = session - out[i, MINUTES]
         hours = max(0, view.now - task.posted) / HOUR
         if facts.expires != FOREVER:
             out[i, TASK_HOURS_LEFT] = math.log1p(max(0, facts.expires - view.now) / HOUR)
@@ -202,8 +203,8 @@ class Reference(NamedTuple):
     The values are float32 (columns x ``REFERENCE``, NaN behind the last task), as a row gives them: tasks alike but for
     rounding stand level.
     ``size`` is the number of tasks, in an array of one; -1 before anything is known. It is the same for all rows of one
-    worker at one instant of one market. The other arrays are working memory: the tasks, their columns (float64), and
-    numbers of a column of which a sum is taken.
+    worker at one instant of one market. The other arrays are working memory: the tasks, and numbers of which a sum is
+    taken.
     """
 
     values: NDArray[np.float32]
@@ -212,7 +213,6 @@ class Reference(NamedTuple):
     deviations: NDArray[np.float64]
     size: NDArray[np.int64]
     tasks: NDArray[np.int32]
-    columns: NDArray[np.float64]
     summed: NDArray[np.float64]
 
 
@@ -227,7 +227,6 @@ def _no_reference() -> Reference:
         np.empty(columns),
         np.full(1, -1, np.int64),
         np.empty(REFERENCE, np.int32),
-        np.empty((columns, REFERENCE)),
         np.empty(REFERENCE),
     )
 
@@ -271,26 +270,22 @@ def _refer(s: Arrays, view: View, common: Common) -> None:
     """Write down what the rows are compared with."""
     readings, reference, block = common.readings, common.reference, common.block
     size = _find_open(s, view.now, reference)
-    tasks, columns = reference.tasks[:size], reference.columns
+    tasks = reference.tasks[:size]
     read_reference(s, view, readings, tasks)
-    for start in range(0, size, BLOCK):
-        part = tasks[start : start + BLOCK]
-        for k in range(part.size):
-            readings.rows[k] = readings.order[start + k]
-        fill_compared(s, view, readings, part, block)
-        for c in range(len(RELATIVE)):
-            for k in range(part.size):
-                columns[c, start + k] = block.columns[c, k]
+    for k in range(size):
+        readings.rows[k] = readings.order[k]
+    fill_compared(s, view, readings, tasks, block)
     reference.size[0] = size
     for c in range(len(RELATIVE)):
-        columns[c, size:] = math.nan
-        _describe_column(columns[c], c, reference)
+        _describe_column(block.columns[c], c, reference)
 
 
 @lean
 def _describe_column(column: NDArray[np.float64], c: int, reference: Reference) -> None:
-    """Write down the values and moments of a column (float64, ``REFERENCE``)."""
+    """Write down the values and moments of a column (float64, ``REFERENCE``; what is behind the last task is lost)."""
     values, summed, count = reference.values[c], reference.summed, 0
+    for k in range(reference.size[0], REFERENCE):
+        column[k] = math.nan
     for k in range(REFERENCE):
         values[k] = column[k]
         count += not math.isnan(column[k])

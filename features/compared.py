@@ -12,17 +12,17 @@ from numpy.typing import NDArray
 
 from features.elementary import take_logs
 from features.estimates import HOUR, log_minutes, smoothed
-from features.jit import kernel, lean
+from features.jit import kernel, lean, shared
 from features.layout import NEVER, Arrays
 from features.readings import (
     APPROVED,
-    BLOCK,
     DECLARED,
     EXPECTED,
     EXPECTED_FAST,
     EXPECTED_NEWCOMER,
     EXPERIENCE,
     KNOWN,
+    MOST_TASKS,
     PAID,
     PAY,
     REJECTED,
@@ -102,8 +102,8 @@ class Block(NamedTuple):
     """Columns of the tasks of a block, each in one run.
 
     Attributes:
-        columns: float64, ``COMPUTED`` x ``BLOCK``; at first numbers of which the logarithms are to be taken.
-        under: float64, columns that are also relative x ``BLOCK``; what these numbers are divided by.
+        columns: float64, ``COMPUTED`` x ``MOST_TASKS``; at first numbers of which the logarithms are to be taken.
+        under: float64, columns that are also relative x ``MOST_TASKS``; what these numbers are divided by.
     """
 
     columns: NDArray[np.float64]
@@ -113,7 +113,7 @@ class Block(NamedTuple):
 @kernel
 def no_block() -> Block:
     """Return memory for a block."""
-    return Block(np.empty((len(COMPUTED), BLOCK)), np.empty((len(RELATIVE), BLOCK)))
+    return Block(np.empty((len(COMPUTED), MOST_TASKS)), np.empty((len(RELATIVE), MOST_TASKS)))
 
 
 @lean
@@ -220,11 +220,11 @@ def _logs(s: Arrays, view: View, readings: Readings, tasks: NDArray[np.int32], b
         out[HOURLY, i] = out[REWARD, i] + out[HOURLY, i] - out[MINUTES, i] + math.log(60.0)
 
 
-@lean
+@shared
 def fill_compared(s: Arrays, view: View, readings: Readings, tasks: NDArray[np.int32], block: Block) -> None:
     """Fill the columns that are also given relative to the open tasks, and what they rest on.
 
-    ``tasks`` are at most ``BLOCK``; their tokens have been read, and their ``rows`` are known.
+    ``tasks`` are at most ``MOST_TASKS``; their tokens have been read, and their ``rows`` are known.
     """
     columns, size = block.columns, tasks.size
     for c in range(len(COMPUTED)):

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from features.elementary import take_decays, take_logs
 from features.estimates import FAST, SECOND, SLOW, seconds
-from features.jit import kernel, lean, prefetch
+from features.jit import kernel, lean, prefetch, shared
 from features.layout import NEVER, REFERENCE, SKILLS, TASK, TOKEN, TOKENS, Arrays
 from features.sums import PARTED, SUMMED, SUMS
 from features.tastes import find_taste
@@ -20,6 +20,9 @@ _RECORD, _TOKEN, LINE = TASK.itemsize, TOKEN.itemsize, 64
 
 BLOCK = 128
 """Tasks that a kernel goes through at a time."""
+
+MOST_TASKS = max(BLOCK, REFERENCE)
+"""Tasks whose columns are filled at a time, at the most."""
 
 MOST_READINGS = 8_192
 """Tokens that are read at the most; no fewer than those of a block, and than those of the reference tasks."""
@@ -72,7 +75,7 @@ class Readings(NamedTuple):
             tasks in the first ``REFERENCE`` rows, behind them those of a block.
         stated: float64; the log of the minutes that each of these tasks is said to take.
         mixed: bool, x 2; whether each has tokens that are skills, and words.
-        rows: int64; the row of each task of a block.
+        rows: int64; the row of each task of a block, or of each reference task.
         tasks: int32; the reference task of each row, -1 for none.
         opened: int32; where each of these tasks stood in the open-task index.
         seqs: int64; the last event that is known to each of these rows.
@@ -134,7 +137,7 @@ def no_readings(s: Arrays) -> Readings:
         np.empty((REFERENCE + BLOCK, SKILLS), np.int32),
         np.empty(REFERENCE + BLOCK),
         np.empty((REFERENCE + BLOCK, 2), np.bool_),
-        np.empty(BLOCK, np.int64),
+        np.empty(MOST_TASKS, np.int64),
         np.full(REFERENCE, -1, np.int32),
         np.empty(REFERENCE, np.int32),
         np.empty(REFERENCE, np.int64),
@@ -222,12 +225,20 @@ def _bring(view: View, readings: Readings, first: int) -> None:
 
 
 @lean
-def _read(s: Arrays, view: View, readings: Readings, first: int) -> None:
-    """Read the tokens from a place on, which are new."""
-    readings.epoch[0] = view.epoch
+def _read_new(s: Arrays, view: View, readings: Readings, first: int) -> None:
+    """Read the tokens from a place on, which are new, if there are any."""
     count = readings.size[0] + 1 - first
+    if count == 0:
+        return
+    readings.epoch[0] = view.epoch
     for k in range(count):
         readings.stale[k] = first + k
+    _read(s, view, readings, count, first)
+
+
+@shared
+def _read(s: Arrays, view: View, readings: Readings, count: int, first: int) -> None:
+    """Read the first ``count`` of the ``stale`` tokens, and bring those from a place on to the list."""
     _keep(s, view, readings, count)
     _bring(view, readings, first)
     _read_tastes(s, view, readings, first)
@@ -244,9 +255,7 @@ def renew(s: Arrays, view: View, readings: Readings) -> None:
         if at != readings.since[place] or at > view.now:
             readings.stale[count] = place
             count += 1
-    _keep(s, view, readings, count)
-    _bring(view, readings, 1)
-    _read_tastes(s, view, readings, 1)
+    _read(s, view, readings, count, 1)
 
 
 @lean
@@ -334,8 +343,7 @@ def read_tokens(s: Arrays, view: View, readings: Readings, tasks: NDArray[np.int
                 _place(s, readings, task.facts.category_token)
             if task.facts.group_token >= 0:
                 _place(s, readings, task.facts.group_token)
-    if readings.size[0] >= first:
-        _read(s, view, readings, first)
+    _read_new(s, view, readings, first)
 
 
 @lean
@@ -387,5 +395,4 @@ def read_reference(s: Arrays, view: View, readings: Readings, tasks: NDArray[np.
             readings.tasks[row], readings.seqs[row] = tasks[k], s.market[0].seq
             readings.opened[row] = s.tasks[tasks[k]].open_at
         k += 1
-    if readings.size[0] >= first:
-        _read(s, view, readings, first)
+    _read_new(s, view, readings, first)
