@@ -6,13 +6,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from features.compared import COMPUTED, PLACES, against, fill_compared, fill_reference, token_affinity
+from features.compared import COMPUTED, PLACES, Block, against, fill_compared, no_block, token_affinity
 from features.counts import half_of, hour_bin
 from features.estimates import DAY, FAST, HOUR, SECOND, decay, seconds, smoothed
 from features.jit import kernel, lean
 from features.layout import FOREVER, HOUR_BINS, LANGUAGES, NEVER, REFERENCE, UNLIMITED, Arrays
 from features.pairs import find, foresee, pair_key
-from features.readings import BLOCK, TOOK, Readings, forget, no_readings, read_tokens, renew
+from features.readings import BLOCK, TOOK, Readings, forget, no_readings, read_reference, read_tokens, renew
 from features.spec import COLUMN, NAMES, RELATIVE
 from features.state import MarketState
 from features.view import SHARE_PRIOR, View, view_of
@@ -92,6 +92,7 @@ def _task_columns(
 ) -> None:
     worker, market = s.workers[view.worker], s.market[0]
     records, requesters, place, told = s.tasks, s.requesters, readings.place, readings.told
+    session, hour, declared = math.log(session_minutes), math.log(60.0), math.log(max(worker.expected_hourly, 1e-4))
     for i in range(tasks.size):
         task = records[tasks[i]]
         if task.posted == NEVER:
@@ -109,15 +110,15 @@ def _task_columns(
                 for j in range(LANGUAGES):
                     if facts.languages[k] != 0 and facts.languages[k] == worker.languages[j]:
                         out[i, LANGUAGE_KNOWN] = 1.0
-        out[i, HOURLY_STATED] = out[i, REWARD] - math.log(facts.stated_minutes) + math.log(60.0)
+        out[i, HOURLY_STATED] = out[i, REWARD] - readings.stated[readings.rows[i]] + hour
         if not math.isnan(worker.expected_hourly):
-            out[i, AGAINST_DECLARED] = out[i, HOURLY] - math.log(max(worker.expected_hourly, 1e-4))
+            out[i, AGAINST_DECLARED] = out[i, HOURLY] - declared
         if worker.timed_slow > 0.0:
-            out[i, AGAINST_REVEALED] = against(out[i, HOURLY], worker.hourly_slow / worker.timed_slow + math.log(60.0))
+            out[i, AGAINST_REVEALED] = against(out[i, HOURLY], worker.hourly_slow / worker.timed_slow + hour)
         if worker.paid_slow > 0.0:
             out[i, AGAINST_TAKEN] = against(out[i, REWARD], worker.reward_slow / worker.paid_slow)
         out[i, LIMIT_MINUTES] = math.log(facts.limit_minutes)
-        out[i, SESSION_FIT] = math.log(session_minutes) - out[i, MINUTES]
+        out[i, SESSION_FIT] = session - out[i, MINUTES]
         hours = max(0, view.now - task.posted) / HOUR
         if facts.expires != FOREVER:
             out[i, TASK_HOURS_LEFT] = math.log1p(max(0, facts.expires - view.now) / HOUR)
@@ -196,35 +197,14 @@ def _dealing_columns(s: Arrays, view: View, tasks: NDArray[np.int32], out: NDArr
                 out[i, TASK_SERVED_HOURS] = math.log1p(max(0, seconds(view.now) - dealing.served_at) / (HOUR // SECOND))
 
 
-@kernel
-def _open_reference(s: Arrays, now: int) -> NDArray[np.int32]:
-    """Return the reference tasks open at the instant."""
-    tasks, records, reference = np.empty(s.market[0].n_reference, np.int32), s.tasks, s.reference
-    count = 0
-    for k in range(tasks.size):
-        if records[reference[k]].facts.expires > now:
-            tasks[count] = reference[k]
-            count += 1
-    return tasks[:count]
-
-
-@kernel
-def _compare(
-    s: Arrays, readings: Readings, worker: int, tasks: NDArray[np.int32], now: int, out: NDArray[np.float64]
-) -> None:
-    view = view_of(s, worker, now)
-    for start in range(0, tasks.size, BLOCK):
-        part = tasks[start : start + BLOCK]
-        fill_compared(s, view, readings, part, False, out[start : start + BLOCK])
-
-
 class Reference(NamedTuple):
     """The compared columns of the reference tasks, to stand against: values, how many exist, and moments.
 
     The values are float32 (columns x ``REFERENCE``, NaN behind the last task), as a row gives them: tasks alike but for
     rounding stand level.
     ``size`` is the number of tasks, in an array of one; -1 before anything is known. It is the same for all rows of one
-    worker at one instant of one market.
+    worker at one instant of one market. The other arrays are working memory: the tasks, and numbers of which a sum is
+    taken.
     """
 
     values: NDArray[np.float32]
@@ -232,10 +212,12 @@ class Reference(NamedTuple):
     means: NDArray[np.float64]
     deviations: NDArray[np.float64]
     size: NDArray[np.int64]
+    tasks: NDArray[np.int32]
+    summed: NDArray[np.float64]
 
 
 @kernel
-def no_reference() -> Reference:
+def _no_reference() -> Reference:
     """Return memory for a reference of which nothing is known yet."""
     columns = len(RELATIVE)
     return Reference(
@@ -244,36 +226,86 @@ def no_reference() -> Reference:
         np.empty(columns),
         np.empty(columns),
         np.full(1, -1, np.int64),
+        np.empty(REFERENCE, np.int32),
+        np.empty(REFERENCE),
     )
 
 
+class Common(NamedTuple):
+    """What the rows of one worker at one instant of one market have in common: found once, and kept from call to call.
+
+    Attributes:
+        readings: the tokens of the tasks.
+        reference: what the rows are compared with.
+        block: working memory, as is ``wide`` (float64, ``BLOCK`` x columns of the spec).
+    """
+
+    readings: Readings
+    reference: Reference
+    block: Block
+    wide: NDArray[np.float64]
+
+
 @kernel
-def _refer(columns: NDArray[np.float64], reference: Reference) -> None:
-    """Write down what values are held against, of the relative columns of the reference tasks (float64)."""
-    size = columns.shape[1]
-    # Into arrays of its own, or the compiler reads anew after every store.
-    counts, means, squares = np.zeros(size), np.zeros(size), np.zeros(size)
-    # Column by column within a task: so the sums of the columns do not wait for each other's additions.
-    for k in range(columns.shape[0]):
-        row = columns[k]
-        for c in range(size):
-            means[c] += 0.0 if math.isnan(row[c]) else row[c]
-        for c in range(size):
-            counts[c] += 0.0 if math.isnan(row[c]) else 1.0
-    for c in range(size):
-        means[c] /= counts[c]
-    for k in range(columns.shape[0]):
-        row = columns[k]
-        for c in range(size):
-            apart = row[c] - means[c]
-            squares[c] += 0.0 if math.isnan(apart) else apart * apart
-    for c in range(size):
-        values = reference.values[c]
-        for k in range(columns.shape[0]):
-            values[k] = columns[k, c]
-        values[columns.shape[0] :] = np.nan
-    reference.size[0] = columns.shape[0]
-    reference.counts[:], reference.means[:], reference.deviations[:] = counts, means, np.sqrt(squares / counts)
+def nothing_common(s: Arrays) -> Common:
+    """Return memory for what rows have in common, of which nothing is known yet."""
+    return Common(no_readings(s), _no_reference(), no_block(), np.empty((BLOCK, len(NAMES))))
+
+
+@lean
+def _find_open(s: Arrays, now: int, reference: Reference) -> int:
+    """Write down the reference tasks that are open at an instant; return how many they are."""
+    tasks, size, records = s.reference, s.market[0].n_reference, s.tasks
+    # Rarely does a task expire between the last event and the instant.
+    all_open, count = s.market[0].n_expiring == 0 or s.expiring[0] > now, 0
+    for k in range(size):
+        if all_open or records[tasks[k]].facts.expires > now:
+            reference.tasks[count] = tasks[k]
+            count += 1
+    return count
+
+
+@lean
+def _refer(s: Arrays, view: View, common: Common) -> None:
+    """Write down what the rows are compared with."""
+    readings, reference, block = common.readings, common.reference, common.block
+    size = _find_open(s, view.now, reference)
+    tasks = reference.tasks[:size]
+    read_reference(s, view, readings, tasks)
+    for k in range(size):
+        readings.rows[k] = readings.order[k]
+    fill_compared(s, view, readings, tasks, block)
+    reference.size[0] = size
+    for c in range(len(RELATIVE)):
+        _describe_column(block.columns[c], c, reference)
+
+
+@lean
+def _describe_column(column: NDArray[np.float64], c: int, reference: Reference) -> None:
+    """Write down the values and moments of a column (float64, ``REFERENCE``; what is behind the last task is lost)."""
+    values, summed, count = reference.values[c], reference.summed, 0
+    for k in range(reference.size[0], REFERENCE):
+        column[k] = math.nan
+    for k in range(REFERENCE):
+        values[k] = column[k]
+        count += not math.isnan(column[k])
+        summed[k] = 0.0 if math.isnan(column[k]) else column[k]
+    mean = _total(summed) / count
+    for k in range(REFERENCE):
+        apart = column[k] - mean
+        summed[k] = 0.0 if math.isnan(apart) else apart * apart
+    reference.counts[c], reference.means[c], reference.deviations[c] = count, mean, math.sqrt(_total(summed) / count)
+
+
+@lean
+def _total(summed: NDArray[np.float64]) -> float:
+    """Return the sum of ``REFERENCE`` numbers, which are lost: by halves, as no sum then waits for another."""
+    half = REFERENCE
+    while half > 1:
+        half //= 2
+        for k in range(half):
+            summed[k] += summed[half + k]
+    return summed[0]
 
 
 @lean
@@ -325,82 +357,76 @@ def _fill_wide(
     out[:] = math.nan
     for i in range(tasks.size):
         for c in range(len(PLACES)):
-            out[i, PLACES[c]] = block[i, c]
+            out[i, PLACES[c]] = block[c, i]
     _task_columns(s, view, readings, tasks, session_minutes, out)
     _worker_columns(s, view, tasks, out)
     _dealing_columns(s, view, tasks, out)
 
 
-@kernel
+@lean
 def build(
     s: Arrays,
     view: View,
-    readings: Readings,
+    common: Common,
     tasks: NDArray[np.int32],
     session_minutes: float,
-    reference: Reference,
     computed: NDArray[np.float64],
     out: NDArray[np.float32],
 ) -> None:
     """Fill ``out`` (float32, tasks x columns of the spec) for the worker and instant of a view.
 
     ``tasks`` are dense indices; index 0 stands for what is not known. ``session_minutes`` is what the worker has now,
-    NaN for what the profile says. ``readings`` hold nothing or what was read for this view or renewed for it, and more
-    afterwards; ``reference`` is filled if nothing is known of it yet. ``computed`` is what `fill_compared` would fill,
-    of all of these tasks or of none.
+    NaN for what the profile says. ``common`` holds no readings, or what was read for this view or renewed for it, and
+    more afterwards; the reference is filled if nothing is known of it yet. ``computed`` is what `compared` would
+    return of all of these tasks, or empty.
     """
+    readings, block = common.readings, common.block.columns
     if math.isnan(session_minutes):
         session_minutes = s.workers[view.worker].session_minutes
-    block, wide = np.empty((BLOCK, len(COMPUTED))), np.empty((min(BLOCK, tasks.size), len(NAMES)))
-    if reference.size[0] < 0:
-        compared_with = _open_reference(s, view.now)
-        relative = np.empty((compared_with.size, len(RELATIVE)))
-        fill_reference(s, view, readings, compared_with, block, relative)
-        _refer(relative, reference)
+    if common.reference.size[0] < 0:
+        _refer(s, view, common)
     for start in range(0, tasks.size, BLOCK):
         part = tasks[start : start + BLOCK]
-        filled, columns = wide[: part.size], block[: part.size]
+        filled = common.wide[: part.size]
+        read_tokens(s, view, readings, part, True)
         if len(computed):
-            read_tokens(s, view, readings, part, True)
-            columns[:] = computed[start : start + BLOCK]
+            for i in range(part.size):
+                for c in range(len(COMPUTED)):
+                    block[c, i] = computed[start + i, c]
         else:
-            fill_compared(s, view, readings, part, True, columns)
-        _fill_wide(s, view, readings, part, session_minutes, columns, filled)
-        _relative_columns(s, view, reference, part, filled)
-        out[start : start + BLOCK] = filled
+            fill_compared(s, view, readings, part, common.block)
+        _fill_wide(s, view, readings, part, session_minutes, block, filled)
+        _relative_columns(s, view, common.reference, part, filled)
+        for i in range(part.size):
+            for c in range(len(NAMES)):
+                out[start + i, c] = filled[i, c]
 
 
 @kernel
 def _build(
     s: Arrays,
-    readings: Readings,
+    common: Common,
     worker: int,
     tasks: NDArray[np.int32],
     now: int,
     session_minutes: float,
-    reference: Reference,
     computed: NDArray[np.float64],
     out: NDArray[np.float32],
 ) -> None:
-    build(s, view_of(s, worker, now), readings, tasks, session_minutes, reference, computed, out)
-
-
-class Common(NamedTuple):
-    """What the rows of one worker at one instant of one market have in common: found once, and kept from call to call.
-
-    Attributes:
-        readings: the tokens of the tasks.
-        reference: what the rows are compared with.
-    """
-
-    readings: Readings
-    reference: Reference
+    build(s, view_of(s, worker, now), common, tasks, session_minutes, computed, out)
 
 
 @kernel
-def nothing_common(s: Arrays) -> Common:
-    """Return memory for what rows have in common, of which nothing is known yet."""
-    return Common(no_readings(s), no_reference())
+def _compare(
+    s: Arrays, common: Common, worker: int, tasks: NDArray[np.int32], now: int, out: NDArray[np.float64]
+) -> None:
+    view = view_of(s, worker, now)
+    for start in range(0, tasks.size, BLOCK):
+        part = tasks[start : start + BLOCK]
+        read_tokens(s, view, common.readings, part, False)
+        fill_compared(s, view, common.readings, part, common.block)
+        for i in range(part.size):
+            out[start + i] = common.block.columns[:, i]
 
 
 @kernel
@@ -418,20 +444,20 @@ def build_crowd(
 
     What tokens tell is read once for all of them. Without ``relative`` the columns relative to the open tasks are NaN.
     """
-    tasks = np.array([task], np.int32)
-    readings, compared_with, reference = no_readings(s), _open_reference(s, now), no_reference()
-    block, filled = np.empty((BLOCK, len(COMPUTED))), np.empty((1, len(NAMES)))
-    columns = np.empty((compared_with.size, len(RELATIVE)))
+    tasks, common = np.array([task], np.int32), nothing_common(s)
+    readings, filled = common.readings, common.wide[:1]
     for i in range(workers.size):
         view = view_of(s, workers[i], now)
         renew(s, view, readings)
         session_minutes = np.float64(s.workers[workers[i]].session_minutes)
-        fill_compared(s, view, readings, tasks, True, block[:1])
-        _fill_wide(s, view, readings, tasks, session_minutes, block[:1], filled)
+        read_tokens(s, view, readings, tasks, True)
         if relative:
-            fill_reference(s, view, readings, compared_with, block, columns)
-            _refer(columns, reference)
-            _relative_columns(s, view, reference, tasks, filled)
+            _refer(s, view, common)
+            read_tokens(s, view, readings, tasks, True)
+        fill_compared(s, view, readings, tasks, common.block)
+        _fill_wide(s, view, readings, tasks, session_minutes, common.block.columns, filled)
+        if relative:
+            _relative_columns(s, view, common.reference, tasks, filled)
         out[i] = filled[0]
 
 
@@ -459,9 +485,9 @@ def rows(
         float32, tasks x columns of `features.spec.FEATURES`; missing is NaN.
     """
     out = np.empty((len(tasks), len(NAMES)), np.float32)
-    readings, reference = common or nothing_common(state.arrays)
     given = np.empty((0, len(COMPUTED))) if computed is None else computed
-    _build(state.arrays, readings, worker, tasks, now // SECOND * SECOND, session_minutes, reference, given, out)
+    known = common or nothing_common(state.arrays)
+    _build(state.arrays, known, worker, tasks, now // SECOND * SECOND, session_minutes, given, out)
     return out
 
 
@@ -490,6 +516,5 @@ def compared(
     The first of them are those of `features.spec.RELATIVE`. The arguments are those of `rows`.
     """
     out = np.empty((len(tasks), len(COMPUTED)))
-    readings, _ = common or nothing_common(state.arrays)
-    _compare(state.arrays, readings, worker, tasks, now // SECOND * SECOND, out)
+    _compare(state.arrays, common or nothing_common(state.arrays), worker, tasks, now // SECOND * SECOND, out)
     return out

@@ -1,37 +1,28 @@
 """The columns that are also given relative to the open tasks: affinity, popularity, skills, pay and age of a task.
 
-Each kernel goes through a block of tasks. Called task by task, it would take longer to count the references to the
-arrays it is given than to compute.
+Each kernel goes through a block of tasks. The columns of a block lie one behind the other, each in one run, so that
+several tasks are done in one instruction.
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from features.elementary import take_logs
 from features.estimates import HOUR, log_minutes, smoothed
-from features.jit import kernel, lean
+from features.jit import kernel, lean, shared
 from features.layout import NEVER, Arrays
 from features.readings import (
     APPROVED,
-    BLOCK,
     DECLARED,
     EXPECTED,
     EXPECTED_FAST,
     EXPECTED_NEWCOMER,
     EXPERIENCE,
     KNOWN,
-    LOG_AFFINITY,
-    LOG_AFFINITY_FAST,
-    LOG_AFFINITY_SKILL,
-    LOG_AFFINITY_TEXT,
-    LOG_AGE,
-    LOG_CHANCE,
-    LOG_POPULARITY,
-    LOG_POPULARITY_FAST,
-    LOG_POPULARITY_NEWCOMERS,
-    LOGS,
+    MOST_TASKS,
     PAID,
     PAY,
     REJECTED,
@@ -41,8 +32,6 @@ from features.readings import (
     TOOK,
     TOOK_FAST,
     Readings,
-    read_reference,
-    read_tokens,
 )
 from features.spec import COLUMN, RELATIVE
 from features.sums import OF_FIRST, OF_SECOND, add_weighted
@@ -92,6 +81,40 @@ SKILL_COUNT = COMPUTED.index("skill_count")
 PLACES = np.array([COLUMN[name] for name in COMPUTED], np.int64)
 """Where the columns filled here stand in a row."""
 
+LOGARITHMS = np.array(
+    (
+        AFFINITY,
+        AFFINITY_FAST,
+        AFFINITY_SKILL,
+        AFFINITY_TEXT,
+        POPULARITY,
+        POPULARITY_FAST,
+        POPULARITY_NEWCOMERS,
+        HOURLY,
+        TASK_AGE_HOURS,
+    ),
+    np.int64,
+)
+"""Columns that are logarithms of quotients, or, as pay per hour, come of one: of the chance of approval."""
+
+
+class Block(NamedTuple):
+    """Columns of the tasks of a block, each in one run.
+
+    Attributes:
+        columns: float64, ``COMPUTED`` x ``MOST_TASKS``; at first numbers of which the logarithms are to be taken.
+        under: float64, columns that are also relative x ``MOST_TASKS``; what these numbers are divided by.
+    """
+
+    columns: NDArray[np.float64]
+    under: NDArray[np.float64]
+
+
+@kernel
+def no_block() -> Block:
+    """Return memory for a block."""
+    return Block(np.empty((len(COMPUTED), MOST_TASKS)), np.empty((len(RELATIVE), MOST_TASKS)))
+
 
 @lean
 def against(pay: float, mean: float) -> float:
@@ -101,9 +124,9 @@ def against(pay: float, mean: float) -> float:
 
 
 @lean
-def _content(s: Arrays, view: View, readings: Readings, tasks: NDArray[np.int32], out: NDArray[np.float64]) -> None:
+def _content(s: Arrays, view: View, readings: Readings, tasks: NDArray[np.int32], block: Block) -> None:
     """Fill what the tokens of tasks tell but for quotients, and their logarithms, which are left to be taken."""
-    records, sums = s.tasks, readings.sums
+    records, sums, over, under = s.tasks, readings.sums, block.columns, block.under
     # What the worker would have taken at random: the market's mix, as often as the worker took anything.
     share = view.accepted_slow / view.taken if view.taken > 0.0 else 0.0
     share_fast = view.accepted_fast / view.taken if view.taken > 0.0 else 0.0
@@ -112,26 +135,25 @@ def _content(s: Arrays, view: View, readings: Readings, tasks: NDArray[np.int32]
         if task.posted == NEVER or task.n_tokens == 0:
             continue
         add_weighted(readings.told, readings.spots[row], task.weights, task.kinds, readings.apart, task.n_tokens, sums)
-        over, under = readings.logs[LOGS * i : LOGS * i + LOGS], readings.under[LOGS * i : LOGS * i + LOGS]
-        out[i, KIND_APPROVAL] = smoothed(sums[APPROVED], sums[REJECTED], view.worker_approval, KIND_PRIOR)
+        over[KIND_APPROVAL, i] = smoothed(sums[APPROVED], sums[REJECTED], view.worker_approval, KIND_PRIOR)
         chance = sums[EXPECTED]
-        over[LOG_POPULARITY], under[LOG_POPULARITY] = sums[TAKEN] + POPULARITY_PRIOR, chance + POPULARITY_PRIOR
-        over[LOG_POPULARITY_FAST] = sums[TAKEN_FAST] + POPULARITY_PRIOR
-        under[LOG_POPULARITY_FAST] = sums[EXPECTED_FAST] + POPULARITY_PRIOR
-        over[LOG_POPULARITY_NEWCOMERS] = sums[TAKEN_NEWCOMER] + POPULARITY_PRIOR
-        under[LOG_POPULARITY_NEWCOMERS] = sums[EXPECTED_NEWCOMER] + POPULARITY_PRIOR
-        prior = CONTENT_PRIOR * (over[LOG_POPULARITY] / under[LOG_POPULARITY])
-        over[LOG_AFFINITY], under[LOG_AFFINITY] = sums[TOOK] + prior, share * chance + CONTENT_PRIOR
-        over[LOG_AFFINITY_FAST] = sums[TOOK_FAST] + prior
-        under[LOG_AFFINITY_FAST] = share_fast * chance + CONTENT_PRIOR
+        over[POPULARITY, i], under[POPULARITY, i] = sums[TAKEN] + POPULARITY_PRIOR, chance + POPULARITY_PRIOR
+        over[POPULARITY_FAST, i] = sums[TAKEN_FAST] + POPULARITY_PRIOR
+        under[POPULARITY_FAST, i] = sums[EXPECTED_FAST] + POPULARITY_PRIOR
+        over[POPULARITY_NEWCOMERS, i] = sums[TAKEN_NEWCOMER] + POPULARITY_PRIOR
+        under[POPULARITY_NEWCOMERS, i] = sums[EXPECTED_NEWCOMER] + POPULARITY_PRIOR
+        prior = CONTENT_PRIOR * ((sums[TAKEN] + POPULARITY_PRIOR) / (chance + POPULARITY_PRIOR))
+        over[AFFINITY, i], under[AFFINITY, i] = sums[TOOK] + prior, share * chance + CONTENT_PRIOR
+        over[AFFINITY_FAST, i] = sums[TOOK_FAST] + prior
+        under[AFFINITY_FAST, i] = share_fast * chance + CONTENT_PRIOR
         if readings.mixed[row, 0]:
-            over[LOG_AFFINITY_SKILL] = sums[OF_FIRST + TOOK] + prior
-            under[LOG_AFFINITY_SKILL] = share * sums[OF_FIRST + EXPECTED] + CONTENT_PRIOR
+            over[AFFINITY_SKILL, i] = sums[OF_FIRST + TOOK] + prior
+            under[AFFINITY_SKILL, i] = share * sums[OF_FIRST + EXPECTED] + CONTENT_PRIOR
         if readings.mixed[row, 1]:
-            over[LOG_AFFINITY_TEXT] = sums[OF_SECOND + TOOK] + prior
-            under[LOG_AFFINITY_TEXT] = share * sums[OF_SECOND + EXPECTED] + CONTENT_PRIOR
+            over[AFFINITY_TEXT, i] = sums[OF_SECOND + TOOK] + prior
+            under[AFFINITY_TEXT, i] = share * sums[OF_SECOND + EXPECTED] + CONTENT_PRIOR
         if sums[PAID] > 0.0:
-            out[i, AGAINST_KIND] = against(task.log_reward, sums[PAY] / sums[PAID])
+            over[AGAINST_KIND, i] = against(task.log_reward, sums[PAY] / sums[PAID])
 
 
 @lean
@@ -149,7 +171,7 @@ def _skills(s: Arrays, view: View, readings: Readings, tasks: NDArray[np.int32],
         if task.posted == NEVER:
             continue
         n_skills = task.facts.n_skills
-        out[i, SKILL_COUNT] = n_skills
+        out[SKILL_COUNT, i] = n_skills
         if n_skills == 0:
             continue
         level, known, experience, row = 0.0, 0.0, 0.0, readings.rows[i]
@@ -159,93 +181,57 @@ def _skills(s: Arrays, view: View, readings: Readings, tasks: NDArray[np.int32],
             known += skill[KNOWN]
             experience += skill[EXPERIENCE]
         if declares:
-            out[i, SKILL_COVERAGE] = level / n_skills
-        out[i, SKILL_OVERLAP] = known / n_skills
-        out[i, SKILL_EXPERIENCE] = experience / n_skills
+            out[SKILL_COVERAGE, i] = level / n_skills
+        out[SKILL_OVERLAP, i] = known / n_skills
+        out[SKILL_EXPERIENCE, i] = experience / n_skills
 
 
 @lean
-def _pay_and_age(s: Arrays, view: View, readings: Readings, tasks: NDArray[np.int32], out: NDArray[np.float64]) -> None:
-    records, requesters = s.tasks, s.requesters
+def _pay_and_age(s: Arrays, view: View, tasks: NDArray[np.int32], block: Block) -> None:
+    records, requesters, out = s.tasks, s.requesters, block.columns
     for i in range(tasks.size):
         task = records[tasks[i]]
         if task.posted == NEVER:
             continue
         requester = requesters[task.facts.requester]
         approval = smoothed(requester.approved, requester.rejected, view.market_approval, SHARE_PRIOR)
-        out[i, REQUESTER_APPROVAL] = approval
-        out[i, REWARD] = task.log_reward
-        over, under = readings.logs[LOGS * i : LOGS * i + LOGS], readings.under[LOGS * i : LOGS * i + LOGS]
-        over[LOG_CHANCE] = min(1.0, max(0.01, out[i, KIND_APPROVAL] * approval / view.market_approval))
-        over[LOG_AGE], under[LOG_AGE] = max(HOUR, HOUR + view.now - task.posted), HOUR
+        out[REQUESTER_APPROVAL, i] = approval
+        out[REWARD, i] = task.log_reward
+        out[HOURLY, i] = min(1.0, max(0.01, out[KIND_APPROVAL, i] * approval / view.market_approval))
+        out[TASK_AGE_HOURS, i] = max(HOUR, HOUR + view.now - task.posted)
+        block.under[TASK_AGE_HOURS, i] = HOUR
 
 
 @lean
-def _logs(s: Arrays, view: View, readings: Readings, tasks: NDArray[np.int32], out: NDArray[np.float64]) -> None:
+def _logs(s: Arrays, view: View, readings: Readings, tasks: NDArray[np.int32], block: Block) -> None:
     """Fill the columns that are logarithms, and those that rest on them."""
-    market, tokens = s.market[0], s.tokens
-    logs, under = readings.logs[: LOGS * tasks.size], readings.under[: LOGS * tasks.size]
-    for k in range(logs.size):
-        logs[k] /= under[k]
-    # The quotients are taken: their memory serves for the exponents.
-    take_logs(logs, under)
-    for i in range(tasks.size):
+    market, tokens, size, out = s.market[0], s.tokens, tasks.size, block.columns
+    for c in LOGARITHMS:
+        column, under = out[c, :size], block.under[c, :size]
+        for i in range(size):
+            column[i] /= under[i]
+        # The quotients are taken: the memory of what is under them serves for the exponents.
+        take_logs(column, under)
+    for i in range(size):
         task = s.tasks[tasks[i]]
         if task.posted == NEVER:
             continue
-        each = logs[LOGS * i : LOGS * i + LOGS]
-        out[i, AFFINITY], out[i, AFFINITY_FAST] = each[LOG_AFFINITY], each[LOG_AFFINITY_FAST]
-        out[i, AFFINITY_SKILL], out[i, AFFINITY_TEXT] = each[LOG_AFFINITY_SKILL], each[LOG_AFFINITY_TEXT]
-        out[i, POPULARITY], out[i, POPULARITY_FAST] = each[LOG_POPULARITY], each[LOG_POPULARITY_FAST]
-        out[i, POPULARITY_NEWCOMERS] = each[LOG_POPULARITY_NEWCOMERS]
-        out[i, MINUTES] = log_minutes(market, tokens, task, readings.stated[readings.rows[i]]) + view.speed
-        out[i, HOURLY] = out[i, REWARD] + each[LOG_CHANCE] - out[i, MINUTES] + math.log(60.0)
-        out[i, TASK_AGE_HOURS] = each[LOG_AGE]
+        out[MINUTES, i] = log_minutes(market, tokens, task, readings.stated[readings.rows[i]]) + view.speed
+        out[HOURLY, i] = out[REWARD, i] + out[HOURLY, i] - out[MINUTES, i] + math.log(60.0)
 
 
-@lean
-def _fill(s: Arrays, view: View, readings: Readings, tasks: NDArray[np.int32], out: NDArray[np.float64]) -> None:
-    """Fill the columns of tasks whose tokens have been read, and whose ``rows`` are known."""
-    out[:] = math.nan
-    out[:, KIND_APPROVAL] = view.worker_approval
-    readings.logs[: LOGS * tasks.size] = math.nan
-    readings.under[: LOGS * tasks.size] = 1.0
-    _content(s, view, readings, tasks, out)
-    _skills(s, view, readings, tasks, out)
-    _pay_and_age(s, view, readings, tasks, out)
-    _logs(s, view, readings, tasks, out)
-
-
-@kernel
-def fill_compared(
-    s: Arrays, view: View, readings: Readings, tasks: NDArray[np.int32], labels: bool, out: NDArray[np.float64]
-) -> None:
+@shared
+def fill_compared(s: Arrays, view: View, readings: Readings, tasks: NDArray[np.int32], block: Block) -> None:
     """Fill the columns that are also given relative to the open tasks, and what they rest on.
 
-    ``tasks`` are at most ``BLOCK``; ``out`` is float64, tasks x ``COMPUTED``. The tokens of these tasks are in
-    ``readings`` when it returns, with ``labels`` also those of category, requester and group.
+    ``tasks`` are at most ``MOST_TASKS``; their tokens have been read, and their ``rows`` are known.
     """
-    read_tokens(s, view, readings, tasks, labels)
-    _fill(s, view, readings, tasks, out)
-
-
-@kernel
-def fill_reference(
-    s: Arrays,
-    view: View,
-    readings: Readings,
-    tasks: NDArray[np.int32],
-    block: NDArray[np.float64],
-    out: NDArray[np.float64],
-) -> None:
-    """Fill ``out`` (float64, tasks x relative columns) for the reference tasks.
-
-    ``block`` is working memory (``BLOCK`` x computed columns).
-    """
-    read_reference(s, view, readings, tasks)
-    for start in range(0, tasks.size, BLOCK):
-        part = tasks[start : start + BLOCK]
-        for k in range(part.size):
-            readings.rows[k] = readings.order[start + k]
-        _fill(s, view, readings, part, block[: part.size])
-        out[start : start + BLOCK] = block[: part.size, : len(RELATIVE)]
+    columns, size = block.columns, tasks.size
+    for c in range(len(COMPUTED)):
+        columns[c, :size] = view.worker_approval if c == KIND_APPROVAL else math.nan
+    for c in LOGARITHMS:
+        block.under[c, :size] = 1.0
+    _content(s, view, readings, tasks, block)
+    _skills(s, view, readings, tasks, columns)
+    _pay_and_age(s, view, tasks, block)
+    _logs(s, view, readings, tasks, block)

@@ -38,6 +38,10 @@ def _cache_folder() -> Path:
 numba.config.CACHE_DIR = str(_cache_folder())
 
 
+# `_nrt` is a private option of Numba; constraints.txt pins the version.
+_WITHOUT_COUNTING: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "_nrt": False}
+
+
 def kernel(function: Function) -> Function:
     """Compile to machine code on first use: cached on disk, without the GIL, IEEE arithmetic (no fastmath)."""
     return cast("Function", numba.njit(cache=True, nogil=True, error_model="numpy")(function))
@@ -49,9 +53,15 @@ def lean(function: Function) -> Function:
     Numba counts a reference, by a call and an atomic addition, for each array of the state at nearly every call of one
     kernel by another. In kernels of a few instructions that take the whole state, this is most of the cost.
     """
-    # `_nrt` is a private option of Numba; constraints.txt pins the version.
-    compiled = numba.njit(cache=True, nogil=True, error_model="numpy", _nrt=False, forceinline=True)(function)
-    return cast("Function", compiled)
+    return cast("Function", numba.njit(**_WITHOUT_COUNTING, forceinline=True)(function))
+
+
+def shared(function: Function) -> Function:
+    """Compile as `lean`, but not into each of its callers: for long kernels that several call, or one several times.
+
+    A call hands on several hundred numbers, one for each field of the state and of what is passed beside it.
+    """
+    return cast("Function", numba.njit(**_WITHOUT_COUNTING)(function))
 
 
 @intrinsic  # type: ignore[untyped-decorator]

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from features.elementary import take_decays, take_logs
 from features.estimates import FAST, SECOND, SLOW, seconds
-from features.jit import kernel, lean, prefetch
+from features.jit import kernel, lean, prefetch, shared
 from features.layout import NEVER, REFERENCE, SKILLS, TASK, TOKEN, TOKENS, Arrays
 from features.sums import PARTED, SUMMED, SUMS
 from features.tastes import find_taste
@@ -20,6 +20,9 @@ _RECORD, _TOKEN, LINE = TASK.itemsize, TOKEN.itemsize, 64
 
 BLOCK = 128
 """Tasks that a kernel goes through at a time."""
+
+MOST_TASKS = max(BLOCK, REFERENCE)
+"""Tasks whose columns are filled at a time, at the most."""
 
 MOST_READINGS = 8_192
 """Tokens that are read at the most; no fewer than those of a block, and than those of the reference tasks."""
@@ -44,20 +47,6 @@ choice would have taken of it, and what is left of what the worker took of it.""
 DECLARED, KNOWN, EXPERIENCE = range(3)
 """What a token tells as a skill: the level that the worker declares, whether the worker declared or took it at all, and
 the log of what was taken."""
-
-(
-    LOG_AFFINITY,
-    LOG_AFFINITY_FAST,
-    LOG_AFFINITY_SKILL,
-    LOG_AFFINITY_TEXT,
-    LOG_POPULARITY,
-    LOG_POPULARITY_FAST,
-    LOG_POPULARITY_NEWCOMERS,
-    LOG_CHANCE,
-    LOG_AGE,
-    LOGS,
-) = range(10)
-"""Numbers of a task whose logarithms are taken with those of all tasks of a block, and how many there are."""
 
 _APART = np.zeros((3, 2 * PARTED))
 _APART[SKILL, :PARTED], _APART[WORD, PARTED:] = 1.0, 1.0
@@ -86,11 +75,11 @@ class Readings(NamedTuple):
             tasks in the first ``REFERENCE`` rows, behind them those of a block.
         stated: float64; the log of the minutes that each of these tasks is said to take.
         mixed: bool, x 2; whether each has tokens that are skills, and words.
-        rows: int64; the row of each task of a block.
+        rows: int64; the row of each task of a block, or of each reference task.
         tasks: int32; the reference task of each row, -1 for none.
+        opened: int32; where each of these tasks stood in the open-task index.
         seqs: int64; the last event that is known to each of these rows.
         order: int64; the rows of the reference tasks in order of these, behind them the free ones.
-        logs, under: float64, tasks of a block x ``LOGS``; numbers over others, then the logarithms of their quotients.
         apart: float64, kinds of tokens x two parts of ``PARTED``; whether tokens of a kind are in the part.
     """
 
@@ -116,11 +105,10 @@ class Readings(NamedTuple):
     mixed: NDArray[np.bool_]
     rows: NDArray[np.int64]
     tasks: NDArray[np.int32]
+    opened: NDArray[np.int32]
     seqs: NDArray[np.int64]
     order: NDArray[np.int64]
     sums: NDArray[np.float64]
-    logs: NDArray[np.float64]
-    under: NDArray[np.float64]
     apart: NDArray[np.float64]
 
 
@@ -149,13 +137,12 @@ def no_readings(s: Arrays) -> Readings:
         np.empty((REFERENCE + BLOCK, SKILLS), np.int32),
         np.empty(REFERENCE + BLOCK),
         np.empty((REFERENCE + BLOCK, 2), np.bool_),
-        np.empty(BLOCK, np.int64),
+        np.empty(MOST_TASKS, np.int64),
         np.full(REFERENCE, -1, np.int32),
+        np.empty(REFERENCE, np.int32),
         np.empty(REFERENCE, np.int64),
         np.arange(REFERENCE),
         np.empty(SUMS),
-        np.empty(BLOCK * LOGS),
-        np.empty(BLOCK * LOGS),
         _APART.copy(),
     )
 
@@ -238,12 +225,20 @@ def _bring(view: View, readings: Readings, first: int) -> None:
 
 
 @lean
-def _read(s: Arrays, view: View, readings: Readings, first: int) -> None:
-    """Read the tokens from a place on, which are new."""
-    readings.epoch[0] = view.epoch
+def _read_new(s: Arrays, view: View, readings: Readings, first: int) -> None:
+    """Read the tokens from a place on, which are new, if there are any."""
     count = readings.size[0] + 1 - first
+    if count == 0:
+        return
+    readings.epoch[0] = view.epoch
     for k in range(count):
         readings.stale[k] = first + k
+    _read(s, view, readings, count, first)
+
+
+@shared
+def _read(s: Arrays, view: View, readings: Readings, count: int, first: int) -> None:
+    """Read the first ``count`` of the ``stale`` tokens, and bring those from a place on to the list."""
     _keep(s, view, readings, count)
     _bring(view, readings, first)
     _read_tastes(s, view, readings, first)
@@ -260,9 +255,7 @@ def renew(s: Arrays, view: View, readings: Readings) -> None:
         if at != readings.since[place] or at > view.now:
             readings.stale[count] = place
             count += 1
-    _keep(s, view, readings, count)
-    _bring(view, readings, 1)
-    _read_tastes(s, view, readings, 1)
+    _read(s, view, readings, count, 1)
 
 
 @lean
@@ -350,8 +343,7 @@ def read_tokens(s: Arrays, view: View, readings: Readings, tasks: NDArray[np.int
                 _place(s, readings, task.facts.category_token)
             if task.facts.group_token >= 0:
                 _place(s, readings, task.facts.group_token)
-    if readings.size[0] >= first:
-        _read(s, view, readings, first)
+    _read_new(s, view, readings, first)
 
 
 @lean
@@ -376,22 +368,31 @@ def _row_of(readings: Readings, tasks: NDArray[np.int32], k: int) -> int:
 
 
 @lean
+def _holds(s: Arrays, readings: Readings, task: int, row: int) -> bool:
+    """Tell whether a row is that of a reference task, which has not changed since; of its record nothing is read."""
+    if readings.tasks[row] != task:
+        return False
+    place = readings.opened[row]
+    stands = place < s.market[0].n_open and s.open_tasks[place] == task
+    return stands and s.open_changed[place] <= readings.seqs[row]
+
+
+@lean
 def read_reference(s: Arrays, view: View, readings: Readings, tasks: NDArray[np.int32]) -> None:
     """Bring the tokens of the reference tasks, which are open, to the instant of the list; they are read once.
 
     Afterwards ``order`` begins with their rows.
     """
-    records, first = s.tasks, readings.size[0] + 1
-    k = 0
+    first, k = readings.size[0] + 1, 0
     while k < tasks.size:
-        task, row = records[tasks[k]], _row_of(readings, tasks, k)
-        if readings.tasks[row] != tasks[k] or s.open_changed[task.open_at] > readings.seqs[row]:
+        row = _row_of(readings, tasks, k)
+        if not _holds(s, readings, tasks[k], row):
             if readings.size[0] + TOKENS + SKILLS > MOST_READINGS:
                 forget(readings)
                 first, k = 1, 0
                 continue
             _place_task(s, readings, tasks[k], row)
             readings.tasks[row], readings.seqs[row] = tasks[k], s.market[0].seq
+            readings.opened[row] = s.tasks[tasks[k]].open_at
         k += 1
-    if readings.size[0] >= first:
-        _read(s, view, readings, first)
+    _read_new(s, view, readings, first)

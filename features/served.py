@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.batch import Batch
-from features.build import build, no_reference
+from features.build import Common, build, nothing_common
 from features.compared import COMPUTED
 from features.estimates import SECOND
 from features.fold import fold
-from features.jit import kernel
+from features.jit import kernel, lean
 from features.layout import Arrays
-from features.readings import forget, no_readings, renew
+from features.readings import forget, renew
 from features.state import MarketState
 from features.view import view_of
 
@@ -59,7 +59,13 @@ class Items(NamedTuple):
 
 @kernel
 def _fill_items(s: Arrays, batch: Batch, done: int, lists: Lists, items: Items) -> None:
-    readings, reference, nothing = no_readings(s), no_reference(), np.empty((0, len(COMPUTED)))
+    _fill(s, batch, done, lists, items, nothing_common(s), np.empty((0, len(COMPUTED))))
+
+
+@lean
+def _fill(
+    s: Arrays, batch: Batch, done: int, lists: Lists, items: Items, common: Common, nothing: NDArray[np.float64]
+) -> None:
     for i in range(lists.known.size):
         fold(s, batch, done, lists.known[i])
         done = lists.known[i]
@@ -67,11 +73,11 @@ def _fill_items(s: Arrays, batch: Batch, done: int, lists: Lists, items: Items) 
         now = lists.instants[i] // SECOND * SECOND
         tasks, out = items.tasks[start:stop], items.features[start:stop]
         if i % ANEW == 0:
-            forget(readings)
+            forget(common.readings)
         view = view_of(s, lists.workers[i], now)
-        renew(s, view, readings)
-        reference.size[0] = -1
-        build(s, view, readings, tasks, lists.session_minutes[i], reference, nothing, out)
+        renew(s, view, common.readings)
+        common.reference.size[0] = -1
+        build(s, view, common, tasks, lists.session_minutes[i], nothing, out)
         for k in range(start, stop):
             facts = s.tasks[items.tasks[k]].facts
             items.categories[k], items.languages[k] = facts.category, facts.languages[0]

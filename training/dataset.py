@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -218,7 +220,12 @@ def labelled(
     found = labels(history, lists, maturity, patience)
     sizes = [len(served.task_ids) for served in lists]
     workers, worker_ids = pd.factorize(np.array([served.worker_id for served in lists], object))
-    tasks, task_ids = pd.factorize(np.array([task_id for served in lists for task_id in served.task_ids], object))
+    rows = sum(sizes)
+
+    def items(name: str, dtype: type) -> NDArray[Any]:
+        return np.fromiter(chain.from_iterable(map(attrgetter(name), lists)), dtype, rows)
+
+    tasks, task_ids = pd.factorize(items("task_ids", object))
     known = described or {}
     categories, languages = zip(*(known.get(task_id, (None, None)) for task_id in task_ids), strict=True)
     return TrainingSet(
@@ -232,8 +239,8 @@ def labelled(
         workers=workers.astype(np.int32),
         times=np.array([served.at for served in lists], np.int64),
         tasks=tasks.astype(np.int32),
-        positions=np.array([position for served in lists for position in served.positions], np.int32),
-        propensities=np.array([chance for served in lists for chance in served.propensities], np.float64),
+        positions=items("positions", np.int32),
+        propensities=items("propensities", np.float64),
         worker_ids=worker_ids,
         feed_ids=np.array([served.feed_id for served in lists], object),
         catalogue=task_catalogue(task_ids.tolist(), categories, languages),

@@ -89,13 +89,13 @@ class History:
 
     Attributes:
         lists: in order of the log.
-        outcomes: (worker id, task id) -> what happened, in order of the log.
+        outcomes: worker id -> task id -> what happened, in order of the log.
         shown: feed id -> how far down the worker saw it.
         erased: worker id -> sequence number of the last erasure.
     """
 
     lists: list[ServedList] = field(default_factory=list)
-    outcomes: dict[tuple[str, str], list[Outcome]] = field(default_factory=lambda: defaultdict(list))
+    outcomes: dict[str, dict[str, list[Outcome]]] = field(default_factory=lambda: defaultdict(_nothing_happened))
     shown: dict[str, int] = field(default_factory=dict)
     erased: dict[str, int] = field(default_factory=dict)
 
@@ -104,7 +104,8 @@ class History:
         stage = _STAGES.get(type(event))
         if stage is not None:
             deed: Any = event
-            self.outcomes[deed.worker_id, deed.task_id].append((seq, micros(event.at), stage, _minutes(event)))
+            minutes = _minutes(deed) if stage == SUBMITTED else nan
+            self.outcomes[deed.worker_id][deed.task_id].append((seq, micros(deed.at), stage, minutes))
         elif isinstance(event, FeedServed):
             served = _served(seq, event)
             if served.prefix >= self.erased.get(served.worker_id, 0):
@@ -120,11 +121,14 @@ class History:
         dropped = {served.feed_id for served in self.lists if served.at < before}
         self.lists = [served for served in self.lists if served.feed_id not in dropped]
         self.shown = {feed_id: depth for feed_id, depth in self.shown.items() if feed_id not in dropped}
-        for pair, found in list(self.outcomes.items()):
-            if found[0][1] < before:
-                self.outcomes[pair] = [outcome for outcome in found if outcome[1] >= before]
-                if not self.outcomes[pair]:
-                    del self.outcomes[pair]
+        for worker_id, by_task in list(self.outcomes.items()):
+            for task_id, found in list(by_task.items()):
+                if found[0][1] < before:
+                    by_task[task_id] = [outcome for outcome in found if outcome[1] >= before]
+                    if not by_task[task_id]:
+                        del by_task[task_id]
+            if not by_task:
+                del self.outcomes[worker_id]
 
 
 def read_history(batches: Iterable[Sequence[tuple[int, int, Event]]]) -> History:
@@ -136,10 +140,12 @@ def read_history(batches: Iterable[Sequence[tuple[int, int, Event]]]) -> History
     return history
 
 
-def _minutes(event: Event) -> float:
-    if isinstance(event, AssignmentSubmitted) and event.work_seconds:
-        return event.work_seconds / 60
-    return nan
+def _nothing_happened() -> dict[str, list[Outcome]]:
+    return defaultdict(list)
+
+
+def _minutes(event: AssignmentSubmitted) -> float:
+    return event.work_seconds / 60 if event.work_seconds else nan
 
 
 def prefix_of(seq: int, event: FeedServed) -> int:
@@ -169,8 +175,7 @@ def _served(seq: int, event: FeedServed) -> ServedList:
 
 def _forget(history: History, worker_id: str) -> None:
     history.lists = [served for served in history.lists if served.worker_id != worker_id]
-    for pair in [pair for pair in history.outcomes if pair[0] == worker_id]:
-        del history.outcomes[pair]
+    history.outcomes.pop(worker_id, None)
 
 
 def maturity_of(history: History, delays: Sequence[int] | None = None) -> int:
@@ -213,13 +218,14 @@ def delays_of(history: History) -> list[int]:
     """Return for each acceptance the microseconds since the last list before it that held the task."""
     # What a worker accepted: task id -> sequence number and instant of each acceptance, and the last list before it.
     accepted: dict[str, dict[str, list[list[int]]]] = defaultdict(dict)
-    for (worker_id, task_id), outcomes in history.outcomes.items():
-        found = [[seq, at, _NONE] for seq, at, stage, _ in outcomes if stage == ACCEPTED]
-        if found:
-            accepted[worker_id][task_id] = found
+    for worker_id, by_task in history.outcomes.items():
+        for task_id, outcomes in by_task.items():
+            found = [[seq, at, _NONE] for seq, at, stage, _ in outcomes if stage == ACCEPTED]
+            if found:
+                accepted[worker_id][task_id] = found
     for served in history.lists:
         if known := accepted.get(served.worker_id):
-            for task_id in known.keys() & served.task_ids:
+            for task_id in filter(known.__contains__, served.task_ids):
                 for acceptance in known[task_id]:
                     if served.prefix < acceptance[0] and acceptance[2] < served.at <= acceptance[1]:
                         acceptance[2] = served.at
@@ -286,12 +292,9 @@ def labels(history: History, lists: Iterable[ServedList], maturity: int, patienc
     come later than acceptances, and count whenever they became known.
     """
     size = 0
-    outcomes_of: dict[str, dict[str, list[Outcome]]] = defaultdict(dict)
-    for (worker_id, task_id), outcomes in history.outcomes.items():
-        outcomes_of[worker_id][task_id] = outcomes
     met: list[tuple[int, ServedList, list[Outcome]]] = []
     for served in lists:
-        if known := outcomes_of.get(served.worker_id):
+        if known := history.outcomes.get(served.worker_id):
             # Few items have an outcome.
             met += [
                 (place, served, known[task_id])

@@ -344,6 +344,12 @@ def test_reading_a_row_changes_nothing() -> None:
     assert state.digest() == before
 
 
+@pytest.mark.parametrize(("at", "others"), [(9, 3), (11, 2)])
+def test_what_expires_after_the_last_event_is_compared_with_until_then(at: float, others: int) -> None:
+    log = Log().post("t2", reward=usd(3)).post("t3", reward=usd(900), expires_at=written_at(10))
+    assert row(log.post("t1", reward=usd(1)), at=at)["reward_rank"] == pytest.approx(0.5 / others)
+
+
 def test_relative_columns_compare_with_the_open_tasks_that_have_a_slot_left() -> None:
     log = Log().post("t1", reward=usd(2)).post("t2", reward=usd(1)).post("t3", reward=usd(4))
     log.post("closed", reward=usd(900)).add("task_closed", task_id="closed")
