@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from features.choice import highest
 from features.compared import CONTENT_PRIOR
 from features.estimates import HOUR, SECOND, SLOW, decay
 from features.jit import kernel, lean, prefetch
@@ -66,7 +67,7 @@ def promising(
     weights: NDArray[np.float64],
     fill: NDArray[np.float64],
     size: int,
-) -> NDArray[np.intp]:
+) -> NDArray[np.int32]:
     """Return the ``size`` tasks with the highest prior and weighted compared columns, as a glance tells.
 
     Args:
@@ -81,16 +82,13 @@ def promising(
         size: how many are wanted.
 
     Returns:
-        Places in ``places`` (intp, rising); all if there are no more.
+        Their places (int32), in the order given; all if there are no more.
     """
     if size >= len(places):
-        return np.arange(len(places))
-    scores = np.empty(len(places), np.float32)
-    narrow = weights.astype(np.float32), fill.astype(np.float32)
+        return places
     # Made here, since the compiler would take loops of a size that it knows apart, and then one product at a time.
     sketch = np.empty(SKETCH, np.int16), np.empty(SKETCH_SKILLS, np.int16)
-    _glance(state.arrays, prospects, worker, now // SECOND * SECOND, places, priors, *narrow, *sketch, scores)
-    return np.sort(np.argpartition(scores, len(places) - size)[-size:])
+    return _glance(state.arrays, prospects, worker, now // SECOND * SECOND, places, priors, weights, fill, *sketch, size)
 
 
 @lean
@@ -230,13 +228,13 @@ def _glance(
     now: int,
     places: NDArray[np.int32],
     priors: NDArray[np.float32],
-    weights: NDArray[np.float32],
-    fill: NDArray[np.float32],
+    weights: NDArray[np.float64],
+    fill: NDArray[np.float64],
     took: NDArray[np.int16],
     known: NDArray[np.int16],
-    out: NDArray[np.float32],
-) -> None:
-    """Fill the scores of places of the open-task index: their priors and what the columns add.
+    size: int,
+) -> NDArray[np.int32]:
+    """Return the places of the open-task index with the highest scores: their priors and what the columns add.
 
     ``took`` and ``known`` are working memory, for what the worker brings.
     """
@@ -261,4 +259,7 @@ def _glance(
         np.empty(LANES, np.float32),
         np.empty(LANES, np.float32),
     )
-    _score_blocks(brought, block, prospects, places, priors, weights, fill, out)
+    scores = np.empty(places.size, np.float32)
+    narrow = weights.astype(np.float32), fill.astype(np.float32)
+    _score_blocks(brought, block, prospects, places, priors, *narrow, scores)
+    return places[highest(scores, size)]

@@ -17,7 +17,7 @@ from features.jit import kernel, lean
 from features.layout import NEVER, OFFER, Arrays, blank
 from features.open_tasks import describe_offer, is_full
 from features.pairs import find, pair_key
-from features.requirements import LEVELS, REQUIREMENT, Program, Sheet, evaluate, evaluate_all
+from features.requirements import LEVELS, REQUIREMENT, Facts, Program, Sheet, evaluate, evaluate_all
 from features.requirements_shape import Guard
 from features.state import MarketState
 from features.text import normalise
@@ -164,19 +164,18 @@ def _judge(
     facts = compiled.facts(profile, record, now, (wishes.device,) if wishes.device else None)
     asked = _LANGUAGE | _COUNTRY | _DEVICE if profile else _DEVICE if wishes.device else 0
     minimum = float(record["min_reward"] if np.isnan(wishes.min_reward) else wishes.min_reward)
-    sheet, program = compiled.sheet(), compiled.program
-    of_signatures = np.zeros(len(compiled), np.uint32)
-    if signatures is None:
-        evaluate_all(program, facts, sheet, LEVELS.index(level))
-        _of_all_signatures(program, sheet, compiled.sets, asked, of_signatures)
-    else:
-        evaluate(program, facts, sheet, signatures, LEVELS.index(level))
-        _of_signatures(program, sheet, signatures, asked, of_signatures)
+    sheet, program, place = compiled.sheet(), compiled.program, LEVELS.index(level)
+    of_signatures, tally = np.zeros(len(compiled), np.uint32), Tally.none(len(compiled))
     tables = _Tables(_requesters(state, profile, wishes), _categories(state, profile, wishes))
     # The tasks are a copy, since the market goes on counting.
     of_places = np.empty(len(counts), np.uint32), np.empty(len(counts), np.uint8), np.empty(len(counts), np.int32)
-    offers, tally = Offers(records["signature"], *of_places), Tally.none(len(compiled))
-    _of_offers(records, counts, of_signatures, tables, offers, tally)
+    offers = Offers(records["signature"], *of_places)
+    if signatures is None:
+        _of_all(program, facts, sheet, compiled.sets, place, asked, of_signatures, records, counts, tables, offers, tally)
+    else:
+        evaluate(program, facts, sheet, signatures, place)
+        _of_signatures(program, sheet, signatures, asked, of_signatures)
+        _of_offers(records, counts, of_signatures, tables, offers, tally)
     own = Own.none(len(columns.tasks))
     if minimum > 0.0:
         _of_rewards(columns.rewards, minimum, own)
@@ -328,11 +327,12 @@ def _of_signatures(
         table[signatures[i]] = _of_sets(program, sheet, record.sets, asked) | _REQUIREMENT * fails
 
 
-@kernel
-def _of_all_signatures(program: Program, sheet: Sheet, sets: int, asked: int, table: NDArray[np.uint32]) -> None:
+@lean
+def _of_all_signatures(
+    program: Program, sheet: Sheet, of_sets: NDArray[np.uint32], asked: int, table: NDArray[np.uint32]
+) -> None:
     """Find what stands against all signatures, whose sets are far fewer."""
-    of_sets = np.empty(sets, np.uint32)
-    for k in range(sets):
+    for k in range(of_sets.size):
         of_sets[k] = _of_sets(program, sheet, k, asked)
     for k in range(table.size):
         fails = np.uint32(sheet.trees[np.uint32(program.signatures[k].tree)] == 0)
@@ -364,6 +364,27 @@ def _of_offers(
         full += filled
         others |= against * met
     tally.full[0], tally.others[0] = full, others
+
+
+@kernel
+def _of_all(
+    program: Program,
+    facts: Facts,
+    sheet: Sheet,
+    sets: int,
+    level: int,
+    asked: int,
+    of_signatures: NDArray[np.uint32],
+    records: NDArray[np.void],
+    counts: NDArray[np.int32],
+    tables: _Tables,
+    offers: Offers,
+    tally: Tally,
+) -> None:
+    """Find what stands against all signatures and offers."""
+    evaluate_all(program, facts, sheet, level)
+    _of_all_signatures(program, sheet, np.empty(sets, np.uint32), asked, of_signatures)
+    _of_offers(records, counts, of_signatures, tables, offers, tally)
 
 
 @kernel

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from features.jit import kernel
-from features.requirements import REQUIREMENT, Compiler, Facts, Program, Sheet
+from features.jit import kernel, lean
+from features.requirements import REQUIREMENT, Compiler, Facts, Sheet
 
 CODES = (
     "unknown_task",
@@ -186,12 +186,10 @@ class Judgement:
 
     def counts(self) -> dict[str, int]:
         """Return reason -> number of tasks, for reasons that occur."""
-        by_code, failing = np.zeros(len(CODES), np.int64), np.zeros(len(self.sheet.trees), np.int64)
-        _count(self.own, by_code)
-        by_code[_PLACE_OF_FULL] = self.tally.full[0]
-        _count_signatures(self.compiled.program, self.of_signatures, self.tally.every, by_code, failing)
-        if self.tally.others[0]:
-            _count_offers(self.offers, self.tally.others[0], by_code)
+        trees = self.compiled.program.signatures["tree"]
+        by_code, failing = _counted(
+            self.own, self.offers, self.tally, self.of_signatures, trees, len(self.sheet.trees)
+        )
         found = {code: count for code, count in zip(CODES[:-1], by_code[:-1].tolist(), strict=True) if count}
         return found | self.compiled.failures(self.sheet, failing)
 
@@ -220,6 +218,24 @@ def _kept(places: NDArray[np.int32], own: Own, welcome: NDArray[np.uint8]) -> ND
 
 
 @kernel
+def _counted(
+    own: Own,
+    offers: Offers,
+    tally: Tally,
+    of_signatures: NDArray[np.uint32],
+    trees: NDArray[np.int32],
+    size: int,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return how many tasks have each code as a reason, and how many fail the requirements of each of ``size`` trees."""
+    by_code, failing = np.zeros(len(CODES), np.int64), np.zeros(size, np.int64)
+    _count(own, by_code)
+    by_code[_PLACE_OF_FULL] = tally.full[0]
+    _count_signatures(trees, of_signatures, tally.every, by_code, failing)
+    _count_offers(offers, tally.others[0], by_code)
+    return by_code, failing
+
+
+@lean
 def _count(own: Own, counts: NDArray[np.int64]) -> None:
     """Add to counts by code how many tasks have each as a reason of their own."""
     for block in range(own.blocks.size):
@@ -247,9 +263,9 @@ def _tally(offers: Offers, tally: Tally) -> None:
     tally.full[0], tally.others[0] = full, others
 
 
-@kernel
+@lean
 def _count_signatures(
-    program: Program,
+    trees: NDArray[np.int32],
     of_signatures: NDArray[np.uint32],
     tasks: NDArray[np.int32],
     counts: NDArray[np.int64],
@@ -264,10 +280,10 @@ def _count_signatures(
             counts[code] += count
     for k in range(tasks.size):
         fails = of_signatures[k] & np.uint32(_REQUIREMENT) != 0
-        failing[np.uint32(program.signatures[k].tree)] += tasks[k] * fails
+        failing[np.uint32(trees[k])] += tasks[k] * fails
 
 
-@kernel
+@lean
 def _count_offers(offers: Offers, codes: int, counts: NDArray[np.int64]) -> None:
     """Add to counts by code the tasks behind offers, for some codes."""
     for code in range(counts.size):

@@ -4,6 +4,7 @@ eligibility -> first stage -> features -> model -> re-ranking -> exploration -> 
 """
 
 import threading
+import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count, repeat
@@ -12,7 +13,7 @@ import numpy as np
 from msgspec.structs import asdict
 from numpy.typing import NDArray
 
-from features.build import Common, forget_common, nothing_common, rows
+from features.build import Common, nothing_common, renew_common, rows
 from features.spec import GROUPS
 from features.state import MarketState
 from matching.cascade import shortlist
@@ -93,11 +94,13 @@ class Verdict:
 
     def best(self, state: MarketState) -> Ranking:
         """Return the tasks by falling score, equal ones by the hash of their id."""
-        order = np.argsort(-self.answers.scores, kind="stable")
-        falling = self.answers.scores[order]
+        scores = self.answers.scores
+        order = np.argsort(-scores, kind="stable")
+        falling = scores[order]
         if not (falling[1:] < falling[:-1]).all():
-            order = best_first(self.answers.scores, state.arrays.tasks["facts"]["order"][self.tasks])
-        return Ranking(self.tasks[order], order, self.answers.scores[order], np.ones(len(order)))
+            order = best_first(scores, state.arrays.tasks["facts"]["order"][self.tasks])
+            falling = scores[order]
+        return Ranking(self.tasks[order], order, falling, np.ones(len(order)))
 
 
 @dataclass(frozen=True)
@@ -193,7 +196,7 @@ class Matcher:
         """
         worker = state.catalogue.workers.get(query.worker_id)
         judgement = judge_open(state, worker, query.now, query.wishes)
-        at, common = judgement.kept_at, _common(state)
+        at, common = judgement.kept_at, _common(state, worker, query.now)
         sought = seek(state, query, judgement) if query.explain and not query.listed else None
         beside = _NONE if sought is None else sought.tasks
         if query.listed:
@@ -204,7 +207,7 @@ class Matcher:
         size = self.wanted(len(at), query.limit)
         while True:
             chosen, computed = shortlist(state, ranker, self.priors, worker, at, query.now, size, common, beside)
-            tasks = open_tasks[at[chosen]]
+            tasks = open_tasks[chosen]
             if len(lots):
                 # Whatever the first stage thinks of it: what is promised a position must be there to get it.
                 tasks, computed = np.union1d(tasks, lots[: self.explore.reserve]), None
@@ -266,13 +269,12 @@ class Matcher:
         return items(state, verdict, verdict.best(state), query, names=names), removed
 
 
-def _common(state: MarketState) -> Common:
-    """Return memory for what the rows of a page have in common; each thread keeps its own from page to page."""
-    common: Common | None = getattr(_kept, "common", None)
-    if common is None:
-        common = _kept.common = nothing_common(state.arrays)
-    else:
-        forget_common(common)
+def _common(state: MarketState, worker: int, now: int) -> Common:
+    """Return what the rows of a page have in common; each thread keeps its memory from page to page."""
+    if getattr(_kept, "state", lambda: None)() is not state:
+        _kept.state, _kept.common = weakref.ref(state), nothing_common(state.arrays)
+    common: Common = _kept.common
+    renew_common(state, common, worker, now)
     return common
 
 
