@@ -25,6 +25,7 @@ from benchmarks.report import Figure, write
 from features.events import Event, decode_event, instant
 from features.money import Rates
 from features.state import MarketState
+from features.worker_facts import facts_of
 from matching.eligibility import Wishes, judge_open
 
 NOW = 1_772_323_200_000_000
@@ -155,8 +156,8 @@ def steps(state: MarketState) -> dict[str, Callable[[int], object]]:
         return judgement.kept, judgement.counts()
 
     return {
-        "the worker's facts": lambda worker: compiled.facts(
-            state.catalogue.profiles[worker], state.arrays.workers[worker], NOW
+        "the worker's facts": lambda worker: facts_of(
+            compiled, state.catalogue.profiles[worker], state.arrays.workers[worker], NOW
         ),
         "every task judged": lambda worker: judge_open(state, worker, NOW),
         "and those that are left": lambda worker: judge_open(state, worker, NOW).kept,

@@ -4,7 +4,7 @@ import msgspec
 
 from features.events import TaskPosted
 from features.packed import Postings, Profiles
-from features.requirements import Compiler
+from features.requirements_compiler import Compiler
 from features.requirements_shape import Requirements
 from features.text import normalise, primary_language
 from features.texts import Texts

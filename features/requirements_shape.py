@@ -1,4 +1,4 @@
-"""The shape of `requirements`: who may take a task, as it is written in an event. For its meaning: `requirements`."""
+"""The shape of `requirements`: who may take a task, as an event has it. For its meaning: `requirements_compiler`."""
 
 from collections.abc import Iterator
 from typing import Annotated, Literal, get_args

@@ -17,11 +17,13 @@ from features.jit import kernel, lean
 from features.layout import NEVER, OFFER, Arrays, blank
 from features.open_tasks import describe_offer, is_full
 from features.pairs import find, pair_key
-from features.requirements import LEVELS, REQUIREMENT, Facts, Program, Sheet, evaluate, evaluate_all
+from features.requirements_evaluation import evaluate, evaluate_all
+from features.requirements_layout import LEVELS, REQUIREMENT, Facts, Program, Sheet
 from features.requirements_shape import Guard
 from features.state import MarketState
 from features.text import normalise
-from matching.judgement import BIT, BLOCK, Judgement, Offers, Own, Tally
+from features.worker_facts import facts_of
+from matching.judgement import BIT, BLOCK, WORD, Judgement, Offers, Own, Tally
 
 _UNKNOWN, _CLOSED, _EXPIRED = int(BIT["unknown_task"]), int(BIT["closed"]), int(BIT["expired"])
 _FULL, _TAKEN, _HIDDEN = int(BIT["full"]), int(BIT["already_taken"]), int(BIT["hidden"])
@@ -161,15 +163,15 @@ def _judge(
     """
     compiled, record = state.catalogue.compiled, state.arrays.workers[worker]
     profile = state.catalogue.profiles.get(worker)
-    facts = compiled.facts(profile, record, now, (wishes.device,) if wishes.device else None)
+    facts = facts_of(compiled, profile, record, now, (wishes.device,) if wishes.device else None)
     asked = _LANGUAGE | _COUNTRY | _DEVICE if profile else _DEVICE if wishes.device else 0
     minimum = float(record["min_reward"] if np.isnan(wishes.min_reward) else wishes.min_reward)
     sheet, program, place = compiled.sheet(), compiled.program, LEVELS.index(level)
     of_signatures, tally = np.zeros(len(compiled), np.uint32), Tally.none(len(compiled))
     tables = _Tables(_requesters(state, profile, wishes), _categories(state, profile, wishes))
     # The tasks are a copy, since the market goes on counting.
-    of_places = np.empty(len(counts), np.uint32), np.empty(len(counts), np.uint8), np.empty(len(counts), np.int32)
-    offers = Offers(records["signature"], *of_places)
+    bits, tasks = np.empty(len(counts), np.uint32), np.empty(len(counts), np.int32)
+    offers = Offers(records["signature"], bits, np.empty(-(-len(records) // WORD), np.uint32), tasks)
     if signatures is None:
         _of_all(program, facts, sheet, compiled.sets, place, asked, of_signatures, records, counts, tables, offers, tally)
     else:
@@ -350,19 +352,22 @@ def _of_offers(
 ) -> None:
     """Find what stands against offers that a task is in, and count their tasks."""
     full, others = np.int32(0), np.uint32(0)
-    for k in range(records.size):
-        offer, place, after = records[k], np.uint32(2 * k), np.uint32(2 * k + 1)
-        free, filled, signature = counts[place], counts[after], np.uint32(offer.signature)
-        against = tables.requesters[np.uint32(offer.requester)] | tables.categories[np.uint32(offer.category)]
-        met = np.uint32(free + filled > 0)
-        found = np.uint32((of_signatures[signature] | against) * met)
-        offers.tasks[place], offers.tasks[after] = free, filled
-        offers.bits[place], offers.bits[after] = found, found | np.uint32(_FULL) * met
-        offers.welcome[place], offers.welcome[after] = found == 0, 0
-        tally.every[signature] += free + filled
-        tally.free[signature] += free * (against == 0)
-        full += filled
-        others |= against * met
+    for word in range(offers.welcome.size):
+        welcome = np.uint32(0)
+        for k in range(word * WORD, min((word + 1) * WORD, records.size)):
+            offer, place, after = records[k], np.uint32(2 * k), np.uint32(2 * k + 1)
+            free, filled, signature = counts[place], counts[after], np.uint32(offer.signature)
+            against = tables.requesters[np.uint32(offer.requester)] | tables.categories[np.uint32(offer.category)]
+            met = np.uint32(free + filled > 0)
+            found = np.uint32((of_signatures[signature] | against) * met)
+            offers.tasks[place], offers.tasks[after] = free, filled
+            offers.bits[place], offers.bits[after] = found, found | np.uint32(_FULL) * met
+            welcome = np.uint32(welcome | np.uint32(found == 0) << np.uint32(k % WORD))
+            tally.every[signature] += free + filled
+            tally.free[signature] += free * (against == 0)
+            full += filled
+            others |= against * met
+        offers.welcome[word] = welcome
     tally.full[0], tally.others[0] = full, others
 
 

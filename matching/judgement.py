@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.jit import kernel, lean
-from features.requirements import REQUIREMENT, Compiler, Facts, Sheet
+from features.requirements_compiler import Compiler
+from features.requirements_failures import count_failures, failed
+from features.requirements_layout import REQUIREMENT, Facts, Program, Sheet
 
 CODES = (
     "unknown_task",
@@ -41,6 +43,9 @@ OF_SIGNATURES = int(BIT["language"]) | int(BIT["country"]) | int(BIT["device"]) 
 """Reasons that lie in a signature; those of an offer beside these lie in its requester and category."""
 
 _PLACE_OF_FULL = CODES.index("full")
+
+WORD = 32
+"""Bits of a number that tells of so many offers."""
 
 BLOCK = 4_096
 """Tasks that are looked at together: few enough that their bits stay in the nearest cache."""
@@ -96,13 +101,14 @@ class Offers(NamedTuple):
     Attributes:
         signatures: int32, offers.
         bits: uint32, places; bits of ``CODES``.
-        welcome: uint8, places; 1 where nothing stands against them. In bytes, as these stay in the nearest cache.
+        welcome: uint32, offers / ``WORD``; a bit for each offer, 1 where nothing stands against its tasks but that they
+            are full. In bits, as these stay in the nearest cache.
         tasks: int32, places; how many of the tasks that are judged are there.
     """
 
     signatures: NDArray[np.int32]
     bits: NDArray[np.uint32]
-    welcome: NDArray[np.uint8]
+    welcome: NDArray[np.uint32]
     tasks: NDArray[np.int32]
 
 
@@ -166,7 +172,7 @@ class Judgement:
         if codes and codes[-1] == REQUIREMENT:
             signature = int(self.offers.signatures[self.places[place] // 2])
             if signature not in self._failed:
-                self._failed[signature] = self.compiled.failed(self.sheet, signature)
+                self._failed[signature] = failed(self.compiled, self.sheet, signature)
             codes[-1:] = self._failed[signature]
         return codes
 
@@ -186,12 +192,13 @@ class Judgement:
 
     def counts(self) -> dict[str, int]:
         """Return reason -> number of tasks, for reasons that occur."""
-        trees = self.compiled.program.signatures["tree"]
-        by_code, failing = _counted(
-            self.own, self.offers, self.tally, self.of_signatures, trees, len(self.sheet.trees)
+        program, reasons = self.compiled.program, self.compiled.reasons
+        by_code, by_reason = _counted(
+            self.own, self.offers, self.tally, self.of_signatures, program, self.sheet, len(reasons)
         )
         found = {code: count for code, count in zip(CODES[:-1], by_code[:-1].tolist(), strict=True) if count}
-        return found | self.compiled.failures(self.sheet, failing)
+        failing = np.flatnonzero(by_reason)
+        return found | dict(zip(reasons.externals(failing.tolist()), by_reason[failing].tolist(), strict=True))
 
 
 def codes_of(bits: int) -> list[str]:
@@ -199,8 +206,17 @@ def codes_of(bits: int) -> list[str]:
     return [code for place, code in enumerate(CODES) if bits >> place & 1]
 
 
+@lean
+def _welcomes(welcome: NDArray[np.uint32], place: int) -> np.int32:
+    """Return 1 where nothing stands against the tasks at a place of `Offers`, else 0."""
+    at = np.uint32(place)
+    offer, full = np.uint32(at >> np.uint32(1)), np.uint32(at & np.uint32(1))
+    word = welcome[np.uint32(offer // np.uint32(WORD))]
+    return np.int32(word >> np.uint32(offer % np.uint32(WORD)) & ~full & np.uint32(1))
+
+
 @kernel
-def _kept(places: NDArray[np.int32], own: Own, welcome: NDArray[np.uint8]) -> NDArray[np.int32]:
+def _kept(places: NDArray[np.int32], own: Own, welcome: NDArray[np.uint32]) -> NDArray[np.int32]:
     """Return which of the tasks nothing stands against, at a fraction of the cost of a mask."""
     kept, size = np.empty(places.size, np.int32), np.int32(0)
     for block in range(own.blocks.size):
@@ -209,11 +225,11 @@ def _kept(places: NDArray[np.int32], own: Own, welcome: NDArray[np.uint8]) -> ND
         if own.blocks[block]:
             for i in range(first, last):
                 kept[np.uint32(size)] = i
-                size = np.int32(size + np.int32(welcome[np.uint32(places[i])] & (own.bits[i] == 0)))
+                size = np.int32(size + (_welcomes(welcome, places[i]) & np.int32(own.bits[i] == 0)))
         else:
             for i in range(first, last):
                 kept[np.uint32(size)] = i
-                size = np.int32(size + np.int32(welcome[np.uint32(places[i])]))
+                size = np.int32(size + _welcomes(welcome, places[i]))
     return kept[:size].copy()
 
 
@@ -223,16 +239,19 @@ def _counted(
     offers: Offers,
     tally: Tally,
     of_signatures: NDArray[np.uint32],
-    trees: NDArray[np.int32],
-    size: int,
+    program: Program,
+    sheet: Sheet,
+    reasons: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return how many tasks have each code as a reason, and how many fail the requirements of each of ``size`` trees."""
-    by_code, failing = np.zeros(len(CODES), np.int64), np.zeros(size, np.int64)
+    """Return how many tasks have each code against them, and each of so many reasons why requirements fail."""
+    by_code, by_reason = np.zeros(len(CODES), np.int64), np.zeros(reasons, np.int64)
     _count(own, by_code)
     by_code[_PLACE_OF_FULL] = tally.full[0]
-    _count_signatures(trees, of_signatures, tally.every, by_code, failing)
+    failing = np.zeros(sheet.trees.size, np.int64)
+    _count_signatures(program, of_signatures, tally.every, by_code, failing)
     _count_offers(offers, tally.others[0], by_code)
-    return by_code, failing
+    count_failures(program, sheet, failing, np.zeros(sheet.nodes.size, np.bool_), by_reason)
+    return by_code, by_reason
 
 
 @lean
@@ -265,7 +284,7 @@ def _tally(offers: Offers, tally: Tally) -> None:
 
 @lean
 def _count_signatures(
-    trees: NDArray[np.int32],
+    program: Program,
     of_signatures: NDArray[np.uint32],
     tasks: NDArray[np.int32],
     counts: NDArray[np.int64],
@@ -280,7 +299,7 @@ def _count_signatures(
             counts[code] += count
     for k in range(tasks.size):
         fails = of_signatures[k] & np.uint32(_REQUIREMENT) != 0
-        failing[np.uint32(trees[k])] += tasks[k] * fails
+        failing[np.uint32(program.signatures[k].tree)] += tasks[k] * fails
 
 
 @lean

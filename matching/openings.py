@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from features.jit import kernel, lean
 from features.layout import Record
-from features.requirements import (
+from features.requirements_evaluation import answer, climb
+from features.requirements_layout import (
     APPROVAL_RATE,
     APPROVED_COUNT,
     DEVICE,
@@ -24,8 +25,6 @@ from features.requirements import (
     Options,
     Program,
     Sheet,
-    answer,
-    climb,
 )
 from matching.judgement import BIT, Judgement, Offers
 from matching.waiting import CHANGEABLE, Waiting, waiting

@@ -231,7 +231,10 @@ class Matcher:
 
     def feed(self, state: MarketState, ranker: Ranker, query: Query) -> Feed:
         """Return the next page of the open tasks for a worker, with what is to be said of them; see `page`."""
-        page = self.page(state, ranker, query)
+        return self.told(state, query, self.page(state, ranker, query))
+
+    def told(self, state: MarketState, query: Query, page: Page) -> Feed:
+        """Return a page with what is to be said of its tasks; the state is that of which the page is."""
         verdict, first = page.verdict, len(query.listed) + 1
         # The models are asked once for both.
         outcomes = verdict.answers.expect(np.concatenate((page.rows, verdict.beside)))

@@ -15,9 +15,10 @@ from features.events import WorkerUpdated
 from features.forms import attribute_of, compared
 from features.jit import kernel
 from features.layout import NEVER
-from features.requirements import LEVELS, declared
+from features.requirements_layout import LEVELS
 from features.requirements_shape import AllOf, Clause, Guard, Node, Value
 from features.state import MarketState
+from features.worker_facts import declared
 
 Mask = NDArray[np.bool_]
 

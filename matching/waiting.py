@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.jit import kernel, lean
-from features.requirements import ALL_OF, Program, Sheet
+from features.requirements_layout import ALL_OF, Program, Sheet
 from matching.judgement import BIT, BLOCK, Judgement, Offers, Own
 
 _LANGUAGE, _DEVICE, _REQUIREMENT = (int(BIT[name]) for name in ("language", "device", "requirement"))

@@ -6,12 +6,14 @@ import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import count
 from queue import Empty, SimpleQueue
 from threading import Event, Lock, Thread
 from typing import NamedTuple, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from features.errors import CocokError
 from features.events import Event as MarketEvent
@@ -72,14 +74,36 @@ class _Group(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Ranked:
-    """An answer with what it was computed from.
+class Listing:
+    """A list as it is logged: the order, and what it was computed from.
 
     Attributes:
         feed_id: identity of the list.
         model_version: of the ranker that made it.
         log_seq: sequence number of the last event it knew.
         at: its instant, microseconds since 1970.
+        first: position of the first task.
+        tasks: ids, in order.
+        scores: float64, of each.
+        propensities: float64; the probability with which each stands at its place.
+    """
+
+    feed_id: str
+    model_version: str
+    log_seq: int
+    at: int
+    first: int
+    tasks: Sequence[str]
+    scores: NDArray[np.float64]
+    propensities: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """An answer: a list with what is said of it.
+
+    Attributes:
+        listing: the list.
         items: in order.
         removed: reason -> count for a feed, or (task id, reasons) for the caller's own candidates.
         listed: hashes of the ids on this and earlier pages.
@@ -87,10 +111,7 @@ class Ranked:
         near_misses: what would open the most to the worker.
     """
 
-    feed_id: str
-    model_version: str
-    log_seq: int
-    at: int
+    listing: Listing
     items: Sequence[Item]
     removed: dict[str, int] | list[tuple[str, list[str]]]
     listed: frozenset[int] = frozenset()
@@ -245,8 +266,13 @@ class Engine:
             self._expect_whole()
             return reader(self._state)
 
-    def feed(self, make: Callable[[int], Query]) -> tuple[Ranked, Query]:
+    def feed(
+        self, make: Callable[[int], Query], note: Callable[[Listing, Query], None] | None = None
+    ) -> tuple[Ranked, Query]:
         """Rank the open tasks for a worker; ``make`` is given the instant and returns the query.
+
+        As soon as the order stands, ``note`` hears of it, so that it can be logged while the rest of the answer is
+        computed.
 
         Raises:
             CocokError: the log is being read anew.
@@ -254,11 +280,14 @@ class Engine:
         serving = self.models.current
         with self._lock.read():
             self._expect_whole()
-            query = make(self.now())
-            feed = self._matcher.feed(self._state, serving.ranker, query)
-            seq = self._state.seq
-        ranked = _ranked(serving, seq, query, feed.items, feed.removed)
-        return replace(ranked, listed=feed.listed, more=feed.more, near_misses=feed.near_misses), query
+            query, state = make(self.now()), self._state
+            page = self._matcher.page(state, serving.ranker, query)
+            tasks, ranking = state.catalogue.tasks.externals(page.ranking.tasks.tolist()), page.ranking
+            listing = _listing(serving, state.seq, query, tasks, page.scores, ranking.propensities)
+            if note is not None:
+                note(listing, query)
+            feed = self._matcher.told(state, query, page)
+        return Ranked(listing, feed.items, feed.removed, feed.listed, feed.more, feed.near_misses), query
 
     def ranking(self, make: Callable[[int], Query], candidates: Sequence[str]) -> tuple[Ranked, Query]:
         """Rank the caller's own candidates for a worker; it raises what `feed` raises."""
@@ -268,7 +297,9 @@ class Engine:
             query = make(self.now())
             items, removed = self._matcher.ranking(self._state, serving.ranker, query, candidates)
             seq = self._state.seq
-        return _ranked(serving, seq, query, items, removed), query
+        tasks, scores = [item.task_id for item in items], np.array([item.score for item in items])
+        listing = _listing(serving, seq, query, tasks, scores, np.array([item.propensity for item in items]))
+        return Ranked(listing, items, removed), query
 
     def audience(self, find: Callable[[MarketState, int], int], limit: int) -> tuple[Audience, str, int]:
         """Return workers for a task, the version that ranked them, and the sequence number of the last event it knew.
@@ -407,34 +438,33 @@ def _stopping() -> CocokError:
     return CocokError("the server is stopping; send the events again")
 
 
-def served_event(ranked: Ranked, query: Query, context: FeedContext | None, policy: str) -> FeedServed:
-    """Return the event that logs an answer, with all that a replay needs to compute its rows again."""
+def served_event(listing: Listing, query: Query, context: FeedContext | None, policy: str) -> FeedServed:
+    """Return the event that logs a list, with all that a replay needs to compute its rows again."""
+    scores, propensities = listing.scores.astype(np.float32), np.maximum(listing.propensities, LEAST_PROPENSITY)
+    entries = zip(count(listing.first), listing.tasks, scores.tolist(), propensities.tolist(), strict=False)
     return FeedServed(
-        event_id=f"feed-{ranked.feed_id}",
-        at=instant(ranked.at),
-        feed_id=ranked.feed_id,
+        event_id=f"feed-{listing.feed_id}",
+        at=instant(listing.at),
+        feed_id=listing.feed_id,
         worker_id=query.worker_id,
         items=tuple(
-            FeedItem(
-                task_id=item.task_id,
-                position=item.position,
-                score=float(np.float32(item.score)),
-                propensity=max(item.propensity, LEAST_PROPENSITY),
-            )
-            for item in ranked.items
+            FeedItem(task_id=task_id, position=position, score=score, propensity=propensity)
+            for position, task_id, score, propensity in entries
         ),
         context=context,
-        model_version=ranked.model_version,
+        model_version=listing.model_version,
         policy=policy,
-        log_seq=ranked.log_seq,
+        log_seq=listing.log_seq,
     )
 
 
-def _ranked(
+def _listing(
     serving: Serving,
     seq: int,
     query: Query,
-    items: Sequence[Item],
-    removed: dict[str, int] | list[tuple[str, list[str]]],
-) -> Ranked:
-    return Ranked(uuid.uuid4().hex, serving.version, seq, query.now, items, removed)
+    tasks: Sequence[str],
+    scores: NDArray[np.float64],
+    propensities: NDArray[np.float64],
+) -> Listing:
+    first = len(query.listed) + 1
+    return Listing(uuid.uuid4().hex, serving.version, seq, query.now, first, tasks, scores, propensities)

@@ -43,11 +43,15 @@ _TURN_SECONDS = 0.5
 Answered = TypeVar("Answered")
 
 
+Logged = Future[Appended] | None
+"""What is done when events that are being logged are durable; None where there are none."""
+
+
 class Answer(NamedTuple):
-    """What a call is answered with, and what must be durable before: a future of events that are being logged."""
+    """What a call is answered with, and what must be durable before."""
 
     body: bytes
-    logged: "Future[Appended] | None"
+    logged: Logged
 
 
 class Runtime:

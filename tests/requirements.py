@@ -4,7 +4,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from features.requirements import LEVELS
+from features.requirements_layout import LEVELS
 
 Json = dict[str, Any]
 

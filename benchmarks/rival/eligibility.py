@@ -8,9 +8,7 @@ from numpy.typing import NDArray
 from benchmarks.rival.market import Market
 from features.estimates import DAY
 from features.layout import NEVER
-from features.requirements import ALL_OF, COMPARATORS, VALUED
-
-_LT, _LE, _GT, _GE, _EQ, _NE, _IN, _NOT_IN, _EXISTS, _NOT_EXISTS = range(len(COMPARATORS))
+from features.requirements_layout import ALL_OF, EQ, EXISTS, GE, GT, IN, LE, LT, NOT_IN, VALUED
 
 
 class _Level(NamedTuple):
@@ -38,15 +36,15 @@ class Eligibility:
         tasks, clauses = market["tasks"], market["clauses"]
         comparator = clauses["comparator"]
         self._attribute, self._number = clauses["attribute"].astype(np.intp), clauses["number"].copy()
-        self._absent, self._exists = clauses["absent"] != 0, comparator == _EXISTS
-        self._bare = comparator >= _EXISTS
+        self._absent, self._exists = clauses["absent"] != 0, comparator == EXISTS
+        self._bare = comparator >= EXISTS
         # What a number must be, beside the clause's, for the clause to hold.
-        self._less = (comparator == _LT) | (comparator == _LE)
-        self._equal = (comparator == _LE) | (comparator == _GE)
-        self._more = (comparator == _GT) | (comparator == _GE)
+        self._less = (comparator == LT) | (comparator == LE)
+        self._equal = (comparator == LE) | (comparator == GE)
+        self._more = (comparator == GT) | (comparator == GE)
         self._attributes = 1 + int(self._attribute.max(initial=-1))
-        self._listed = np.flatnonzero((comparator >= _EQ) & (comparator <= _NOT_IN))
-        self._among = np.isin(comparator[self._listed], (_EQ, _IN))
+        self._listed = np.flatnonzero((comparator >= EQ) & (comparator <= NOT_IN))
+        self._among = np.isin(comparator[self._listed], (EQ, IN))
         self._read_operands(clauses[self._listed], market)
         self._read_facts(market)
         self._read_trees(market)

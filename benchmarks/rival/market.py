@@ -9,9 +9,10 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from features.requirements import Program
+from features.requirements_layout import Program
 from features.state import MarketState
 from features.tastes import listed
+from features.worker_facts import facts_of
 from matching.bundle import Bundle
 from matching.priors import Priors
 from matching.scoring import BundleRanker
@@ -93,7 +94,7 @@ def _requirements(state: MarketState, now: int) -> Market:
     """Return what was compiled of requirements, and what each worker's facts are."""
     compiled, workers, records = state.catalogue.compiled, state.used()["workers"], state.arrays.workers
     program = compiled.program
-    facts = [compiled.facts(state.catalogue.profiles.get(place), records[place], now) for place in range(workers)]
+    facts = [facts_of(compiled, state.catalogue.profiles.get(place), records[place], now) for place in range(workers)]
     held = [np.flatnonzero(each.held) for each in facts]
     # Of an attribute with several values, such as languages, each is a row.
     values = [list(_values(each.start, each.stop, each.values)) for each in facts]

@@ -1,7 +1,7 @@
 """Lists for workers: feeds, batches of them, and rankings of the caller's own candidates."""
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any
@@ -16,10 +16,10 @@ from matching.eligibility import Wishes
 from matching.pipeline import Item
 from matching.query import Query
 from service.cursor import MOST_LISTED, decode_cursor, encode_cursor
-from service.engine import Ranked, served_event
+from service.engine import Listing, Ranked, served_event
 from service.errors import Kind, invalid
 from service.routes.common import BODY, READS, Server, StrictRoute, encoded, problems, require_rate
-from service.runtime import Answer, Runtime
+from service.runtime import Answer, Logged, Runtime
 from service.schemas import Asked, FeedOut, FeedRequest, RankingOut, RankingRequest
 
 RANKED, EXPLORED, SWAPPED = "ranked", "explored", "swapped"
@@ -28,8 +28,6 @@ RANKED, EXPLORED, SWAPPED = "ranked", "explored", "swapped"
 _CHANCE = secrets.SystemRandom()
 
 router = APIRouter(route_class=StrictRoute, dependencies=READS, tags=["lists"])
-
-Answered = tuple[Ranked, Query]
 
 
 @router.post("/v1/feeds", response_model=FeedOut, responses=problems(*BODY, Kind.BEHIND, Kind.STORE_UNAVAILABLE))
@@ -43,8 +41,15 @@ async def feed(server: Server, request: FeedRequest) -> Response:
     _check_money(server, request, "")
 
     def rank() -> Answer:
-        answered = server.engine.feed(make)
-        return _answer(server, [(request, "feed", answered)], partial(_feed_out, answered))
+        logged: Logged = None
+
+        def note(listing: Listing, query: Query) -> None:
+            # Written while what is to be said of the tasks is found.
+            nonlocal logged
+            logged = _log(server, [(request, "feed", listing, query)])
+
+        ranked, query = server.engine.feed(make, note)
+        return Answer(msgspec.json.encode(_feed_out(ranked, query)), logged)
 
     return encoded(await server.rank_and_log(rank))
 
@@ -64,8 +69,9 @@ async def batch(server: Server, requests: Annotated[list[FeedRequest], Body(min_
 
     def rank() -> Answer:
         answers = [server.engine.feed(make) for make in makes]
-        lists = [(request, "batch", answered) for request, answered in zip(requests, answers, strict=True)]
-        return _answer(server, lists, lambda: [_feed_out(answered) for answered in answers])
+        asked = zip(requests, answers, strict=True)
+        logged = _log(server, [(request, "batch", ranked.listing, query) for request, (ranked, query) in asked])
+        return Answer(msgspec.json.encode([_feed_out(*answered) for answered in answers]), logged)
 
     return encoded(await server.rank_and_log(rank))
 
@@ -82,8 +88,9 @@ async def ranking(server: Server, request: RankingRequest) -> Response:
     make = partial(_query, server, request, limit=len(request.candidates))
 
     def rank() -> Answer:
-        answered = server.engine.ranking(make, request.candidates)
-        return _answer(server, [(request, "ranking", answered)], partial(_ranking_out, answered))
+        ranked, query = server.engine.ranking(make, request.candidates)
+        logged = _log(server, [(request, "ranking", ranked.listing, query)])
+        return Answer(msgspec.json.encode(_ranking_out(ranked, query)), logged)
 
     return encoded(await server.rank_and_log(rank))
 
@@ -142,15 +149,14 @@ def _number(value: float | None) -> float:
     return float("nan") if value is None else value
 
 
-def _answer(server: Runtime, lists: Sequence[tuple[Asked, str, Answered]], render: Callable[[], object]) -> Answer:
-    """Have lists logged, and encode what ``render`` makes of them meanwhile."""
+def _log(server: Runtime, lists: Sequence[tuple[Asked, str, Listing, Query]]) -> Logged:
+    """Have lists logged that are to be: who asked, by what call, the list and its query."""
     events = []
-    for request, surface, (ranked, query) in lists:
-        server.metrics.items.labels(ranked.model_version).inc(len(ranked.items))
-        if request.record and ranked.items:
-            events.append(served_event(ranked, query, _context(request, surface), _policy(query)))
-    logged = server.engine.submit(events, seen=False, gather=server.crowded) if events else None
-    return Answer(msgspec.json.encode(render()), logged)
+    for request, surface, listing, query in lists:
+        server.metrics.items.labels(listing.model_version).inc(len(listing.tasks))
+        if request.record and listing.tasks:
+            events.append(served_event(listing, query, _context(request, surface), _policy(query)))
+    return server.engine.submit(events, seen=False, gather=server.crowded) if events else None
 
 
 def _policy(query: Query) -> str:
@@ -170,10 +176,9 @@ def _context(request: Asked, surface: str) -> FeedContext:
     )
 
 
-def _feed_out(answered: Answered) -> dict[str, Any]:
-    ranked, query = answered
+def _feed_out(ranked: Ranked, query: Query) -> dict[str, Any]:
     return {
-        **_head(ranked, query),
+        **_head(ranked.listing, query),
         "items": _items(ranked.items),
         "removed": ranked.removed,
         "near_misses": [
@@ -191,19 +196,18 @@ def _feed_out(answered: Answered) -> dict[str, Any]:
     }
 
 
-def _ranking_out(answered: Answered) -> dict[str, Any]:
-    ranked, query = answered
+def _ranking_out(ranked: Ranked, query: Query) -> dict[str, Any]:
     assert isinstance(ranked.removed, list)  # noqa: S101  # of a ranking
     removed = [{"task_id": task_id, "reasons": reasons} for task_id, reasons in ranked.removed]
-    return {**_head(ranked, query), "items": _items(ranked.items), "removed": removed}
+    return {**_head(ranked.listing, query), "items": _items(ranked.items), "removed": removed}
 
 
-def _head(ranked: Ranked, query: Query) -> dict[str, Any]:
+def _head(listing: Listing, query: Query) -> dict[str, Any]:
     return {
-        "feed_id": ranked.feed_id,
+        "feed_id": listing.feed_id,
         "worker_id": query.worker_id,
-        "model_version": ranked.model_version,
-        "log_seq": ranked.log_seq,
+        "model_version": listing.model_version,
+        "log_seq": listing.log_seq,
     }
 
 

@@ -1,7 +1,6 @@
 """What requirements mean: the compiled evaluator against one written straight from the contract, and single rules."""
 
 import json
-import pickle
 from collections.abc import Iterable
 from typing import Any
 
@@ -10,12 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features import requirements_shape
 from features.estimates import DAY
 from features.events import WorkerUpdated, decode_event
 from features.layout import NEVER, WORKER, Record, blank
-from features.requirements import LEVELS, Compiler, evaluate
-from features.requirements_shape import parse, parse_once
+from features.requirements_compiler import Compiler
+from features.requirements_evaluation import evaluate
+from features.requirements_failures import failed as reasons_of
+from features.requirements_failures import failures as failures_of
+from features.requirements_layout import LEVELS
+from features.requirements_shape import parse
+from features.worker_facts import facts_of
 from tests.requirements import NOBODY, ORDERS, PEOPLE, PRESENCE, TREES, Json, clause, clauses, failed, known, someone
 
 NOW = 60 * DAY
@@ -46,10 +49,10 @@ def profile_of(worker: Json) -> WorkerUpdated | None:
 def outcome(compiler: Compiler, worker: Json, signatures: list[int], level: str = "accept") -> list[list[str]]:
     """The attributes each signature fails for; an empty list where it holds."""
     devices = (worker["device"],) if worker["device"] else None
-    facts = compiler.facts(profile_of(worker), record_of(worker), NOW, devices)
+    facts = facts_of(compiler, profile_of(worker), record_of(worker), NOW, devices)
     sheet = compiler.sheet()
     evaluate(compiler.program, facts, sheet, np.array(signatures, np.int32), LEVELS.index(level))
-    found = [attributes(compiler.failed(sheet, signature)) for signature in signatures]
+    found = [attributes(reasons_of(compiler, sheet, signature)) for signature in signatures]
     trees = compiler.program.signatures["tree"][signatures]
     assert [not failed for failed in found] == (sheet.trees[trees] == 1).tolist()
     return found
@@ -218,9 +221,9 @@ def test_given_many_signatures_then_failures_are_counted_by_attribute() -> None:
         [clause("age_days", "exists", absent=True)],
     )
     signatures = [compiler.add(parse(each)) for each in shapes]
-    facts, sheet = compiler.facts(None, blank(WORKER, 1)[0], NOW), compiler.sheet()
+    facts, sheet = facts_of(compiler, None, blank(WORKER, 1)[0], NOW), compiler.sheet()
     evaluate(compiler.program, facts, sheet, np.array(signatures, np.int32), LEVELS.index("accept"))
-    failures = compiler.failures(sheet, np.array([5, 7, 11, 0]))
+    failures = failures_of(compiler, sheet, np.array([5, 7, 11, 0]))
     counts = dict(zip(attributes(failures), failures.values(), strict=True))
     assert counts == {"country": 12, "qualification:q": 18}
 
@@ -231,41 +234,11 @@ def test_given_equal_requirements_beside_other_sets_then_their_tree_is_kept_once
     signatures = [compiler.add(parse(asked), languages=languages) for languages in ((), ("en",))]
     nothing = compiler.add(None, languages=("en",))
     assert len(compiler.sheet().nodes) == 3
-    facts, sheet = compiler.facts(None, blank(WORKER, 1)[0], NOW), compiler.sheet()
+    facts, sheet = facts_of(compiler, None, blank(WORKER, 1)[0], NOW), compiler.sheet()
     evaluate(compiler.program, facts, sheet, np.arange(3, dtype=np.int32), LEVELS.index("accept"))
     assert compiler.program.signatures["tree"][:3].tolist() == [0, 0, 1]
     assert sheet.trees.tolist() == [0, 1]
-    assert [attributes(compiler.failed(sheet, signature)) for signature in (*signatures, nothing)] == [
+    assert [attributes(reasons_of(compiler, sheet, signature)) for signature in (*signatures, nothing)] == [
         ["country", "region"]
     ] * 2 + [[]]
-    assert compiler.failures(sheet, np.array([5, 4])) == {"requirement:country": 5, "requirement:region": 5}
-
-
-def test_given_the_same_json_then_the_very_same_tree_is_given() -> None:
-    raw: list[Any] = [clause("skill:python", "ge", 1)]
-    assert parse_once(raw) is parse_once(json.loads(json.dumps(raw)))
-    assert parse_once(raw) == parse(raw)
-
-
-def test_given_another_number_or_order_then_it_is_another_tree() -> None:
-    one, other = clause("skill:python", "ge", 1), clause("country", "eq", "ID")
-    trees = [parse_once(raw) for raw in ([one, other], [other, one], [one], [{**one, "value": 2}])]
-    assert len(set(trees)) == 4
-    assert [tree.root for tree in trees] == [
-        parse(raw).root for raw in ([one, other], [other, one], [one], [{**one, "value": 2}])
-    ]
-
-
-def test_given_more_trees_than_are_kept_then_they_are_still_right(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(requirements_shape, "MOST_PARSED", 2)
-    for number in (1, 2, 3, 4, 1):
-        raw = [clause("approved_count", "ge", number)]
-        assert parse_once(raw) == parse(raw)
-
-
-def test_given_requirements_go_to_another_process_then_their_hash_does_not() -> None:
-    tree = parse([clause("country", "eq", "ID")])
-    hash(tree)
-    kind, given = tree.__reduce__()
-    assert given == (tree.root,)
-    assert pickle.loads(pickle.dumps(kind(*given))) == tree
+    assert failures_of(compiler, sheet, np.array([5, 4])) == {"requirement:country": 5, "requirement:region": 5}

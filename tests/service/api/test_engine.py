@@ -8,8 +8,8 @@ from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
-from msgspec import structs
 
 from features.errors import CocokError
 from features.events import Event, WorkerErased, decode_event
@@ -19,6 +19,7 @@ from matching import audience
 from matching.audience import Audiences, UnpreparedError
 from matching.audience_stages import Read
 from matching.bundle import Bundle
+from matching.pipeline import Feed, Matcher, Page
 from matching.query import Query
 from matching.scoring import Ranker
 from service.engine import Engine, served_event
@@ -156,11 +157,32 @@ def test_given_submissions_at_once_then_each_has_its_own_answer(engine: Engine) 
 def test_given_a_served_list_then_what_is_logged_can_be_read_back(engine: Engine) -> None:
     engine.submit([post("t")]).result(timeout=5)
     ranked, query = engine.feed(lambda now: Query("w", now))
-    (item,) = ranked.items
-    impossible = replace(ranked, items=[structs.replace(item, propensity=0.0, score=float("inf"))])
+    impossible = replace(ranked.listing, scores=np.array([np.inf]), propensities=np.zeros(1))
     engine.submit([served_event(impossible, query, None, "ranked")]).result(timeout=5)
     assert engine.seq == 2
     assert engine.failure == ""
+
+
+def test_given_who_notes_the_order_then_it_is_durable_before_anything_is_said_of_its_tasks(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine.submit([post("t")]).result(timeout=5)
+    written: list[int] = []
+
+    def told(matcher: Matcher, state: MarketState, query: Query, page: Page) -> Feed:
+        assert [done.result(timeout=5).seq for done in logged] == [2]
+        written.append(state.seq)
+        return say(matcher, state, query, page)
+
+    logged: list[Future[Appended]] = []
+    say = Matcher.told
+    monkeypatch.setattr(Matcher, "told", told)
+    ranked, _ = engine.feed(
+        lambda now: Query("w", now),
+        lambda listing, query: logged.append(engine.submit([served_event(listing, query, None, "ranked")], seen=False)),
+    )
+    assert written == [1]
+    assert [item.task_id for item in ranked.items] == ranked.listing.tasks == ["t"]
 
 
 def test_given_lists_that_need_not_be_seen_then_they_are_durable_while_others_read_and_then_seen(
@@ -168,7 +190,7 @@ def test_given_lists_that_need_not_be_seen_then_they_are_durable_while_others_re
 ) -> None:
     engine.submit([post("t")]).result(timeout=5)
     ranked, query = engine.feed(lambda now: Query("w", now))
-    listed = served_event(ranked, query, None, "ranked")
+    listed = served_event(ranked.listing, query, None, "ranked")
 
     def submit(state: MarketState) -> int:
         assert engine.submit([listed], seen=False).result(timeout=5).seq == 2
@@ -213,7 +235,7 @@ def test_given_somebody_always_reads_then_lists_are_seen_all_the_same(engine: En
     readers = [threading.Thread(target=read) for _ in range(3)]
     for reader in readers:
         reader.start()
-    engine.submit([served_event(ranked, query, None, "ranked")], seen=False).result(timeout=5)
+    engine.submit([served_event(ranked.listing, query, None, "ranked")], seen=False).result(timeout=5)
     assert seen(engine, 2)
     over.set()
     for reader in readers:
@@ -226,7 +248,7 @@ def test_given_a_list_that_is_not_folded_yet_then_who_asks_for_lists_waits_for_i
     monkeypatch.setattr("service.engine.LISTS_SECONDS", 60.0)
     engine.submit([post("t")]).result(timeout=5)
     ranked, query = engine.feed(lambda now: Query("w", now))
-    listed = served_event(ranked, query, None, "ranked")
+    listed = served_event(ranked.listing, query, None, "ranked")
     engine.read(lambda _: engine.submit([listed], seen=False).result(timeout=5))
     assert engine.read_with_lists(lambda state: state.seq) == 2
 

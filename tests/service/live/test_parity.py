@@ -17,11 +17,10 @@ import pytest
 from numpy.typing import NDArray
 
 from features.build import rows
-from features.events import FeedContext, FeedServed, micros
+from features.events import FeedServed, micros
 from features.state import MarketState
 from matching.query import Query
-from service import engine
-from service.engine import Ranked
+from service.engine import Engine, Ranked
 from service.store import Stored
 from tests.market import KINDS, RATES, Record, ranker_of, usual
 from tests.service.api.server import serving
@@ -67,12 +66,18 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     promoted(home, bundle())
     served: dict[str, NDArray[np.float32]] = {}
 
-    def watched(ranked: Ranked, query: Query, context: FeedContext | None, policy: str) -> FeedServed:
-        served[ranked.feed_id] = np.stack([item.row for item in ranked.items])
-        return engine.served_event(ranked, query, context, policy)
+    def watching(rank: Callable[..., tuple[Ranked, Query]]) -> Callable[..., tuple[Ranked, Query]]:
+        def watched(*arguments: object) -> tuple[Ranked, Query]:
+            ranked, query = rank(*arguments)
+            if ranked.items:
+                served[ranked.listing.feed_id] = np.stack([item.row for item in ranked.items])
+            return ranked, query
+
+        return watched
 
     with pytest.MonkeyPatch.context() as patch, serving(home, registry=Registry.at(home)) as api:
-        patch.setattr("service.routes.feeds.served_event", watched)
+        patch.setattr(Engine, "feed", watching(Engine.feed))
+        patch.setattr(Engine, "ranking", watching(Engine.ranking))
         answers = _load(str(api.base_url), lambda: _between(api.runtime.engine.store.read(), served))
         log = [entry for batch in api.runtime.engine.store.read() for entry in batch]
     return Run(served, answers, log)

@@ -16,12 +16,10 @@ import pytest
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from features.events import FeedContext, FeedServed
 from matching.bundle import Bundle
 from matching.query import Query
 from matching.scoring import Ranker
-from service import engine
-from service.engine import Ranked
+from service.engine import Engine, Ranked
 from tests.market import RATES, ranker_of, usual
 from tests.service.api.server import Api, serving
 from tests.service.live.server import bundle, ending_now, fill, posted, promoted, registered, until
@@ -80,11 +78,14 @@ def test_given_promotions_back_and_forth_under_load_then_each_answer_is_that_of_
 ) -> None:
     rows: dict[str, NDArray[np.float32]] = {}
 
-    def watched(ranked: Ranked, query: Query, context: FeedContext | None, policy: str) -> FeedServed:
-        rows[ranked.feed_id] = np.stack([item.row for item in ranked.items])
-        return engine.served_event(ranked, query, context, policy)
+    feed = Engine.feed
 
-    monkeypatch.setattr("service.routes.feeds.served_event", watched)
+    def watched(*arguments: Any) -> tuple[Ranked, Query]:
+        ranked, query = feed(*arguments)
+        rows[ranked.listing.feed_id] = np.stack([item.row for item in ranked.items])
+        return ranked, query
+
+    monkeypatch.setattr(Engine, "feed", watched)
     registry, stop = Registry.at(api.home), Flag()
     served: list[Served] = []
     changes = [Change(0.0, 0.0, "1")]
