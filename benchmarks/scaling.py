@@ -2,7 +2,8 @@
 
     python -m benchmarks.scaling [--feeds 100] [--reach 10] [--out docs/images/feed-cost.png] [--cache DIR]
 
-One of the three grows at a time, from a market of 10,000 open tasks and 10,000 workers.
+One of the three grows at a time, from a tenth (``1 / reach``) to ten times (``reach``) that of a market of 10,000 open
+tasks and 10,000 workers.
 """
 
 import statistics

@@ -1,6 +1,6 @@
 """Feeds over HTTP by the real server: throughput by wrk, latency at a fixed rate, memory and start-up on the way.
 
-    python -m benchmarks.serving [--open-tasks 10000 100000] [--workers 100000] [--processes 2] [--cache DIR]
+    python -m benchmarks.serving [--open-tasks 10000 100000] [--workers 100000] [--processes 1 2] [--cache DIR]
 
 `cocok serve` runs in a process of its own, on this machine, over a copy of the shared market (`benchmarks.market`): a
 trained and promoted model, 20 tasks a feed with reasons, each feed durably logged before the answer. Every request is
@@ -34,7 +34,7 @@ def measured(
     throughput, p50, p99 = TARGETS.get(size.open_tasks, (None, None, None))
     if rate < RATE:
         p50 = p99 = None  # the targets are for that rate
-    named = f"{size.open_tasks:,} open"
+    named = f"{size.open_tasks:,} open, {processes} process{'es' * (processes > 1)}"
     random = Random(0)
 
     def body(_: int) -> str:
@@ -77,7 +77,7 @@ def main() -> None:
     options.add_argument("--workers", type=int, default=100_000)
     options.add_argument("--seconds", type=float, default=5.0, help="of each run")
     options.add_argument("--rate", type=float, default=RATE, help="feeds a second at which latency is measured")
-    options.add_argument("--processes", type=int, default=1, help="of the server")
+    options.add_argument("--processes", type=int, nargs="+", default=[1, 2], metavar="N", help="of the server")
     given = options.parse_args()
     if not has_wrk():
         sys.stdout.write(NO_WRK + "\n")
@@ -85,7 +85,8 @@ def main() -> None:
     with cache_of(given) as cache:
         for count in given.open_tasks:
             size = Size(open_tasks=count, workers=given.workers)
-            figures += measured(cache, size, given.runs, given.seconds, given.rate, given.processes)
+            for processes in given.processes:
+                figures += measured(cache, size, given.runs, given.seconds, given.rate, processes)
     report("Serving over HTTP", figures, given.json)
 
 

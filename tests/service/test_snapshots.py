@@ -2,7 +2,6 @@
 
 import json
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 from threading import Event as Signal
 from typing import Any
@@ -24,13 +23,6 @@ from service.store import Store, open_store
 from tests.log import RATES
 from tests.service.api.server import Registry, event, task
 from tests.service.live.server import until
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = open_store(f"sqlite:///{tmp_path / 'cocok.db'}")
-    yield store
-    store.close()
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,7 +24,7 @@ from matching.scoring import Ranker
 from service.engine import Engine, served_event
 from service.erasure import erase
 from service.models import Models
-from service.store import Appended, ConflictError, Store, Stored, open_store
+from service.store import Appended, ConflictError, Store, Stored
 from tests.log import RATES
 from tests.service.api.server import Registry, event, task
 
@@ -44,13 +43,6 @@ def seen(engine: Engine, seq: int, seconds: float = 60) -> bool:
     while engine.seq < seq and time.monotonic() < deadline:
         time.sleep(0.001)
     return engine.seq >= seq
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = open_store(f"sqlite:///{tmp_path / 'cocok.db'}")
-    yield store
-    store.close()
 
 
 @pytest.fixture
