@@ -12,7 +12,7 @@ from features.estimates import DAY, FAST, HOUR, SECOND, decay, seconds, smoothed
 from features.jit import kernel, lean
 from features.layout import FOREVER, HOUR_BINS, LANGUAGES, NEVER, REFERENCE, UNLIMITED, Arrays
 from features.pairs import find, foresee, pair_key
-from features.readings import BLOCK, TOOK, Readings, let_go, no_readings, read_tokens, renew
+from features.readings import BLOCK, TOOK, Readings, forget, no_readings, read_tokens, renew
 from features.spec import COLUMN, NAMES, RELATIVE
 from features.state import MarketState
 from features.view import SHARE_PRIOR, View, view_of
@@ -332,17 +332,6 @@ def _fill_wide(
 
 
 @kernel
-def _read_reference(
-    s: Arrays, view: View, readings: Readings, block: NDArray[np.float64], reference: Reference
-) -> None:
-    """Fill what values are held against; ``block`` is working memory (``BLOCK`` x computed columns)."""
-    compared_with = _open_reference(s, view.now)
-    relative = np.empty((compared_with.size, len(RELATIVE)))
-    fill_reference(s, view, readings, compared_with, block, relative)
-    _refer(relative, reference)
-
-
-@kernel
 def build(
     s: Arrays,
     view: View,
@@ -364,7 +353,10 @@ def build(
         session_minutes = s.workers[view.worker].session_minutes
     block, wide = np.empty((BLOCK, len(COMPUTED))), np.empty((min(BLOCK, tasks.size), len(NAMES)))
     if reference.size[0] < 0:
-        _read_reference(s, view, readings, block, reference)
+        compared_with = _open_reference(s, view.now)
+        relative = np.empty((compared_with.size, len(RELATIVE)))
+        fill_reference(s, view, readings, compared_with, block, relative)
+        _refer(relative, reference)
     for start in range(0, tasks.size, BLOCK):
         part = tasks[start : start + BLOCK]
         filled, columns = wide[: part.size], block[: part.size]
@@ -412,20 +404,10 @@ def nothing_common(s: Arrays) -> Common:
 
 
 @kernel
-def _renew(s: Arrays, common: Common, worker: int, now: int) -> None:
-    view, (readings, reference) = view_of(s, worker, now), common
-    let_go(readings)
-    renew(s, view, readings)
-    _read_reference(s, view, readings, np.empty((BLOCK, len(COMPUTED))), reference)
-    readings.lasting[0] = readings.size[0]
-
-
-def renew_common(state: MarketState, common: Common, worker: int, now: int) -> None:
-    """Find what rows of a worker at an instant have in common, in memory that served other rows of the same market.
-
-    What the market knows of the tokens of the reference tasks is kept from one to the next; it is most of what is read.
-    """
-    _renew(state.arrays, common, worker, now // SECOND * SECOND)
+def forget_common(common: Common) -> None:
+    """Make what rows had in common ready for other rows, of which nothing is known yet."""
+    forget(common.readings)
+    common.reference.size[0] = -1
 
 
 @kernel

@@ -11,7 +11,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from features.choice import highest
 from features.compared import CONTENT_PRIOR
 from features.estimates import HOUR, SECOND, SLOW, decay
 from features.jit import kernel, lean, prefetch
@@ -86,9 +85,12 @@ def promising(
     """
     if size >= len(places):
         return places
+    scores = np.empty(len(places), np.float32)
+    narrow = weights.astype(np.float32), fill.astype(np.float32)
     # Made here, since the compiler would take loops of a size that it knows apart, and then one product at a time.
     sketch = np.empty(SKETCH, np.int16), np.empty(SKETCH_SKILLS, np.int16)
-    return _glance(state.arrays, prospects, worker, now // SECOND * SECOND, places, priors, weights, fill, *sketch, size)
+    _glance(state.arrays, prospects, worker, now // SECOND * SECOND, places, priors, *narrow, *sketch, scores)
+    return places[np.sort(np.argpartition(scores, len(places) - size)[-size:])]
 
 
 @lean
@@ -228,13 +230,13 @@ def _glance(
     now: int,
     places: NDArray[np.int32],
     priors: NDArray[np.float32],
-    weights: NDArray[np.float64],
-    fill: NDArray[np.float64],
+    weights: NDArray[np.float32],
+    fill: NDArray[np.float32],
     took: NDArray[np.int16],
     known: NDArray[np.int16],
-    size: int,
-) -> NDArray[np.int32]:
-    """Return the places of the open-task index with the highest scores: their priors and what the columns add.
+    out: NDArray[np.float32],
+) -> None:
+    """Fill the scores of places of the open-task index: their priors and what the columns add.
 
     ``took`` and ``known`` are working memory, for what the worker brings.
     """
@@ -259,7 +261,4 @@ def _glance(
         np.empty(LANES, np.float32),
         np.empty(LANES, np.float32),
     )
-    scores = np.empty(places.size, np.float32)
-    narrow = weights.astype(np.float32), fill.astype(np.float32)
-    _score_blocks(brought, block, prospects, places, priors, *narrow, scores)
-    return places[highest(scores, size)]
+    _score_blocks(brought, block, prospects, places, priors, weights, fill, out)

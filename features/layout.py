@@ -326,8 +326,8 @@ class Arrays(NamedTuple):
     The open-task index is in columns, since a reader needs few of them: ``open_tasks``, and in the same places
     ``open_offers``, twice the offer of a task and 1 more when it is full, rewards, links of chains, texts, instants of
     expiry, and in ``open_changed`` the number of the event by which a task changed or came to its place, and in
-    ``open_orders`` its order. ``offered`` counts the open tasks by what stands in ``open_offers``. ``changes`` is a ring
-    of ``CHANGES``: in the order of events the places where a task changed or came to.
+    ``open_orders`` its order. ``offered`` counts the open tasks by what stands in ``open_offers``. ``changes`` is a
+    ring of ``CHANGES``: the places where a task changed or came to, in the order of events.
 
     ``taste_tokens`` and ``tastes`` are one run of places, the blocks of workers; blocks end where ``taste_end``, of one
     number, says.

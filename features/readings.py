@@ -24,9 +24,6 @@ BLOCK = 128
 MOST_READINGS = 8_192
 """Tokens that are read at the most; no fewer than those of a block, and than those of the reference tasks."""
 
-ANEW = 32
-"""Lists after which all tokens are read anew, so that those of tasks that have left are not carried along for ever."""
-
 (
     EXPECTED,
     TOOK,
@@ -78,8 +75,6 @@ class Readings(NamedTuple):
     Attributes:
         place: uint16; where a row of the token table is in what follows, 0 if it is not there.
         size: int64, one; how many tokens are there, from place 1 on.
-        lasting: int64, one; how many of these, from place 1 on, `let_go` keeps.
-        lists: int64, one; for how many they were renewed.
         epoch: int64, one; of what is kept.
         tokens: int32; the row of each in the token table.
         since: int64; ``at`` of each when it was read, ``NEVER`` + 1 if what was read does not hold for another list.
@@ -101,8 +96,6 @@ class Readings(NamedTuple):
 
     place: NDArray[np.uint16]
     size: NDArray[np.int64]
-    lasting: NDArray[np.int64]
-    lists: NDArray[np.int64]
     epoch: NDArray[np.int64]
     tokens: NDArray[np.int32]
     since: NDArray[np.int64]
@@ -139,8 +132,6 @@ def no_readings(s: Arrays) -> Readings:
         np.zeros(s.tokens.size, np.uint16),
         np.zeros(1, np.int64),
         np.zeros(1, np.int64),
-        np.zeros(1, np.int64),
-        np.zeros(1, np.int64),
         np.empty(size, np.int32),
         np.empty(size, np.int64),
         np.empty((size, SUMMED)),
@@ -172,18 +163,10 @@ def no_readings(s: Arrays) -> Readings:
 @lean
 def forget(readings: Readings) -> None:
     """Make the memory ready for the tokens of another market."""
-    readings.lasting[0] = 0
-    let_go(readings)
-    readings.lists[0] = 0
-    readings.tasks[:] = -1
-
-
-@lean
-def let_go(readings: Readings) -> None:
-    """Forget the tokens that do not last."""
-    for k in range(readings.lasting[0] + 1, readings.size[0] + 1):
+    for k in range(1, readings.size[0] + 1):
         readings.place[readings.tokens[k]] = 0
-    readings.size[0] = readings.lasting[0]
+    readings.size[0] = 0
+    readings.tasks[:] = -1
 
 
 @lean
@@ -269,9 +252,8 @@ def _read(s: Arrays, view: View, readings: Readings, first: int) -> None:
 @lean
 def renew(s: Arrays, view: View, readings: Readings) -> None:
     """Bring the tokens to another list, of any worker and instant and after any events of the same market."""
-    if readings.epoch[0] != view.epoch or readings.lists[0] >= ANEW:
+    if readings.epoch[0] != view.epoch:
         forget(readings)
-    readings.lists[0] += 1
     count = 0
     for place in range(1, readings.size[0] + 1):
         at = s.tokens[readings.tokens[place]].at
@@ -400,9 +382,6 @@ def read_reference(s: Arrays, view: View, readings: Readings, tasks: NDArray[np.
     Afterwards ``order`` begins with their rows.
     """
     records, first = s.tasks, readings.size[0] + 1
-    for k in range(tasks.size):
-        for offset in range(0, _RECORD, LINE):
-            prefetch(records, tasks[k], offset)
     k = 0
     while k < tasks.size:
         task, row = records[tasks[k]], _row_of(readings, tasks, k)

@@ -15,9 +15,12 @@ from features.estimates import SECOND
 from features.fold import fold
 from features.jit import kernel
 from features.layout import Arrays
-from features.readings import no_readings, renew
+from features.readings import forget, no_readings, renew
 from features.state import MarketState
 from features.view import view_of
+
+ANEW = 32
+"""Lists after which all tokens are read anew, so that those of tasks that have left are not carried along for ever."""
 
 
 class Lists(NamedTuple):
@@ -63,6 +66,8 @@ def _fill_items(s: Arrays, batch: Batch, done: int, lists: Lists, items: Items) 
         start, stop = lists.starts[i], lists.stops[i]
         now = lists.instants[i] // SECOND * SECOND
         tasks, out = items.tasks[start:stop], items.features[start:stop]
+        if i % ANEW == 0:
+            forget(readings)
         view = view_of(s, lists.workers[i], now)
         renew(s, view, readings)
         reference.size[0] = -1

@@ -51,9 +51,7 @@ def shortlist(
         return places, None
     stage, known = ranker.first_stage, priors.of(state, ranker, now)
     prior = known.regular if state.arrays.workers["accepted"][worker] > 0.0 else known.newcomer
-    glanced = promising(
-        state, known.prospects, worker, places, now, prior, stage.weights, stage.fill, GLANCED * size
-    )
+    glanced = promising(state, known.prospects, worker, places, now, prior, stage.weights, stage.fill, GLANCED * size)
     tasks = state.arrays.open_tasks[glanced]
     columns = compared(state, worker, tasks if beside is None else np.concatenate((tasks, beside)), now, common)
     return stage.best(columns, glanced, prior, size)

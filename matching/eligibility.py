@@ -18,12 +18,12 @@ from features.layout import NEVER, OFFER, Arrays, blank
 from features.open_tasks import describe_offer, is_full
 from features.pairs import find, pair_key
 from features.requirements_evaluation import evaluate, evaluate_all
-from features.requirements_layout import LEVELS, REQUIREMENT, Facts, Program, Sheet
+from features.requirements_layout import LEVELS, REQUIREMENT, Program, Sheet
 from features.requirements_shape import Guard
 from features.state import MarketState
 from features.text import normalise
 from features.worker_facts import facts_of
-from matching.judgement import BIT, BLOCK, WORD, Judgement, Offers, Own, Tally
+from matching.judgement import BIT, BLOCK, Judgement, Offers, Own, Tally
 
 _UNKNOWN, _CLOSED, _EXPIRED = int(BIT["unknown_task"]), int(BIT["closed"]), int(BIT["expired"])
 _FULL, _TAKEN, _HIDDEN = int(BIT["full"]), int(BIT["already_taken"]), int(BIT["hidden"])
@@ -166,18 +166,19 @@ def _judge(
     facts = facts_of(compiled, profile, record, now, (wishes.device,) if wishes.device else None)
     asked = _LANGUAGE | _COUNTRY | _DEVICE if profile else _DEVICE if wishes.device else 0
     minimum = float(record["min_reward"] if np.isnan(wishes.min_reward) else wishes.min_reward)
-    sheet, program, place = compiled.sheet(), compiled.program, LEVELS.index(level)
-    of_signatures, tally = np.zeros(len(compiled), np.uint32), Tally.none(len(compiled))
+    sheet, program = compiled.sheet(), compiled.program
+    of_signatures = np.zeros(len(compiled), np.uint32)
+    if signatures is None:
+        evaluate_all(program, facts, sheet, LEVELS.index(level))
+        _of_all_signatures(program, sheet, compiled.sets, asked, of_signatures)
+    else:
+        evaluate(program, facts, sheet, signatures, LEVELS.index(level))
+        _of_signatures(program, sheet, signatures, asked, of_signatures)
     tables = _Tables(_requesters(state, profile, wishes), _categories(state, profile, wishes))
     # The tasks are a copy, since the market goes on counting.
-    bits, tasks = np.empty(len(counts), np.uint32), np.empty(len(counts), np.int32)
-    offers = Offers(records["signature"], bits, np.empty(-(-len(records) // WORD), np.uint32), tasks)
-    if signatures is None:
-        _of_all(program, facts, sheet, compiled.sets, place, asked, of_signatures, records, counts, tables, offers, tally)
-    else:
-        evaluate(program, facts, sheet, signatures, place)
-        _of_signatures(program, sheet, signatures, asked, of_signatures)
-        _of_offers(records, counts, of_signatures, tables, offers, tally)
+    of_places = np.empty(len(counts), np.uint32), np.empty(len(counts), np.uint8), np.empty(len(counts), np.int32)
+    offers, tally = Offers(records["signature"], *of_places), Tally.none(len(compiled))
+    _of_offers(records, counts, of_signatures, tables, offers, tally)
     own = Own.none(len(columns.tasks))
     if minimum > 0.0:
         _of_rewards(columns.rewards, minimum, own)
@@ -329,12 +330,11 @@ def _of_signatures(
         table[signatures[i]] = _of_sets(program, sheet, record.sets, asked) | _REQUIREMENT * fails
 
 
-@lean
-def _of_all_signatures(
-    program: Program, sheet: Sheet, of_sets: NDArray[np.uint32], asked: int, table: NDArray[np.uint32]
-) -> None:
+@kernel
+def _of_all_signatures(program: Program, sheet: Sheet, sets: int, asked: int, table: NDArray[np.uint32]) -> None:
     """Find what stands against all signatures, whose sets are far fewer."""
-    for k in range(of_sets.size):
+    of_sets = np.empty(sets, np.uint32)
+    for k in range(sets):
         of_sets[k] = _of_sets(program, sheet, k, asked)
     for k in range(table.size):
         fails = np.uint32(sheet.trees[np.uint32(program.signatures[k].tree)] == 0)
@@ -352,44 +352,20 @@ def _of_offers(
 ) -> None:
     """Find what stands against offers that a task is in, and count their tasks."""
     full, others = np.int32(0), np.uint32(0)
-    for word in range(offers.welcome.size):
-        welcome = np.uint32(0)
-        for k in range(word * WORD, min((word + 1) * WORD, records.size)):
-            offer, place, after = records[k], np.uint32(2 * k), np.uint32(2 * k + 1)
-            free, filled, signature = counts[place], counts[after], np.uint32(offer.signature)
-            against = tables.requesters[np.uint32(offer.requester)] | tables.categories[np.uint32(offer.category)]
-            met = np.uint32(free + filled > 0)
-            found = np.uint32((of_signatures[signature] | against) * met)
-            offers.tasks[place], offers.tasks[after] = free, filled
-            offers.bits[place], offers.bits[after] = found, found | np.uint32(_FULL) * met
-            welcome = np.uint32(welcome | np.uint32(found == 0) << np.uint32(k % WORD))
-            tally.every[signature] += free + filled
-            tally.free[signature] += free * (against == 0)
-            full += filled
-            others |= against * met
-        offers.welcome[word] = welcome
+    for k in range(records.size):
+        offer, place, after = records[k], np.uint32(2 * k), np.uint32(2 * k + 1)
+        free, filled, signature = counts[place], counts[after], np.uint32(offer.signature)
+        against = tables.requesters[np.uint32(offer.requester)] | tables.categories[np.uint32(offer.category)]
+        met = np.uint32(free + filled > 0)
+        found = np.uint32((of_signatures[signature] | against) * met)
+        offers.tasks[place], offers.tasks[after] = free, filled
+        offers.bits[place], offers.bits[after] = found, found | np.uint32(_FULL) * met
+        offers.welcome[place], offers.welcome[after] = found == 0, 0
+        tally.every[signature] += free + filled
+        tally.free[signature] += free * (against == 0)
+        full += filled
+        others |= against * met
     tally.full[0], tally.others[0] = full, others
-
-
-@kernel
-def _of_all(
-    program: Program,
-    facts: Facts,
-    sheet: Sheet,
-    sets: int,
-    level: int,
-    asked: int,
-    of_signatures: NDArray[np.uint32],
-    records: NDArray[np.void],
-    counts: NDArray[np.int32],
-    tables: _Tables,
-    offers: Offers,
-    tally: Tally,
-) -> None:
-    """Find what stands against all signatures and offers."""
-    evaluate_all(program, facts, sheet, level)
-    _of_all_signatures(program, sheet, np.empty(sets, np.uint32), asked, of_signatures)
-    _of_offers(records, counts, of_signatures, tables, offers, tally)
 
 
 @kernel

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from features.choice import highest
 from features.jit import kernel
 from features.newcomer import as_newcomer, as_regular
 from features.spec import FEATURES, RELATIVE
@@ -61,6 +60,27 @@ def _weigh(
 
 
 @kernel
+def _highest(scores: NDArray[np.float64], size: int) -> NDArray[np.int32]:
+    """Return the places of the ``size`` highest scores (int32, rising), less than there are.
+
+    Of equal scores the first ones count as higher, and NaN as the lowest. ``scores`` (float64) lose their NaN.
+    """
+    for i in range(scores.size):
+        scores[i] = -math.inf if math.isnan(scores[i]) else scores[i]
+    least, needed = np.partition(scores, scores.size - size)[scores.size - size], size
+    for score in scores:
+        needed -= score > least
+    chosen, k = np.empty(size + 1, np.int32), 0
+    for i in range(scores.size):
+        # Without a branch, since it cannot be foreseen which are chosen.
+        level = scores[i] == least
+        chosen[k] = i
+        k += (scores[i] > least) | (level & (needed > 0))
+        needed -= level
+    return chosen[:size]
+
+
+@kernel
 def _best(
     columns: NDArray[np.float64],
     places: NDArray[np.int32],
@@ -73,7 +93,7 @@ def _best(
     _weigh(columns[: places.size], weights, fill, scores)
     for i in range(places.size):
         scores[i] += priors[places[i]]
-    chosen = highest(scores, size)
+    chosen = _highest(scores, size)
     kept = np.empty((chosen.size + len(columns) - places.size, columns.shape[1]))
     for i in range(chosen.size):
         kept[i] = columns[chosen[i]]

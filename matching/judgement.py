@@ -44,9 +44,6 @@ OF_SIGNATURES = int(BIT["language"]) | int(BIT["country"]) | int(BIT["device"]) 
 
 _PLACE_OF_FULL = CODES.index("full")
 
-WORD = 32
-"""Bits of a number that tells of so many offers."""
-
 BLOCK = 4_096
 """Tasks that are looked at together: few enough that their bits stay in the nearest cache."""
 
@@ -101,14 +98,13 @@ class Offers(NamedTuple):
     Attributes:
         signatures: int32, offers.
         bits: uint32, places; bits of ``CODES``.
-        welcome: uint32, offers / ``WORD``; a bit for each offer, 1 where nothing stands against its tasks but that they
-            are full. In bits, as these stay in the nearest cache.
+        welcome: uint8, places; 1 where nothing stands against them. In bytes, as these stay in the nearest cache.
         tasks: int32, places; how many of the tasks that are judged are there.
     """
 
     signatures: NDArray[np.int32]
     bits: NDArray[np.uint32]
-    welcome: NDArray[np.uint32]
+    welcome: NDArray[np.uint8]
     tasks: NDArray[np.int32]
 
 
@@ -206,17 +202,8 @@ def codes_of(bits: int) -> list[str]:
     return [code for place, code in enumerate(CODES) if bits >> place & 1]
 
 
-@lean
-def _welcomes(welcome: NDArray[np.uint32], place: int) -> np.int32:
-    """Return 1 where nothing stands against the tasks at a place of `Offers`, else 0."""
-    at = np.uint32(place)
-    offer, full = np.uint32(at >> np.uint32(1)), np.uint32(at & np.uint32(1))
-    word = welcome[np.uint32(offer // np.uint32(WORD))]
-    return np.int32(word >> np.uint32(offer % np.uint32(WORD)) & ~full & np.uint32(1))
-
-
 @kernel
-def _kept(places: NDArray[np.int32], own: Own, welcome: NDArray[np.uint32]) -> NDArray[np.int32]:
+def _kept(places: NDArray[np.int32], own: Own, welcome: NDArray[np.uint8]) -> NDArray[np.int32]:
     """Return which of the tasks nothing stands against, at a fraction of the cost of a mask."""
     kept, size = np.empty(places.size, np.int32), np.int32(0)
     for block in range(own.blocks.size):
@@ -225,11 +212,11 @@ def _kept(places: NDArray[np.int32], own: Own, welcome: NDArray[np.uint32]) -> N
         if own.blocks[block]:
             for i in range(first, last):
                 kept[np.uint32(size)] = i
-                size = np.int32(size + (_welcomes(welcome, places[i]) & np.int32(own.bits[i] == 0)))
+                size = np.int32(size + np.int32(welcome[np.uint32(places[i])] & (own.bits[i] == 0)))
         else:
             for i in range(first, last):
                 kept[np.uint32(size)] = i
-                size = np.int32(size + _welcomes(welcome, places[i]))
+                size = np.int32(size + np.int32(welcome[np.uint32(places[i])]))
     return kept[:size].copy()
 
 

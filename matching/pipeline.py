@@ -4,7 +4,6 @@ eligibility -> first stage -> features -> model -> re-ranking -> exploration -> 
 """
 
 import threading
-import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count, repeat
@@ -13,7 +12,7 @@ import numpy as np
 from msgspec.structs import asdict
 from numpy.typing import NDArray
 
-from features.build import Common, nothing_common, renew_common, rows
+from features.build import Common, forget_common, nothing_common, rows
 from features.spec import GROUPS
 from features.state import MarketState
 from matching.cascade import shortlist
@@ -196,7 +195,7 @@ class Matcher:
         """
         worker = state.catalogue.workers.get(query.worker_id)
         judgement = judge_open(state, worker, query.now, query.wishes)
-        at, common = judgement.kept_at, _common(state, worker, query.now)
+        at, common = judgement.kept_at, _common(state)
         sought = seek(state, query, judgement) if query.explain and not query.listed else None
         beside = _NONE if sought is None else sought.tasks
         if query.listed:
@@ -272,12 +271,13 @@ class Matcher:
         return items(state, verdict, verdict.best(state), query, names=names), removed
 
 
-def _common(state: MarketState, worker: int, now: int) -> Common:
-    """Return what the rows of a page have in common; each thread keeps its memory from page to page."""
-    if getattr(_kept, "state", lambda: None)() is not state:
-        _kept.state, _kept.common = weakref.ref(state), nothing_common(state.arrays)
-    common: Common = _kept.common
-    renew_common(state, common, worker, now)
+def _common(state: MarketState) -> Common:
+    """Return memory for what the rows of a page have in common; each thread keeps its own from page to page."""
+    common: Common | None = getattr(_kept, "common", None)
+    if common is None:
+        common = _kept.common = nothing_common(state.arrays)
+    else:
+        forget_common(common)
     return common
 
 

@@ -48,7 +48,7 @@ class Known(NamedTuple):
 
 @dataclass
 class _Kept:
-    """What is known of a market after so many changes, and how far the sweep over its tasks has come at which instant."""
+    """What is known of a market after so many changes, and how far the sweep over its tasks came at which instant."""
 
     state: weakref.ref[MarketState]
     known: Known

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from features.build import compared, rows
+from features.layout import CHANGES
 from features.newcomer import as_newcomer
 from features.spec import NAMES, RELATIVE
 from features.state import MarketState
@@ -115,7 +116,7 @@ def test_given_some_of_the_tasks_then_the_best_of_these_are_kept() -> None:
     for count in (3 * SIZE + 1, 4 * SIZE, 5 * SIZE):
         places = np.sort(random.permutation(len(tasks))[:count]).astype(np.int32)
         values = compared(state, 1, tasks[places], now)[:, RELATIVE.index("reward")]
-        chosen, _ = shortlist(state, ranker, Priors(), 1, places, now, SIZE)
+        chosen = np.searchsorted(places, shortlist(state, ranker, Priors(), 1, places, now, SIZE)[0])
         # Nothing but the reward counts, of which a glance knows as much as the column.
         assert values[chosen].min() >= np.sort(values)[-SIZE]
 
@@ -143,6 +144,17 @@ def test_given_a_market_that_went_on_then_tasks_that_changed_are_known_as_they_a
         for task, prior in kept.items():
             assert prior == (fresh[task] if task in changed else before[task])
         before = kept
+
+
+def test_given_more_changes_than_are_told_one_by_one_then_all_of_a_market_is_known_as_it_is(bundle: Bundle) -> None:
+    log, ranker, priors = entries(usual()[0]), BundleRanker(bundle, "1"), Priors()
+    state = folded(log[:600])
+    now = int(state.clock or 0)
+    priors.of(state, ranker, now)
+    state.apply(log[600:700])
+    state.arrays.market["n_changes"] += CHANGES
+    kept, fresh = (prior_of(state, each.of(state, ranker, now)) for each in (priors, Priors()))
+    assert kept == fresh
 
 
 def test_given_a_sweep_later_then_all_of_a_market_is_known_as_it_is(bundle: Bundle) -> None:
