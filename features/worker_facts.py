@@ -4,7 +4,6 @@ Nothing is kept of a worker: age and history move by themselves, and an evaluati
 an earlier one still holds.
 """
 
-from array import array
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -35,22 +34,29 @@ def facts_of(
         now: microseconds since 1970.
         devices: those in hand, in place of the profile's.
     """
-    size, values = len(compiler.attributes), list[int]()
-    # Not into arrays of NumPy, where each number would take some ten times as long.
-    held, number = bytearray(size), array("d", [np.nan]) * size
-    start, stop = array("i", [0]) * size, array("i", [0]) * size
-    for name, given in _known(profile, record, now, devices):
-        place = compiler.attributes.get(name)
-        # Of an attribute that is known twice, the last one counts.
-        held[place], number[place], start[place] = VALUED if given else BARE, np.nan, len(values)
-        for value in given:
-            if not isinstance(value, str):
-                number[place] = value
-            if (operand := compiler.values.get(value)) is not None:
-                values.append(operand)
-        stop[place] = len(values)
-    spans = (np.frombuffer(places, np.int32) for places in (start, stop))
-    return Facts(np.frombuffer(held, np.int8), np.frombuffer(number), *spans, np.array(values, np.int32))
+    size = len(compiler.attributes)
+    held, number = np.zeros(size, np.int8), np.full(size, np.nan)
+    start, stop = np.zeros(size, np.int32), np.zeros(size, np.int32)
+    values: list[int] = []
+    # Of an attribute that is known twice, the last one counts.
+    noted = {
+        compiler.attributes.get(name): _noted(compiler, given, values)
+        for name, given in _known(profile, record, now, devices)
+    }
+    places = list(noted)
+    held[places], number[places], start[places], stop[places] = zip(*noted.values(), strict=True)
+    return Facts(held, number, start, stop, np.array(values, np.int32))
+
+
+def _noted(compiler: Compiler, given: Sequence[Value], values: list[int]) -> tuple[int, float, int, int]:
+    """Return what facts say of an attribute with these values, which come behind ``values``."""
+    number, start = np.nan, len(values)
+    for value in given:
+        if not isinstance(value, str):
+            number = value
+        if (operand := compiler.values.get(value)) is not None:
+            values.append(operand)
+    return VALUED if given else BARE, number, start, len(values)
 
 
 def _known(
