@@ -192,6 +192,22 @@ def test_given_rows_of_a_worker_then_those_of_a_newcomer_follow_from_them() -> N
         np.testing.assert_allclose(found[:, own], expected[:, own], atol=1e-3)
 
 
+def test_given_columns_then_the_best_are_those_that_a_plain_sort_puts_first_and_equal_ones_stand_as_given() -> None:
+    random, reward = np.random.default_rng(2), RELATIVE.index("reward")
+    for count, size in ((900, 300), (50, 49), (50, 1), (7, 3)):
+        columns = random.normal(size=(count + 5, len(RELATIVE) + 2)).round(1)
+        columns[random.random(count + 5) < 0.1, reward] = np.nan
+        places = np.sort(random.permutation(2 * count)[:count]).astype(np.int32)
+        priors = random.normal(size=2 * count).round(1).astype(np.float32)
+        priors[places[: count // 5]] = np.nan
+        found, kept = stage(reward=1.0).best(columns, places, priors, size)
+        scores = np.nan_to_num(columns[:count, reward]) + priors[places]
+        order = sorted(range(count), key=lambda place: (np.isnan(scores[place]), -scores[place], place))
+        best = sorted(order[:size])
+        assert found.tolist() == places[best].tolist()
+        np.testing.assert_array_equal(kept, columns[[*best, *range(count, count + 5)]])
+
+
 def test_given_scores_that_are_a_sum_of_columns_then_its_weights_are_found() -> None:
     random = np.random.default_rng(0)
     features = random.normal(size=(400, len(RELATIVE))).astype(np.float32)
