@@ -6,6 +6,7 @@
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from operator import attrgetter
 from typing import Annotated, Any, get_args
 
@@ -362,7 +363,16 @@ def _encode_hook(value: Any) -> Any:
     raise NotImplementedError(type(value))
 
 
+def _number(text: str) -> int | Decimal:
+    number = Decimal(text)
+    return int(number) if abs(number) <= _MOST_EXACT and number == number.to_integral_value() else number
+
+
+_MOST_EXACT = 2**53
+_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError)
 _decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event, dec_hook=decode_hook)
+_number_decoder = msgspec.json.Decoder(float_hook=_number)
+_number_encoder = msgspec.json.Encoder(decimal_format="number")
 _encoder = msgspec.json.Encoder(enc_hook=_encode_hook, order="deterministic")
 _list_decoder = msgspec.json.Decoder(list[msgspec.Raw])
 
@@ -370,14 +380,30 @@ _list_decoder = msgspec.json.Decoder(list[msgspec.Raw])
 def decode_event(line: bytes) -> Event:
     """Decode one event from JSON; another offset than UTC is normalised, beyond microseconds is rounded.
 
+    JSON does not tell 20 from 20.0, and tables with gaps write whole numbers so: both are taken.
+
     Raises:
         EventError: the text is no JSON, or the event is not one of the contract; the message names the field, what was
             found and what is allowed.
     """
     try:
         return _decoder.decode(line)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError) as error:
+    except msgspec.ValidationError:
+        line = _with_whole_numbers(line)
+    except _UNREADABLE as error:
         raise explain(error, line, EVENT_TYPES) from error
+    try:
+        return _decoder.decode(line)
+    except _UNREADABLE as error:
+        raise explain(error, line, EVENT_TYPES) from error
+
+
+def _with_whole_numbers(line: bytes) -> bytes:
+    """Return a text with its whole numbers written as integers, or as it is where it cannot be read."""
+    try:
+        return _number_encoder.encode(_number_decoder.decode(line))
+    except (*_UNREADABLE, ArithmeticError):
+        return line
 
 
 def decode_each(lines: Sequence[bytes]) -> list[Event]:
@@ -389,7 +415,7 @@ def decode_each(lines: Sequence[bytes]) -> list[Event]:
     decode = _decoder.decode
     try:
         return [decode(line) for line in lines]
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError):
+    except _UNREADABLE:
         return [decode_event(line) for line in lines]
 
 

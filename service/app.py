@@ -61,7 +61,9 @@ def create_app(settings: Settings, *, log_clock: bool = False) -> FastAPI:
         ],
     )
     app.state.runtime = runtime
-    errors.install(app)
-    for module in (feeds, audiences, events, workers, tasks, operations):
+    modules = (feeds, audiences, events, workers, tasks, operations)
+    pages = list(app.routes)
+    for module in modules:
         app.include_router(module.router)
+    errors.install(app, [*pages, *(route for module in modules for route in module.router.routes)])
     return app

@@ -15,6 +15,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import BaseRoute, Match
 
 from features.errors import CocokError, EventError
 from service.store import ConflictError
@@ -163,9 +164,22 @@ def problem_of(error: Exception) -> Problem:
     return unexpected(error)
 
 
-def install(app: FastAPI) -> None:
-    """Let every error that leaves an endpoint become a problem document."""
-    app.add_exception_handler(HTTPException, _http)
+def install(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
+    """Let every error that leaves an endpoint become a problem document.
+
+    Args:
+        app: whose errors.
+        routes: all calls, of which those of a path tell which methods it has; the router names the first alone.
+    """
+
+    async def http(request: Request, error: Exception) -> Response:
+        if isinstance(error, HTTPException) and error.status_code == 405 and not isinstance(error, Problem):
+            called = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
+            allowed = ", ".join(sorted({method for route in called for method in getattr(route, "methods", ())}))
+            error = Problem(Kind.METHOD_NOT_ALLOWED, f"Allowed here: {allowed}.", headers={"Allow": allowed})
+        return await _http(request, error)
+
+    app.add_exception_handler(HTTPException, http)
     app.add_exception_handler(RequestValidationError, _validation)
     app.add_exception_handler(ConflictError, _conflict)
     app.add_exception_handler(CocokError, _cocok)
@@ -175,15 +189,9 @@ async def _http(_: Request, error: Exception) -> Response:
     if isinstance(error, Problem):
         return error.response()
     status = error.status_code if isinstance(error, HTTPException) else 500
-    headers = error.headers if isinstance(error, HTTPException) else None
     match status:
         case 404:
             return Problem(Kind.NOT_FOUND, "No call has this path; /docs lists them.").response()
-        case 405:
-            allowed = (headers or {}).get("Allow", "")
-            return Problem(
-                Kind.METHOD_NOT_ALLOWED, f"Allowed here: {allowed or 'nothing'}.", headers=headers
-            ).response()
         case 400:
             return Problem(Kind.MALFORMED, "The body could not be read.").response()
         case _:
@@ -199,7 +207,7 @@ async def _validation(_: Request, error: Exception) -> Response:
 
 def _field(error: Mapping[str, Any]) -> FieldError:
     place, *rest = error["loc"]
-    detail = str(error["msg"])
+    detail = str(error["msg"]).removeprefix("Value error, ")
     if place == "body":
         return FieldError(detail, pointer="".join(f"/{_escaped(str(step))}" for step in rest))
     return FieldError(detail, parameter=str(rest[0]) if rest else str(place))

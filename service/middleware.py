@@ -1,10 +1,12 @@
 """What stands before every endpoint: no exception leaves, no body is too large, nobody comes without a key."""
 
+from urllib.parse import unquote_to_bytes
+
 from anyio import to_thread
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.errors import Kind, Problem, problem_of
+from service.errors import Kind, Problem, invalid, problem_of
 from service.runtime import Runtime
 
 OPEN = frozenset({"/healthz", "/readyz", "/openapi.json", "/docs"})
@@ -22,6 +24,9 @@ class Shield:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        if not _readable(scope.get("raw_path") or b""):
+            await invalid("the path is not percent-encoded UTF-8", parameter="path").response()(scope, receive, send)
+            return
         started = False
 
         async def watch(message: Message) -> None:
@@ -35,6 +40,15 @@ class Shield:
             problem = problem_of(error)
             if not started:
                 await problem.response()(scope, receive, send)
+
+
+def _readable(path: bytes) -> bool:
+    """Tell whether a path is UTF-8; of one that is not, distinct ids would be read as the same."""
+    try:
+        unquote_to_bytes(path).decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 class BodyLimit:

@@ -111,4 +111,4 @@ def _by_slice(values: _Values, parts: dict[str, NDArray[np.bool_]], workers: NDA
 
 
 def _mean(values: NDArray[np.float64], workers: NDArray[np.int32]) -> Estimate:
-    return Estimate(*cluster_interval(values, workers))
+    return Estimate(*cluster_interval(values, workers, bounds=(0.0, 1.0)))

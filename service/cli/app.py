@@ -66,13 +66,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         code = app(args=None if arguments is None else list(arguments), prog_name="cocok", standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
     except TyperException as error:
-        if error.exit_code != USAGE or "\n" in error.format_message():
-            # The help that stands in for a missing command.
-            typer.echo(error.format_message(), err=True)
-        else:
+        message = error.format_message().replace("Value error, ", "")
+        if error.exit_code != USAGE or "\n" in message:
+            typer.echo(message, err=True)
+        elif message:  # without one, the help was printed in place of a missing command
             context = getattr(error, "ctx", None)
             hint = f"{context.command_path} --help" if context else "cocok --help"
-            print_error(f"{error.format_message().rstrip('.')}; see {hint}")
+            print_error(f"{message.rstrip('.')}; see {hint}")
         sys.exit(error.exit_code)
     except Abort:
         sys.exit(130)

@@ -42,7 +42,10 @@ def register(app: typer.Typer) -> None:
 def demo(
     once: Annotated[bool, typer.Option("--once", help="Stop after the feeds instead of serving until Ctrl-C.")] = False,
     port: Annotated[
-        int | None, typer.Option(help="Where the API listens on loopback; 8000, or a free port if that is taken.")
+        int | None,
+        typer.Option(
+            help="Where the API listens on loopback; 8000, or a free port if that is taken.", min=0, max=65535
+        ),
     ] = None,
 ) -> None:
     """Show the main job end to end: a log is imported, a ranker trained, promoted, tried in a loop and asked for feeds.

@@ -6,13 +6,20 @@ from typing import Annotated
 
 import typer
 from rich.table import Table
+from sqlalchemy.exc import SQLAlchemyError
 
 from features.errors import CocokError
 from service.cli.console import Json, out, print_json
 from service.security import ApiKey, KeyStore, Scope
 from service.settings import load_settings
 
-keys = typer.Typer(help="API keys: who may call the API, and what.", no_args_is_help=True)
+keys = typer.Typer(
+    help="""API keys: who may call the API, and what.
+
+    Example: cocok keys create --name shop --scope read --scope write
+    """,
+    no_args_is_help=True,
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -60,23 +67,35 @@ def list_(as_json: Json = False) -> None:
 
 
 @keys.command("revoke")
-def revoke(key_id: Annotated[str, typer.Argument(metavar="ID", help="The id of the key, as `list` shows it.")]) -> None:
+def revoke(
+    key_id: Annotated[str, typer.Argument(metavar="ID", help="The id of the key, as `list` shows it.")],
+    as_json: Json = False,
+) -> None:
     """Refuse a key from now on; running servers notice within seconds.
 
     Example: cocok keys revoke 3f9a01bc
     """
     with _keys() as store:
         store.revoke(key_id)
+        revoked = next(key for key in store.list() if key.id == key_id)
+    if as_json:
+        print_json(_wire(revoked))
+        return
     typer.echo(f"Key {key_id} is revoked.")
 
 
 @contextmanager
 def _keys() -> Iterator[KeyStore]:
-    store = KeyStore(load_settings().store_url)
     try:
-        yield store
-    finally:
-        store.close()
+        store = KeyStore(load_settings().store_url)
+        try:
+            yield store
+        finally:
+            store.close()
+    except OSError as error:
+        raise CocokError(f"cannot create the folder {error.filename}: {error.strerror}; set COCOK_HOME") from error
+    except SQLAlchemyError as error:
+        raise CocokError(f"the store of the keys cannot be used: {getattr(error, 'orig', None) or error}") from error
 
 
 def _wire(key: ApiKey) -> dict[str, object]:

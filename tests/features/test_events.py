@@ -91,6 +91,8 @@ def test_given_an_unknown_type_then_the_known_ones_are_named() -> None:
         ("task_closed", {"at": "1969-12-31T23:59:59Z"}, "at", "between the years 1970"),
         ("task_closed", {"at": "0001-01-01T00:00:00+12:00"}, "at", "between the years 1970"),
         ("task_posted", {"slots": -1}, "slots", "found -1"),
+        ("task_posted", {"slots": 1.5}, "slots", "found 1.5, expected int"),
+        ("task_posted", {"slots": 2.0, "title": 1}, "title", "found 1, expected str"),
         ("task_posted", {"per_worker_limit": 0}, "per_worker_limit", "found 0, expected `int` >= 1"),
         ("task_posted", {"estimated_minutes": 0}, "estimated_minutes", "found 0"),
         ("task_posted", {"reward": {"amount": -1, "currency": "USD"}}, "reward.amount", "found -1, must be"),
@@ -199,6 +201,10 @@ def test_given_any_instant_then_microseconds_are_exact(number: int) -> None:
         ({"per_worker_limit": 1, "slots": None}, {}),
         ({"estimated_minutes": 5}, {"estimated_minutes": 5.0}),
         (
+            {"slots": 2, "reward": {"amount": 0.1, "currency": "USD"}},
+            {"slots": 2.0, "reward": {"amount": "0.10", "currency": "USD"}},
+        ),
+        (
             {"requirements": [{"attribute": "region", "comparator": "exists", "guards": "accept"}]},
             {"requirements": {"and": [{"comparator": "exists", "attribute": "region"}]}},
         ),
@@ -210,6 +216,13 @@ def test_given_the_same_content_written_otherwise_then_the_bytes_are_equal(
     base = {**HEAD, "type": "task_posted", "task_id": "t", "requester_id": "r"}
     first, second = (json.dumps({**base, **part}).encode() for part in (one, other))
     assert encode_event(decode_event(first)) == encode_event(decode_event(second))
+
+
+@pytest.mark.parametrize("number", ["1e400", "1e999999999", "1e99999999999999999999", "1e-99999999999999999999"])
+def test_given_a_number_beyond_all_bounds_then_the_event_is_refused(number: str) -> None:
+    head = json.dumps({**HEAD, "type": "task_posted", "task_id": "t", "requester_id": "r"})
+    with pytest.raises(EventError):
+        decode_event(f'{head[:-1]}, "slots": {number}}}'.encode())
 
 
 def test_given_skills_in_another_order_of_keys_then_the_bytes_are_equal() -> None:

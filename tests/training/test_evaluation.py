@@ -43,6 +43,14 @@ def test_given_rankers_then_each_has_its_metrics_and_the_subject_comes_first(
         assert of_rival.loc[metric, ["value", "low", "high"]].tolist() == [expected.value, expected.low, expected.high]
 
 
+def test_given_few_workers_then_no_interval_leaves_what_a_metric_can_be() -> None:
+    accepts = {"worker_accepts": [0.0] * 18}
+    few = handmade([[4, 0, 0]] * 6, accepts, workers=[0, 0, 1, 1, 2, 2])
+    found = evaluate(few, {"model": orders(False, False, True, True, True, True)}, "model").metrics
+    assert found["high"].tolist() == [1.0] * len(found)
+    assert (found["low"] >= 0).all()
+
+
 def test_given_the_same_order_then_there_is_no_difference_anywhere(evaluation: Evaluation) -> None:
     same = evaluation.differences[evaluation.differences["rival"] == "twin"]
     assert set(same["slice"]) == {ALL, "workers: new", "workers: warm"}

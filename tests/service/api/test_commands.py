@@ -106,10 +106,23 @@ def test_given_keys_then_they_are_made_listed_and_revoked(cocok: Cocok) -> None:
     shown = cocok("keys", "list")
     assert "shop" in shown.out
     assert made["key"] not in shown.out
-    assert cocok("keys", "revoke", made["id"]).code == 0
-    assert cocok("keys", "list", "--json").json()[0]["revoked_at"]
+    revoked = cocok("keys", "revoke", made["id"], "--json").json()
+    assert revoked["revoked_at"]
+    assert cocok("keys", "list", "--json").json() == [revoked]
     again = cocok("keys", "revoke", made["id"])
     assert (again.code, len(again.err.splitlines())) == (1, 1)
+
+
+@pytest.mark.parametrize("damage", ["no folder", "no database"])
+def test_given_a_store_that_cannot_be_used_then_keys_say_so_in_one_line(cocok: Cocok, damage: str) -> None:
+    if damage == "no folder":
+        cocok.home.write_text("a file")
+    else:
+        cocok.home.mkdir()
+        (cocok.home / "cocok.db").write_bytes(b"no database" * 1_000)
+    for command in (["create", "--name", "shop", "--scope", "read"], ["list"], ["revoke", "3f9a01bc"]):
+        ran = cocok("keys", *command)
+        assert (ran.code, len(ran.err.splitlines())) == (1, 1)
 
 
 def test_given_a_person_makes_a_key_then_the_last_line_is_the_key(cocok: Cocok) -> None:
@@ -117,11 +130,17 @@ def test_given_a_person_makes_a_key_then_the_last_line_is_the_key(cocok: Cocok) 
     assert ran.out.splitlines()[-1].startswith("cocok_")
 
 
-@pytest.mark.parametrize("command", [["serve"], ["keys", "create"], ["keys", "list"], ["keys", "revoke"]])
+@pytest.mark.parametrize("command", [["serve"], ["keys"], ["keys", "create"], ["keys", "list"], ["keys", "revoke"]])
 def test_given_help_then_there_is_an_example(capsys: pytest.CaptureFixture[str], command: list[str]) -> None:
     with pytest.raises(SystemExit):
         main([*command, "--help"])
     assert "Example: cocok" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", [[], ["keys"]])
+def test_given_no_command_then_the_help_is_printed_and_nothing_else(cocok: Cocok, command: list[str]) -> None:
+    ran = cocok(*command)
+    assert (ran.code, "Usage: cocok" in ran.out + ran.err, "error:" in ran.err) == (2, True, False)
 
 
 TRAINING = {"mlflow", "matplotlib", "optuna", "dask"}

@@ -115,6 +115,15 @@ def test_given_no_such_path_or_method_then_the_answer_is_a_problem(api: Api) -> 
     answer = api.get("/v1/feeds")
     problem(answer, 405, "method-not-allowed")
     assert answer.headers["allow"] == "POST"
+    answer = api.patch("/v1/workers/w")
+    problem(answer, 405, "method-not-allowed")
+    assert answer.headers["allow"] == "DELETE, GET, PUT"
+
+
+@pytest.mark.parametrize("path", ["/v1/workers/%ff", "/v1/tasks/a%c3"])
+def test_given_a_path_that_is_not_utf_8_then_nothing_is_taken_for_another_id(api: Api, path: str) -> None:
+    problem(api.put(path, json={"requester_id": "r"} if "tasks" in path else {}), 422, "validation")
+    problem(api.get(path), 422, "validation")
 
 
 def test_given_a_bug_then_the_problem_and_the_log_show_nothing_of_the_values(

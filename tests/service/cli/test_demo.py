@@ -84,3 +84,9 @@ def test_given_help_then_it_shows_an_example(cocok: Cocok) -> None:
     ran = cocok("demo", "--help")
     assert ran.code == 0
     assert "Example: cocok demo --once" in ran.out
+
+
+def test_given_no_such_port_then_nothing_is_begun(cocok: Cocok) -> None:
+    ran = cocok("demo", "--once", "--port", 65_536)
+    assert (ran.code, len(ran.err.splitlines())) == (2, 1)
+    assert not cocok.home.exists()
