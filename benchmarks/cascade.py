@@ -75,7 +75,8 @@ def kept_of_best(
     parts = np.array_split(kept, -(-len(kept) // 5_000) or 1)
     scores = np.concatenate([bundle.score(rows(state, worker, part, now)) for part in parts])
     top = best_first(scores, state.arrays.tasks["facts"]["order"][kept])[:TOP]
-    chosen, _ = shortlist(state, ranker, matcher.priors, worker, places, now, matcher.wanted(len(kept), TOP))
+    listed, _ = shortlist(state, ranker, matcher.priors, worker, places, now, matcher.wanted(len(kept), TOP))
+    chosen = np.searchsorted(places, listed)
     found = np.sort(scores[chosen])[::-1][:TOP]
     gain = ((found - scores.mean()) * _DISCOUNTS[: len(found)]).sum()
     ideal = ((scores[top] - scores.mean()) * _DISCOUNTS[: len(top)]).sum()

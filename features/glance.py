@@ -66,7 +66,7 @@ def promising(
     weights: NDArray[np.float64],
     fill: NDArray[np.float64],
     size: int,
-) -> NDArray[np.intp]:
+) -> NDArray[np.int32]:
     """Return the ``size`` tasks with the highest prior and weighted compared columns, as a glance tells.
 
     Args:
@@ -81,16 +81,16 @@ def promising(
         size: how many are wanted.
 
     Returns:
-        Places in ``places`` (intp, rising); all if there are no more.
+        Their places (int32), in the order given; all if there are no more.
     """
     if size >= len(places):
-        return np.arange(len(places))
+        return places
     scores = np.empty(len(places), np.float32)
     narrow = weights.astype(np.float32), fill.astype(np.float32)
     # Made here, since the compiler would take loops of a size that it knows apart, and then one product at a time.
     sketch = np.empty(SKETCH, np.int16), np.empty(SKETCH_SKILLS, np.int16)
     _glance(state.arrays, prospects, worker, now // SECOND * SECOND, places, priors, *narrow, *sketch, scores)
-    return np.sort(np.argpartition(scores, len(places) - size)[-size:])
+    return places[np.sort(np.argpartition(scores, len(places) - size)[-size:])]
 
 
 @lean

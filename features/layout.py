@@ -26,6 +26,9 @@ HALVES = 2
 """Parts into which tasks fall by the hash of their id. How far pay draws workers is measured in each by itself and
 applied to the other, so that a task's own reward never enters what its reward is multiplied with."""
 
+CHANGES = 1 << 17
+"""Latest changes of the open-task index that are told one by one."""
+
 REFERENCE = 256
 """Open tasks that list-relative features refer to at the most."""
 
@@ -198,6 +201,7 @@ MARKET = np.dtype(
         ("n_open", "i4"),
         ("n_reference", "i4"),
         ("n_expiring", "i4"),
+        ("n_changes", "i8"),
         ("n_dealings", "i8"),
         ("at", "i8"),
         ("documents", "f4"),
@@ -229,7 +233,8 @@ MARKET = np.dtype(
 tasks with a slot left: what each of these tasks would have had at random. ``pull`` and ``compared`` are as a worker's.
 ``reward_mean`` and ``reward_deviation`` are of the log rewards of the reference tasks of each half, NaN where these do
 not differ; they hold while ``rewards_known``, and are computed when they are asked for.
-``clock`` is ``known_at`` of the last event, ``seq`` its number."""
+``clock`` is ``known_at`` of the last event, ``seq`` its number; ``n_changes`` counts what was ever written into
+``changes``."""
 
 TASTE = np.dtype(
     [
@@ -326,7 +331,8 @@ class Arrays(NamedTuple):
     The open-task index is in columns, since a reader needs few of them: ``open_tasks``, and in the same places
     ``open_offers``, twice the offer of a task and 1 more when it is full, rewards, links of chains, texts, instants of
     expiry, and in ``open_changed`` the number of the event by which a task changed or came to its place, and in
-    ``open_orders`` its order. ``offered`` counts the open tasks by what stands in ``open_offers``.
+    ``open_orders`` its order. ``offered`` counts the open tasks by what stands in ``open_offers``. ``changes`` is a
+    ring of ``CHANGES``: the places where a task changed or came to, in the order of events.
 
     ``taste_tokens`` and ``tastes`` are one run of places, the blocks of workers; blocks end where ``taste_end``, of one
     number, says.
@@ -354,6 +360,7 @@ class Arrays(NamedTuple):
     open_expires: NDArray[np.int64]
     open_changed: NDArray[np.int64]
     open_orders: NDArray[np.uint32]
+    changes: NDArray[np.int32]
     reference: NDArray[np.int32]
     expiring: NDArray[np.int64]
     expiring_tasks: NDArray[np.int32]

@@ -9,7 +9,7 @@ import math
 import numpy as np
 
 from features.jit import lean
-from features.layout import NEVER, REFERENCE, Arrays, Record
+from features.layout import CHANGES, NEVER, REFERENCE, Arrays, Record
 
 LAST_ORDER = np.uint32(np.iinfo(np.uint32).max)
 """The largest order that a task can have."""
@@ -92,6 +92,8 @@ def _enter(s: Arrays, index: int, task: Record) -> None:
     s.open_expires[place] = task.facts.expires
     s.open_changed[place] = s.market[0].seq
     s.open_orders[place] = task.facts.order
+    s.changes[s.market[0].n_changes % CHANGES] = place
+    s.market[0].n_changes += 1
 
 
 @lean

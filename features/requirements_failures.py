@@ -16,36 +16,26 @@ def failed(compiler: Compiler, sheet: Sheet, signature: int) -> list[str]:
     """
     tasks = np.zeros(compiler.trees, np.int64)
     tasks[compiler.program.signatures["tree"][signature]] = 1
-    marks, _ = _blame(compiler, sheet, tasks)
+    marks, counts = np.zeros(len(sheet.nodes), np.bool_), np.zeros(len(compiler.reasons), np.int64)
+    count_failures(compiler.program, sheet, tasks, marks, counts)
     nodes = compiler.program.nodes[np.flatnonzero(marks)]
     reasons = nodes["reason"][nodes["kind"] == LEAF].tolist()
     return compiler.reasons.externals(dict.fromkeys(reasons))
 
 
-def failures(compiler: Compiler, sheet: Sheet, tasks: NDArray[np.int64]) -> dict[str, int]:
-    """Return reason -> tasks that it keeps from the worker.
-
-    Args:
-        compiler: of the signatures.
-        sheet: with the answers to every signature that counts.
-        tasks: int64, trees; how many tasks bear each, 0 for what holds or does not matter.
-    """
-    _, counts = _blame(compiler, sheet, tasks)
-    places = np.flatnonzero(counts)
-    return dict(zip(compiler.reasons.externals(places.tolist()), counts[places].tolist(), strict=True))
-
-
-def _blame(compiler: Compiler, sheet: Sheet, tasks: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
-    marks, counts = np.zeros(len(sheet.nodes), np.bool_), np.zeros(len(compiler.reasons), np.int64)
-    _count_failures(compiler.program, sheet, tasks, marks, counts)
-    return marks, counts
-
-
 @kernel
-def _count_failures(
+def count_failures(
     program: Program, sheet: Sheet, tasks: NDArray[np.int64], marks: NDArray[np.bool_], counts: NDArray[np.int64]
 ) -> None:
-    """Add tasks to the attributes that trees fail for, and leave marks at the nodes that are to blame."""
+    """Add tasks to the attributes that trees fail for, and leave marks at the nodes that are to blame.
+
+    Args:
+        program: what was compiled.
+        sheet: with the answers to every signature that counts.
+        tasks: int64, trees; how many tasks bear each, 0 for what holds or does not matter.
+        marks: bool, nodes.
+        counts: int64, by number of the reason; how many tasks it keeps from the worker.
+    """
     nodes, held = program.nodes, sheet.nodes
     counted = np.full(counts.size, -1, np.int64)
     for tree in range(tasks.size):

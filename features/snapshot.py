@@ -340,7 +340,7 @@ def _restore(state: MarketState, reader: _Reader) -> None:
         if name in _PAIRS:
             values = _PAIRS[name]
             found[name], found[values] = reader.pairs(name, values, getattr(state.arrays, values).dtype)
-        elif name in ("market", "tokens", "taste_end"):
+        elif name in ("market", "tokens", "taste_end", "changes"):
             # These are looked up by number, whatever is in use.
             found[name] = reader.rows(name, rows.dtype)[: len(rows)]
         elif name not in found:

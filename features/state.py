@@ -14,6 +14,7 @@ from features.events import Event
 from features.fold import fold, tally
 from features.layout import (
     CHAIN,
+    CHANGES,
     DEALING,
     HISTORY,
     LINK,
@@ -81,6 +82,7 @@ class MarketState:
             open_expires=np.zeros(_FIRST_ROWS, np.int64),
             open_changed=np.zeros(_FIRST_ROWS, np.int64),
             open_orders=np.zeros(_FIRST_ROWS, np.uint32),
+            changes=np.zeros(CHANGES, np.int32),
             reference=np.zeros(REFERENCE, np.int32),
             expiring=np.zeros(_FIRST_ROWS, np.int64),
             expiring_tasks=np.zeros(_FIRST_ROWS, np.int32),

@@ -29,7 +29,7 @@ def shortlist(
     size: int,
     common: Common | None = None,
     beside: NDArray[np.int32] | None = None,
-) -> tuple[NDArray[np.intp], NDArray[np.float64] | None]:
+) -> tuple[NDArray[np.int32], NDArray[np.float64] | None]:
     """Return which of some tasks are the ``size`` most promising, and what was computed of them.
 
     Args:
@@ -44,20 +44,14 @@ def shortlist(
         beside: int32, dense indices; other tasks of which the same is computed.
 
     Returns:
-        Places in ``places`` (intp, rising), all if there are no more than are wanted; and what `compared` returned of
-        these tasks and of those beside, None where it was not asked.
+        Their places (int32), in the order given, all if there are no more than are wanted; and what `compared` returned
+        of these tasks and of those beside, None where it was not asked.
     """
     if len(places) <= size:
-        return np.arange(len(places)), None
+        return places, None
     stage, known = ranker.first_stage, priors.of(state, ranker, now)
     prior = known.regular if state.arrays.workers["accepted"][worker] > 0.0 else known.newcomer
-    chosen = np.arange(len(places))
-    if len(places) > GLANCED * size:
-        wanted = GLANCED * size
-        chosen = promising(state, known.prospects, worker, places, now, prior, stage.weights, stage.fill, wanted)
-    glanced = places[chosen]
+    glanced = promising(state, known.prospects, worker, places, now, prior, stage.weights, stage.fill, GLANCED * size)
     tasks = state.arrays.open_tasks[glanced]
     columns = compared(state, worker, tasks if beside is None else np.concatenate((tasks, beside)), now, common)
-    scores = prior[glanced] + stage.scores(columns[: len(glanced)])
-    best = np.sort(np.argpartition(-scores, size)[:size])
-    return chosen[best], columns[np.concatenate((best, np.arange(len(glanced), len(columns))))]
+    return stage.best(columns, glanced, prior, size)

@@ -31,6 +31,22 @@ class FirstStage:
         _weigh(columns, self.weights, self.fill, scores)
         return scores
 
+    def best(
+        self, columns: NDArray[np.float64], places: NDArray[np.int32], priors: NDArray[np.float32], size: int
+    ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+        """Return the ``size`` tasks with the highest prior and score, and what is known of them.
+
+        Args:
+            columns: float64, rows x computed columns, the compared ones first; those of the tasks, then of others.
+            places: int32, of the tasks.
+            priors: float32, by place.
+            size: how many are wanted, less than there are.
+
+        Returns:
+            Their places, in the order given; and the columns of these, then of the others.
+        """
+        return _best(columns, places, priors, self.weights, self.fill, size)
+
 
 @kernel
 def _weigh(
@@ -41,6 +57,48 @@ def _weigh(
         for k in range(weights.size):
             score += weights[k] * (fill[k] if math.isnan(columns[i, k]) else columns[i, k])
         scores[i] = score
+
+
+@kernel
+def _highest(scores: NDArray[np.float64], size: int) -> NDArray[np.int32]:
+    """Return the places of the ``size`` highest scores (int32, rising), less than there are.
+
+    Of equal scores the first ones count as higher, and NaN as the lowest. ``scores`` (float64) lose their NaN.
+    """
+    for i in range(scores.size):
+        scores[i] = -math.inf if math.isnan(scores[i]) else scores[i]
+    least, needed = np.partition(scores, scores.size - size)[scores.size - size], size
+    for score in scores:
+        needed -= score > least
+    chosen, k = np.empty(size + 1, np.int32), 0
+    for i in range(scores.size):
+        # Without a branch, since it cannot be foreseen which are chosen.
+        level = scores[i] == least
+        chosen[k] = i
+        k += (scores[i] > least) | (level & (needed > 0))
+        needed -= level
+    return chosen[:size]
+
+
+@kernel
+def _best(
+    columns: NDArray[np.float64],
+    places: NDArray[np.int32],
+    priors: NDArray[np.float32],
+    weights: NDArray[np.float64],
+    fill: NDArray[np.float64],
+    size: int,
+) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    scores = np.empty(places.size)
+    _weigh(columns[: places.size], weights, fill, scores)
+    for i in range(places.size):
+        scores[i] += priors[places[i]]
+    chosen = _highest(scores, size)
+    kept = np.empty((chosen.size + len(columns) - places.size, columns.shape[1]))
+    for i in range(chosen.size):
+        kept[i] = columns[chosen[i]]
+    kept[chosen.size :] = columns[places.size :]
+    return places[chosen], kept
 
 
 _DEFAULT_WEIGHTS = {"affinity": 1.0, "popularity": -1.0, "skill_overlap": 3.0}

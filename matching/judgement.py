@@ -10,9 +10,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from features.jit import kernel
+from features.jit import kernel, lean
 from features.requirements_compiler import Compiler
-from features.requirements_failures import failed, failures
+from features.requirements_failures import count_failures, failed
 from features.requirements_layout import REQUIREMENT, Facts, Program, Sheet
 
 CODES = (
@@ -188,14 +188,13 @@ class Judgement:
 
     def counts(self) -> dict[str, int]:
         """Return reason -> number of tasks, for reasons that occur."""
-        by_code, failing = np.zeros(len(CODES), np.int64), np.zeros(len(self.sheet.trees), np.int64)
-        _count(self.own, by_code)
-        by_code[_PLACE_OF_FULL] = self.tally.full[0]
-        _count_signatures(self.compiled.program, self.of_signatures, self.tally.every, by_code, failing)
-        if self.tally.others[0]:
-            _count_offers(self.offers, self.tally.others[0], by_code)
+        program, reasons = self.compiled.program, self.compiled.reasons
+        by_code, by_reason = _counted(
+            self.own, self.offers, self.tally, self.of_signatures, program, self.sheet, len(reasons)
+        )
         found = {code: count for code, count in zip(CODES[:-1], by_code[:-1].tolist(), strict=True) if count}
-        return found | failures(self.compiled, self.sheet, failing)
+        failing = np.flatnonzero(by_reason)
+        return found | dict(zip(reasons.externals(failing.tolist()), by_reason[failing].tolist(), strict=True))
 
 
 def codes_of(bits: int) -> list[str]:
@@ -222,6 +221,27 @@ def _kept(places: NDArray[np.int32], own: Own, welcome: NDArray[np.uint8]) -> ND
 
 
 @kernel
+def _counted(
+    own: Own,
+    offers: Offers,
+    tally: Tally,
+    of_signatures: NDArray[np.uint32],
+    program: Program,
+    sheet: Sheet,
+    reasons: int,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return how many tasks have each code against them, and each of so many reasons why requirements fail."""
+    by_code, by_reason = np.zeros(len(CODES), np.int64), np.zeros(reasons, np.int64)
+    _count(own, by_code)
+    by_code[_PLACE_OF_FULL] = tally.full[0]
+    failing = np.zeros(sheet.trees.size, np.int64)
+    _count_signatures(program, of_signatures, tally.every, by_code, failing)
+    _count_offers(offers, tally.others[0], by_code)
+    count_failures(program, sheet, failing, np.zeros(sheet.nodes.size, np.bool_), by_reason)
+    return by_code, by_reason
+
+
+@lean
 def _count(own: Own, counts: NDArray[np.int64]) -> None:
     """Add to counts by code how many tasks have each as a reason of their own."""
     for block in range(own.blocks.size):
@@ -249,7 +269,7 @@ def _tally(offers: Offers, tally: Tally) -> None:
     tally.full[0], tally.others[0] = full, others
 
 
-@kernel
+@lean
 def _count_signatures(
     program: Program,
     of_signatures: NDArray[np.uint32],
@@ -269,7 +289,7 @@ def _count_signatures(
         failing[np.uint32(program.signatures[k].tree)] += tasks[k] * fails
 
 
-@kernel
+@lean
 def _count_offers(offers: Offers, codes: int, counts: NDArray[np.int64]) -> None:
     """Add to counts by code the tasks behind offers, for some codes."""
     for code in range(counts.size):

@@ -93,11 +93,13 @@ class Verdict:
 
     def best(self, state: MarketState) -> Ranking:
         """Return the tasks by falling score, equal ones by the hash of their id."""
-        order = np.argsort(-self.answers.scores, kind="stable")
-        falling = self.answers.scores[order]
+        scores = self.answers.scores
+        order = np.argsort(-scores, kind="stable")
+        falling = scores[order]
         if not (falling[1:] < falling[:-1]).all():
-            order = best_first(self.answers.scores, state.arrays.tasks["facts"]["order"][self.tasks])
-        return Ranking(self.tasks[order], order, self.answers.scores[order], np.ones(len(order)))
+            order = best_first(scores, state.arrays.tasks["facts"]["order"][self.tasks])
+            falling = scores[order]
+        return Ranking(self.tasks[order], order, falling, np.ones(len(order)))
 
 
 @dataclass(frozen=True)
@@ -204,7 +206,7 @@ class Matcher:
         size = self.wanted(len(at), query.limit)
         while True:
             chosen, computed = shortlist(state, ranker, self.priors, worker, at, query.now, size, common, beside)
-            tasks = open_tasks[at[chosen]]
+            tasks = open_tasks[chosen]
             if len(lots):
                 # Whatever the first stage thinks of it: what is promised a position must be there to get it.
                 tasks, computed = np.union1d(tasks, lots[: self.explore.reserve]), None

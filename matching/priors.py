@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from features.build import rows
 from features.estimates import HOUR
+from features.layout import CHANGES
 from features.newcomer import as_regular
 from features.prospects import PROSPECT, describe_prospects
 from features.spec import NAMES
@@ -47,11 +48,11 @@ class Known(NamedTuple):
 
 @dataclass
 class _Kept:
-    """What is known of a market as of an event, and how far the sweep over its tasks has come at which instant."""
+    """What is known of a market after so many changes, and how far the sweep over its tasks came at which instant."""
 
     state: weakref.ref[MarketState]
     known: Known
-    seq: int
+    changes: int
     swept: int
     swept_at: int
 
@@ -77,19 +78,22 @@ class Priors:
     def of(self, state: MarketState, ranker: Ranker, now: int) -> Known:
         """Return what is known of every open task of a market at an instant (microseconds since 1970)."""
         arrays = state.arrays
-        size, seq = int(arrays.market["n_open"][0]), state.seq
+        size, changes = (int(arrays.market[name][0]) for name in ("n_open", "n_changes"))
         with self._lock:
             kept = self._kept.get(ranker)
-            if kept is None or kept.state() is not state or seq < kept.seq:
-                kept = self._kept[ranker] = _Kept(weakref.ref(state), Known.empty(0), -1, 0, now)
+            if kept is None or kept.state() is not state:
+                kept = self._kept[ranker] = _Kept(weakref.ref(state), Known.empty(0), -CHANGES, 0, now)
             missing = size - len(kept.known.newcomer)
             if missing > 0:
                 kept.known = _longer(kept.known, max(missing, len(kept.known.newcomer)))
             turn = min(size, size * max(0, now - kept.swept_at) // SWEEP)
             swept = turn >= min(size, TURN) > 0
-            if seq == kept.seq and not swept:
+            if changes == kept.changes and not swept:
                 return kept.known
-            places = np.flatnonzero(arrays.open_changed[:size] > kept.seq) if seq != kept.seq else np.zeros(0, np.intp)
+            places = np.arange(size)
+            if changes - kept.changes < CHANGES:
+                places = np.unique(arrays.changes[np.arange(kept.changes, changes) % CHANGES])
+                places = places[places < size]
             if swept:
                 places = np.union1d(places, np.arange(kept.swept, kept.swept + turn) % size)
                 # What is left of a turn is not lost where lists come faster than turns.
@@ -97,7 +101,7 @@ class Priors:
                 kept.swept = (kept.swept + turn) % size
             for part in np.array_split(places, -(-len(places) // _PART)) if len(places) else ():
                 _write(state, ranker, part, now, kept.known)
-            kept.seq = seq
+            kept.changes = changes
             return kept.known
 
 

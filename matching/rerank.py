@@ -116,10 +116,7 @@ class GroupSpread:
 
     def __call__(self, ranking: Ranking, state: MarketState, features: NDArray[np.float32]) -> Ranking:
         """Return the ranking where a further task of a crowded group waits for its turn."""
-        facts = state.arrays.tasks["facts"]
-        groups, requesters = facts["group_token"][ranking.tasks], facts["requester"][ranking.tasks]
-        keys = np.where(groups >= 0, groups.astype(np.int64), -1 - requesters.astype(np.int64))
-        return ranking.reordered(_spread(keys, self.most, self.window))
+        return ranking.reordered(_spread(state.arrays.tasks, ranking.tasks, self.most, self.window))
 
 
 @kernel
@@ -144,8 +141,19 @@ def _crowding(
 
 
 @kernel
-def _spread(keys: NDArray[np.int64], most: int, window: int) -> NDArray[np.intp]:
-    """Return the places in an order where the first one waiting whose key has room in the window comes next."""
+def _spread(records: NDArray[np.void], tasks: NDArray[np.int32], most: int, window: int) -> NDArray[np.intp]:
+    """Return the places in an order where the first one waiting whose group has room in the window comes next.
+
+    Args:
+        records: of all tasks.
+        tasks: int32, dense indices.
+        most: tasks of one group in a window.
+        window: positions looked at.
+    """
+    keys = np.empty(tasks.size, np.int64)
+    for place in range(tasks.size):
+        facts = records[tasks[place]].facts
+        keys[place] = facts.group_token if facts.group_token >= 0 else -1 - np.int64(facts.requester)
     order = np.empty(keys.size, np.intp)
     placed = np.zeros(keys.size, np.bool_)
     first = 0

@@ -116,6 +116,18 @@ def test_the_index_and_the_sample_are_those_of_plain_recomputation(log: list[Ent
 
 
 @settings(deadline=None, max_examples=100)
+@given(logs(CHANGES), st.integers(0, 20))
+def test_the_ring_tells_which_tasks_changed_and_which_came_to_their_places(log: list[Entry], first: int) -> None:
+    state = folded(log[:first])
+    seq, changes = state.seq, int(state.arrays.market["n_changes"][0])
+    state.apply(log[first:])
+    arrays = state.arrays
+    told = arrays.changes[changes : int(arrays.market["n_changes"][0])]
+    changed = np.flatnonzero(arrays.open_changed[: int(arrays.market["n_open"][0])] > seq)
+    assert set(changed.tolist()) == {place for place in told.tolist() if place < arrays.market["n_open"][0]}
+
+
+@settings(deadline=None, max_examples=100)
 @given(logs(CHANGES))
 def test_beside_every_open_task_stands_what_its_own_record_says_and_offers_count_theirs(log: list[Entry]) -> None:
     state, market = both(log)

@@ -14,9 +14,9 @@ from features.events import WorkerUpdated, decode_event
 from features.layout import NEVER, WORKER, Record, blank
 from features.requirements_compiler import Compiler
 from features.requirements_evaluation import evaluate
+from features.requirements_failures import count_failures
 from features.requirements_failures import failed as reasons_of
-from features.requirements_failures import failures as failures_of
-from features.requirements_layout import LEVELS
+from features.requirements_layout import LEVELS, Sheet
 from features.requirements_shape import parse
 from features.worker_facts import facts_of
 from tests.requirements import NOBODY, ORDERS, PEOPLE, PRESENCE, TREES, Json, clause, clauses, failed, known, someone
@@ -44,6 +44,13 @@ def profile_of(worker: Json) -> WorkerUpdated | None:
     event = decode_event(json.dumps({**head, **worker["profile"]}).encode())
     assert isinstance(event, WorkerUpdated)
     return event
+
+
+def failures(compiler: Compiler, sheet: Sheet, tasks: list[int]) -> dict[str, int]:
+    """The tasks, given by tree, that each reason keeps away."""
+    marks, counts = np.zeros(len(sheet.nodes), np.bool_), np.zeros(len(compiler.reasons), np.int64)
+    count_failures(compiler.program, sheet, np.array(tasks), marks, counts)
+    return {compiler.reasons.external(place): int(counts[place]) for place in np.flatnonzero(counts).tolist()}
 
 
 def outcome(compiler: Compiler, worker: Json, signatures: list[int], level: str = "accept") -> list[list[str]]:
@@ -223,8 +230,8 @@ def test_given_many_signatures_then_failures_are_counted_by_attribute() -> None:
     signatures = [compiler.add(parse(each)) for each in shapes]
     facts, sheet = facts_of(compiler, None, blank(WORKER, 1)[0], NOW), compiler.sheet()
     evaluate(compiler.program, facts, sheet, np.array(signatures, np.int32), LEVELS.index("accept"))
-    failures = failures_of(compiler, sheet, np.array([5, 7, 11, 0]))
-    counts = dict(zip(attributes(failures), failures.values(), strict=True))
+    found = failures(compiler, sheet, [5, 7, 11, 0])
+    counts = dict(zip(attributes(found), found.values(), strict=True))
     assert counts == {"country": 12, "qualification:q": 18}
 
 
@@ -241,4 +248,4 @@ def test_given_equal_requirements_beside_other_sets_then_their_tree_is_kept_once
     assert [attributes(reasons_of(compiler, sheet, signature)) for signature in (*signatures, nothing)] == [
         ["country", "region"]
     ] * 2 + [[]]
-    assert failures_of(compiler, sheet, np.array([5, 4])) == {"requirement:country": 5, "requirement:region": 5}
+    assert failures(compiler, sheet, [5, 4]) == {"requirement:country": 5, "requirement:region": 5}

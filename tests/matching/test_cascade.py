@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from features.build import compared, rows
+from features.layout import CHANGES
 from features.newcomer import as_newcomer
 from features.spec import NAMES, RELATIVE
 from features.state import MarketState
@@ -115,7 +116,7 @@ def test_given_some_of_the_tasks_then_the_best_of_these_are_kept() -> None:
     for count in (3 * SIZE + 1, 4 * SIZE, 5 * SIZE):
         places = np.sort(random.permutation(len(tasks))[:count]).astype(np.int32)
         values = compared(state, 1, tasks[places], now)[:, RELATIVE.index("reward")]
-        chosen, _ = shortlist(state, ranker, Priors(), 1, places, now, SIZE)
+        chosen = np.searchsorted(places, shortlist(state, ranker, Priors(), 1, places, now, SIZE)[0])
         # Nothing but the reward counts, of which a glance knows as much as the column.
         assert values[chosen].min() >= np.sort(values)[-SIZE]
 
@@ -143,6 +144,17 @@ def test_given_a_market_that_went_on_then_tasks_that_changed_are_known_as_they_a
         for task, prior in kept.items():
             assert prior == (fresh[task] if task in changed else before[task])
         before = kept
+
+
+def test_given_more_changes_than_are_told_one_by_one_then_all_of_a_market_is_known_as_it_is(bundle: Bundle) -> None:
+    log, ranker, priors = entries(usual()[0]), BundleRanker(bundle, "1"), Priors()
+    state = folded(log[:600])
+    now = int(state.clock or 0)
+    priors.of(state, ranker, now)
+    state.apply(log[600:700])
+    state.arrays.market["n_changes"] += CHANGES
+    kept, fresh = (prior_of(state, each.of(state, ranker, now)) for each in (priors, Priors()))
+    assert kept == fresh
 
 
 def test_given_a_sweep_later_then_all_of_a_market_is_known_as_it_is(bundle: Bundle) -> None:
@@ -178,6 +190,22 @@ def test_given_rows_of_a_worker_then_those_of_a_newcomer_follow_from_them() -> N
         np.testing.assert_array_equal(np.isnan(found), np.isnan(expected))
         own = [place for place, name in enumerate(NAMES) if not name.endswith(("_z", "_rank", "reward_pull_worker"))]
         np.testing.assert_allclose(found[:, own], expected[:, own], atol=1e-3)
+
+
+def test_given_columns_then_the_best_are_those_that_a_plain_sort_puts_first_and_equal_ones_stand_as_given() -> None:
+    random, reward = np.random.default_rng(2), RELATIVE.index("reward")
+    for count, size in ((900, 300), (50, 49), (50, 1), (7, 3)):
+        columns = random.normal(size=(count + 5, len(RELATIVE) + 2)).round(1)
+        columns[random.random(count + 5) < 0.1, reward] = np.nan
+        places = np.sort(random.permutation(2 * count)[:count]).astype(np.int32)
+        priors = random.normal(size=2 * count).round(1).astype(np.float32)
+        priors[places[: count // 5]] = np.nan
+        found, kept = stage(reward=1.0).best(columns, places, priors, size)
+        scores = np.nan_to_num(columns[:count, reward]) + priors[places]
+        order = sorted(range(count), key=lambda place: (np.isnan(scores[place]), -scores[place], place))
+        best = sorted(order[:size])
+        assert found.tolist() == places[best].tolist()
+        np.testing.assert_array_equal(kept, columns[[*best, *range(count, count + 5)]])
 
 
 def test_given_scores_that_are_a_sum_of_columns_then_its_weights_are_found() -> None:
