@@ -38,7 +38,7 @@ from features.events import Event, encode_event, instant, micros
 from features.money import Rates
 from features.spec import NAMES
 from features.state import MarketState
-from service.store import Stored, opened
+from service.store import Stored, ToFold, opened
 from training.columns import monotone_directions, ranking_columns
 from training.dataset import TrainingSet
 from training.ranker import RankerParameters, fit, learnable_rows
@@ -79,10 +79,15 @@ class Setting:
         """Return the training set of the simulated days."""
         return training_set(lambda: [self.log], Rates.shipped(), until=END)
 
-    def stored(self, *, to_fold: bool = False) -> Iterator[list[Stored]]:
-        """Yield the log of the market as the store gives it, all of it or as it is folded when a server starts."""
+    def stored(self) -> Iterator[list[Stored]]:
+        """Yield the log of the market as the store gives it."""
         with opened(f"sqlite:///{home_of(self.cache, self.size)}/cocok.db") as store:
-            yield from store.read(to_fold=to_fold)
+            yield from store.read()
+
+    def to_fold(self) -> Iterator[list[ToFold]]:
+        """Yield the log of the market as it is folded when a server starts."""
+        with opened(f"sqlite:///{home_of(self.cache, self.size)}/cocok.db") as store:
+            yield from store.read_to_fold()
 
 
 def fold(setting: Setting) -> list[Figure]:
@@ -93,7 +98,7 @@ def fold(setting: Setting) -> list[Figure]:
         state, folding, begun = MarketState(Rates.shipped()), 0.0, time.process_time()
         # As when a server starts.
         with collector_paused():
-            for batch in setting.stored(to_fold=True):
+            for batch in setting.to_fold():
                 encoded = state.encode(batch[:size])
                 folding -= time.process_time()
                 state.fold(encoded, 0, len(encoded.events))

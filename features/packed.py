@@ -34,12 +34,8 @@ def encode_hook(value: Any) -> Any:
 
 @lru_cache(maxsize=MOST_PARSED)
 def _packed_requirements(requirements: Requirements) -> msgspec.Raw:
+    # Tasks share their requirements, and nothing else in an event needs a hook.
     return msgspec.Raw(_plain.encode(encode_hook(requirements)))
-
-
-def _packing_hook(value: Any) -> Any:
-    # Tasks share their requirements.
-    return _packed_requirements(value) if isinstance(value, Requirements) else encode_hook(value)
 
 
 def decode_hook(kind: type, raw: Any) -> Any:
@@ -55,7 +51,7 @@ class Packed(MutableMapping[int, Kind], Generic[Kind]):
     A large part may have come as one run of bytes (`adopt`), what came later is kept one by one.
     """
 
-    _encoder: ClassVar[msgspec.msgpack.Encoder] = msgspec.msgpack.Encoder(enc_hook=_packing_hook)
+    _encoder: ClassVar[msgspec.msgpack.Encoder] = msgspec.msgpack.Encoder(enc_hook=_packed_requirements)
     _decoder: ClassVar[msgspec.msgpack.Decoder[Any]]
 
     def __init__(self) -> None:

@@ -395,8 +395,8 @@ class Engine:
         self._unfolded_since = None
 
     def _follow(self, at_once: int) -> None:
-        for entries in self.store.read(after=self._state.seq, batch=at_once, to_fold=True):
-            erasures = [(entry.seq, entry.event) for entry in entries if isinstance(entry.event, WorkerErased)]
+        for entries in self.store.read_to_fold(after=self._state.seq, batch=at_once):
+            erasures = [(seq, event) for seq, _, event in entries if isinstance(event, WorkerErased)]
             if self.caught_up and any(carried_out(erased) for _, erased in erasures):
                 # Whom another process erased cannot be told any more, and this state may know that worker.
                 self._recover()

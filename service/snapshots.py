@@ -25,7 +25,7 @@ from features.snapshot import Header, Origin, SnapshotError, load, save
 from features.state import MarketState
 from service.erasure import carried_out
 from service.files import sync_folder
-from service.store import Identity, Store, Stored
+from service.store import Identity, Store, ToFold
 
 log = logging.getLogger(__name__)
 
@@ -218,7 +218,7 @@ class Snapshots:
         erasures = [] if restored is None else restored.erasures
         since = state.seq
         with collector_paused():
-            for entries in self._store.read(after=since, to_fold=True):
+            for entries in self._store.read_to_fold(after=since):
                 state.apply(entries)
                 erasures.extend(_erasures_of(entries))
                 progress("Folding the log", min(state.seq, end) - since, end - since)
@@ -279,5 +279,5 @@ def _seq(file: Path) -> int:
     return int(file.stem) if file.stem.isdecimal() else 0
 
 
-def _erasures_of(entries: Sequence[Stored]) -> list[tuple[int, WorkerErased]]:
+def _erasures_of(entries: Sequence[ToFold]) -> list[tuple[int, WorkerErased]]:
     return [(seq, event) for seq, _, event in entries if isinstance(event, WorkerErased)]

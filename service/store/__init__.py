@@ -8,7 +8,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from features.errors import CocokError
-from service.store.base import Appended, Archived, ConflictError, Identity, Packed, Store, Stored, pack
+from service.store.base import Appended, Archived, ConflictError, Identity, Packed, Store, Stored, ToFold, pack
 from service.store.sqlite import SqliteStore
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "SqliteStore",
     "Store",
     "Stored",
+    "ToFold",
     "open_store",
     "opened",
     "pack",

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from hashlib import blake2b
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from features.errors import CocokError
 from features.events import Event, encode_event, event_type, micros
@@ -20,6 +20,11 @@ class Stored(NamedTuple):
     seq: int
     known_at: int
     event: Event
+
+
+ToFold = tuple[int, int, Any]
+"""What is folded of an event: sequence number, ``known_at`` and the event, which may be of a type that takes its place
+(`features.kept`)."""
 
 
 class Appended(NamedTuple):
@@ -128,17 +133,22 @@ class Store(Protocol):
         """
         ...
 
-    def read(
-        self, after: int = 0, *, before: int | None = None, batch: int = 10_000, to_fold: bool = False
-    ) -> Iterator[list[Stored]]:
+    def read(self, after: int = 0, *, before: int | None = None, batch: int = 10_000) -> Iterator[list[Stored]]:
         """Yield events in order of sequence, in lists of at most ``batch``.
 
         Args:
             after: only events with a larger sequence number.
             before: microseconds since 1970; only the longest prefix of the log whose ``known_at`` is before it.
             batch: size of the lists, which is what is held in memory.
-            to_fold: events only as far as `features.state.MarketState.apply` reads them, which is faster: those of
-                some types are of other types then (`features.kept`).
+        """
+        ...
+
+    def read_to_fold(self, after: int = 0, *, batch: int = 10_000) -> Iterator[list[ToFold]]:
+        """Yield events as `read` does, but only as far as `features.state.MarketState.apply` reads them; it is faster.
+
+        Args:
+            after: only events with a larger sequence number.
+            batch: size of the lists, which is what is held in memory.
         """
         ...
 

@@ -11,7 +11,7 @@ from itertools import islice
 from operator import itemgetter
 from pathlib import Path
 from threading import Lock
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import msgspec
 from sqlalchemy import Connection, create_engine, event, select
@@ -22,9 +22,9 @@ from features.errors import CocokError
 from features.events import Event, decode_each, decode_event
 from features.kept import decode_kept
 from service.store import archive, schema
-from service.store.base import Appended, Archived, ConflictError, Identity, Packed, Stored, digest, pack
+from service.store.base import Appended, Archived, ConflictError, Identity, Packed, Stored, ToFold, digest, pack
 from service.store.lists_file import LostListsError
-from service.store.squeeze import SQUEEZED, squeeze, unsqueeze
+from service.store.squeeze import SQUEEZED, squeeze, unsqueeze, unsqueeze_each
 
 BUSY_SECONDS = 30
 CUT_SECONDS = 2
@@ -34,7 +34,9 @@ _END = "SELECT seq, known_at FROM events ORDER BY seq DESC LIMIT 1"
 _READ = "SELECT seq, known_at, payload FROM events WHERE seq > ? ORDER BY seq LIMIT ?"
 _READ_UPTO = "SELECT seq, known_at, payload FROM events WHERE seq > ? AND seq <= ? ORDER BY seq"
 _INSERT = "INSERT INTO events (seq, event_id, type, known_at, digest, payload) VALUES (?, ?, ?, ?, ?, ?)"
-_Decode = Callable[[Sequence[bytes]], list[Event]]
+_Row = tuple[int, int, bytes]
+_Decode = Callable[[Sequence[_Row]], list[Any]]
+_Entry = TypeVar("_Entry", bound=tuple[int, int, Any])
 _STORED = partial(tuple.__new__, Stored)
 _REWRITE = "UPDATE events SET type = ?, payload = ? WHERE seq = ? AND event_id = ?"
 
@@ -80,12 +82,16 @@ class SqliteStore:
             results = _append_fresh(connection, packed)
             return _append_apart(connection, packed) if results is None else results
 
-    def read(
-        self, after: int = 0, *, before: int | None = None, batch: int = 10_000, to_fold: bool = False
-    ) -> Iterator[list[Stored]]:
+    def read(self, after: int = 0, *, before: int | None = None, batch: int = 10_000) -> Iterator[list[Stored]]:
         """Yield events in order of sequence; see `service.store.base.Store.read`."""
+        return self._read_all(after, before, batch, _stored)
+
+    def read_to_fold(self, after: int = 0, *, batch: int = 10_000) -> Iterator[list[ToFold]]:
+        """Yield events as they are folded; see `service.store.base.Store.read_to_fold`."""
+        return self._read_all(after, None, batch, _to_fold)
+
+    def _read_all(self, after: int, before: int | None, batch: int, decode: _Decode) -> Iterator[list[Any]]:
         reader = archive.Reader(self._archive)
-        decode = decode_kept if to_fold else decode_each
         while True:
             with collector_paused():
                 found = self._read(after, before, batch, reader, decode)
@@ -93,11 +99,9 @@ class SqliteStore:
                 yield found
             if len(found) < batch:
                 return
-            after = found[-1].seq
+            after = found[-1][0]
 
-    def _read(
-        self, after: int, before: int | None, batch: int, reader: archive.Reader, decode: _Decode
-    ) -> list[Stored]:
+    def _read(self, after: int, before: int | None, batch: int, reader: archive.Reader, decode: _Decode) -> list[Any]:
         while True:
             try:
                 return self._read_once(after, before, batch, reader, decode)
@@ -108,13 +112,13 @@ class SqliteStore:
 
     def _read_once(
         self, after: int, before: int | None, batch: int, reader: archive.Reader, decode: _Decode
-    ) -> list[Stored]:
+    ) -> list[Any]:
         if not reader.sparse:
             with self._driver() as connection:
                 rows = connection.execute(_READ, (after, batch)).fetchall()
             # Numbers are dense, and the last event is always in the table: a gap means that lists are in a file.
             if not rows or rows[-1][0] == after + len(rows):
-                return _decoded(rows, before, decode)
+                return decode(_known(rows, before))
         with self._snapshot() as connection:
             files = archive.overlapping(connection, after, after + batch)
             end = min(after + batch, max(after, _end(connection)[0]))
@@ -124,8 +128,7 @@ class SqliteStore:
         if len(rows) + len(lists) != end - after:
             missing = end - after - len(rows) - len(lists)
             raise CocokError(f"{missing:,} of the events {after + 1:,} to {end:,} are missing in {self.path}")
-        lists = lists if before is None else lists[: bisect_left(lists, before, key=itemgetter(1))]
-        return sorted(_decoded(rows, before, decode) + lists, key=itemgetter(0))
+        return sorted(decode(_known(rows, before)) + list(_known(lists, before)), key=itemgetter(0))
 
     def last_seq(self) -> int:
         """Return the last sequence number, 0 for an empty log."""
@@ -310,14 +313,24 @@ def _immediate(execute: Callable[[str], object]) -> Iterator[None]:
     execute("COMMIT")
 
 
-def _decoded(rows: Sequence[tuple[int, int, bytes]], before: int | None, decode: _Decode) -> list[Stored]:
-    """Return the events of rows whose clock is before an instant."""
+def _known(rows: Sequence[_Entry], before: int | None) -> Sequence[_Entry]:
+    """Return what is known before an instant."""
     # The clock never runs backwards, so the first event that is too late ends the prefix.
-    kept = len(rows) if before is None else bisect_left(rows, before, key=itemgetter(1))
-    if not kept:
-        return []
-    seqs, clocks, payloads = zip(*rows[:kept], strict=True)
-    return list(map(_STORED, zip(seqs, clocks, decode(list(map(unsqueeze, payloads))), strict=True)))
+    return rows if before is None else rows[: bisect_left(rows, before, key=itemgetter(1))]
+
+
+def _stored(rows: Sequence[_Row]) -> list[Stored]:
+    return list(map(_STORED, _entries(rows, decode_each)))
+
+
+def _to_fold(rows: Sequence[_Row]) -> list[ToFold]:
+    # Tuples alone: an object around each would be thrown away at once.
+    return list(_entries(rows, decode_kept))
+
+
+def _entries(rows: Sequence[_Row], decode: Callable[[Sequence[bytes]], list[Any]]) -> Iterator[ToFold]:
+    events = decode(unsqueeze_each([payload for _, _, payload in rows]))
+    return zip(map(itemgetter(0), rows), map(itemgetter(1), rows), events, strict=True)
 
 
 def _kept(row: Packed) -> bytes:

@@ -5,6 +5,7 @@ needs another mark.
 """
 
 import zlib
+from collections.abc import Iterable
 
 from features.errors import CocokError
 
@@ -38,8 +39,19 @@ def unsqueeze(kept: bytes) -> bytes:
     Raises:
         CocokError: it is damaged.
     """
-    if kept[:1] != _MARK:
-        return kept
+    return _inflated(kept) if kept[:1] == _MARK else kept
+
+
+def unsqueeze_each(kept: Iterable[bytes]) -> list[bytes]:
+    """Return the JSON of events, each as `unsqueeze` does, and faster than one by one.
+
+    Raises:
+        CocokError: as `unsqueeze`.
+    """
+    return [_inflated(each) if each[:1] == _MARK else each for each in kept]
+
+
+def _inflated(kept: bytes) -> bytes:
     inflating = zlib.decompressobj(zdict=_COMMON)
     try:
         payload = inflating.decompress(kept[1:])

@@ -397,8 +397,8 @@ def test_a_worker_erased_while_the_log_is_folded_is_in_no_snapshot(
             done.append(store.append([gone]).seq)
             erase(store, [(done[0], gone)])
 
-    original = store.read
-    monkeypatch.setattr(store, "read", lambda after=0, batch=1, **rest: original(after, batch=1, **rest))
+    original = store.read_to_fold
+    monkeypatch.setattr(store, "read_to_fold", lambda after=0: original(after, batch=1))
     monkeypatch.setattr(MarketState, "apply", applying)
     taken = snapshots.take(keep=2)
     assert (taken.seq, done) == (4, [4])

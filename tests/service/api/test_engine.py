@@ -24,7 +24,7 @@ from matching.scoring import Ranker
 from service.engine import Engine, served_event
 from service.erasure import erase
 from service.models import Models
-from service.store import Appended, ConflictError, Store, Stored
+from service.store import Appended, ConflictError, Store, ToFold
 from tests.log import RATES
 from tests.service.api.server import Registry, event, task
 
@@ -81,8 +81,8 @@ def test_given_it_is_stopped_while_it_reads_the_log_then_it_does_not_start(
 ) -> None:
     store.append([post(f"t{number}") for number in range(10)])
     engine = engine_of(store)
-    read = store.read
-    monkeypatch.setattr(store, "read", lambda after=0, batch=0, to_fold=False: read(after, batch=1, to_fold=to_fold))
+    read = store.read_to_fold
+    monkeypatch.setattr(store, "read_to_fold", lambda after=0, batch=0: read(after, batch=1))
     follow = engine._state.apply
     monkeypatch.setattr(engine._state, "apply", lambda entries: (follow(entries), engine._stop.set()))
     engine.start()
@@ -351,9 +351,9 @@ def test_given_workers_erased_by_another_process_then_the_log_is_read_anew_until
         assert isinstance(erasure, WorkerErased)
         erase(store, [(store.append([erasure]).seq, erasure)])
 
-    read, gate, refused = store.read, threading.Event(), list[str]()
+    read, gate, refused = store.read_to_fold, threading.Event(), list[str]()
 
-    def followed(after: int = 0, **options: int) -> Iterator[list[Stored]]:
+    def followed(after: int = 0, **options: int) -> Iterator[list[ToFold]]:
         if after and not gate.is_set():
             return
         yield from read(after, **options)
@@ -367,7 +367,7 @@ def test_given_workers_erased_by_another_process_then_the_log_is_read_anew_until
     engine = engine_of(store)
     store.append([post("t"), told("worker_updated", "first"), told("worker_updated", "second")])
     engine.start()
-    monkeypatch.setattr(store, "read", followed)
+    monkeypatch.setattr(store, "read_to_fold", followed)
     try:
         erased_elsewhere("first")
         assert engine.read(lambda state: state.catalogue.workers.get("first"))

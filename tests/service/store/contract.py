@@ -51,10 +51,11 @@ class StoreContract(ABC):
     def test_given_events_are_read_to_fold_then_each_is_as_far_as_that_takes_in_its_place(self, store: Store) -> None:
         closed = TaskClosed(event_id="e3", at=NOON, task_id="t")
         store.append([view(1), view(2, worker="other"), closed])
-        rows = [row for rows in store.read(1, to_fold=True, batch=1) for row in rows]
+        rows = [row for rows in store.read_to_fold(1, batch=1) for row in rows]
         assert [row[:2] for row in rows] == [row[:2] for rows in store.read(1) for row in rows]
-        assert [type(row.event) for row in rows] == [IN_PLACE[TaskViewed], TaskClosed]
-        assert getattr(rows[0].event, "worker_id", None) == "other"
+        events = [event for _, _, event in rows]
+        assert [type(event) for event in events] == [IN_PLACE[TaskViewed], TaskClosed]
+        assert events[0].worker_id == "other"
 
     def test_given_the_log_is_opened_again_then_everything_is_there(self, store: Store) -> None:
         store.append([view(1), view(2)])

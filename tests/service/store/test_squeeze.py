@@ -10,7 +10,7 @@ import pytest
 from features.errors import CocokError
 from features.events import FeedContext, FeedItem, FeedServed, encode_event, instant
 from service.store import SqliteStore
-from service.store.squeeze import squeeze, unsqueeze
+from service.store.squeeze import squeeze, unsqueeze, unsqueeze_each
 
 LIST = (
     b'{"type":"feed_served","event_id":"feed-1","at":"2026-03-01T00:00:00Z","feed_id":"1","worker_id":"w1",'
@@ -45,6 +45,7 @@ def served(worker_id: str = "w1") -> FeedServed:
 
 def test_what_a_log_holds_is_read_whatever_wrote_it() -> None:
     assert unsqueeze(KEPT) == LIST
+    assert unsqueeze_each([KEPT, b"{}", b""]) == [LIST, b"{}", b""]
     assert unsqueeze(squeeze(LIST)) == LIST
     assert unsqueeze(LIST) == LIST
 
