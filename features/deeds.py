@@ -200,8 +200,8 @@ def _open_assignments(dealing: Record) -> int:
 
 @lean
 def _took_all(dealing: Record, task: Record) -> bool:
-    """Tell whether a worker has taken a task as often as one may."""
-    return np.int64(dealing.accepted) - dealing.returned >= task.facts.per_worker_limit
+    """Tell whether a worker has taken a task as often as one may, which is once where it was not posted yet."""
+    return np.int64(dealing.accepted) - dealing.returned >= max(1, task.facts.per_worker_limit)
 
 
 @lean

@@ -63,7 +63,7 @@ class Assignment:
 
     def implies(self, outcome: str, at: int) -> bool:
         """Tell whether it must have come to an outcome of which nothing was told, at that instant or later."""
-        return outcome in _FOLLOWS[self.outcome] and outcome not in self.instants and at <= min(self.instants.values())
+        return outcome in _FOLLOWS[self.outcome] and outcome not in self.instants and at <= self.instants[self.outcome]
 
     def tell(self, event: AssignmentEvent, outcome: str) -> None:
         """Take in what an event tells of an outcome."""

@@ -175,6 +175,12 @@ def test_given_a_worker_may_take_a_task_again_then_an_acceptance_after_an_implie
     assert task(state)["occupied"] == 2
 
 
+@pytest.mark.parametrize(("stage", "acceptances"), [("submitted", 1), ("returned", 2)])
+def test_given_a_task_that_was_not_posted_yet_then_it_may_be_taken_once(stage: str, acceptances: int) -> None:
+    state = Log().on(f"assignment_{stage}", "w1", "t1").take("w1", "t1").state()
+    assert dealing(state)["accepted"] == acceptances
+
+
 def test_work_that_is_told_after_its_verdict_counts_once_and_with_its_minutes() -> None:
     log = (
         Log().post("t1").on("assignment_approved", "w1", "t1").on("assignment_submitted", "w1", "t1", work_seconds=120)

@@ -1,5 +1,6 @@
 """The open-task index and the sample that list-relative features refer to, against plain recomputation."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -32,7 +33,9 @@ class Market:
         self.expires: dict[str, int | None] = {}
         self.closed: set[str] = set()
         self.occupied: dict[str, int] = {}
-        self.working: dict[tuple[str, str], int] = {}
+        self.working: Counter[tuple[str, str]] = Counter()
+        self.taken: Counter[tuple[str, str]] = Counter()
+        self.untold: Counter[tuple[str, str]] = Counter()
 
     def apply(self, entry: Entry) -> None:
         _, known_at, event = entry
@@ -53,15 +56,23 @@ class Market:
             case TaskClosed():
                 self.closed.add(event.task_id)
             case AssignmentAccepted():
-                self._occupy(event.worker_id, event.task_id)
+                both = event.worker_id, event.task_id
+                if self.untold[both] and self.taken[both]:
+                    self.untold[both] -= 1
+                else:
+                    self._occupy(*both)
             case AssignmentReturned() | AssignmentAbandoned():
-                if self.working.get((event.worker_id, event.task_id), 0) == 0:
-                    self._occupy(event.worker_id, event.task_id)
-                self.working[event.worker_id, event.task_id] -= 1
+                both = event.worker_id, event.task_id
+                if not self.working[both]:
+                    self.untold[both] += 1
+                    self._occupy(*both)
+                self.working[both] -= 1
+                self.taken[both] -= isinstance(event, AssignmentReturned)
                 self.occupied[event.task_id] = max(0, self.occupied[event.task_id] - 1)
 
     def _occupy(self, worker_id: str, task_id: str) -> None:
-        self.working[worker_id, task_id] = self.working.get((worker_id, task_id), 0) + 1
+        self.working[worker_id, task_id] += 1
+        self.taken[worker_id, task_id] += 1
         self.occupied[task_id] = self.occupied.get(task_id, 0) + 1
 
     def open(self) -> set[str]:
