@@ -450,10 +450,9 @@ def build_crowd(
         view = view_of(s, workers[i], now)
         renew(s, view, readings)
         session_minutes = np.float64(s.workers[workers[i]].session_minutes)
-        read_tokens(s, view, readings, tasks, True)
         if relative:
             _refer(s, view, common)
-            read_tokens(s, view, readings, tasks, True)
+        read_tokens(s, view, readings, tasks, True)
         fill_compared(s, view, readings, tasks, common.block)
         _fill_wide(s, view, readings, tasks, session_minutes, common.block.columns, filled)
         if relative:

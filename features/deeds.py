@@ -297,23 +297,24 @@ def judge(s: Arrays, index: int, task_index: int, approved: bool) -> None:
 
 @lean
 def _count_verdict(s: Arrays, index: int, task: Record, approved: bool, count: float) -> None:
-    """Count a verdict on a worker's work, or take it back where ``count`` is -1."""
-    requester = s.requesters[task.facts.requester]
+    """Count a verdict on a worker's work, or take it back where ``count`` is -1.
+
+    What it is taken from may have other tokens, or another requester, than it was counted for, and falls to 0 at most.
+    """
     good, bad = (count, 0.0) if approved else (0.0, count)
-    task.approved += np.int32(good)
-    task.rejected += np.int32(bad)
-    s.workers[index].approved += good
-    s.workers[index].rejected += bad
-    requester.approved += good
-    requester.rejected += bad
-    s.market[0].approved += good
-    s.market[0].rejected += bad
+    _move(task, np.int32(good), np.int32(bad))
+    _move(s.workers[index], good, bad)
+    _move(s.requesters[task.facts.requester], good, bad)
+    _move(s.market[0], good, bad)
     for k in range(TOKEN_ROWS):
         row, weight = token_of(task, k)
         if row < 0:
             continue
-        s.tokens[row].approved += good * weight
-        s.tokens[row].rejected += bad * weight
-        taste = s.tastes[claim_taste(s, index, row)]
-        taste.approved += good * weight
-        taste.rejected += bad * weight
+        _move(s.tokens[row], good * weight, bad * weight)
+        _move(s.tastes[claim_taste(s, index, row)], good * weight, bad * weight)
+
+
+@lean
+def _move(record: Record, good: float, bad: float) -> None:
+    record.approved = max(0, record.approved + good)
+    record.rejected = max(0, record.rejected + bad)

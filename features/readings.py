@@ -24,8 +24,8 @@ BLOCK = 128
 MOST_TASKS = max(BLOCK, REFERENCE)
 """Tasks whose columns are filled at a time, at the most."""
 
-MOST_READINGS = 8_192
-"""Tokens that are read at the most; no fewer than those of a block, and than those of the reference tasks."""
+MOST_READINGS = MOST_TASKS * (TOKENS + SKILLS)
+"""Tokens that are read at the most: those of a block, and those of the reference tasks, find a place."""
 
 (
     EXPECTED,

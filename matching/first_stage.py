@@ -25,12 +25,6 @@ class FirstStage:
     weights: NDArray[np.float64]
     fill: NDArray[np.float64]
 
-    def scores(self, columns: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return a score for each row of ``columns`` (float64, rows x compared columns)."""
-        scores = np.empty(len(columns))
-        _weigh(columns, self.weights, self.fill, scores)
-        return scores
-
     def best(
         self, columns: NDArray[np.float64], places: NDArray[np.int32], priors: NDArray[np.float32], size: int
     ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:

@@ -90,10 +90,11 @@ class Priors:
             swept = turn >= min(size, TURN) > 0
             if changes == kept.changes and not swept:
                 return kept.known
-            places = np.arange(size)
             if changes - kept.changes < CHANGES:
-                places = np.unique(arrays.changes[np.arange(kept.changes, changes) % CHANGES])
+                places = np.unique(arrays.changes[np.arange(kept.changes, changes) % CHANGES]).astype(np.int64)
                 places = places[places < size]
+            else:
+                places = np.arange(size)
             if swept:
                 places = np.union1d(places, np.arange(kept.swept, kept.swept + turn) % size)
                 # What is left of a turn is not lost where lists come faster than turns.

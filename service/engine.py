@@ -272,7 +272,8 @@ class Engine:
         """Rank the open tasks for a worker; ``make`` is given the instant and returns the query.
 
         As soon as the order stands, ``note`` hears of it, so that it can be logged while the rest of the answer is
-        computed.
+        computed. The state stands still meanwhile, so it must not wait for events to be seen. Should the rest fail, the
+        list is in the log, as it is where an answer is lost on its way.
 
         Raises:
             CocokError: the log is being read anew.

@@ -10,9 +10,13 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from features.events import Event, decode_event, micros
 from features.money import Rates
 from matching.bundle import Bundle
+from matching.first_stage import FirstStage
 from matching.scoring import BundleRanker, Ranker
 from training.dataset import TrainingSet
 from training.ranker import RankerParameters
@@ -236,6 +240,11 @@ def bundle_of(rows: TrainingSet) -> Bundle:
 def ranker_of(bundle: Bundle) -> Ranker:
     """Return what ranks with a bundle."""
     return BundleRanker(bundle, "1")
+
+
+def weighed(stage: FirstStage, columns: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The first stage's score of each row of compared columns."""
+    return np.asarray(np.where(np.isnan(columns), stage.fill, columns) @ stage.weights)
 
 
 def write(path: Path, events: Iterable[Record]) -> Path:

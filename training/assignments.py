@@ -62,8 +62,9 @@ class Assignment:
     work_seconds: float | None = None
 
     def implies(self, outcome: str, at: int) -> bool:
-        """Tell whether it must have come to an outcome of which nothing was told, at that instant or later."""
-        return outcome in _FOLLOWS[self.outcome] and outcome not in self.instants and at <= self.instants[self.outcome]
+        """Tell whether it came to an outcome of which nothing was told, if that was at an instant (microseconds)."""
+        later = [instant for told, instant in self.instants.items() if outcome in _FOLLOWS[told]]
+        return outcome not in self.instants and bool(later) and at <= min(later)
 
     def tell(self, event: AssignmentEvent, outcome: str) -> None:
         """Take in what an event tells of an outcome."""
@@ -76,8 +77,9 @@ class Assignments:
     """The assignments of a log that is read from its beginning.
 
     An event belongs to the oldest assignment of its worker and task that it can move on. An acceptance or a submission
-    that is told late belongs to one that a later event implied, and a further verdict corrects the last one. If there
-    is no such assignment, the event implies one of which the earlier instants are unknown.
+    that is told late belongs to one that a later event implied, and a further verdict corrects the last one where the
+    worker has taken the task as often as one may. If there is no such assignment, the event implies one of which the
+    earlier instants are unknown.
     """
 
     def __init__(self) -> None:
@@ -88,15 +90,15 @@ class Assignments:
         found = (each for tasks in self._of.values() for attempts in tasks.values() for each in attempts)
         return iter(sorted(found, key=lambda assignment: assignment.seq))
 
-    def add(self, seq: int, event: AssignmentEvent) -> None:
-        """Take in the next event."""
+    def add(self, seq: int, event: AssignmentEvent, limit: int) -> None:
+        """Take in the next event; ``limit`` is how often a worker may take its task."""
         attempts = self._of.setdefault(event.worker_id, {}).setdefault(event.task_id, [])
         told, at = event_type(event).removeprefix("assignment_"), micros(event.at)
         assignment = next((each for outcome in _FOLLOWS[told] for each in attempts if each.outcome == outcome), None)
         if assignment is None and (late := next((each for each in attempts if each.implies(told, at)), None)):
             late.tell(event, told)
             return
-        if assignment is None and told in _VERDICTS:
+        if assignment is None and told in _VERDICTS and sum(each.outcome != "returned" for each in attempts) >= limit:
             assignment = next((each for each in reversed(attempts) if each.outcome in _VERDICTS), None)
         if assignment is None:
             assignment = Assignment(seq, event.worker_id, event.task_id, len(attempts) + 1)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from math import nan
-from operator import attrgetter, gt
+from operator import attrgetter, gt, itemgetter
 from typing import Any
 
 import numpy as np
@@ -50,6 +50,7 @@ _STAGES: dict[type, int] = {
     AssignmentRejected: _REJECTED,
 }
 _POSITION = attrgetter("position")
+_INSTANT = itemgetter(1)
 
 Outcome = tuple[int, int, int, float]
 """Sequence number, its own instant in microseconds, stage, and minutes of work, NaN where none are given."""
@@ -89,7 +90,7 @@ class History:
 
     Attributes:
         lists: in order of the log.
-        outcomes: worker id -> task id -> what happened, in order of the log.
+        outcomes: worker id -> task id -> what happened, in order of its own time.
         shown: feed id -> how far down the worker saw it.
         erased: worker id -> sequence number of the last erasure.
     """
@@ -105,7 +106,10 @@ class History:
         if stage is not None:
             deed: Any = event
             minutes = _minutes(deed) if stage == SUBMITTED else nan
-            self.outcomes[deed.worker_id][deed.task_id].append((seq, micros(deed.at), stage, minutes))
+            outcomes, at = self.outcomes[deed.worker_id][deed.task_id], micros(deed.at)
+            outcomes.append((seq, at, stage, minutes))
+            if len(outcomes) > 1 and outcomes[-2][1] > at:
+                outcomes.sort(key=_INSTANT)
         elif isinstance(event, FeedServed):
             served = _served(seq, event)
             if served.prefix >= self.erased.get(served.worker_id, 0):
@@ -323,13 +327,19 @@ def labels(history: History, lists: Iterable[ServedList], maturity: int, patienc
             # What comes late is better than what came in time, or it is nothing.
             if len(within) > len(in_time) and (late := _best(tuple(within))) > best:
                 found.late[place] = late
-            if APPROVED in stages:
-                found.verdicts[place] = 1
-            elif _REJECTED in stages:
-                found.verdicts[place] = 0
+            found.verdicts[place] = _verdict(stages)
             if minutes > 0:
                 found.minutes[place] = minutes
     return found
+
+
+def _verdict(stages: Sequence[int]) -> int:
+    """Return 1 for approved, 0 for rejected and -1 for neither: the last verdict on one work, the best on several."""
+    verdicts = [stage == APPROVED for stage in stages if stage in (APPROVED, _REJECTED)]
+    if not verdicts:
+        return -1
+    works = max(stages.count(ACCEPTED), stages.count(SUBMITTED))
+    return int(any(verdicts) if works > 1 else verdicts[-1])
 
 
 @lru_cache(maxsize=1 << 10)

@@ -5,10 +5,21 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
+from msgspec import UNSET
 
 from features.catalogue import Catalogue
 from features.encode import Encoder
-from features.events import Event, FeedServed, FeedShown, TaskClosed, TaskPosted, WorkerErased, event_type, micros
+from features.events import (
+    Event,
+    FeedServed,
+    FeedShown,
+    TaskClosed,
+    TaskPosted,
+    TaskUpdated,
+    WorkerErased,
+    event_type,
+    micros,
+)
 from features.money import Money, Rates
 from features.text import normalise, primary_language
 from training.assignments import OUTCOMES, AssignmentEvent, Assignments
@@ -94,6 +105,7 @@ class LogTables:
         self._served: list[tuple[int, FeedServed]] = []
         self._shown: dict[str, int] = {}
         self._posted: dict[str, int] = {}
+        self._limits: dict[str, int] = {}
         self._closed: dict[str, int] = {}
         self._first_seen: dict[str, int] = {}
         self._erased: dict[str, int] = {}
@@ -118,14 +130,17 @@ class LogTables:
 
     def _take(self, seq: int, at: int, event: Event) -> None:
         if isinstance(event, AssignmentEvent):
-            self._assignments.add(seq, event)
+            self._assignments.add(seq, event, self._limits.get(event.task_id, 1))
         elif isinstance(event, FeedServed):
             self._served.append((seq, event))
         elif isinstance(event, FeedShown):
             self._shown[event.feed_id] = max(event.up_to_position, self._shown.get(event.feed_id, 0))
         elif isinstance(event, TaskPosted):
+            self._limits[event.task_id] = event.per_worker_limit
             self._posted.setdefault(event.task_id, at)
             self._closed.pop(event.task_id, None)
+        elif isinstance(event, TaskUpdated) and event.per_worker_limit is not UNSET:
+            self._limits[event.task_id] = event.per_worker_limit
         elif isinstance(event, TaskClosed):
             self._closed[event.task_id] = at
         elif isinstance(event, WorkerErased):

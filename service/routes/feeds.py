@@ -150,7 +150,10 @@ def _number(value: float | None) -> float:
 
 
 def _log(server: Runtime, lists: Sequence[tuple[Asked, str, Listing, Query]]) -> Logged:
-    """Have lists logged that are to be: who asked, by what call, the list and its query."""
+    """Have lists logged, but for empty ones and those of requests that are not to be recorded.
+
+    Each is given with its request, the name of the call, and its query.
+    """
     events = []
     for request, surface, listing, query in lists:
         server.metrics.items.labels(listing.model_version).inc(len(listing.tasks))

@@ -22,6 +22,7 @@ from matching.priors import Priors
 from matching.query import Query
 from matching.scoring import BundleRanker
 from tests.log import RATES
+from tests.market import weighed
 
 SMALL = Size(
     open_tasks=900,
@@ -95,7 +96,7 @@ def test_given_more_than_are_scored_then_the_candidates_are_the_most_promising_o
         places, found = judge_open(state, worker, END).kept_at, ranker.rank(worker, END)
         priors = known.regular if state.arrays.workers["accepted"][worker] > 0.0 else known.newcomer
         columns = compared(state, worker, state.arrays.open_tasks[places], END)[:, : bundle.first_stage.weights.size]
-        promises = priors[places] + bundle.first_stage.scores(columns)
+        promises = priors[places] + weighed(bundle.first_stage, columns)
         assert len(found.tasks) == min(size, len(places))
         if len(places) > size:
             worst = promises[np.isin(state.arrays.open_tasks[places], numbers[found.tasks])].min()

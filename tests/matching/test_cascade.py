@@ -20,7 +20,7 @@ from matching.priors import SWEEP, Known, Priors
 from matching.query import Query
 from matching.scoring import Answers, BundleRanker, best_first
 from tests.log import folded
-from tests.market import bundle_of, entries, market, usual
+from tests.market import bundle_of, entries, market, usual, weighed
 
 SIZE = 40
 
@@ -127,11 +127,13 @@ def prior_of(state: MarketState, known: Known) -> dict[int, tuple[float, ...]]:
     return dict(zip(state.arrays.open_tasks[:size].tolist(), columns, strict=True))
 
 
+@pytest.mark.parametrize("changes", [0, CHANGES - 40], ids=["first", "wrapped"])
 def test_given_a_market_that_went_on_then_tasks_that_changed_are_known_as_they_are_and_others_as_they_were(
-    bundle: Bundle,
+    bundle: Bundle, changes: int
 ) -> None:
     log, ranker, priors = entries(usual()[0]), BundleRanker(bundle, "1"), Priors()
     state = folded(log[:600])
+    state.arrays.market["n_changes"] = changes
     now = int(state.clock or 0)
     before = prior_of(state, priors.of(state, ranker, now))
     for start in range(600, 900, 37):
@@ -228,7 +230,7 @@ def test_given_missing_values_then_they_count_as_the_mean_of_what_is_known() -> 
     nothing = np.full((1, len(RELATIVE)), np.nan)
     one = nothing.copy()
     one[0, 2] = 5.0
-    usual_score, other = found.scores(nothing)[0], found.scores(one)[0]
+    usual_score, other = weighed(found, nothing)[0], weighed(found, one)[0]
     assert usual_score == pytest.approx(found.fill @ found.weights)
     assert other - usual_score == pytest.approx((5.0 - found.fill[2]) * found.weights[2])
     assert found.weights[2] > 0.5
@@ -257,7 +259,7 @@ def test_given_none_of_the_compared_columns_then_all_weights_are_zero_and_any_ta
     features = np.random.default_rng(4).normal(size=(50, 2)).astype(np.float32)
     found = learned(features, features[:, 0].astype(np.float64), ("mine", "also mine"))
     assert not found.weights.any()
-    assert found.scores(np.full((3, len(RELATIVE)), np.nan)).tolist() == [0, 0, 0]
+    assert weighed(found, np.full((3, len(RELATIVE)), np.nan)).tolist() == [0, 0, 0]
 
 
 def test_given_lists_of_which_some_are_empty_then_the_others_teach() -> None:

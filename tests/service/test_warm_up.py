@@ -12,7 +12,7 @@ from features.state import MarketState
 from matching.fallback import FallbackRanker
 from matching.pipeline import Matcher
 from matching.query import Query
-from service.warm_up import _NOW, _events, warm_up
+from service.warm_up import _NOW, _event, _events, warm_up
 from tests.log import RATES
 
 
@@ -28,6 +28,10 @@ state = MarketState(RATES)
 state.apply([(seq, _NOW, event) for seq, event in enumerate(_events(), 1)])
 for query in (Query("somebody", _NOW), Query("w", _NOW, explore=1), Query("w", _NOW, listed=frozenset({1}))):
     Matcher().feed(state, FallbackRanker(), query)
+matcher, query = Matcher(shortlist=1), Query("w", _NOW, limit=1)
+matcher.feed(state, FallbackRanker(), query)
+state.apply([(state.seq + 1, _NOW, _event("task_updated", task_id="t1", slots=4))])
+matcher.feed(state, FallbackRanker(), query)
 print(sorted(compiled() - warm))
 """
 

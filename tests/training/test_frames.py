@@ -169,6 +169,7 @@ def worked(*kinds: str) -> pd.DataFrame:
         (["accepted", "abandoned"], ["abandoned"]),
         (["accepted", "accepted", "submitted", "submitted", "rejected", "approved"], ["rejected", "approved"]),
         (["accepted", "submitted", "rejected", "approved"], ["approved"]),
+        (["approved", "rejected"], ["rejected"]),
         (["accepted", "approved"], ["approved"]),
         (["accepted", "accepted", "submitted", "returned"], ["submitted", "returned"]),
         (["submitted"], ["submitted"]),
@@ -197,6 +198,26 @@ def test_what_is_told_late_belongs_to_the_assignment_that_implied_it() -> None:
     (one,) = found.to_dict("records")
     assert (one["outcome"], one["work_seconds"]) == ("approved", 90)
     assert (one["accepted_at"], one["submitted_at"], one["approved_at"]) == (at(1), at(2), at(3))
+
+
+def test_given_a_worker_may_take_a_task_again_then_a_further_verdict_is_on_other_work() -> None:
+    log = Log().post("t1", per_worker_limit=2).on("assignment_approved", "w1", "t1", 1)
+    log.on("assignment_rejected", "w1", "t1", 2).on("assignment_approved", "w1", "t1", 3)
+    assert tables(log).assignments["outcome"].tolist() == ["approved", "approved"]
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        [("submitted", 2.0), ("approved", 3.0), ("accepted", 2.5)],
+        [("approved", 3.0), ("rejected", 10.0), ("submitted", 5.0)],
+    ],
+)
+def test_what_came_after_what_would_imply_it_is_other_work(events: list[tuple[str, float]]) -> None:
+    log = Log()
+    for kind, hours in events:
+        log.on(f"assignment_{kind}", "w1", "t1", hours)
+    assert len(tables(log).assignments) == 2
 
 
 def test_other_tasks_and_other_workers_have_assignments_of_their_own() -> None:

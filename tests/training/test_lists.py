@@ -82,11 +82,18 @@ def test_the_label_is_the_best_outcome_and_a_rejected_one_counts_as_accepted(sta
         (["assignment_submitted"], -1),
         (["assignment_accepted"], -1),
         (["assignment_rejected", "assignment_approved"], 1),
+        (["assignment_submitted", "assignment_approved", "assignment_rejected"], 0),
+        (["assignment_submitted", "assignment_approved", "assignment_submitted", "assignment_rejected"], 1),
     ],
 )
 def test_the_verdict_is_approved_rejected_or_none_so_far(stages: list[str], verdict: int) -> None:
     found = history(became(*stages))
     assert labels(found, found.lists[:1], W).verdicts.tolist() == [verdict, -1]
+
+
+def test_work_that_is_told_after_its_verdict_is_not_pending() -> None:
+    log = became("assignment_accepted").on("assignment_rejected", "w1", "t1", 12)
+    assert label(log.on("assignment_submitted", "w1", "t1", 11.5)) == 2
 
 
 def test_a_verdict_counts_after_the_window_of_the_label() -> None:

@@ -82,7 +82,8 @@ def test_given_promotions_back_and_forth_under_load_then_each_answer_is_that_of_
 
     def watched(*arguments: Any) -> tuple[Ranked, Query]:
         ranked, query = feed(*arguments)
-        rows[ranked.listing.feed_id] = np.stack([item.row for item in ranked.items])
+        if ranked.items:
+            rows[ranked.listing.feed_id] = np.stack([item.row for item in ranked.items])
         return ranked, query
 
     monkeypatch.setattr(Engine, "feed", watched)
