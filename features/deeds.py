@@ -315,6 +315,6 @@ def _count_verdict(s: Arrays, index: int, task: Record, approved: bool, count: f
 
 
 @lean
-def _move(record: Record, good: float, bad: float) -> None:
+def _move(record: Record, good: float | np.int32, bad: float | np.int32) -> None:
     record.approved = max(0, record.approved + good)
     record.rejected = max(0, record.rejected + bad)

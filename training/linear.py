@@ -1,6 +1,7 @@
 """Fitting the linear part of a model."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -37,7 +38,7 @@ def fit_linear(
         monotone: -1, 0 or 1 for every column of ``features``.
     """
     given = _standardised(features, np.array(columns, np.int64), np.array(monotone, np.int64))
-    return _linear(*_solved(given, target))
+    return _linear(given, _solved(given, target))
 
 
 def fit_whole_and_part(
@@ -60,33 +61,38 @@ def fit_whole_and_part(
         part: bool, rows; with rows of both classes if the target is an outcome.
     """
     given = _standardised(features, np.array(columns, np.int64), np.array(monotone, np.int64))
-    given, found = _solved(given, target)
-    return _linear(given, found), _linear(*_solved(given.of(part), target[part], found.columns))
+    found, drawn = _solved(given, target), given.of(part)
+    return _linear(given, found), _linear(drawn, _solved(drawn, target[part], found))
+
+
+@dataclass(frozen=True, eq=False)
+class _Solution:
+    """Weights of columns, and which of them (bool) may have one."""
+
+    weights: Weights
+    free: NDArray[np.bool_]
 
 
 def _solved(
-    given: "_Standardised",
-    target: NDArray[np.float64] | NDArray[np.bool_],
-    toward: NDArray[np.float64] | None = None,
-) -> tuple["_Standardised", Weights]:
+    given: "_Standardised", target: NDArray[np.float64] | NDArray[np.bool_], toward: _Solution | None = None
+) -> _Solution:
     """Find the weights, without the columns that would go against their direction.
 
     Args:
         given: the columns.
         target: rows.
-        toward: what weights are drawn to, one for each column; 0 if None.
+        toward: what weights are drawn to, and the columns that may have one; to 0, and all of them, if None.
     """
     ridge = LOGISTIC_RIDGE if target.dtype == np.bool_ else RIDGE
+    drawn = None if toward is None else toward.weights.columns
+    free = np.ones(len(given.columns), np.bool_) if toward is None else toward.free
     found: Weights | None = None
-    while len(given.columns):
-        found = solve(given.values, target, ridge, found, toward)
-        right = found.columns * given.directions >= 0
-        if right.all():
-            return given, found
-        given, found = given.only(right), Weights(found.columns[right], found.offset)
-        toward = None if toward is None else toward[right]
-    share = float(target.mean())
-    return given, Weights(np.empty(0), float(np.log(share / (1 - share))) if target.dtype == np.bool_ else share)
+    while True:
+        found = solve(given.values, target, ridge, found, drawn, free)
+        right = free & (found.columns * given.directions >= 0)
+        if (right == free).all():
+            return _Solution(found, free)
+        found, free = Weights(np.where(right, found.columns, 0.0), found.offset), right
 
 
 class _Standardised(NamedTuple):
@@ -99,18 +105,6 @@ class _Standardised(NamedTuple):
     deviation: NDArray[np.float64]
     reach: NDArray[np.float64]
 
-    def only(self, columns: NDArray[np.bool_]) -> "_Standardised":
-        """Leave the other columns out."""
-        kept = np.flatnonzero(columns)
-        return _Standardised(
-            self.columns[kept],
-            self.directions[kept],
-            self.values.take(kept, axis=1),
-            self.fill[kept],
-            self.deviation[kept],
-            self.reach[kept],
-        )
-
     def of(self, rows: NDArray[np.bool_]) -> "_Standardised":
         """Keep a part of the rows."""
         return self._replace(values=self.values[rows])
@@ -120,9 +114,9 @@ def _standardised(
     features: NDArray[np.float32], columns: NDArray[np.int64], monotone: NDArray[np.int64]
 ) -> _Standardised:
     """Standardise some columns, without those of which no value is known."""
-    sums, known = _sums(features, columns)
-    columns, fill = columns[known > 0], sums[known > 0] / known[known > 0]
-    deviation = np.maximum(np.sqrt(_squares(features, columns, fill) / max(len(features), 1)), 1e-6)
+    known, fill, squares = _moments(features, columns)
+    columns, fill = columns[known > 0], fill[known > 0]
+    deviation = np.maximum(np.sqrt(squares[known > 0] / max(len(features), 1)), 1e-6)
     directions = monotone[columns]
     reach = np.where(directions != 0, np.inf, _REACH * deviation)
     return _Standardised(
@@ -130,36 +124,33 @@ def _standardised(
     )
 
 
-def _linear(given: _Standardised, found: Weights) -> Linear:
-    weights = found.columns / given.deviation
-    low, high = given.fill - given.reach, given.fill + given.reach
-    return Linear(given.columns, weights, given.fill, low, high, found.offset - float(weights @ given.fill))
+def _linear(given: _Standardised, found: _Solution) -> Linear:
+    fill, reach = given.fill[found.free], given.reach[found.free]
+    weights = found.weights.columns[found.free] / given.deviation[found.free]
+    offset = found.weights.offset - float(weights @ fill)
+    return Linear(given.columns[found.free], weights, fill, fill - reach, fill + reach, offset)
 
 
 @kernel
-def _sums(features: NDArray[np.float32], columns: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Return the sum of the known values of each column, and how many there are."""
-    sums, known = np.zeros(columns.size), np.zeros(columns.size, np.int64)
+def _moments(
+    features: NDArray[np.float32], columns: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return how many values of each column are known, their mean, and the sum of their squared distances from it.
+
+    One pass over the rows, in distances from the first value that is known, so that no digits are lost to the mean.
+    """
+    known, begun = np.zeros(columns.size, np.int64), np.zeros(columns.size)
+    sums, squares = np.zeros(columns.size), np.zeros(columns.size)
     for row in range(features.shape[0]):
         for place in range(columns.size):
-            value = features[row, columns[place]]
+            value = np.float64(features[row, columns[place]])
             if not np.isnan(value):
-                sums[place] += value
+                begun[place] = value if known[place] == 0 else begun[place]
                 known[place] += 1
-    return sums, known
-
-
-@kernel
-def _squares(
-    features: NDArray[np.float32], columns: NDArray[np.int64], fill: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Return the sum of the squared distances of the known values of each column from ``fill``."""
-    squares = np.zeros(columns.size)
-    for row in range(features.shape[0]):
-        for place in range(columns.size):
-            above = np.float64(features[row, columns[place]]) - fill[place]
-            squares[place] += 0.0 if np.isnan(above) else above * above
-    return squares
+                sums[place] += value - begun[place]
+                squares[place] += (value - begun[place]) ** 2
+    means = sums / np.maximum(known, 1)
+    return known, begun + means, np.maximum(squares - sums * means, 0.0)
 
 
 @kernel

@@ -46,6 +46,7 @@ def solve(
     ridge: float,
     start: Weights | None = None,
     toward: NDArray[np.float64] | None = None,
+    free: NDArray[np.bool_] | None = None,
 ) -> Weights:
     """Return the weights that make half the squared error, or the log loss, and the penalty smallest in sum.
 
@@ -58,13 +59,17 @@ def solve(
         ridge: the penalty is half of it times the square of each weight; more than 0.
         start: where to begin; no weights and the mean if None. It changes the time, not the result.
         toward: what weights are drawn to, one for each column; 0 if None.
+        free: which columns may have a weight, as they have in ``start``; the others have 0. All of them if None.
     """
     drawn = np.zeros(values.shape[1]) if toward is None else toward
-    found = start or _beginning(values, target, ridge, drawn)
+    free = np.ones(values.shape[1], np.bool_) if free is None else free
+    found = start or _beginning(values, target, ridge, drawn, free)
+    moving = np.append(free, True)
     with threadpool_limits(1, user_api="blas"):
         here = _look(values, target, ridge, drawn, found)
         for _ in range(_STEPS):
-            step = np.asarray(np.linalg.solve(here.curvature, here.slope), np.float64)
+            step = np.zeros(len(moving))
+            step[moving] = np.linalg.solve(here.curvature[np.ix_(moving, moving)], here.slope[moving])
             near = step @ here.slope <= _NEAR * here.loss
             found = _moved(found, step)
             if near:
@@ -84,14 +89,16 @@ def _beginning(
     target: NDArray[np.float64] | NDArray[np.bool_],
     ridge: float,
     toward: NDArray[np.float64],
+    free: NDArray[np.bool_],
 ) -> Weights:
     """Return the weights of a part of many rows, or what they are drawn to and the mean."""
     every = len(values) // _SAMPLE
     part = target[:: max(every, 1)]
     if every >= _WORTH and part.min() < part.max():
-        return solve(values[::every], part, ridge / every, toward=toward)
+        return solve(values[::every], part, ridge / every, toward=toward, free=free)
     share = float(target.mean())
-    return Weights(toward, float(np.log(share / (1 - share))) if target.dtype == np.bool_ else share)
+    drawn = np.where(free, toward, 0.0)
+    return Weights(drawn, float(np.log(share / (1 - share))) if target.dtype == np.bool_ else share)
 
 
 def _moved(weights: Weights, step: NDArray[np.float64]) -> Weights:

@@ -45,6 +45,15 @@ def test_weights_are_drawn_to_what_is_given_the_more_the_fewer_rows_there_are(ro
     np.testing.assert_allclose(solve(values, target, 1e9, toward=toward).columns, toward, atol=1e-3)
 
 
+@pytest.mark.parametrize("rows", [300, 150_000])
+def test_given_columns_that_may_have_no_weight_then_the_others_have_what_they_have_without_them(rows: int) -> None:
+    values, log_odds = sample(rows)
+    target, free = outcomes(log_odds), np.array([True, False, True, True, False, True])
+    found, known = solve(values, target, RIDGE, free=free), solve(values[:, free], target, RIDGE)
+    assert not found.columns[~free].any()
+    np.testing.assert_allclose(found.columns[free], known.columns, atol=1e-5)
+
+
 def test_the_squared_error_is_smallest_where_scikit_learn_finds_it() -> None:
     values, target = sample(5000)
     target = target + np.random.default_rng(2).normal(size=len(target))

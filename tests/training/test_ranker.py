@@ -108,6 +108,17 @@ def test_the_linear_part_counts_as_much_as_asked_beside_the_trees(fitted: Additi
     np.testing.assert_array_equal(alone.predict(rows.features), trees)
 
 
+def test_given_very_many_rows_then_some_tell_by_how_much_scores_differ(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = market()
+    whole = fit(rows, QUICK, 5, MONOTONE)
+    monkeypatch.setattr("training.ranker.SPREAD_ROWS", len(rows.labels) // 3)
+    part = fit(rows, QUICK, 5, MONOTONE)
+    share = part.base.weights / whole.base.weights
+    assert share == pytest.approx(share[0])
+    assert share[0] != 1.0
+    assert share[0] == pytest.approx(1.0, rel=0.2)
+
+
 def with_newcomers(rows: TrainingSet, share: int = 2) -> TrainingSet:
     """Make one list in so many a newcomer's, to whom column 1 is all that counts."""
     new = np.arange(len(rows)) % share == 0
