@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, LifoQueue
@@ -20,6 +21,9 @@ SCRIPT = Path(__file__).with_name("wrk.lua")
 NO_WRK = "wrk is not installed (Debian: apt-get install wrk), so throughput is not measured"
 WAITING = 64
 """Requests that may wait for their answers at once; more wait to be sent, which their latency tells."""
+
+KEPT_SECONDS = 3.0
+"""After which an idle connection is not used again: servers close them after five seconds."""
 
 FEED = '{"worker_id": "w%d", "limit": 20}'
 
@@ -106,15 +110,11 @@ class _Client:
 
     def __init__(self, url: str) -> None:
         self._address = urlsplit(url)
-        self._idle: LifoQueue[socket] = LifoQueue()
+        self._idle: LifoQueue[tuple[socket, float]] = LifoQueue()
 
     def send(self, method: str, path: str, body: bytes) -> int:
         """Send a request, read the answer, and return its status."""
-        try:
-            connection = self._idle.get_nowait()
-        except Empty:
-            connection = create_connection((self._address.hostname, self._address.port))
-            connection.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
+        connection = self._connection()
         head = (
             f"{method} {path} HTTP/1.1\r\nHost: {self._address.netloc}\r\n"
             f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -128,10 +128,22 @@ class _Client:
             start, blank, content = answer.partition(b"\r\n\r\n")
             length = start.lower().partition(b"content-length:")[2].split(b"\r\n", 1)[0]
             missing = int(length) - len(content) if blank else 1
-        self._idle.put(connection)
+        self._idle.put((connection, time.monotonic()))
         return int(answer.split(b" ", 2)[1])
 
     def close(self) -> None:
         """Close the connections."""
         while not self._idle.empty():
-            self._idle.get_nowait().close()
+            self._idle.get_nowait()[0].close()
+
+    def _connection(self) -> socket:
+        """Return one that is idle, but for those that the server may be closing, or else a new one."""
+        with suppress(Empty):
+            while True:
+                connection, since = self._idle.get_nowait()
+                if time.monotonic() - since < KEPT_SECONDS:
+                    return connection
+                connection.close()
+        connection = create_connection((self._address.hostname, self._address.port))
+        connection.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
+        return connection
