@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 from features.build import rows_of_workers
 from features.layout import UNLIMITED
 from features.state import MarketState
-from matching.audience_stages import Read, Stages, dealt, prepared
+from matching.audience_stages import Stages, dealt, prepared
 from matching.eligibility import judge
+from matching.reading import Read
 from matching.roster import Mask, Roster
 from matching.scoring import Expectation, Ranker, best_first, expectations
 
@@ -141,7 +142,7 @@ class Audiences:
         if np.count_nonzero(fit) <= size:
             workers = np.flatnonzero(fit).astype(np.int32)
             return workers[~dealt(state.arrays, workers, task)]
-        if stages is None:
+        if stages is None or stages.outdated(now):
             raise UnpreparedError
         return stages.foremost(state, task, now, fit, size)
 

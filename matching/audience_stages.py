@@ -6,7 +6,7 @@ made is looked up as they are now, and what the stages let through is scored by 
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple, Protocol, TypeVar
@@ -27,6 +27,7 @@ from features.state import MarketState
 from features.tastes import find_taste
 from features.view import SHARE_PRIOR, view_of
 from matching.calibration import Scorer, scorer
+from matching.reading import Read
 from matching.roster import Mask
 from matching.scoring import Ranker
 
@@ -36,7 +37,7 @@ LOOKED_AT = 8_000
 """Workers whose own rows are built; more where more are scored."""
 
 KEPT = HOUR // 6
-"""How long the table of who took what holds."""
+"""How long the table of who took what holds; where it is not made anew, questions may rest on it twice as long."""
 
 _SAMPLE_TASKS, _SAMPLE_WORKERS = 24, 1_000
 """Open tasks, and workers for each, from whose rows the stages are fitted."""
@@ -75,14 +76,6 @@ class Fit(Protocol):
 
     def __call__(self, state: MarketState, task: int) -> Mask:
         """Tell of each worker whether the task may be offered (bool, workers)."""
-        ...
-
-
-class Read(Protocol):
-    """Lets a function read the state, which stands still meanwhile and may move on before the next one."""
-
-    def __call__(self, part: Callable[[MarketState], Answer], /) -> Answer:
-        """Return what the function makes of the state."""
         ...
 
 
@@ -145,6 +138,10 @@ class Stages:
     _second: Scorer
     _taken: _Taken
     _active: _Active
+
+    def outdated(self, now: int) -> bool:
+        """Tell whether they are too old at an instant (microseconds since 1970), as nobody asked for a while."""
+        return abs(now - self._taken.at) > 2 * KEPT
 
     def foremost(self, state: MarketState, task: int, now: int, fit: Mask, size: int) -> NDArray[np.int32]:
         """Return the workers worth scoring in full (int32, by index).

@@ -2,6 +2,7 @@
 
 import weakref
 from dataclasses import dataclass
+from functools import partial
 from threading import Lock
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from features.newcomer import as_regular
 from features.prospects import PROSPECT, describe_prospects
 from features.spec import NAMES
 from features.state import MarketState
+from matching.reading import Read
 from matching.scoring import Ranker
 
 SWEEP = HOUR
@@ -25,6 +27,9 @@ TURN = 256
 
 _PART = 5_000
 """Tasks written at once."""
+
+_PREPARED_AT_ONCE = 500
+"""Tasks written while the state stands still, where nobody waits for them: a few milliseconds."""
 
 
 class Known(NamedTuple):
@@ -75,10 +80,33 @@ class Priors:
         # Another process has another market, and begins with nothing.
         return Priors, ()
 
+    def prepare(self, read: Read, ranker: Ranker, now: int) -> None:
+        """Write all of it for a ranker that is to rank, part by part, so that no list has to wait for it.
+
+        Args:
+            read: gives the state, always the same.
+            ranker: the model.
+            now: microseconds since 1970.
+        """
+
+        def begin(state: MarketState) -> _Kept:
+            size, changes = _extent(state)
+            return _Kept(weakref.ref(state), Known.empty(size), changes, 0, now)
+
+        def write(state: MarketState, first: int) -> None:
+            places = np.arange(first, min(first + _PREPARED_AT_ONCE, _extent(state)[0], len(kept.known.newcomer)))
+            _write(state, ranker, places, now, kept.known)
+
+        kept = read(begin)
+        for first in range(0, len(kept.known.newcomer), _PREPARED_AT_ONCE):
+            read(partial(write, first=first))
+        with self._lock:
+            # What changed meanwhile is written before the first list.
+            self._kept[ranker] = kept
+
     def of(self, state: MarketState, ranker: Ranker, now: int) -> Known:
         """Return what is known of every open task of a market at an instant (microseconds since 1970)."""
-        arrays = state.arrays
-        size, changes = (int(arrays.market[name][0]) for name in ("n_open", "n_changes"))
+        arrays, (size, changes) = state.arrays, _extent(state)
         with self._lock:
             kept = self._kept.get(ranker)
             if kept is None or kept.state() is not state:
@@ -104,6 +132,12 @@ class Priors:
                 _write(state, ranker, part, now, kept.known)
             kept.changes = changes
             return kept.known
+
+
+def _extent(state: MarketState) -> tuple[int, int]:
+    """Return how many tasks are open, and how many changes there were to them."""
+    market = state.arrays.market
+    return int(market["n_open"][0]), int(market["n_changes"][0])
 
 
 def _write(state: MarketState, ranker: Ranker, places: NDArray[np.int64], now: int, known: Known) -> None:

@@ -1,4 +1,4 @@
-"""Audiences of a running server: prepared in the background, so that no request and no event waits for it."""
+"""Audiences of a running server: prepared in the background while they are asked for, so that no feed waits for it."""
 
 import logging
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from features.state import MarketState
 from matching.audience import Audience, Audiences, UnpreparedError
-from matching.audience_stages import Read
+from matching.reading import Read
 from service.models import Models
 
 log = logging.getLogger(__name__)
@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
 
 FRESH_SECONDS = 60.0
-"""How often audiences are prepared anew: how active workers are, and what came since."""
+"""How often audiences are prepared anew while they are asked for: how active workers are, and what came since."""
 
 PAUSE_SECONDS = 0.001
 """Between two parts of a preparation, for those who wait for the state or the interpreter."""
@@ -26,7 +26,9 @@ class _StoppingError(Exception):
 
 
 class AudienceDesk:
-    """Answers audiences from what a thread of its own keeps prepared.
+    """Answers audiences from what a thread of its own keeps prepared, from the first question on.
+
+    Who asks for feeds alone pays nothing for it: with a million workers the first preparation takes half a minute.
 
     Args:
         read: gives the state, which stands still meanwhile.
@@ -40,17 +42,19 @@ class AudienceDesk:
         self._now = now
         self._audiences = Audiences()
         self._stop = Event()
-        self._wanted = Event()
+        self._asked = Event()
+        self._missing = Event()
         self._thread = Thread(target=self._keep, name="cocok-audiences", daemon=True)
 
     def start(self) -> None:
-        """Begin to prepare."""
+        """Be ready to prepare."""
         self._thread.start()
 
     def stop(self) -> None:
         """End, in the middle of a preparation if need be."""
         self._stop.set()
-        self._wanted.set()
+        self._asked.set()
+        self._missing.set()
         if self._thread.is_alive():
             self._thread.join()
 
@@ -61,6 +65,7 @@ class AudienceDesk:
             UnpreparedError: what it rests on is being prepared; ask again.
         """
         serving = self._models.current
+        self._asked.set()
 
         def answer(state: MarketState) -> tuple[Audience, str, int]:
             now = self._now()
@@ -70,12 +75,14 @@ class AudienceDesk:
         try:
             return self._read(answer)
         except UnpreparedError:
-            self._wanted.set()
+            self._missing.set()
             raise
 
     def _keep(self) -> None:
         while not self._stop.is_set():
-            self._wanted.clear()
+            self._asked.wait()
+            self._asked.clear()
+            self._missing.clear()
             try:
                 self._audiences.prepare(self._part, self._models.current.ranker, self._now())
             except _StoppingError:
@@ -84,7 +91,7 @@ class AudienceDesk:
                 # Whatever it is, the stages that are there serve on, and the next round may do.
                 log.exception("audiences could not be prepared")
             if not self._stop.is_set():
-                self._wanted.wait(FRESH_SECONDS)
+                self._missing.wait(FRESH_SECONDS)
 
     def _part(self, part: Callable[[MarketState], Answer], /) -> Answer:
         if self._stop.wait(PAUSE_SECONDS):

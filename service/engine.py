@@ -24,6 +24,7 @@ from matching.audience import Audience
 from matching.near_misses import NearMiss
 from matching.pipeline import Item, Matcher
 from matching.query import Query
+from matching.scoring import Ranker
 from service.audiences import AudienceDesk
 from service.erasure import Eraser, carried_out
 from service.locks import ReadWriteLock
@@ -55,6 +56,10 @@ HEARD_SECONDS = 3 * FOLLOW_SECONDS
 
 LEAST_PROPENSITY = 1e-300
 """A drawn item never stands at its place with probability 0, though rounding may say so."""
+
+
+class _StoppedError(Exception):
+    """The engine is stopping, and what is under way is to end where it is."""
 
 
 class _Group(NamedTuple):
@@ -189,6 +194,7 @@ class Engine:
         if self.store.identity().rewrites != rewrites:
             # Another process erased somebody meanwhile, of whom this state may know.
             self._begin_anew()
+        self.prepare(self.models.current.ranker)
         with self._submitting:
             if self._stop.is_set():
                 return
@@ -196,6 +202,20 @@ class Engine:
             self._writer.start()
             self._audiences.start()
             self.caught_up = True
+
+    def prepare(self, ranker: Ranker) -> None:
+        """Compute what a ranker says of every open task for anybody, so that its first list need not wait for that.
+
+        It ends early if the engine is stopped meanwhile.
+        """
+
+        def part(reader: Callable[[MarketState], Answer]) -> Answer:
+            if self._stop.is_set():
+                raise _StoppedError
+            return self.read(reader)
+
+        with suppress(_StoppedError):
+            self._matcher.priors.prepare(part, ranker, self.now())
 
     def stop(self) -> None:
         """Write what is waiting, and end. What is submitted from now on is refused."""

@@ -1,7 +1,7 @@
 """What serves now: the champion of the registry, or the fallback; swapped between requests, never within one."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from threading import Lock
@@ -49,10 +49,17 @@ class Serving:
 
 
 class Models:
-    """Keeps the champion loaded. ``current`` may be read from any thread; each request reads it once."""
+    """Keeps the champion loaded. ``current`` may be read from any thread; each request reads it once.
 
-    def __init__(self, source: ModelSource, rates: Rates) -> None:
+    Args:
+        source: where champions come from.
+        rates: rates of exchange.
+        prepare: what is done with a ranker before it serves.
+    """
+
+    def __init__(self, source: ModelSource, rates: Rates, prepare: Callable[[Ranker], None] = lambda _: None) -> None:
         self._source = source
+        self._prepare = prepare
         self._rates = rates.fingerprint()
         self._loading = Lock()
         self.current = Serving(FallbackRanker(), FallbackRanker.version, datetime.now(UTC))
@@ -78,12 +85,15 @@ class Models:
         if version is None:
             if self.current.version != FallbackRanker.version:
                 log.warning("no champion any more: the fallback serves")
-                self.current = Serving(FallbackRanker(), FallbackRanker.version, datetime.now(UTC))
+                self._serve(Serving(FallbackRanker(), FallbackRanker.version, datetime.now(UTC)))
             return
         if str(version) == self.current.version:
             return
         bundle = self._source.load(version, expected_features=fingerprint(), expected_rates=self._rates)
-        self.current = Serving(
-            BundleRanker(bundle, str(version)), str(version), datetime.now(UTC), dict(bundle.metrics)
-        )
+        ranker = BundleRanker(bundle, str(version))
+        self._serve(Serving(ranker, ranker.version, datetime.now(UTC), dict(bundle.metrics)))
         log.info("model %s serves", version)
+
+    def _serve(self, serving: Serving) -> None:
+        self._prepare(serving.ranker)
+        self.current = serving

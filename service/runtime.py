@@ -87,7 +87,7 @@ class Runtime:
         """Open everything, catch up in the background, and write what is waiting before closing it all again."""
         store = await to_thread.run_sync(open_store, self.settings.store_url)
         self.keys = KeyStore(self.settings.store_url)
-        self.models = Models(_source(self.settings), self.rates)
+        self.models = Models(_source(self.settings), self.rates, lambda ranker: self.engine.prepare(ranker))
         explore = Explore(temperature=self.settings.explore_temperature, floor=self.settings.explore_floor)
         matcher = Matcher(feed_steps(self.settings.pay_weight), explore=explore)
         self.engine = Engine(

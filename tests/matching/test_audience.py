@@ -194,6 +194,18 @@ def test_given_a_worker_took_such_a_task_since_the_table_was_made_then_it_counts
     assert looks[0][worker] > np.delete(looks[0], worker).max()
 
 
+def test_given_nobody_asked_for_long_then_what_the_stages_rest_on_is_to_be_prepared_anew() -> None:
+    state = some(*[{}] * 9).state()
+    task, later = state.catalogue.tasks.get("t"), NOW + 2 * audience_stages.KEPT
+    with patch.object(audience_module, "SCORED", 2):
+        audiences = prepared(state, FALLBACK, NOW)
+        assert audiences.audience(state, FALLBACK, task, later, 1).members
+        with pytest.raises(UnpreparedError):
+            audiences.audience(state, FALLBACK, task, later + 1, 1)
+        audiences.prepare(Reads(state), FALLBACK, later + 1)
+        assert audiences.audience(state, FALLBACK, task, later + 1, 1).members
+
+
 def test_given_events_come_between_the_parts_of_a_preparation_then_it_takes_them_in_its_stride() -> None:
     log = some(*[{}] * 30)
     state = log.state()

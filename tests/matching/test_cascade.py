@@ -2,7 +2,10 @@
 
 import copy
 import pickle
+from collections.abc import Callable
 from functools import cache
+from typing import TypeVar
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -12,6 +15,7 @@ from features.layout import CHANGES
 from features.newcomer import as_newcomer
 from features.spec import NAMES, RELATIVE
 from features.state import MarketState
+from matching import priors as priors_module
 from matching.bundle import Bundle
 from matching.cascade import shortlist
 from matching.first_stage import FirstStage, fit_first_stage
@@ -23,6 +27,7 @@ from tests.log import folded
 from tests.market import bundle_of, entries, market, usual, weighed
 
 SIZE = 40
+Answer = TypeVar("Answer")
 
 
 @pytest.fixture(scope="module")
@@ -146,6 +151,30 @@ def test_given_a_market_that_went_on_then_tasks_that_changed_are_known_as_they_a
         for task, prior in kept.items():
             assert prior == (fresh[task] if task in changed else before[task])
         before = kept
+
+
+def test_given_events_come_while_a_ranker_is_prepared_then_lists_rest_on_the_market_as_it_is(bundle: Bundle) -> None:
+    log, ranker, priors = entries(usual()[0]), BundleRanker(bundle, "1"), Priors()
+    state = folded(log[:600])
+    now, parts = int(state.clock or 0), iter(range(600, 618, 3))
+
+    def read(part: Callable[[MarketState], Answer], /) -> Answer:
+        answer = part(state)
+        if (start := next(parts, None)) is not None:
+            state.apply(log[start : start + 3])
+        return answer
+
+    with patch.object(priors_module, "_PREPARED_AT_ONCE", 4):
+        priors.prepare(read, ranker, now)
+    assert next(parts, None) is None
+    size = len(state.open_tasks)
+    changed = state.arrays.open_tasks[:size][state.arrays.open_changed[:size] > 600].tolist()
+    with patch.object(priors_module, "_write", wraps=priors_module._write) as write:
+        kept = prior_of(state, priors.of(state, ranker, now))
+    assert sum(len(call.args[2]) for call in write.call_args_list) < len(kept)
+    fresh = prior_of(state, Priors().of(state, ranker, now))
+    assert kept.keys() == fresh.keys()
+    assert {task: kept[task] for task in changed} == {task: fresh[task] for task in changed}
 
 
 def test_given_more_changes_than_are_told_one_by_one_then_all_of_a_market_is_known_as_it_is(bundle: Bundle) -> None:

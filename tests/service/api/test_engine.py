@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
+from queue import SimpleQueue
 
 import numpy as np
 import pytest
@@ -16,16 +17,17 @@ from features.money import Rates
 from features.state import MarketState
 from matching import audience
 from matching.audience import Audiences, UnpreparedError
-from matching.audience_stages import Read
 from matching.bundle import Bundle
 from matching.pipeline import Feed, Matcher, Page
 from matching.query import Query
+from matching.reading import Read
 from matching.scoring import Ranker
 from service.engine import Engine, served_event
 from service.erasure import erase
 from service.models import Models
 from service.store import Appended, ConflictError, Store, ToFold
 from tests.log import RATES
+from tests.market import bundle_of, usual
 from tests.service.api.server import Registry, event, task
 
 
@@ -259,8 +261,64 @@ def test_given_a_champion_that_fails_in_any_way_then_the_old_one_serves_and_the_
     assert models.refresh().refused == ""
 
 
+def test_given_a_new_champion_then_it_is_prepared_before_it_serves() -> None:
+    def prepare(ranker: Ranker) -> None:
+        prepared.append((ranker.version, models.current.version))
+        if len(prepared) == 1:
+            raise OSError("the disk")
+
+    source, prepared = Registry(bundle_of(usual()[1])), list[tuple[str, str]]()
+    models = Models(source, RATES, prepare)
+    source.promoted = 7
+    assert [models.refresh().version for _ in range(3)] == ["fallback", "7", "7"]
+    source.promoted = None
+    assert models.refresh().version == "fallback"
+    assert prepared == [("7", "fallback"), ("7", "fallback"), ("fallback", "7")]
+
+
+def test_given_it_has_started_then_no_list_waits_for_what_is_said_of_all_tasks(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = engine_of(store)
+    first.start()
+    first.submit([post(f"t{number}") for number in range(30)]).result(timeout=5)
+    first.stop()
+    matcher = Matcher(shortlist=10)
+    engine = Engine(store, RATES, Models(Registry(), RATES), matcher=matcher)
+    engine.start()
+    written: list[int] = []
+    monkeypatch.setattr("matching.priors._write", lambda _, __, places, *___: written.append(len(places)))
+    try:
+        assert len(engine.feed(lambda now: Query("w", now, limit=3))[0].items) == 3
+        assert sum(written) == 0
+        engine.submit([post("t3", title="Something else")]).result(timeout=5)
+        engine.feed(lambda now: Query("w", now, limit=3))
+        assert sum(written) == 1
+    finally:
+        engine.stop()
+
+
+def test_given_it_stops_while_a_ranker_is_prepared_then_that_ends(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = engine_of(store)
+    engine.start()
+    engine.submit([post(f"t{number}") for number in range(3)]).result(timeout=5)
+    engine.stop()
+    reads: list[object] = []
+    monkeypatch.setattr(engine, "read", reads.append)
+    engine.prepare(engine.models.current.ranker)
+    assert not reads
+
+
 def find(name: str) -> Callable[[MarketState, int], int]:
     return lambda state, _: state.catalogue.tasks.get(name)
+
+
+def ask(engine: Engine) -> None:
+    """Ask for the audience of a task that is not there."""
+    with pytest.raises(KeyError):
+        engine.audience(lambda *_: {}["no task"], 1)
 
 
 def threads(name: str) -> list[str]:
@@ -282,8 +340,27 @@ def test_given_audiences_are_being_prepared_then_events_are_taken_in_between_the
     engine = engine_of(store)
     engine.start()
     try:
+        ask(engine)
         assert engine.submit([post("t")]).result(timeout=5).seq == 1
         assert seen.wait(5)
+    finally:
+        engine.stop()
+
+
+def test_given_nobody_asks_for_audiences_then_none_is_prepared(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.audiences.FRESH_SECONDS", 0.01)
+    rounds: SimpleQueue[float] = SimpleQueue()
+    monkeypatch.setattr(Audiences, "prepare", lambda *_: rounds.put(time.monotonic()))
+    engine = engine_of(store)
+    engine.start()
+    try:
+        engine.submit([post("t")]).result(timeout=5)
+        for asked in range(3):
+            time.sleep(0.2)
+            assert rounds.qsize() == 0
+            if asked < 2:
+                ask(engine)
+                rounds.get(timeout=5)
     finally:
         engine.stop()
 
@@ -300,6 +377,7 @@ def test_given_it_stops_in_the_middle_of_a_preparation_then_no_thread_is_left(
     monkeypatch.setattr(Audiences, "prepare", prepare)
     engine = engine_of(store)
     engine.start()
+    ask(engine)
     assert begun.wait(5)
     assert threads("cocok-audiences")
     engine.stop()
