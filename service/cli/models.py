@@ -19,12 +19,12 @@ from service.store import opened
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from matching.scoring import BundleRanker
+    from matching.scoring import Ranker
     from training.dataset import TrainingSet
     from training.train import Trained
     from training.tuning import Tuning
 
-CHAMPION, CHALLENGER = "champion", "challenger"
+CHAMPION, CHALLENGER, FALLBACK = "champion", "challenger", "fallback"
 
 
 def register(app: typer.Typer) -> None:
@@ -138,7 +138,7 @@ def _print_trained(version: int, trained: "Trained", rows: "TrainingSet", studie
 def rank(
     requests: Annotated[Path, typer.Option(help="Requests, one JSON object a line.")],
     out_file: Annotated[Path, typer.Option("--out", help="Where the ranked lists go, one JSON object a line.")],
-    model: Annotated[str, typer.Option(help="champion, challenger or the number of a version.")] = CHAMPION,
+    model: Annotated[str, typer.Option(help="champion, challenger, the number of a version, or fallback.")] = CHAMPION,
     no_eligibility: Annotated[
         bool, typer.Option("--no-eligibility", help="Rank every candidate, also what may not be taken.")
     ] = False,
@@ -147,7 +147,8 @@ def rank(
     """Rank offline: each request as of its own instant, all in one pass over the log.
 
     A request is {"request_id", "at", "worker_id", "candidates"} to rank tasks for a worker, or {"request_id", "at",
-    "task_id", "workers"} to rank workers for a task; without candidates all that is open (or known) is ranked.
+    "task_id", "workers"} to rank workers for a task; without candidates all that is open (or known) is ranked. While no
+    model has been trained, the fallback (pay and skill) ranks, as it does in a server.
 
     Example: cocok rank --requests requests.ndjson --out ranked.ndjson --model challenger
     """
@@ -184,23 +185,31 @@ def rank(
             file.writelines(encoder.encode(answer) + b"\n" for answer in answers)
     except OSError as error:
         raise CocokError(f"cannot write {out_file}: {error.strerror}") from error
-    version = int(ranker.version)
+    version = ranker.version if ranker.version == FALLBACK else int(ranker.version)
     summary = {"version": version, "requests": len(asked), "items": sum(len(answer.items) for answer in answers)}
     if as_json:
         print_json(summary)
     else:
-        out().print(f"Version {version} ranked {summary['requests']:,} lists, {summary['items']:,} items: {out_file}")
+        named = "The fallback" if version == FALLBACK else f"Version {version}"
+        out().print(f"{named} ranked {summary['requests']:,} lists, {summary['items']:,} items: {out_file}")
 
 
-def ranker_of(settings: Settings, model: str) -> "BundleRanker":
-    """Return the ranker of a version, given its number or alias; the challenger while nothing was promoted."""
+def ranker_of(settings: Settings, model: str) -> "Ranker":
+    """Return the ranker of a version, given its number or alias, or the fallback.
+
+    While nothing was promoted the challenger stands in for the champion, and while nothing was trained the fallback.
+    """
+    from matching.fallback import FallbackRanker
     from matching.scoring import BundleRanker
     from training.registry import Registry
 
     registry = Registry.at(settings.home, settings.mlflow_tracking_uri or None)
-    if model == CHAMPION and registry.champion() is None and registry.versions():
-        typer.echo("no champion has been promoted yet; ranking with the challenger", err=True)
-        model = CHALLENGER
+    if model == CHAMPION and registry.champion() is None:
+        model = CHALLENGER if registry.versions() else FALLBACK
+        other = "the challenger" if model == CHALLENGER else "the fallback (pay and skill); cocok train makes a model"
+        typer.echo(f"no champion has been promoted yet; ranking with {other}", err=True)
+    if model == FALLBACK:
+        return FallbackRanker()
     version = registry.resolve(model)
     rates = settings.exchange.fingerprint()
     return BundleRanker(registry.load(version, expected_features=fingerprint(), expected_rates=rates), str(version))

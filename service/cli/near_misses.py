@@ -25,7 +25,7 @@ def register(app: typer.Typer) -> None:
 def near_misses(
     worker: Annotated[str, typer.Argument(help="The worker's id.")],
     model: Annotated[
-        str | None, typer.Option(help="champion, challenger or the number of a version; counts alone if absent.")
+        str | None, typer.Option(help="champion, challenger or the number of a version; the fallback if absent.")
     ] = None,
     as_json: Json = False,
 ) -> None:

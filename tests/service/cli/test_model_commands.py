@@ -321,12 +321,22 @@ def test_given_what_train_cannot_do_then_one_line_says_why(
     assert words in one_line(ran.err)
 
 
-def test_given_no_model_then_rank_says_to_train_first(fresh: Cocok, tmp_path: Path) -> None:
-    out = tmp_path / "out.ndjson"
-    ran = fresh("rank", "--requests", asked(tmp_path / "q.ndjson", {"worker_id": "w"}), "--out", out)
-    assert ran.code == 1
-    assert "run cocok train" in one_line(ran.err)
-    assert not out.exists()
+@pytest.mark.parametrize("options", [[], ["--model", "fallback"]], ids=["absent", "named"])
+def test_given_no_model_then_the_fallback_ranks_and_it_is_said(
+    fresh: Cocok, tmp_path: Path, options: list[str]
+) -> None:
+    requests, out = asked(tmp_path / "q.ndjson", {"worker_id": "w", "candidates": ["t"]}), tmp_path / "out.ndjson"
+    ran = fresh("rank", "--requests", requests, "--out", out, "--json", *options)
+    assert ran.json() == {"version": "fallback", "requests": 1, "items": 0}
+    assert ("cocok train makes a model" in ran.err) == (not options)
+    assert json.loads(out.read_text())["removed"] == [{"task_id": "t", "reasons": ["unknown_task"]}]
+
+
+def test_given_the_fallback_then_it_ranks_beside_models_and_claims_no_probability(cocok: Cocok, tmp_path: Path) -> None:
+    found = answers(cocok, tmp_path, {"worker_id": "w1"}, options=["--model", "fallback"])[0]["items"]
+    assert found
+    assert {item["p_accept"] for item in found} == {None}
+    assert sorted((item["score"] for item in found), reverse=True) == [item["score"] for item in found]
 
 
 @pytest.mark.parametrize("model", ["99", "best"])
