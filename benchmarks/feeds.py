@@ -6,6 +6,9 @@ The market and the model are those of `benchmarks.market`, which the benchmarks 
 by wrapping what the matcher calls, each without what it calls itself; feeds a second come from a run without any
 wrapping. Feeds with and without explanations (contributions, reasons, near misses) are asked for in turn, so both meet
 the same machine.
+
+Servers have pauses between feeds, in which the processor's caches are lost to whatever else runs on its host. So feeds
+are also asked for some time apart, waiting busily, since a sleeping processor may be slowed down.
 """
 
 import argparse
@@ -36,6 +39,9 @@ from matching.query import Query
 from matching.rerank import Step
 from matching.scoring import BundleRanker
 from training.simulation import NewestFirst, SimulationConfig, World
+
+PAUSES = (0.0, 5.0, 10.0, 20.0, 100.0)
+"""Milliseconds between two feeds."""
 
 Entries = list[tuple[int, int, Event]]
 
@@ -135,6 +141,23 @@ def feeds_a_second(
     return statistics.median(speeds[False]), statistics.median(speeds[True])
 
 
+def apart(state: MarketState, matcher: Matcher, bundle: Bundle, queries: Sequence[Query]) -> dict[float, float]:
+    """Return the median CPU milliseconds of a feed with explanations, by the milliseconds that pass between two."""
+    ranker = BundleRanker(bundle, "1")
+    found = {}
+    for pause in PAUSES:
+        spent = []
+        for query in queries[: round(min(len(queries), 5_000 / max(pause, 1.0)))]:
+            due = time.perf_counter() + pause / 1e3
+            while time.perf_counter() < due:
+                pass
+            begun = time.process_time()
+            matcher.feed(state, ranker, replace(query, explain=True))
+            spent.append(time.process_time() - begun)
+        found[pause] = 1e3 * statistics.median(spent)
+    return found
+
+
 def event_by_event(rates: Rates, sizes: Sequence[int]) -> dict[int, float]:
     """Return the CPU microseconds of folding an event, by how many are folded at a time."""
     log = simulated(SimulationConfig(days=7))
@@ -181,10 +204,12 @@ def main() -> None:
                 "all stages": sum(stages.values()),
                 "feeds/s": speed,
             }
+        for pause, spent in apart(state, matcher, bundle, queries).items():
+            columns[f"{len(state.open_tasks):,} open, explained"][f"{pause:.0f} ms after the last"] = spent
     table = Table("CPU ms a feed, median", *columns, box=None)
     for name in max(columns.values(), key=len):
         digits = 0 if name == "feeds/s" else 3
-        table.add_row(name, *(f"{column.get(name, 0.0):,.{digits}f}" for column in columns.values()))
+        table.add_row(name, *(f"{column[name]:,.{digits}f}" if name in column else "" for column in columns.values()))
     console.print(f"Ranker of {bundle.ranker.booster.num_trees()} trees, pages of {given.limit}")
     console.print(table)
     table = Table("events folded at a time", "CPU µs an event", box=None)

@@ -76,7 +76,7 @@ class FeedRequest(Asked):
     explore: bool | None = Field(
         None,
         description="Whether the order of the first 20 positions is drawn, with propensities, instead of taking the "
-        "best; without it, the server's settings decide.",
+        "best; without it, the server's settings decide, which draw lists alone that are recorded.",
     )
 
 

@@ -150,7 +150,14 @@ def decode(body: bytes) -> Any:
 
 
 def require_media_type(request: Request, allowed: Sequence[str]) -> None:
-    """Refuse a body of another type than the allowed ones."""
+    """Refuse a body of another type than the allowed ones, and one that is compressed."""
+    encoding = request.headers.get("content-encoding", "identity")
+    if encoding.strip().lower() != "identity":
+        raise Problem(
+            Kind.UNSUPPORTED_MEDIA_TYPE,
+            f"The body is encoded as {encoding[:60]}; send it as it is.",
+            headers={"Accept-Encoding": "identity"},
+        )
     given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if given not in allowed:
         raise Problem(

@@ -1,5 +1,6 @@
 """What a hostile or broken client sends: never more than a problem document comes back."""
 
+import gzip
 import json
 import socket
 from collections.abc import Iterator
@@ -68,6 +69,14 @@ def test_given_another_content_type_then_it_is_refused(
 ) -> None:
     headers = {} if content_type is None else {"content-type": content_type}
     problem(api.request(method, path, content=b"{}", headers=headers), 415, "unsupported-media-type")
+
+
+@pytest.mark.parametrize(("method", "path"), CALLS)
+def test_given_a_compressed_body_then_it_is_refused_by_that_name(api: Api, method: str, path: str) -> None:
+    headers = {**JSON, "content-encoding": "gzip"}
+    answer = api.request(method, path, content=gzip.compress(b"{}"), headers=headers)
+    assert "encoded as gzip" in problem(answer, 415, "unsupported-media-type")["detail"]
+    assert answer.headers["accept-encoding"] == "identity"
 
 
 def test_given_a_content_type_with_parameters_then_it_is_taken(api: Api) -> None:
