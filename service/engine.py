@@ -45,7 +45,10 @@ FOLD_AT_ONCE = 500
 """Events folded while readers wait; a few milliseconds."""
 
 LISTS_SECONDS = 0.05
-"""How long lists that were served wait at the most until nobody reads and they can be folded without holding one up."""
+"""How long lists that were served wait at the most until they are folded together: one fold costs as much as ten."""
+
+LULL_SECONDS = 0.03
+"""After which they are folded as soon as nobody reads, so that nobody is held up."""
 
 FOLLOW_SECONDS = 0.5
 """How often the log is looked at for events that another process wrote."""
@@ -374,7 +377,8 @@ class Engine:
                 awaited.append((group.done, result))
             else:
                 group.done.set_result(result)
-        if awaited or not self._lock.in_use or not self._patience():
+        waited = time.monotonic() - self._unfolded_since
+        if awaited or waited > (LISTS_SECONDS if self._lock.in_use else LULL_SECONDS):
             self._catch_up()
         for done, result in awaited:
             if self.failure and result.seq > self._state.seq:
