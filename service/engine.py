@@ -2,7 +2,6 @@
 
 import logging
 import time
-import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
@@ -26,6 +25,7 @@ from matching.pipeline import Item, Matcher
 from matching.query import Query
 from service.audiences import AudienceDesk
 from service.erasure import Eraser, carried_out
+from service.ids import new_id
 from service.locks import ReadWriteLock
 from service.models import Models, Serving
 from service.snapshots import Snapshots
@@ -472,4 +472,4 @@ def _listing(
     propensities: NDArray[np.float64],
 ) -> Listing:
     first = len(query.listed) + 1
-    return Listing(uuid.uuid4().hex, serving.version, seq, query.now, first, tasks, scores, propensities)
+    return Listing(new_id(), serving.version, seq, query.now, first, tasks, scores, propensities)
