@@ -2,7 +2,6 @@
 
 import logging
 import time
-import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
@@ -27,6 +26,7 @@ from matching.query import Query
 from matching.scoring import Ranker
 from service.audiences import AudienceDesk
 from service.erasure import Eraser, carried_out
+from service.ids import new_id
 from service.locks import ReadWriteLock
 from service.models import Models, Serving
 from service.snapshots import Snapshots
@@ -46,7 +46,10 @@ FOLD_AT_ONCE = 500
 """Events folded while readers wait; a few milliseconds."""
 
 LISTS_SECONDS = 0.05
-"""How long lists that were served wait at the most until nobody reads and they can be folded without holding one up."""
+"""How long lists that were served wait at the most until they are folded together: one fold costs as much as ten."""
+
+LULL_SECONDS = 0.03
+"""After which they are folded as soon as nobody reads, so that nobody is held up."""
 
 FOLLOW_SECONDS = 0.5
 """How often the log is looked at for events that another process wrote."""
@@ -394,7 +397,8 @@ class Engine:
                 awaited.append((group.done, result))
             else:
                 group.done.set_result(result)
-        if awaited or not self._lock.in_use or not self._patience():
+        waited = time.monotonic() - self._unfolded_since
+        if awaited or waited > (LISTS_SECONDS if self._lock.in_use else LULL_SECONDS):
             self._catch_up()
         for done, result in awaited:
             if self.failure and result.seq > self._state.seq:
@@ -488,4 +492,4 @@ def _listing(
     propensities: NDArray[np.float64],
 ) -> Listing:
     first = len(query.listed) + 1
-    return Listing(uuid.uuid4().hex, serving.version, seq, query.now, first, tasks, scores, propensities)
+    return Listing(new_id(), serving.version, seq, query.now, first, tasks, scores, propensities)

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-import uuid
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Annotated, Any
 
@@ -20,6 +19,7 @@ from features.events import Event, decode_event, instant, moneys
 from features.money import Money, Rates
 from service.engine import Engine
 from service.errors import Kind, Problem, invalid, of_event
+from service.ids import new_id
 from service.runtime import Runtime
 from service.security import ApiKey, Scope
 from service.store import Appended
@@ -224,7 +224,7 @@ async def append(server: Runtime, events: Sequence[Event]) -> Appended:
 
 def head_of(engine: Engine, kind: str) -> dict[str, str]:
     """Return the fields of an event that the server itself makes of a request."""
-    return {"event_id": uuid.uuid4().hex, "type": kind, "at": instant(engine.now()).isoformat()}
+    return {"event_id": new_id(), "type": kind, "at": instant(engine.now()).isoformat()}
 
 
 def respond(value: object, status: int = 200) -> Response:

@@ -1,6 +1,5 @@
 """Tasks: their postings, what became of them, and closing them."""
 
-import uuid
 from typing import Any
 
 from fastapi import APIRouter
@@ -12,6 +11,7 @@ from features.layout import NEVER, UNLIMITED
 from features.state import MarketState
 from features.vocabulary import UNKNOWN
 from service.errors import Kind, not_found
+from service.ids import new_id
 from service.routes.common import (
     BODY,
     READS,
@@ -82,7 +82,7 @@ async def delete_task(server: Server, task_id: TaskId) -> Response:
     if known is None:
         raise not_found("task", task_id)
     if known["status"] != "closed":
-        event = TaskClosed(event_id=uuid.uuid4().hex, at=instant(server.engine.now()), task_id=task_id)
+        event = TaskClosed(event_id=new_id(), at=instant(server.engine.now()), task_id=task_id)
         await append(server, [event])
     return Response(status_code=204)
 

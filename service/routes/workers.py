@@ -1,7 +1,6 @@
 """Workers: their profiles, what is known of them, and forgetting them."""
 
 import asyncio
-import uuid
 from typing import Any
 
 import msgspec
@@ -14,6 +13,7 @@ from features.layout import NEVER
 from features.state import MarketState
 from features.vocabulary import UNKNOWN
 from service.errors import Kind, Problem, not_found
+from service.ids import new_id
 from service.routes.common import (
     BODY,
     READS,
@@ -77,7 +77,7 @@ async def delete_worker(server: Server, worker_id: WorkerId) -> Response:
 
     What the worker did stays in the log and in the market's counts under a pseudonym that says nothing.
     """
-    event = WorkerErased(event_id=uuid.uuid4().hex, at=instant(server.engine.now()), worker_id=worker_id)
+    event = WorkerErased(event_id=new_id(), at=instant(server.engine.now()), worker_id=worker_id)
     appended = await append(server, [event])
     try:
         await asyncio.wait_for(asyncio.wrap_future(server.engine.erased(appended.seq)), ERASURE_SECONDS)

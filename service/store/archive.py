@@ -201,7 +201,7 @@ class Archive:
             while reach < file.last:
                 with self._writing() as connection:
                     rows = connection.execute(_PIECE, (reach, file.last, SQUEEZED, PIECE)).fetchall()
-                    ids = sorted((digest(event_id.encode()), mark) for _, event_id, mark in rows)
+                    ids = sorted((id_of(event_id), mark) for _, event_id, mark in rows)
                     connection.executemany("INSERT INTO archived_ids (id, digest) VALUES (?, ?)", ids)
                     connection.executemany("DELETE FROM events WHERE seq = ?", [(seq,) for seq, _, _ in rows])
                     reach = rows[-1][0]
@@ -402,10 +402,15 @@ def held(connection: Connection, ids: Sequence[str]) -> dict[str, bytes]:
     """Return id -> digest of those events that were moved to files."""
     if not connection.execute("SELECT EXISTS (SELECT 1 FROM archived_ids)").fetchone()[0]:
         return {}
-    keys = {digest(event_id.encode()): event_id for event_id in ids}
+    keys = {id_of(event_id): event_id for event_id in ids}
     marks = ",".join("?" * len(keys))
     query = f"SELECT id, digest FROM archived_ids WHERE id IN ({marks})"  # noqa: S608  # only question marks
     return {keys[key]: mark for key, mark in connection.execute(query, tuple(keys))}
+
+
+def id_of(event_id: str) -> bytes:
+    """Return what the database keeps of the id of an event that was moved to a file."""
+    return digest(event_id.encode())
 
 
 def count(connection: Connection) -> int:

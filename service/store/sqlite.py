@@ -16,6 +16,7 @@ from typing import Any, TypeVar, cast
 import msgspec
 from sqlalchemy import Connection, create_engine, event, select
 from sqlalchemy.exc import DatabaseError, IntegrityError
+from sqlalchemy.pool import PoolProxiedConnection
 
 from features.collector import collector_paused
 from features.errors import CocokError
@@ -38,6 +39,11 @@ _Row = tuple[int, int, bytes]
 _Decode = Callable[[Sequence[_Row]], list[Any]]
 _Entry = TypeVar("_Entry", bound=tuple[int, int, Any])
 _STORED = partial(tuple.__new__, Stored)
+_INSERT_ALONE = (
+    "INSERT INTO events (seq, event_id, type, known_at, digest, payload)"
+    " SELECT seq + 1, ?, ?, max(known_at, ?), ?, ? FROM (SELECT seq, known_at FROM events ORDER BY seq DESC LIMIT 1)"
+    " WHERE NOT EXISTS (SELECT 1 FROM archived_ids WHERE id = ?) ON CONFLICT (event_id) DO NOTHING"
+)
 _REWRITE = "UPDATE events SET type = ?, payload = ? WHERE seq = ? AND event_id = ?"
 
 
@@ -53,6 +59,7 @@ class SqliteStore:
         self.path = path
         # Two threads of one process would only meet at SQLite's busy timeout, which polls; a lock wakes at once.
         self._writing = Lock()
+        self._writer: PoolProxiedConnection | None = None
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -78,9 +85,22 @@ class SqliteStore:
     def append_groups(self, groups: Sequence[Sequence[Event]]) -> list[Appended | ConflictError]:
         """Append several batches in one commit; see `service.store.base.Store.append_groups`."""
         packed = [[pack(event) for event in group] for group in groups]
+        match packed:
+            case [[row]] if appended := self._append_alone(row):
+                return [appended]
         with self._transaction() as connection:
             results = _append_fresh(connection, packed)
             return _append_apart(connection, packed) if results is None else results
+
+    def _append_alone(self, row: Packed) -> Appended | None:
+        """Append an event; None if its id is not new or it is the first of the log, and nothing is done.
+
+        By one statement, which is a transaction of its own: between any two the lock of the interpreter is given away.
+        """
+        values = (row.event_id, row.type, row.at, digest(row.payload), _kept(row), archive.id_of(row.event_id))
+        with self._alone() as connection:
+            done = connection.execute(_INSERT_ALONE, values)
+            return Appended(1, 0, done.lastrowid) if done.rowcount and done.lastrowid else None
 
     def read(self, after: int = 0, *, before: int | None = None, batch: int = 10_000) -> Iterator[list[Stored]]:
         """Yield events in order of sequence; see `service.store.base.Store.read`."""
@@ -237,6 +257,8 @@ class SqliteStore:
 
     def close(self) -> None:
         """Release the connections."""
+        with self._writing:
+            self._release()
         self._engine.dispose()
 
     @contextmanager
@@ -252,9 +274,14 @@ class SqliteStore:
     @contextmanager
     def _driver(self) -> Iterator[sqlite3.Connection]:
         """Give the driver's own connection, for what every feed does: SQLAlchemy's costs more than what it executes."""
+        with self._told(), closing(self._engine.raw_connection()) as connection:
+            yield cast("sqlite3.Connection", connection.driver_connection)
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Say of errors of the driver which store they befell."""
         try:
-            with closing(self._engine.raw_connection()) as connection:
-                yield cast("sqlite3.Connection", connection.driver_connection)
+            yield
         except sqlite3.IntegrityError:
             raise
         except (sqlite3.DatabaseError, DatabaseError) as error:
@@ -272,8 +299,26 @@ class SqliteStore:
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._writing, self._driver() as connection, _immediate(connection.execute):
+        with self._alone() as connection, _immediate(connection.execute):
             yield connection
+
+    @contextmanager
+    def _alone(self) -> Iterator[sqlite3.Connection]:
+        """Give the connection that writes. It is kept, as to take one from the pool takes as long as a statement."""
+        with self._writing, self._told():
+            try:
+                if self._writer is None:
+                    self._writer = self._engine.raw_connection()
+                yield cast("sqlite3.Connection", self._writer.driver_connection)
+            except BaseException:
+                self._release()
+                raise
+
+    def _release(self) -> None:
+        """Give the connection that writes back to the pool, which resets it."""
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.close()
 
     def _migrate(self, connection: Connection) -> None:
         version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()

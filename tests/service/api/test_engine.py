@@ -236,6 +236,21 @@ def test_given_somebody_always_reads_then_lists_are_seen_all_the_same(engine: En
         reader.join()
 
 
+def test_given_lists_one_after_another_then_they_are_folded_together(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.engine.LISTS_SECONDS", 60.0)
+    monkeypatch.setattr("service.engine.LULL_SECONDS", 30.0)
+    for number in range(1, 6):
+        assert engine.submit([post(f"t{number}")], seen=False).result(timeout=5).seq == number
+    assert engine.seq == 0
+    monkeypatch.setattr("service.engine.LULL_SECONDS", 0.0)
+    assert engine.read(lambda _: engine.submit([post("t6")], seen=False).result(timeout=5)).seq == 6
+    assert not seen(engine, 1, seconds=0.1)  # somebody read
+    engine.submit([post("t7")], seen=False).result(timeout=5)
+    assert seen(engine, 7, seconds=5)
+
+
 def test_given_a_list_that_is_not_folded_yet_then_who_asks_for_lists_waits_for_it(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

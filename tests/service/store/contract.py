@@ -189,11 +189,24 @@ class StoreContract(ABC):
         assert isinstance(fourth, ConflictError)
         assert ids(store) == ["e1", "e2", "e4"]
 
+    def test_given_single_events_then_each_is_new_a_duplicate_or_a_conflict(self, store: Store) -> None:
+        assert store.append_groups([[view(1, minutes=9)]]) == [(1, 0, 1)]
+        assert store.append_groups([[view(2, minutes=7)]]) == [(1, 0, 2)]
+        assert store.append_groups([[view(1, minutes=9)]]) == [(0, 1, 2)]
+        (conflict,) = store.append_groups([[view(2, worker="other")]])
+        assert isinstance(conflict, ConflictError)
+        assert (conflict.event_ids, conflict.positions) == (["e2"], [0])
+        assert store.append_groups([[view(3, minutes=10)]]) == [(1, 0, 3)]
+        rows = [row for rows in store.read() for row in rows]
+        assert [row.event for row in rows] == [view(1, minutes=9), view(2, minutes=7), view(3, minutes=10)]
+        assert [row.known_at for row in rows] == [micros(view(minutes).at) for minutes in (9, 9, 10)]
+
     def test_given_two_writers_at_once_then_every_event_has_one_place(self, store: Store) -> None:
         other = self.open()
 
         def write(log: Store, start: int) -> None:
             for number in range(start, start + 20):
+                log.append_groups([[view(number)]])
                 log.append([view(number), view(1000 + number)])
 
         try:

@@ -173,6 +173,7 @@ def test_given_the_same_list_again_then_it_is_a_duplicate_and_other_content_a_co
     store.append(market(30))
     store.archive(at(20))
     assert store.append([served(0, "w0"), served(1, "w1"), served(21, "w0"), viewed(40)]) == (1, 3, 31)
+    assert store.append_groups([[served(0, "w0")]]) == [(0, 1, 31)]
     assert store.append_groups([[served(0, "w0")], [viewed(41)]]) == [(0, 1, 31), (1, 0, 32)]
     with pytest.raises(ConflictError, match="f0"):
         store.append([viewed(42), served(0, "other")])

@@ -28,6 +28,8 @@ def test_given_any_connection_then_every_commit_is_flushed_to_disk(tmp_path: Pat
     with store._engine.connect() as connection:
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar_one() == 2
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar_one() == "wal"
+    with store._alone() as writer:
+        assert writer.execute("PRAGMA synchronous").fetchone() == (2,)
 
 
 def test_given_another_process_writes_then_both_logs_are_one(tmp_path: Path) -> None:
@@ -36,14 +38,30 @@ def test_given_another_process_writes_then_both_logs_are_one(tmp_path: Path) -> 
     script = (
         "import sys; from pathlib import Path; from service.store import SqliteStore;"
         "from tests.service.store.contract import view; store = SqliteStore(Path(sys.argv[1]));"
-        "[store.append([view(number)]) for number in range(100, 140)]"
+        "[store.append_groups([[view(number)]]) for number in range(100, 140)]"
     )
     with subprocess.Popen([sys.executable, "-c", script, str(path)], cwd=ROOT) as other:
         for number in range(40):
-            store.append([view(number)])
+            store.append_groups([[view(number)]])
     assert other.returncode == 0
     assert store.last_seq() == store.count() == 80
     assert set(ids(store)) == {f"e{number}" for number in (*range(40), *range(100, 140))}
+
+
+def test_given_a_write_fails_then_the_next_one_goes_through(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "cocok.db")
+    store.append([view(1)])
+
+    def fail() -> None:
+        with store._transaction() as connection:
+            connection.execute("INSERT INTO log_identity (only, log, rewrites) VALUES (2, 'x', 0)")
+            connection.execute("SELECT * FROM missing")
+
+    with pytest.raises(CocokError, match="no such table"):
+        fail()
+    assert store.append_groups([[view(2)]]) == [(1, 0, 2)]
+    with store._driver() as connection:
+        assert connection.execute("SELECT COUNT(*) FROM log_identity").fetchone() == (1,)
 
 
 def test_given_a_process_that_dies_after_append_then_the_events_survive(tmp_path: Path) -> None:
