@@ -31,8 +31,9 @@ from numpy.typing import NDArray
 
 from features.jit import kernel
 from features.spec import FEATURES, GROUPS
+from matching.additive import ZERO
 from matching.calibration import Additive
-from matching.forest import ZERO, ForestError, Tree, joined, trees_of
+from matching.forest import ForestError, Tree, joined, trees_of
 
 Contributor = Callable[[NDArray[np.float32], int], NDArray[np.float64]]
 """Given rows and how many of them are asked for, the first ones, gives what each group contributes to their scores,
