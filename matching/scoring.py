@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -117,6 +118,11 @@ class Answers:
         """Return what is expected of all rows."""
         return self.expect(self.features)
 
+    @cached_property
+    def rising(self) -> NDArray[np.intp]:
+        """The rows (intp) by rising score, equal ones as they come."""
+        return np.argsort(self.scores, kind="stable")
+
     def lifts(self, places: NDArray[np.intp]) -> NDArray[np.float64]:
         """Return what each group of columns adds to the scores at ``places``, above its mean over the list.
 
@@ -132,12 +138,12 @@ class Answers:
         """
         size = len(self.scores)
         if size > COMPARED_WITH:
-            compared = np.argsort(self.scores, kind="stable")[_STEPS * size // (2 * COMPARED_WITH)]
+            compared = self.rising[_STEPS * size // (2 * COMPARED_WITH)]
         else:
             compared = np.arange(size)
-        found = self.contribute(self.features[np.concatenate([places, compared])], len(places))
+        found = self.contribute(self.features.take(np.concatenate((places, compared)), axis=0), len(places))
         # Adding 0 turns -0 into 0.
-        return np.asarray(np.round(found, 6) + 0.0)
+        return found.round(6) + 0.0
 
 
 class Ranker(Protocol):
@@ -223,7 +229,12 @@ def best_first(scores: NDArray[np.float64], order: NDArray[np.uint32]) -> NDArra
 
 
 def expectations(outcomes: Outcomes, rewards: Sequence[Money | None]) -> list[Expectation]:
-    """Return the figures of each row of outcomes.
+    """Return the figures of each row of outcomes; see `figures`."""
+    return list(map(Expectation, *figures(outcomes, rewards)))
+
+
+def figures(outcomes: Outcomes, rewards: Sequence[Money | None]) -> list[list[Any]]:
+    """Return the figures of rows of outcomes, a list for each field of `Expectation`.
 
     Pay per hour is reward x P(approved) over the minutes, in the reward's own currency. There is none without a reward,
     where nothing tells how long the task takes, or where the figure is beyond all bounds.
@@ -233,13 +244,17 @@ def expectations(outcomes: Outcomes, rewards: Sequence[Money | None]) -> list[Ex
         rewards: rows; of the task of each, None for a task without one.
     """
     amounts = np.array([math.nan if reward is None else float(reward.amount) for reward in rewards])
-    paid = _paid(amounts, outcomes.p_approve, outcomes.minutes, outcomes.paid_slow, outcomes.paid_fast)
-    figures = (outcomes.p_accept, outcomes.p_approve, outcomes.minutes, outcomes.minutes_low, outcomes.minutes_high)
+    paid = _paid(amounts, outcomes.p_approve, outcomes.minutes, outcomes.paid_slow, outcomes.paid_fast).tolist()
+    told = (outcomes.p_accept, outcomes.p_approve, outcomes.minutes, outcomes.minutes_low, outcomes.minutes_high)
     money = [
-        [None if figure is None or reward is None else reward.rounded(figure) for figure, reward in column]
-        for column in (zip(_known(column), rewards, strict=True) for column in paid)
+        [
+            # Only NaN is not itself.
+            reward.rounded(figure) if figure == figure and reward is not None else None
+            for figure, reward in zip(column, rewards, strict=True)
+        ]
+        for column in paid
     ]
-    return list(map(Expectation, *map(_known, figures), *money))
+    return [[value if value == value else None for value in column.tolist()] for column in told] + money
 
 
 @kernel
@@ -282,8 +297,3 @@ def paid_tails(p_approve: NDArray[np.float64]) -> NDArray[np.float64]:
         chance = 1.0 if np.isnan(p_approve[i]) else p_approve[i]
         tails[i] = (1.0 - min(INTERVAL / max(chance, INTERVAL), MOST_KEPT)) / 2.0
     return tails
-
-
-def _known(values: NDArray[np.float64]) -> list[Any]:
-    """Return figures for an answer, None where they are NaN."""
-    return [value if value == value else None for value in values.tolist()]  # only NaN is not itself
