@@ -113,11 +113,14 @@ def predict(linears: Linears, trees: Trees, curve: Curve, features: NDArray[np.f
 
 @kernel
 def contributions(
-    terms: NDArray[np.void], features: NDArray[np.float32], owners: NDArray[np.int64], players: int
+    linears: Linears, features: NDArray[np.float32], owners: NDArray[np.int64], players: int
 ) -> NDArray[np.float64]:
-    """Return what the columns of each player add to a linear function; see `matching.linear.Linear.contributions`."""
+    """Return what the columns of each player add to a linear part; see `matching.linear.Linear.contributions`."""
     found = np.zeros((len(features), players))
     for row in range(len(features)):
+        terms = linears.base.terms
+        if linears.history >= 0 and features[row, linears.history] == 0.0:
+            terms = linears.newcomers.terms
         for term in terms:
             counted = _counted(features[row, term.column], term.fill, term.low, term.high)
             found[row, owners[term.column]] += term.weight * (counted - term.fill)

@@ -8,7 +8,7 @@ import lightgbm as lgb
 import numpy as np
 from numpy.typing import NDArray
 
-from matching.additive import NO_CURVE, NO_LINEARS, Curve, Linears, at_levels, predict
+from matching.additive import NO_CURVE, NO_LINEARS, Curve, Linears, at_levels, contributions, predict
 from matching.forest import Forest, ForestError
 from matching.linear import Linear, Newcomers
 
@@ -73,10 +73,7 @@ class Additive:
         self, features: NDArray[np.float32], owners: NDArray[np.int64], players: int
     ) -> NDArray[np.float64]:
         """Return what the columns of each player add to the linear part; see `Linear.contributions`."""
-        found = self.base.contributions(features, owners, players)
-        if self.newcomers and (new := self.newcomers.among(features)).any():
-            found[new] = self.newcomers.linear.contributions(features[new], owners, players)
-        return found
+        return contributions(self._linears, features, owners, players)
 
     @cached_property
     def _forest(self) -> Forest | None:

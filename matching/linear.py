@@ -77,7 +77,7 @@ class Linear:
         Returns:
             float64, rows x players.
         """
-        return contributions(self.terms.terms, features, owners, players)
+        return contributions(NO_LINEARS._replace(base=self.terms), features, owners, players)
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from features.build import rows
 from features.changes import Change
 from features.jit import kernel, lean, prefetch
-from features.layout import Arrays
 from features.money import MAX_AMOUNT, Money
 from features.requirements_shape import Value
 from features.state import MarketState
@@ -136,7 +135,8 @@ def seek(state: MarketState, query: Query, judgement: Judgement) -> Sought:
     found = openings(judgement, record, in_hand=query.wishes.device is not None)
     session = _session_minutes(query, float(record["session_minutes"]))
     own = judgement.own_of_all.bits
-    return Sought(found, *_best_paid(state.arrays, found, options.changes, own, session), session)
+    market = _Market(state.arrays.chains, state.arrays.open_links, state.arrays.open_tasks)
+    return Sought(found, *_best_paid(market, found, options.changes, own, session), session)
 
 
 def valued(
@@ -174,6 +174,14 @@ def _session_minutes(query: Query, usual: float) -> float:
     return usual if usual > 0.0 else USUAL_SESSION
 
 
+class _Market(NamedTuple):
+    """What is looked at of `features.layout.Arrays`: to hand over all of it takes longer than to find a near miss."""
+
+    chains: NDArray[np.void]
+    open_links: NDArray[np.void]
+    open_tasks: NDArray[np.int32]
+
+
 class _Best(NamedTuple):
     """The best-paid tasks by change, as many as fill ``SPARE`` sessions, the best first.
 
@@ -196,14 +204,14 @@ class _Best(NamedTuple):
 
 @kernel
 def _best_paid(
-    s: Arrays, found: Openings, changes: NDArray[np.void], own: NDArray[np.uint16], session: float
+    s: _Market, found: Openings, changes: NDArray[np.void], own: NDArray[np.uint16], session: float
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int32], NDArray[np.float64]]:
     """Find what promises most by what requesters say of pay and time; the middle of these where they do not say a time.
 
     Tasks are looked at offer by offer, where one of the offer may pay as much as what has been found.
 
     Args:
-        s: the state.
+        s: open tasks by offer.
         found: what changes open.
         changes: records of ``CHANGE``.
         own: uint16, by place in the open-task index; what stands against tasks by themselves.
@@ -269,7 +277,7 @@ def _best_paid(
 
 
 @kernel
-def _middle_time(s: Arrays, offers: NDArray[np.int32], session: float) -> float:
+def _middle_time(s: _Market, offers: NDArray[np.int32], session: float) -> float:
     """Return the middle of the minutes that tasks of some offers state, one of each; a session if none does."""
     stated, size = np.empty(_MIDDLE_OF), 0
     for k in range(0, offers.size, max(1, -(-offers.size // _MIDDLE_OF))):
@@ -282,7 +290,7 @@ def _middle_time(s: Arrays, offers: NDArray[np.int32], session: float) -> float:
 
 @lean
 def _look_through(
-    s: Arrays, first: int, by: int, own: NDArray[np.uint16], middle: float, wanted: float, best: _Best
+    s: _Market, first: int, by: int, own: NDArray[np.uint16], middle: float, wanted: float, best: _Best
 ) -> None:
     """Put what belongs there among the best-paid of some changes: of a chain that begins at a place, 1 more given."""
     place = first - 1
