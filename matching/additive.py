@@ -172,9 +172,9 @@ def _on_curve(value: float, curve: Curve) -> float:
     if np.isnan(value):
         return value
     if value < x[0]:
-        return y[0]
+        return float(y[0])
     if value >= x[-1]:
-        return y[-1]
+        return float(y[-1])
     low, high = 0, x.size - 1
     while high - low > 1:
         middle = (low + high) >> 1
@@ -183,8 +183,8 @@ def _on_curve(value: float, curve: Curve) -> float:
         else:
             high = middle
     if x[low] == value:
-        return y[low]
-    return (y[low + 1] - y[low]) / (x[low + 1] - x[low]) * (value - x[low]) + y[low]
+        return float(y[low])
+    return float((y[low + 1] - y[low]) / (x[low + 1] - x[low]) * (value - x[low]) + y[low])
 
 
 @kernel

@@ -304,9 +304,7 @@ def reasons(
     ]
 
 
-def _reason(
-    place: int, first: float, second: float, reward: Money | None, hourly: Money | None, locale: str
-) -> Reason:
+def _reason(place: int, first: float, second: float, reward: Money | None, hourly: Money | None, locale: str) -> Reason:
     """Return the reason at a place in `_TOLD` with its figures, of which those that are not whole come in tenths."""
     first = first if first.is_integer() else round(first, 1)
     rule = _TOLD[place]
@@ -423,18 +421,18 @@ def _figures(task: Any, rule: int, found: NDArray[np.float64]) -> None:
 def _times(log_ratio: float) -> float:
     """Return a ratio as it is told: to a tenth, or whole from ten on."""
     ratio = math.exp(log_ratio)
-    return ratio if ratio < 10.0 else np.rint(ratio)
+    return ratio if ratio < 10.0 else float(np.rint(ratio))
 
 
 @lean
 def _percent(share: float) -> float:
     # A share is told rather too low than too high.
-    return np.floor(100.0 * share)
+    return float(np.floor(100.0 * share))
 
 
 @lean
 def _hours(log_hours: float) -> float:
-    return max(1.0, np.ceil(math.expm1(log_hours)))
+    return max(1.0, float(np.ceil(math.expm1(log_hours))))
 
 
 @kernel

@@ -137,10 +137,7 @@ class Answers:
             float64, rows x `features.spec.GROUPS`; rounded to millionths, so that 0 is what makes no difference.
         """
         size = len(self.scores)
-        if size > COMPARED_WITH:
-            compared = self.rising[_STEPS * size // (2 * COMPARED_WITH)]
-        else:
-            compared = np.arange(size)
+        compared = self.rising[_STEPS * size // (2 * COMPARED_WITH)] if size > COMPARED_WITH else np.arange(size)
         found = self.contribute(self.features.take(np.concatenate((places, compared)), axis=0), len(places))
         # Adding 0 turns -0 into 0.
         return found.round(6) + 0.0
