@@ -21,6 +21,9 @@ LEAVES = 32
 _BLOCK = 64
 """Rows scored at once: few enough that their columns stay in the nearest cache. It is a constant for the compiler."""
 
+_AT_ONCE = 16
+"""Rows of which a linear part is summed at once."""
+
 DE_BRUIJN = 0x077CB531
 """Multiplied by a single bit, the five highest bits tell which one it is (Leiserson et al. 1998)."""
 
@@ -90,12 +93,14 @@ def predict(linears: Linears, trees: Trees, curve: Curve, features: NDArray[np.f
     """Return what a model says of each row (float64) of ``features`` (rows x columns)."""
     found = np.full(len(features), linears.base.offset)
     terms = linears.base.terms
-    # Term by term, so that no addition waits for the one before.
-    for place in range(terms.size):
-        column, weight = terms[place].column, terms[place].weight
-        fill, low, high = terms[place].fill, terms[place].low, terms[place].high
-        for row in range(found.size):
-            found[row] += weight * _counted(features[row, column], fill, low, high)
+    # Term by term, so that no addition waits for the one before, and few rows at once, so that they stay near.
+    for first in range(0, found.size, _AT_ONCE):
+        last = min(first + _AT_ONCE, found.size)
+        for place in range(terms.size):
+            column, weight = terms[place].column, terms[place].weight
+            fill, low, high = terms[place].fill, terms[place].low, terms[place].high
+            for row in range(first, last):
+                found[row] += weight * _counted(features[row, column], fill, low, high)
     if linears.history >= 0:
         terms = linears.newcomers.terms
         for row in range(found.size):

@@ -220,7 +220,7 @@ class GroupShap:
         if features.ndim != 2 or features.shape[1] != self.width:
             raise ValueError(f"features of shape {features.shape} for a model of {self.width} columns")
         found = np.empty((asked, self.players))
-        sums = _contribute(
+        _contribute(
             features,
             self.columns,
             self.thresholds,
@@ -234,7 +234,7 @@ class GroupShap:
             self.table,
             found,
         )
-        return found - sums / max(1, len(features) - asked)
+        return found
 
 
 def _sides(tree: Tree) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -332,8 +332,8 @@ def _contribute(
     tables: NDArray[np.uint32],
     table: NDArray[np.float64],
     found: NDArray[np.float64],
-) -> NDArray[np.float64]:
-    """Fill the contributions of the first rows (rows x players), and return the sums over the rows behind them."""
+) -> None:
+    """Fill the contributions of the first rows (rows x players), above their means over the rows behind them."""
     zero, one, all_ones = np.uint64(0), np.uint64(1), np.uint64(_ALL)
     asked, players = found.shape
     seen, right = np.zeros(_BLOCK, np.float32), np.empty(columns.size, np.uint64)
@@ -402,4 +402,7 @@ def _contribute(
             sums[player] += (count - own) * usual[player]
             for i in range(first, first + own):
                 found[i, player] += usual[player]
-    return sums
+    for player in range(players):
+        mean = sums[player] / max(1, len(features) - asked)
+        for i in range(asked):
+            found[i, player] -= mean

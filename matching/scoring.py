@@ -59,8 +59,7 @@ class Outcomes:
     @classmethod
     def counted(cls, features: NDArray[np.float32]) -> "Outcomes":
         """Return what counts alone tell of rows (float32, rows x columns of the spec): no more than a middle."""
-        unknown = np.full(len(features), np.nan)
-        minutes = usual_minutes(features)
+        unknown, minutes = _unknown(features), usual_minutes(features)
         return cls(unknown, smoothed_approval(features), minutes, unknown, unknown, unknown, unknown)
 
     def first(self, rows: int) -> "Outcomes":
@@ -190,13 +189,17 @@ class BundleRanker:
 
     def outcomes(self, features: NDArray[np.float32]) -> Outcomes:
         """Return what is expected of rows (float32, rows x columns of the spec)."""
-        bundle, seen, unknown = self._bundle, self._seen(features), np.full(len(features), np.nan)
-        p_accept = unknown if bundle.accept is None else bundle.accept.predict(seen)
+        bundle, seen = self._bundle, self._seen(features)
+        p_accept = _unknown(features) if bundle.accept is None else bundle.accept.predict(seen)
         p_approve = smoothed_approval(features) if bundle.approve is None else bundle.approve.predict(seen)
         if bundle.minutes is None:
-            return Outcomes(p_accept, p_approve, usual_minutes(features), unknown, unknown, unknown, unknown)
+            return Outcomes(p_accept, p_approve, usual_minutes(features), *[_unknown(features)] * 4)
         tail = paid_tails(p_approve)
         return Outcomes(p_accept, p_approve, *bundle.minutes.quantiles(seen, 0.5, LOW, HIGH, tail, 1.0 - tail))
+
+
+def _unknown(features: NDArray[np.float32]) -> NDArray[np.float64]:
+    return np.full(len(features), np.nan)
 
 
 def usual_minutes(features: NDArray[np.float32]) -> NDArray[np.float64]:
