@@ -88,31 +88,47 @@ NO_TREES = Trees(np.empty(0, np.int64), np.zeros(1, np.int64), np.empty(0, SPLIT
 NO_CURVE = Curve(np.empty(0), np.empty(0))
 
 
-@kernel
 def predict(linears: Linears, trees: Trees, curve: Curve, features: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return what a model says of each row (float64) of ``features`` (rows x columns)."""
-    found = np.full(len(features), linears.base.offset)
-    terms = linears.base.terms
+    # One by one: Numba takes several times as long to tell the type of a tuple of arrays as of the arrays.
+    return _predict(*linears.base, linears.history, *linears.newcomers, *trees, *curve, features)
+
+
+@kernel
+def _predict(
+    base: NDArray[np.void],
+    offset: float,
+    history: int,
+    newcomers: NDArray[np.void],
+    offset_of_newcomers: float,
+    used: NDArray[np.int64],
+    starts: NDArray[np.int64],
+    splits: NDArray[np.void],
+    leaves: NDArray[np.float64],
+    x: NDArray[np.float64],
+    y: NDArray[np.float64],
+    features: NDArray[np.float32],
+) -> NDArray[np.float64]:
+    found = np.full(len(features), offset)
     # Term by term, so that no addition waits for the one before, and few rows at once, so that they stay near.
     for first in range(0, found.size, _AT_ONCE):
         last = min(first + _AT_ONCE, found.size)
-        for place in range(terms.size):
-            column, weight = terms[place].column, terms[place].weight
-            fill, low, high = terms[place].fill, terms[place].low, terms[place].high
+        for place in range(base.size):
+            column, weight = base[place].column, base[place].weight
+            fill, low, high = base[place].fill, base[place].low, base[place].high
             for row in range(first, last):
                 found[row] += weight * _counted(features[row, column], fill, low, high)
-    if linears.history >= 0:
-        terms = linears.newcomers.terms
+    if history >= 0:
         for row in range(found.size):
-            if features[row, linears.history] == 0.0:
-                found[row] = linears.newcomers.offset
-                for term in terms:
+            if features[row, history] == 0.0:
+                found[row] = offset_of_newcomers
+                for term in newcomers:
                     counted = _counted(features[row, term.column], term.fill, term.low, term.high)
                     found[row] += term.weight * counted
-    _add_trees(trees, features, found)
-    if curve.x.size:
+    _add_trees(Trees(used, starts, splits, leaves), features, found)
+    if x.size:
         for row in range(found.size):
-            found[row] = _on_curve(found[row], curve)
+            found[row] = _on_curve(found[row], Curve(x, y))
     return found
 
 

@@ -136,7 +136,7 @@ def seek(state: MarketState, query: Query, judgement: Judgement) -> Sought:
     session = _session_minutes(query, float(record["session_minutes"]))
     own = judgement.own_of_all.bits
     market = _Market(state.arrays.chains, state.arrays.open_links, state.arrays.open_tasks)
-    return Sought(found, *_best_paid(market, found, options.changes, own, session), session)
+    return Sought(found, *_best_paid(*market, *found, options.changes, own, session), session)
 
 
 def valued(
@@ -204,15 +204,32 @@ class _Best(NamedTuple):
 
 @kernel
 def _best_paid(
-    s: _Market, found: Openings, changes: NDArray[np.void], own: NDArray[np.uint16], session: float
+    chains: NDArray[np.void],
+    open_links: NDArray[np.void],
+    open_tasks: NDArray[np.int32],
+    opened_by: NDArray[np.int32],
+    approvals: NDArray[np.int64],
+    counts: NDArray[np.int64],
+    offers: NDArray[np.int32],
+    by: NDArray[np.uint8],
+    changes: NDArray[np.void],
+    own: NDArray[np.uint16],
+    session: float,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int32], NDArray[np.float64]]:
     """Find what promises most by what requesters say of pay and time; the middle of these where they do not say a time.
 
-    Tasks are looked at offer by offer, where one of the offer may pay as much as what has been found.
+    Tasks are looked at offer by offer, where one of the offer may pay as much as what has been found. `_Market` and
+    `Openings` come one by one: Numba takes several times as long to tell the type of a tuple of arrays.
 
     Args:
-        s: open tasks by offer.
-        found: what changes open.
+        chains: of `_Market`.
+        open_links: the same.
+        open_tasks: the same.
+        opened_by: ``changes`` of `Openings`.
+        approvals: of `Openings`.
+        counts: the same.
+        offers: the same.
+        by: the same.
         changes: records of ``CHANGE``.
         own: uint16, by place in the open-task index; what stands against tasks by themselves.
         session: minutes.
@@ -221,6 +238,7 @@ def _best_paid(
         Places in ``found`` (int64), the best first and of those of one topic the best alone; where the tasks of each
         end (int64) among the best-paid tasks (int32); and the rewards of these (float64).
     """
+    s, found = _Market(chains, open_links, open_tasks), Openings(opened_by, approvals, counts, offers, by)
     size = found.counts.size
     best = _Best(
         np.zeros(size, np.int64),
