@@ -91,7 +91,17 @@ NO_CURVE = Curve(np.empty(0), np.empty(0))
 def predict(linears: Linears, trees: Trees, curve: Curve, features: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return what a model says of each row (float64) of ``features`` (rows x columns)."""
     # One by one: Numba takes several times as long to tell the type of a tuple of arrays as of the arrays.
-    return _predict(*linears.base, linears.history, *linears.newcomers, *trees, *curve, features)
+    return _predict(
+        *linears.base,
+        linears.history,
+        *linears.newcomers,
+        trees.used,
+        trees.starts,
+        trees.splits,
+        trees.leaves,
+        *curve,
+        features,
+    )
 
 
 @kernel

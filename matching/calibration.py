@@ -123,11 +123,8 @@ class MinutesModel:
         for place, level in enumerate(levels):
             at[place] = level
         location, scale = self.location.predict(features), np.exp(self.spread.predict(features))
-        return np.asarray(np.exp(at_levels(location, scale, at, self._residuals)))
-
-    @cached_property
-    def _residuals(self) -> Curve:
-        return Curve(LEVELS, np.ascontiguousarray(self.residuals))
+        residuals = Curve(LEVELS, np.ascontiguousarray(self.residuals))
+        return np.asarray(np.exp(at_levels(location, scale, at, residuals)))
 
 
 @dataclass(frozen=True, eq=False)

@@ -135,8 +135,21 @@ def seek(state: MarketState, query: Query, judgement: Judgement) -> Sought:
     found = openings(judgement, record, in_hand=query.wishes.device is not None)
     session = _session_minutes(query, float(record["session_minutes"]))
     own = judgement.own_of_all.bits
-    market = _Market(state.arrays.chains, state.arrays.open_links, state.arrays.open_tasks)
-    return Sought(found, *_best_paid(*market, *found, options.changes, own, session), session)
+    arrays = state.arrays
+    best = _best_paid(
+        arrays.chains,
+        arrays.open_links,
+        arrays.open_tasks,
+        found.changes,
+        found.approvals,
+        found.counts,
+        found.offers,
+        found.by,
+        options.changes,
+        own,
+        session,
+    )
+    return Sought(found, *best, session)
 
 
 def valued(
@@ -175,7 +188,7 @@ def _session_minutes(query: Query, usual: float) -> float:
 
 
 class _Market(NamedTuple):
-    """What is looked at of `features.layout.Arrays`: to hand over all of it takes longer than to find a near miss."""
+    """What is looked at of `features.layout.Arrays`."""
 
     chains: NDArray[np.void]
     open_links: NDArray[np.void]
