@@ -8,6 +8,7 @@ import lightgbm as lgb
 import numpy as np
 from numpy.typing import NDArray
 
+from matching.additive import NO_CURVE, NO_LINEARS, Curve, Linears, at_levels, contributions, predict
 from matching.forest import Forest, ForestError
 from matching.linear import Linear, Newcomers
 
@@ -33,6 +34,11 @@ class Calibration:
         """Return probabilities: linear between knots, level beyond the outermost."""
         return np.asarray(np.interp(margins, self.x, self.y), dtype=np.float64)
 
+    @cached_property
+    def curve(self) -> Curve:
+        """The same, as kernels take it."""
+        return Curve(*(np.ascontiguousarray(knots, np.float64) for knots in (self.x, self.y)))
+
 
 @dataclass(frozen=True, eq=False)
 class Additive:
@@ -48,9 +54,13 @@ class Additive:
     base: Linear = field(default_factory=Linear.constant)
     newcomers: Newcomers | None = None
 
-    def predict(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Return the raw score of each row of ``features`` (rows x columns)."""
-        return self.linear(features) + self._score(features)
+    def predict(self, features: NDArray[np.float32], curve: Curve = NO_CURVE) -> NDArray[np.float64]:
+        """Return the raw score of each row of ``features`` (rows x columns), or where a curve leads from there."""
+        if self._forest is None:
+            found = self.linear(features) + predict_rows(self.booster, features)
+            return found if curve is NO_CURVE else np.asarray(np.interp(found, *curve))
+        self._forest.check(features)
+        return predict(self._linears, self._forest.trees, curve, features)
 
     def linear(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return what the linear part says of each row of ``features`` (rows x columns)."""
@@ -63,14 +73,17 @@ class Additive:
         self, features: NDArray[np.float32], owners: NDArray[np.int64], players: int
     ) -> NDArray[np.float64]:
         """Return what the columns of each player add to the linear part; see `Linear.contributions`."""
-        found = self.base.contributions(features, owners, players)
-        if self.newcomers and (new := self.newcomers.among(features)).any():
-            found[new] = self.newcomers.linear.contributions(features[new], owners, players)
-        return found
+        return contributions(self._linears, features, owners, players)
 
     @cached_property
-    def _score(self) -> Scorer:
-        return scorer(self.booster)
+    def _forest(self) -> Forest | None:
+        return forest_of(self.booster)
+
+    @cached_property
+    def _linears(self) -> Linears:
+        if self.newcomers is None:
+            return NO_LINEARS._replace(base=self.base.terms)
+        return Linears(self.base.terms, self.newcomers.column, self.newcomers.linear.terms)
 
 
 LEVELS = np.linspace(0.01, 0.99, 99)
@@ -110,7 +123,8 @@ class MinutesModel:
         for place, level in enumerate(levels):
             at[place] = level
         location, scale = self.location.predict(features), np.exp(self.spread.predict(features))
-        return np.exp(location + scale * np.interp(at, LEVELS, self.residuals))
+        residuals = Curve(LEVELS, np.ascontiguousarray(self.residuals))
+        return np.asarray(np.exp(at_levels(location, scale, at, residuals)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +143,7 @@ class CalibratedModel:
 
     def predict(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return a probability for each row of ``features`` (rows x columns)."""
-        return self.calibration.apply(self.log_odds(features))
+        return self._log_odds.predict(features, self.calibration.curve)
 
     def log_odds(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return what is calibrated, for each row of ``features`` (rows x columns)."""
@@ -145,10 +159,16 @@ def scorer(booster: lgb.Booster) -> Scorer:
 
     It is made once for a model, and for lists: it is several times as fast with a few hundred rows, on one core.
     """
+    forest = forest_of(booster)
+    return partial(predict_rows, booster) if forest is None else forest.score
+
+
+def forest_of(booster: lgb.Booster) -> Forest | None:
+    """Return the trees of a model; None where only LightGBM can hold them."""
     try:
-        return Forest.of(booster).score
+        return Forest.of(booster)
     except ForestError:
-        return partial(predict_rows, booster)
+        return None
 
 
 def predict_rows(booster: lgb.Booster, features: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -31,8 +31,9 @@ from numpy.typing import NDArray
 
 from features.jit import kernel
 from features.spec import FEATURES, GROUPS
+from matching.additive import ZERO
 from matching.calibration import Additive
-from matching.forest import ZERO, ForestError, Tree, joined, trees_of
+from matching.forest import ForestError, Tree, joined, trees_of
 
 Contributor = Callable[[NDArray[np.float32], int], NDArray[np.float64]]
 """Given rows and how many of them are asked for, the first ones, gives what each group contributes to their scores,
@@ -72,16 +73,31 @@ def contributor(model: Additive, names: Sequence[str]) -> Contributor:
     by_trees = _by_trees(model.booster, players, len(groups))
 
     def contribute(features: NDArray[np.float32], asked: int) -> NDArray[np.float64]:
-        linear = model.linear_contributions(features, players, len(groups))
-        return by_trees(features, asked) + above_others(linear, asked)
+        found = by_trees(features, asked)
+        _add_above_others(model.linear_contributions(features, players, len(groups)), found)
+        return found
 
     return contribute
 
 
 def above_others(contributions: NDArray[np.float64], asked: int) -> NDArray[np.float64]:
     """Return the first rows of contributions less the mean of the others, which is 0 where there are none."""
-    others = contributions[asked:]
-    return np.asarray(contributions[:asked] - others.sum(axis=0) / max(1, len(others)))
+    found = np.zeros((asked, contributions.shape[1]))
+    _add_above_others(contributions, found)
+    return found
+
+
+@kernel
+def _add_above_others(contributions: NDArray[np.float64], found: NDArray[np.float64]) -> None:
+    """Add to as many rows as there are in ``found`` the first of contributions less the mean of the others, if any."""
+    asked, players = found.shape
+    for player in range(players):
+        others = 0.0
+        for row in range(asked, len(contributions)):
+            others += contributions[row, player]
+        mean = others / max(1, len(contributions) - asked)
+        for row in range(asked):
+            found[row, player] += contributions[row, player] - mean
 
 
 def _by_trees(booster: lgb.Booster, owners: NDArray[np.int64], players: int) -> Contributor:
@@ -110,15 +126,15 @@ class GroupShap:
         width: columns of a row.
         players: how many there are.
         expected: the score that is expected of a row of which nothing is known.
-        columns: int64, cuts, which are the distinct conditions of splits; the column that each looks at, rising.
+        columns: int32, cuts, which are the distinct conditions of splits; the column that each looks at, rising.
         thresholds: float32, cuts; what is above goes to the right.
         nan_left: bool, cuts; where NaN goes.
-        cuts: int64, splits of all trees, parents first; the cut of each.
-        before: int64, splits; the word of the same player above the split.
-        sizes: uint64, leaves; how many players there are on the path of each.
-        members: uint64, those players, leaf by leaf.
-        words: uint64, the word of each of them at the leaf.
-        tables: uint64, leaves; where the table of each begins in ``table``.
+        cuts: int32, splits of all trees, parents first; the cut of each.
+        before: int32, splits; the word of the same player above the split.
+        sizes: uint8, leaves; how many players there are on the path of each.
+        members: uint8, those players, leaf by leaf.
+        words: uint32, the word of each of them at the leaf.
+        tables: uint32, leaves; where the table of each begins in ``table``.
         table: float64; of each leaf with ``k`` players, by the pattern of those whose conditions a row meets, what each
             of them contributes: ``2^k`` times ``k`` numbers.
     """
@@ -126,15 +142,15 @@ class GroupShap:
     width: int
     players: int
     expected: float
-    columns: NDArray[np.int64]
+    columns: NDArray[np.int32]
     thresholds: NDArray[np.float32]
     nan_left: NDArray[np.bool_]
-    cuts: NDArray[np.int64]
-    before: NDArray[np.int64]
-    sizes: NDArray[np.uint64]
-    members: NDArray[np.uint64]
-    words: NDArray[np.uint64]
-    tables: NDArray[np.uint64]
+    cuts: NDArray[np.int32]
+    before: NDArray[np.int32]
+    sizes: NDArray[np.uint8]
+    members: NDArray[np.uint8]
+    words: NDArray[np.uint32]
+    tables: NDArray[np.uint32]
     table: NDArray[np.float64]
 
     @classmethod
@@ -174,15 +190,15 @@ class GroupShap:
             width=booster.num_feature(),
             players=players,
             expected=float((values * shares.prod(axis=1)).sum()),
-            columns=conditions[:, 0].astype(np.int64),
+            columns=conditions[:, 0].astype(np.int32),
             thresholds=conditions[:, 1].astype(np.float32),
             nan_left=conditions[:, 2].astype(np.bool_),
-            cuts=cuts.reshape(-1),
-            before=joined([before for before, _ in walks], np.int64),
-            sizes=counts.astype(np.uint64),
-            members=np.nonzero(on_path)[1].astype(np.uint64),
-            words=words[on_path].astype(np.uint64),
-            tables=tables.astype(np.uint64),
+            cuts=cuts.reshape(-1).astype(np.int32),
+            before=joined([before for before, _ in walks], np.int64).astype(np.int32),
+            sizes=counts.astype(np.uint8),
+            members=np.nonzero(on_path)[1].astype(np.uint8),
+            words=words[on_path].astype(np.uint32),
+            tables=tables.astype(np.uint32),
             table=table,
         )
 
@@ -204,7 +220,7 @@ class GroupShap:
         if features.ndim != 2 or features.shape[1] != self.width:
             raise ValueError(f"features of shape {features.shape} for a model of {self.width} columns")
         found = np.empty((asked, self.players))
-        sums = _contribute(
+        _contribute(
             features,
             self.columns,
             self.thresholds,
@@ -218,7 +234,7 @@ class GroupShap:
             self.table,
             found,
         )
-        return found - sums / max(1, len(features) - asked)
+        return found
 
 
 def _sides(tree: Tree) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -305,19 +321,19 @@ def _lowest(context: Any, word: Any) -> Any:
 @kernel
 def _contribute(
     features: NDArray[np.float32],
-    columns: NDArray[np.int64],
+    columns: NDArray[np.int32],
     thresholds: NDArray[np.float32],
     nan_left: NDArray[np.bool_],
-    cuts: NDArray[np.int64],
-    before: NDArray[np.int64],
-    sizes: NDArray[np.uint64],
-    members: NDArray[np.uint64],
-    words: NDArray[np.uint64],
-    tables: NDArray[np.uint64],
+    cuts: NDArray[np.int32],
+    before: NDArray[np.int32],
+    sizes: NDArray[np.uint8],
+    members: NDArray[np.uint8],
+    words: NDArray[np.uint32],
+    tables: NDArray[np.uint32],
     table: NDArray[np.float64],
     found: NDArray[np.float64],
-) -> NDArray[np.float64]:
-    """Fill the contributions of the first rows (rows x players), and return the sums over the rows behind them."""
+) -> None:
+    """Fill the contributions of the first rows (rows x players), above their means over the rows behind them."""
     zero, one, all_ones = np.uint64(0), np.uint64(1), np.uint64(_ALL)
     asked, players = found.shape
     seen, right = np.zeros(_BLOCK, np.float32), np.empty(columns.size, np.uint64)
@@ -350,7 +366,7 @@ def _contribute(
         usual[:] = 0.0
         begin = zero
         for leaf in range(sizes.size):
-            size, start = sizes[leaf], tables[leaf]
+            size, start = np.uint64(sizes[leaf]), np.uint64(tables[leaf])
             # The pattern of most rows is looked up for all of them, and then each other one for those that have it.
             most, left = zero, zero
             for number in range(size):
@@ -386,4 +402,7 @@ def _contribute(
             sums[player] += (count - own) * usual[player]
             for i in range(first, first + own):
                 found[i, player] += usual[player]
-    return sums
+    for player in range(players):
+        mean = sums[player] / max(1, len(features) - asked)
+        for i in range(asked):
+            found[i, player] -= mean

@@ -6,17 +6,17 @@ a task down is never given as a reason for it. Figures are those of the answer, 
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from string import Formatter
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from features.jit import kernel
+from features.jit import kernel, lean
 from features.money import Money
 from features.spec import COLUMN, GROUPS
 from matching.wording import money, number
@@ -58,7 +58,7 @@ class _Task(NamedTuple):
     """What rules read of a task: columns of the row, by name, and the figures of the answer.
 
     The answer's figures stand in place of the counted ones in ``minutes``, ``hourly`` and what rests on them. Of the
-    answer's reward and pay per hour, ``rewarded`` and ``paid`` tell the sign, NaN without.
+    answer's reward and pay per hour, ``rewarded`` and ``paid`` tell the sign, NaN without. Kernels have a record of it.
     """
 
     affinity: float
@@ -92,30 +92,26 @@ class _Task(NamedTuple):
     answered_minutes: float
     rewarded: float
     paid: float
-    answered_reward: Money | None
-    answered_hourly: Money | None
 
 
-_NUMBERS = _Task._fields[:-2]
-_READ = _NUMBERS[: _NUMBERS.index("counted_hourly")]
+_READ = _Task._fields[: _Task._fields.index("counted_hourly")]
 _PLACES = np.array([COLUMN[name] for name in _READ])
-_RECORD = np.dtype([(name, np.float64) for name in _NUMBERS])
-
-Words = tuple[float | Money | None, ...]
+_RECORD = np.dtype([(name, np.float64) for name in _Task._fields])
 
 
 @dataclass(frozen=True, eq=False)
 class _Rule:
-    """A reason that may hold, as `_strengths` tells; ``words`` fill the texts, in the order of the English one."""
+    """A reason that may hold, as `_strengths` tells.
+
+    The texts are filled, in the order of the English one, with an amount of the answer if ``amount`` names one, and
+    with figures as `_figures` tells.
+    """
 
     code: str
     group: str
-    words: Callable[[_Task], Words]
     en: str
     id: str
-
-    def told(self, task: _Task, locale: str) -> Reason:
-        return (_told if self.group == "pay" else _told_again)(self, locale, *self.words(task))
+    amount: Literal["", "reward", "hourly"] = ""
 
     @cached_property
     def texts(self) -> dict[str, str]:
@@ -124,183 +120,135 @@ class _Rule:
         return {"en": self.en.format(**places), "id": self.id.format(**places)}
 
 
-def _told(rule: _Rule, locale: str, *words: float | Money | None) -> Reason:
-    return Reason(rule.code, rule.texts[locale].format(*[_written(word, locale) for word in words]))
-
-
-# Amounts of money are mostly new.
-_told_again = lru_cache(MOST_TEXTS, typed=True)(_told)
-
-
-def _written(word: float | Money | None, locale: str) -> str:
-    return money(word, locale) if isinstance(word, Money) else "" if word is None else number(word, locale)
-
-
-def _nothing(_: _Task) -> Words:
-    return ()
-
-
-def _times(log_ratio: float) -> float:
-    """Return a ratio as it is told: to a tenth, or whole from ten on."""
-    ratio = math.exp(log_ratio)
-    return round(ratio, 1) if ratio < 10.0 else round(ratio)
-
-
-def _percent(share: float) -> int:
-    # A share is told rather too low than too high.
-    return math.floor(100 * share)
-
-
-def _hours(log_hours: float) -> int:
-    return max(1, math.ceil(math.expm1(log_hours)))
-
-
 _RULES: tuple[_Rule, ...] = (
     _Rule(
         "skills",
         "skill",
-        lambda task: (round(task.skill_overlap * round(task.skill_count)), round(task.skill_count)),
         "Skills it asks for that you know: {known} of {count}",
         "Keahlian yang diminta dan Anda kuasai: {known} dari {count}",
     ),
     _Rule(
         "similar_tasks",
         "skill",
-        lambda task: (_times(task.affinity - task.popularity),),
         "You take tasks like this about {times} times as often as others do",
         "Anda mengambil tugas seperti ini sekitar {times} kali sesering orang lain",
     ),
     _Rule(
         "experience",
         "skill",
-        _nothing,
         "You have recent experience with the skills it asks for",
         "Anda punya pengalaman terbaru dengan keahlian yang diminta",
     ),
     _Rule(
         "taken_before",
         "history",
-        lambda task: (round(task.task_taken),),
         "Times you have taken it before: {count}",
         "Sudah {count} kali Anda ambil sebelumnya",
     ),
     _Rule(
         "saved",
         "history",
-        _nothing,
         "You have saved it",
         "Anda menyimpannya",
     ),
     _Rule(
         "same_batch",
         "history",
-        _nothing,
         "You have lately taken tasks of the same batch",
         "Belakangan ini Anda mengambil tugas dari kelompok yang sama",
     ),
     _Rule(
         "track_record",
         "history",
-        lambda task: (_percent(task.answered_approval),),
         "Going by your work so far, its chance of approval is about {share} %",
         "Melihat pekerjaan Anda selama ini, peluang disetujui sekitar {share} %",
     ),
     _Rule(
         "opened",
         "history",
-        _nothing,
         "You have looked at it before",
         "Anda pernah melihatnya",
     ),
     _Rule(
         "pays_well_per_hour",
         "pay",
-        lambda task: (task.answered_hourly,),
         "About {hourly} an hour for you, more than most open tasks",
         "Sekitar {hourly} per jam untuk Anda, lebih dari kebanyakan tugas yang terbuka",
+        amount="hourly",
     ),
     _Rule(
         "high_reward",
         "pay",
-        # A rank counts half of those that are equal, so it does not say how many lie below.
-        lambda task: (task.answered_reward, _percent(task.reward_rank)),
         "Its reward of {reward} is at least that of {share} % of the open tasks",
         "Upahnya {reward}, setara atau lebih tinggi daripada {share} % tugas yang terbuka",
+        amount="reward",
     ),
     _Rule(
         "meets_expectation",
         "pay",
-        lambda task: (task.answered_hourly,),
         "About {hourly} an hour for you, which reaches what you expect",
         "Sekitar {hourly} per jam untuk Anda, mencapai yang Anda harapkan",
+        amount="hourly",
     ),
     _Rule(
         "pay_per_hour",
         "pay",
-        lambda task: (task.answered_hourly,),
         "About {hourly} an hour for you",
         "Sekitar {hourly} per jam untuk Anda",
+        amount="hourly",
     ),
     _Rule(
         "popular",
         "market",
-        lambda task: (_times(task.popularity),),
         "Tasks like this are taken about {times} times as often as others",
         "Tugas seperti ini diambil sekitar {times} kali sesering tugas lain",
     ),
     _Rule(
         "new",
         "market",
-        lambda task: (_hours(task.task_age_hours),),
         "Posted within the last {hours} h",
         "Dipasang dalam {hours} jam terakhir",
     ),
     _Rule(
         "last_slots",
         "market",
-        lambda task: (round(math.expm1(task.slots_left)),),
         "{slots} left",
         "Tersisa {slots}",
     ),
     _Rule(
         "known_requester",
         "requester",
-        lambda task: (_times(task.affinity_requester),),
         "You take tasks of this requester about {times} times as often as a random choice would",
         "Anda mengambil tugas dari pemberi tugas ini sekitar {times} kali sesering pilihan acak",
     ),
     _Rule(
         "reliable_requester",
         "requester",
-        lambda task: (_percent(task.requester_approval + task.market_approval),),
         "This requester approves about {share} % of the work",
         "Pemberi tugas ini menyetujui sekitar {share} % pekerjaan",
     ),
     _Rule(
         "well_rated_requester",
         "requester",
-        lambda task: (round(task.requester_rating, 1),),
         "Workers rate this requester {rating} of 5",
         "Pekerja menilai pemberi tugas ini {rating} dari 5",
     ),
     _Rule(
         "quick_approval",
         "requester",
-        lambda task: (_hours(task.requester_hours),),
         "This requester usually approves within about {hours} h",
         "Pemberi tugas ini biasanya menyetujui dalam sekitar {hours} jam",
     ),
     _Rule(
         "fits_session",
         "context",
-        lambda task: (max(1, round(task.answered_minutes)),),
         "About {minutes} min, which fits into your time",
         "Sekitar {minutes} menit, cukup untuk waktu Anda",
     ),
 )
 """Within a group, strengths are compared; across groups, only where the model makes no difference."""
 
-_OPEN = _Rule("open", "", _nothing, "It is open to you now", "Terbuka untuk Anda sekarang")
+_OPEN = _Rule("open", "", "It is open to you now", "Terbuka untuk Anda sekarang")
 
 _TOLD = (*_RULES, _OPEN)
 _GROUPS = np.array([GROUPS.index(rule.group) for rule in _RULES])
@@ -324,21 +272,58 @@ def reasons(
         figures: as answered.
         locale: one of `matching.wording.LOCALES`.
     """
-    tasks = np.empty(len(features), _RECORD)
-    read = tasks.view(np.float64).reshape(len(features), len(_NUMBERS))
     rewarded, paid = (
         np.array([math.nan if amount is None else float(bool(amount.amount)) for amount in column])
         for column in (figures.rewards, figures.hourly)
     )
-    chosen = np.full((len(features), MOST), -1)
-    _choose(features, _PLACES, figures.p_approve, figures.minutes, rewarded, paid, lifts, _GROUPS, read, tasks, chosen)
-    found = []
-    for numbers, rules, reward, hourly in zip(
-        read.tolist(), chosen.tolist(), figures.rewards, figures.hourly, strict=True
-    ):
-        task = _Task._make((*numbers, reward, hourly))
-        found.append([_TOLD[rule].told(task, locale) for rule in rules if rule >= 0])
-    return found
+    task, chosen = np.empty(1, _RECORD), np.full((len(features), MOST), -1)
+    filled = np.empty((len(features), MOST, 2))
+    _choose(
+        features,
+        _PLACES,
+        figures.p_approve,
+        figures.minutes,
+        rewarded,
+        paid,
+        lifts,
+        _GROUPS,
+        task.view(np.float64),
+        task,
+        chosen,
+        filled,
+    )
+    return [
+        [
+            _reason(rule, first, second, reward, hourly, locale)
+            for rule, (first, second) in zip(rules, numbers, strict=True)
+            if rule >= 0
+        ]
+        for rules, numbers, reward, hourly in zip(
+            chosen.tolist(), filled.tolist(), figures.rewards, figures.hourly, strict=True
+        )
+    ]
+
+
+def _reason(place: int, first: float, second: float, reward: Money | None, hourly: Money | None, locale: str) -> Reason:
+    """Return the reason at a place in `_TOLD` with its figures, of which those that are not whole come in tenths."""
+    first = first if first.is_integer() else round(first, 1)
+    rule = _TOLD[place]
+    if not rule.amount:
+        return _told(place, first, second, locale)
+    # Amounts of money are mostly new.
+    amount = reward if rule.amount == "reward" else hourly
+    told = "" if amount is None else money(amount, locale)
+    return Reason(rule.code, rule.texts[locale].format(told, _written(first, locale)))
+
+
+@lru_cache(MOST_TEXTS)
+def _told(place: int, first: float, second: float, locale: str) -> Reason:
+    rule = _TOLD[place]
+    return Reason(rule.code, rule.texts[locale].format(_written(first, locale), _written(second, locale)))
+
+
+def _written(figure: float, locale: str) -> str:
+    return number(int(figure) if figure.is_integer() else figure, locale)
 
 
 @kernel
@@ -400,6 +385,57 @@ def _strengths(task: Any, found: NDArray[np.float64]) -> None:
 
 
 @kernel
+def _figures(task: Any, rule: int, found: NDArray[np.float64]) -> None:
+    """Fill the figures that the text of one of `_RULES` tells beside an amount, 0 where it tells none or just one."""
+    if rule == 0:  # skills
+        found[1] = np.rint(task.skill_count)
+        found[0] = np.rint(task.skill_overlap * found[1])
+    elif rule == 1:  # similar_tasks
+        found[0] = _times(task.affinity - task.popularity)
+    elif rule == 3:  # taken_before
+        found[0] = np.rint(task.task_taken)
+    elif rule == 6:  # track_record
+        found[0] = _percent(task.answered_approval)
+    elif rule == 9:  # high_reward
+        # A rank counts half of those that are equal, so it does not say how many lie below.
+        found[0] = _percent(task.reward_rank)
+    elif rule == 12:  # popular
+        found[0] = _times(task.popularity)
+    elif rule == 13:  # new
+        found[0] = _hours(task.task_age_hours)
+    elif rule == 14:  # last_slots
+        found[0] = np.rint(math.expm1(task.slots_left))
+    elif rule == 15:  # known_requester
+        found[0] = _times(task.affinity_requester)
+    elif rule == 16:  # reliable_requester
+        found[0] = _percent(task.requester_approval + task.market_approval)
+    elif rule == 17:  # well_rated_requester
+        found[0] = task.requester_rating
+    elif rule == 18:  # quick_approval
+        found[0] = _hours(task.requester_hours)
+    elif rule == 19:  # fits_session
+        found[0] = max(1.0, np.rint(task.answered_minutes))
+
+
+@lean
+def _times(log_ratio: float) -> float:
+    """Return a ratio as it is told: to a tenth, or whole from ten on."""
+    ratio = math.exp(log_ratio)
+    return ratio if ratio < 10.0 else float(np.rint(ratio))
+
+
+@lean
+def _percent(share: float) -> float:
+    # A share is told rather too low than too high.
+    return float(np.floor(100.0 * share))
+
+
+@lean
+def _hours(log_hours: float) -> float:
+    return max(1.0, float(np.ceil(math.expm1(log_hours))))
+
+
+@kernel
 def _choose(
     features: NDArray[np.float32],
     places: NDArray[np.int64],
@@ -410,16 +446,17 @@ def _choose(
     lifts: NDArray[np.float64],
     groups: NDArray[np.int64],
     read: NDArray[np.float64],
-    tasks: NDArray[np.void],
+    record: NDArray[np.void],
     chosen: NDArray[np.int64],
+    filled: NDArray[np.float64],
 ) -> None:
-    """Fill what is read of tasks (``tasks`` and ``read`` are the same), and the places of their reasons in `_TOLD`."""
+    """Fill the places of reasons in `_TOLD`, and their figures; ``read`` and ``record`` are the same working memory."""
     strengths = np.empty(groups.size)
     most, strongest = np.empty(lifts.shape[1]), np.empty(lifts.shape[1], np.int64)
     for i in range(len(features)):
         for k in range(places.size):
-            read[i, k] = features[i, places[k]]
-        task = tasks[i]
+            read[k] = features[i, places[k]]
+        task = record[0]
         log_minutes = np.log(minutes[i]) if minutes[i] > 0.0 else np.nan
         chance = np.log(chances[i]) if chances[i] > 0.0 else -np.inf
         hourly = task.reward + chance - log_minutes + _LOG_HOUR
@@ -441,9 +478,10 @@ def _choose(
                 most[group] = lifts[i, group] if strongest[group] >= 0 and lifts[i, group] > 0.0 else 0.0
             elif lifts[i, group] != 0.0:
                 most[group] = 0.0
-        chosen[i, 0] = groups.size
+        chosen[i, 0], filled[i] = groups.size, 0.0
         for place in range(chosen.shape[1]):
             first = most.argmax()
             if not most[first] > 0.0:
                 break
             chosen[i, place], most[first] = strongest[first], 0.0
+            _figures(task, strongest[first], filled[i, place])

@@ -1,9 +1,7 @@
-"""Trees of a LightGBM model as flat arrays, and a kernel that scores a list of rows by them.
+"""Trees of a LightGBM model as flat arrays, by which `matching.additive` scores a list of rows.
 
-`lightgbm.Booster.predict` walks down one tree for one row at a time, and each step waits for the one before. Here no
-row walks (after Lucchese et al. 2015, QuickScorer): a set of bits stands for the leaves of a tree, from left to right;
-each split takes away the leaves on its left from the rows that it sends to the right, in any order, many rows with one
-instruction. The first leaf that is left is where the row ends. Scores are those of LightGBM, bit for bit.
+`lightgbm.Booster.predict` walks down one tree for one row at a time, and each step waits for the one before. Scores are
+those of LightGBM, bit for bit.
 """
 
 from dataclasses import dataclass
@@ -13,22 +11,9 @@ import lightgbm as lgb
 import numpy as np
 from numpy.typing import NDArray
 
-from features.jit import kernel
+from matching.additive import ALL, DE_BRUIJN, LEAVES, NO_CURVE, NO_LINEARS, SPLIT, Trees, predict
 
 Number = TypeVar("Number", bound=np.generic)
-
-LEAVES = 32
-"""Leaves that a tree has at the most: as many as a set has bits."""
-
-_BLOCK = 64
-"""Rows scored at once: few enough that their columns stay in the nearest cache. It is a constant for the compiler."""
-
-_DE_BRUIJN = 0x077CB531
-"""Multiplied by a single bit, the five highest bits tell which one it is (Leiserson et al. 1998)."""
-
-_ALL = np.uint32(0xFFFFFFFF)
-ZERO = np.float32(1e-35)
-"""What LightGBM takes for 0, as it does all that is nearer to it."""
 
 _CATEGORICAL, _DEFAULT_LEFT = 1, 2
 _MISSING_NONE, _MISSING_ZERO = 0, 1
@@ -45,23 +30,11 @@ class Forest:
 
     Attributes:
         width: columns of a row.
-        used: int64, the columns that occur in a split.
-        starts: int64, trees + 1; the splits of tree ``i`` are ``starts[i] : starts[i + 1]``.
-        columns: int64, splits; place in ``used``.
-        thresholds: float32, splits; what is above goes to the right.
-        nan_left: bool, splits; where NaN goes.
-        kept: uint32, splits; leaves that are left to a row that goes to the right.
-        leaves: float64, trees x ``LEAVES``; value of each leaf, at the place that its bit hashes to.
+        trees: as kernels take them.
     """
 
     width: int
-    used: NDArray[np.int64]
-    starts: NDArray[np.int64]
-    columns: NDArray[np.int64]
-    thresholds: NDArray[np.float32]
-    nan_left: NDArray[np.bool_]
-    kept: NDArray[np.uint32]
-    leaves: NDArray[np.float64]
+    trees: Trees
 
     @classmethod
     def of(cls, booster: lgb.Booster) -> "Forest":
@@ -75,16 +48,12 @@ class Forest:
         leaves = np.zeros((len(trees), LEAVES))
         for number, tree in enumerate(trees):
             leaves[number, _hashed(np.arange(len(tree.values)))] = tree.values
-        return cls(
-            width=booster.num_feature(),
-            used=used,
-            starts=np.cumsum([0, *(len(tree.columns) for tree in trees)], dtype=np.int64),
-            columns=places.astype(np.int64),
-            thresholds=joined([tree.thresholds for tree in trees], np.float32),
-            nan_left=joined([tree.nan_left for tree in trees], np.bool_),
-            kept=~joined([tree.left for tree in trees], np.uint32),
-            leaves=leaves,
-        )
+        splits = np.empty(len(places), SPLIT)
+        splits["threshold"] = joined([tree.thresholds for tree in trees], np.float32)
+        splits["kept"] = ~joined([tree.left for tree in trees], np.uint32)
+        splits["column"], splits["nan_left"] = places, joined([tree.nan_left for tree in trees], np.bool_)
+        starts = np.cumsum([0, *(len(tree.columns) for tree in trees)], dtype=np.int64)
+        return cls(booster.num_feature(), Trees(used, starts, splits, leaves))
 
     def score(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return the raw score of each row (float64, rows) of ``features`` (float32, rows x columns).
@@ -92,21 +61,17 @@ class Forest:
         Raises:
             ValueError: the number of columns is not that of the model.
         """
+        self.check(features)
+        return predict(NO_LINEARS, self.trees, NO_CURVE, features)
+
+    def check(self, features: NDArray[np.float32]) -> None:
+        """See that rows are as wide as those of the model.
+
+        Raises:
+            ValueError: they are not.
+        """
         if features.ndim != 2 or features.shape[1] != self.width:
             raise ValueError(f"features of shape {features.shape} for a model of {self.width} columns")
-        scores = np.empty(len(features))
-        _score(
-            features,
-            self.used,
-            self.starts,
-            self.columns,
-            self.thresholds,
-            self.nan_left,
-            self.kept,
-            self.leaves,
-            scores,
-        )
-        return scores
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,7 +164,7 @@ def _from_left_to_right(left: list[int], right: list[int]) -> tuple[list[int], l
 
 
 def _hashed(places: NDArray[np.int64]) -> NDArray[np.int64]:
-    return ((_DE_BRUIJN << places) & int(_ALL)) >> 27
+    return ((DE_BRUIJN << places) & int(ALL)) >> 27
 
 
 def _down(values: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -215,42 +180,3 @@ def _fields(text: str) -> dict[str, str]:
 
 def _numbers(text: str, dtype: type[Number]) -> NDArray[Number]:
     return np.array(text.split(), dtype)
-
-
-@kernel
-def _score(
-    features: NDArray[np.float32],
-    used: NDArray[np.int64],
-    starts: NDArray[np.int64],
-    columns: NDArray[np.int64],
-    thresholds: NDArray[np.float32],
-    nan_left: NDArray[np.bool_],
-    kept: NDArray[np.uint32],
-    leaves: NDArray[np.float64],
-    scores: NDArray[np.float64],
-) -> None:
-    """Fill the scores of the rows. They are summed tree by tree as LightGBM does, since sums round."""
-    values = np.zeros((used.size, _BLOCK), np.float32)
-    left, sums = np.empty(_BLOCK, np.uint32), np.empty(_BLOCK)
-    for first in range(0, len(features), _BLOCK):
-        count = min(_BLOCK, len(features) - first)
-        for i in range(count):
-            for k in range(used.size):
-                value = features[first + i, used[k]]
-                values[k, i] = np.float32(0.0) if abs(value) <= ZERO else value
-        sums[:] = 0.0
-        for tree in range(len(leaves)):
-            left[:] = _ALL
-            for split in range(starts[tree], starts[tree + 1]):
-                column, threshold, keeps = values[columns[split]], thresholds[split], kept[split]
-                # A comparison with NaN is false, so the way it is asked decides where NaN goes.
-                if nan_left[split]:
-                    for i in range(_BLOCK):
-                        left[i] &= keeps if column[i] > threshold else _ALL
-                else:
-                    for i in range(_BLOCK):
-                        left[i] &= _ALL if column[i] <= threshold else keeps
-            for i in range(_BLOCK):
-                lowest = np.uint32(left[i] & -left[i])
-                sums[i] += leaves[tree, np.uint32(lowest * np.uint32(_DE_BRUIJN)) >> np.uint32(27)]
-        scores[first : first + count] = sums[:count]

@@ -5,6 +5,7 @@ A reason lies in a task itself or in its offer, which it shares with others; tas
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import compress
 from typing import NamedTuple
 
 import numpy as np
@@ -188,13 +189,11 @@ class Judgement:
 
     def counts(self) -> dict[str, int]:
         """Return reason -> number of tasks, for reasons that occur."""
-        program, reasons = self.compiled.program, self.compiled.reasons
-        by_code, by_reason = _counted(
-            self.own, self.offers, self.tally, self.of_signatures, program, self.sheet, len(reasons)
-        )
-        found = {code: count for code, count in zip(CODES[:-1], by_code[:-1].tolist(), strict=True) if count}
-        failing = np.flatnonzero(by_reason)
-        return found | dict(zip(reasons.externals(failing.tolist()), by_reason[failing].tolist(), strict=True))
+        names = [*CODES[:-1], *self.compiled.reasons.ids()]
+        counts = _counted(
+            self.own, self.offers, self.tally, self.of_signatures, self.compiled.program, self.sheet, len(names)
+        ).tolist()
+        return dict(zip(compress(names, counts), filter(None, counts), strict=True))
 
 
 def codes_of(bits: int) -> list[str]:
@@ -228,17 +227,18 @@ def _counted(
     of_signatures: NDArray[np.uint32],
     program: Program,
     sheet: Sheet,
-    reasons: int,
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return how many tasks have each code against them, and each of so many reasons why requirements fail."""
-    by_code, by_reason = np.zeros(len(CODES), np.int64), np.zeros(reasons, np.int64)
+    size: int,
+) -> NDArray[np.int64]:
+    """Return how many tasks have each code against them but the last, and behind these each reason of requirements."""
+    counts, others = np.zeros(size, np.int64), len(CODES) - 1
+    by_code, failing = np.zeros(len(CODES), np.int64), np.zeros(sheet.trees.size, np.int64)
     _count(own, by_code)
     by_code[_PLACE_OF_FULL] = tally.full[0]
-    failing = np.zeros(sheet.trees.size, np.int64)
     _count_signatures(program, of_signatures, tally.every, by_code, failing)
     _count_offers(offers, tally.others[0], by_code)
-    count_failures(program, sheet, failing, np.zeros(sheet.nodes.size, np.bool_), by_reason)
-    return by_code, by_reason
+    counts[:others] = by_code[:others]
+    count_failures(program, sheet, failing, np.zeros(sheet.nodes.size, np.bool_), counts[others:])
+    return counts
 
 
 @lean

@@ -1,11 +1,12 @@
 """Linear functions of a few columns of a row, missing values and outliers included."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from features.jit import kernel
+from matching.additive import NO_CURVE, NO_LINEARS, NO_TREES, TERM, Terms, contributions, predict
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +35,14 @@ class Linear:
         nothing = np.empty(0)
         return cls(np.empty(0, np.int64), nothing, nothing, nothing, nothing, offset)
 
+    @cached_property
+    def terms(self) -> Terms:
+        """The same, as kernels take it."""
+        found = np.empty(len(self.columns), TERM)
+        found["column"], found["weight"], found["fill"] = self.columns, self.weights, self.fill
+        found["low"], found["high"] = self.low, self.high
+        return Terms(found, float(self.offset))
+
     def packed(self) -> NDArray[np.float64]:
         """Return all of it as one array, to be saved; see `unpacked`."""
         head = np.array([[self.offset, 0.0, 0.0, 0.0, 0.0]])
@@ -51,7 +60,7 @@ class Linear:
 
     def predict(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return a value for each row of ``features`` (rows x columns)."""
-        return _predict(features, self.columns, self.weights, self.fill, self.low, self.high, self.offset)
+        return predict(NO_LINEARS._replace(base=self.terms), NO_TREES, NO_CURVE, features)
 
     def contributions(
         self, features: NDArray[np.float32], owners: NDArray[np.int64], players: int
@@ -68,7 +77,7 @@ class Linear:
         Returns:
             float64, rows x players.
         """
-        return _contribute(features, self.columns, self.weights, self.fill, self.low, self.high, owners, players)
+        return contributions(NO_LINEARS._replace(base=self.terms), features, owners, players)
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,45 +95,3 @@ class Newcomers:
     def among(self, features: NDArray[np.float32]) -> NDArray[np.bool_]:
         """Return which rows of ``features`` (rows x columns) are of newcomers."""
         return np.asarray(features[:, self.column] == 0.0)
-
-
-@kernel
-def _counted(value: np.float32, fill: float, low: float, high: float) -> float:
-    """Return what a value of a column counts as."""
-    return min(max(fill if np.isnan(value) else np.float64(value), low), high)
-
-
-@kernel
-def _predict(
-    features: NDArray[np.float32],
-    columns: NDArray[np.int64],
-    weights: NDArray[np.float64],
-    fill: NDArray[np.float64],
-    low: NDArray[np.float64],
-    high: NDArray[np.float64],
-    offset: float,
-) -> NDArray[np.float64]:
-    total = np.full(features.shape[0], offset)
-    for row in range(features.shape[0]):
-        for place in range(columns.size):
-            total[row] += weights[place] * _counted(features[row, columns[place]], fill[place], low[place], high[place])
-    return total
-
-
-@kernel
-def _contribute(
-    features: NDArray[np.float32],
-    columns: NDArray[np.int64],
-    weights: NDArray[np.float64],
-    fill: NDArray[np.float64],
-    low: NDArray[np.float64],
-    high: NDArray[np.float64],
-    owners: NDArray[np.int64],
-    players: int,
-) -> NDArray[np.float64]:
-    found = np.zeros((features.shape[0], players))
-    for row in range(features.shape[0]):
-        for place in range(columns.size):
-            counted = _counted(features[row, columns[place]], fill[place], low[place], high[place])
-            found[row, owners[columns[place]]] += weights[place] * (counted - fill[place])
-    return found

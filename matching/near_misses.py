@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from features.build import rows
 from features.changes import Change
 from features.jit import kernel, lean, prefetch
-from features.layout import Arrays
 from features.money import MAX_AMOUNT, Money
 from features.requirements_shape import Value
 from features.state import MarketState
@@ -136,7 +135,21 @@ def seek(state: MarketState, query: Query, judgement: Judgement) -> Sought:
     found = openings(judgement, record, in_hand=query.wishes.device is not None)
     session = _session_minutes(query, float(record["session_minutes"]))
     own = judgement.own_of_all.bits
-    return Sought(found, *_best_paid(state.arrays, found, options.changes, own, session), session)
+    arrays = state.arrays
+    best = _best_paid(
+        arrays.chains,
+        arrays.open_links,
+        arrays.open_tasks,
+        found.changes,
+        found.approvals,
+        found.counts,
+        found.offers,
+        found.by,
+        options.changes,
+        own,
+        session,
+    )
+    return Sought(found, *best, session)
 
 
 def valued(
@@ -174,6 +187,14 @@ def _session_minutes(query: Query, usual: float) -> float:
     return usual if usual > 0.0 else USUAL_SESSION
 
 
+class _Market(NamedTuple):
+    """What is looked at of `features.layout.Arrays`."""
+
+    chains: NDArray[np.void]
+    open_links: NDArray[np.void]
+    open_tasks: NDArray[np.int32]
+
+
 class _Best(NamedTuple):
     """The best-paid tasks by change, as many as fill ``SPARE`` sessions, the best first.
 
@@ -196,15 +217,32 @@ class _Best(NamedTuple):
 
 @kernel
 def _best_paid(
-    s: Arrays, found: Openings, changes: NDArray[np.void], own: NDArray[np.uint16], session: float
+    chains: NDArray[np.void],
+    open_links: NDArray[np.void],
+    open_tasks: NDArray[np.int32],
+    opened_by: NDArray[np.int32],
+    approvals: NDArray[np.int64],
+    counts: NDArray[np.int64],
+    offers: NDArray[np.int32],
+    by: NDArray[np.uint8],
+    changes: NDArray[np.void],
+    own: NDArray[np.uint16],
+    session: float,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int32], NDArray[np.float64]]:
     """Find what promises most by what requesters say of pay and time; the middle of these where they do not say a time.
 
-    Tasks are looked at offer by offer, where one of the offer may pay as much as what has been found.
+    Tasks are looked at offer by offer, where one of the offer may pay as much as what has been found. `_Market` and
+    `Openings` come one by one: Numba takes several times as long to tell the type of a tuple of arrays.
 
     Args:
-        s: the state.
-        found: what changes open.
+        chains: of `_Market`.
+        open_links: the same.
+        open_tasks: the same.
+        opened_by: ``changes`` of `Openings`.
+        approvals: of `Openings`.
+        counts: the same.
+        offers: the same.
+        by: the same.
         changes: records of ``CHANGE``.
         own: uint16, by place in the open-task index; what stands against tasks by themselves.
         session: minutes.
@@ -213,6 +251,7 @@ def _best_paid(
         Places in ``found`` (int64), the best first and of those of one topic the best alone; where the tasks of each
         end (int64) among the best-paid tasks (int32); and the rewards of these (float64).
     """
+    s, found = _Market(chains, open_links, open_tasks), Openings(opened_by, approvals, counts, offers, by)
     size = found.counts.size
     best = _Best(
         np.zeros(size, np.int64),
@@ -269,7 +308,7 @@ def _best_paid(
 
 
 @kernel
-def _middle_time(s: Arrays, offers: NDArray[np.int32], session: float) -> float:
+def _middle_time(s: _Market, offers: NDArray[np.int32], session: float) -> float:
     """Return the middle of the minutes that tasks of some offers state, one of each; a session if none does."""
     stated, size = np.empty(_MIDDLE_OF), 0
     for k in range(0, offers.size, max(1, -(-offers.size // _MIDDLE_OF))):
@@ -282,7 +321,7 @@ def _middle_time(s: Arrays, offers: NDArray[np.int32], session: float) -> float:
 
 @lean
 def _look_through(
-    s: Arrays, first: int, by: int, own: NDArray[np.uint16], middle: float, wanted: float, best: _Best
+    s: _Market, first: int, by: int, own: NDArray[np.uint16], middle: float, wanted: float, best: _Best
 ) -> None:
     """Put what belongs there among the best-paid of some changes: of a chain that begins at a place, 1 more given."""
     place = first - 1

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from itertools import count, repeat
 
 import numpy as np
-from msgspec.structs import astuple
 from numpy.typing import NDArray
 
 from features.build import Common, forget_common, nothing_common, rows
@@ -24,7 +23,7 @@ from matching.near_misses import NearMiss, Sought, seek, valued
 from matching.priors import Priors
 from matching.query import Query
 from matching.rerank import GroupSpread, PayWeight, Ranking, SlotBalance, Step
-from matching.scoring import Answers, Expectation, Outcomes, Ranker, best_first, expectations
+from matching.scoring import Answers, Expectation, Outcomes, Ranker, best_first, figures
 
 SHORTLIST = 300
 """Eligible tasks that the full model scores, at the least; the cascade chooses them."""
@@ -40,6 +39,7 @@ PAY_WEIGHT = 0.0
 
 
 _NONE = np.zeros(0, np.int32)
+_HOURLY = Expectation.__struct_fields__.index("expected_hourly")
 
 _kept = threading.local()
 
@@ -93,8 +93,7 @@ class Verdict:
 
     def best(self, state: MarketState) -> Ranking:
         """Return the tasks by falling score, equal ones by the hash of their id."""
-        scores = self.answers.scores
-        order = np.argsort(-scores, kind="stable")
+        scores, order = self.answers.scores, self.answers.rising[::-1].copy()
         falling = scores[order]
         if not (falling[1:] < falling[:-1]).all():
             order = best_first(scores, state.arrays.tasks["facts"]["order"][self.tasks])
@@ -234,15 +233,16 @@ class Matcher:
 
     def told(self, state: MarketState, query: Query, page: Page) -> Feed:
         """Return a page with what is to be said of its tasks; the state is that of which the page is."""
-        verdict, first = page.verdict, len(query.listed) + 1
+        verdict, near, size = page.verdict, page.sought, len(page.ranking.tasks)
         # The models are asked once for both.
         outcomes = verdict.answers.expect(np.concatenate((page.rows, verdict.beside)))
-        size, near = len(page.ranking.tasks), page.sought
         p_approve, minutes = outcomes.p_approve[size:], outcomes.minutes[size:]
         return Feed(
-            items=items(state, verdict, page.ranking, query, first=first, outcomes=outcomes.first(size)),
+            items=items(
+                state, verdict, page.ranking, query, first=len(query.listed) + 1, outcomes=outcomes.first(size)
+            ),
             removed=page.judgement.counts(),
-            listed=query.listed | {int(order) for order in _order(state, page.ranking.tasks)},
+            listed=query.listed.union(_order(state, page.ranking.tasks).tolist()),
             more=page.more,
             near_misses=() if near is None else valued(state, query, page.judgement, near, p_approve, minutes),
         )
@@ -301,37 +301,35 @@ def items(
 
     ``outcomes`` are those of the ranking's tasks, if they are known already.
     """
-    external = state.catalogue.tasks.external
     answers, places = verdict.answers, ranking.places
-    features = answers.features[places]
+    features = answers.features.take(places, axis=0)
     outcomes = outcomes or answers.expect(features)
     tasks = ranking.tasks.tolist()
-    rewards = [state.catalogue.postings.reward(task) for task in tasks]
-    expected = expectations(outcomes, rewards)
-    told: Iterable[Sequence[Reason]] = repeat(())
+    rewards = list(map(state.catalogue.postings.reward, tasks))
+    told = figures(outcomes, rewards)
+    why: Iterable[Sequence[Reason]] = repeat(())
     contributions: Iterable[Mapping[str, float] | None] = repeat(None)
     if query.explain or query.contributions:
         lifts = answers.lifts(places)
         if query.explain:
-            hourly = [figures.expected_hourly for figures in expected]
-            told = reasons(
-                features, lifts, Figures(outcomes.p_approve, outcomes.minutes, rewards, hourly), query.locale
-            )
+            hourly = told[_HOURLY]
+            why = reasons(features, lifts, Figures(outcomes.p_approve, outcomes.minutes, rewards, hourly), query.locale)
         if query.contributions:
             contributions = [dict(zip(GROUPS, lift, strict=True)) for lift in lifts.tolist()]
-    said = zip(
-        expected,
-        [external(task) for task in tasks] if names is None else [names[place] for place in places.tolist()],
-        count(first),
-        answers.scores[places].tolist(),
-        told,
-        contributions,
-        ranking.propensities.tolist(),
-        features,
-        strict=False,
-    )
     # In the order of the fields, since names take time.
-    return [Item(*astuple(figures), *others) for figures, *others in said]
+    return list(
+        map(
+            Item,
+            *told,
+            state.catalogue.tasks.externals(tasks) if names is None else [names[place] for place in places.tolist()],
+            count(first),
+            answers.scores[places].tolist(),
+            why,
+            contributions,
+            ranking.propensities.tolist(),
+            features,
+        )
+    )
 
 
 def _order(state: MarketState, tasks: NDArray[np.int32]) -> NDArray[np.uint32]:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -58,8 +59,7 @@ class Outcomes:
     @classmethod
     def counted(cls, features: NDArray[np.float32]) -> "Outcomes":
         """Return what counts alone tell of rows (float32, rows x columns of the spec): no more than a middle."""
-        unknown = np.full(len(features), np.nan)
-        minutes = usual_minutes(features)
+        unknown, minutes = _unknown(features), usual_minutes(features)
         return cls(unknown, smoothed_approval(features), minutes, unknown, unknown, unknown, unknown)
 
     def first(self, rows: int) -> "Outcomes":
@@ -117,6 +117,11 @@ class Answers:
         """Return what is expected of all rows."""
         return self.expect(self.features)
 
+    @cached_property
+    def rising(self) -> NDArray[np.intp]:
+        """The rows (intp) by rising score, equal ones as they come."""
+        return np.argsort(self.scores, kind="stable")
+
     def lifts(self, places: NDArray[np.intp]) -> NDArray[np.float64]:
         """Return what each group of columns adds to the scores at ``places``, above its mean over the list.
 
@@ -131,13 +136,10 @@ class Answers:
             float64, rows x `features.spec.GROUPS`; rounded to millionths, so that 0 is what makes no difference.
         """
         size = len(self.scores)
-        if size > COMPARED_WITH:
-            compared = np.argsort(self.scores, kind="stable")[_STEPS * size // (2 * COMPARED_WITH)]
-        else:
-            compared = np.arange(size)
-        found = self.contribute(self.features[np.concatenate([places, compared])], len(places))
+        compared = self.rising[_STEPS * size // (2 * COMPARED_WITH)] if size > COMPARED_WITH else np.arange(size)
+        found = self.contribute(self.features.take(np.concatenate((places, compared)), axis=0), len(places))
         # Adding 0 turns -0 into 0.
-        return np.asarray(np.round(found, 6) + 0.0)
+        return found.round(6) + 0.0
 
 
 class Ranker(Protocol):
@@ -187,13 +189,17 @@ class BundleRanker:
 
     def outcomes(self, features: NDArray[np.float32]) -> Outcomes:
         """Return what is expected of rows (float32, rows x columns of the spec)."""
-        bundle, seen, unknown = self._bundle, self._seen(features), np.full(len(features), np.nan)
-        p_accept = unknown if bundle.accept is None else bundle.accept.predict(seen)
+        bundle, seen = self._bundle, self._seen(features)
+        p_accept = _unknown(features) if bundle.accept is None else bundle.accept.predict(seen)
         p_approve = smoothed_approval(features) if bundle.approve is None else bundle.approve.predict(seen)
         if bundle.minutes is None:
-            return Outcomes(p_accept, p_approve, usual_minutes(features), unknown, unknown, unknown, unknown)
+            return Outcomes(p_accept, p_approve, usual_minutes(features), *[_unknown(features)] * 4)
         tail = paid_tails(p_approve)
         return Outcomes(p_accept, p_approve, *bundle.minutes.quantiles(seen, 0.5, LOW, HIGH, tail, 1.0 - tail))
+
+
+def _unknown(features: NDArray[np.float32]) -> NDArray[np.float64]:
+    return np.full(len(features), np.nan)
 
 
 def usual_minutes(features: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -223,7 +229,12 @@ def best_first(scores: NDArray[np.float64], order: NDArray[np.uint32]) -> NDArra
 
 
 def expectations(outcomes: Outcomes, rewards: Sequence[Money | None]) -> list[Expectation]:
-    """Return the figures of each row of outcomes.
+    """Return the figures of each row of outcomes; see `figures`."""
+    return list(map(Expectation, *figures(outcomes, rewards)))
+
+
+def figures(outcomes: Outcomes, rewards: Sequence[Money | None]) -> list[list[Any]]:
+    """Return the figures of rows of outcomes, a list for each field of `Expectation`.
 
     Pay per hour is reward x P(approved) over the minutes, in the reward's own currency. There is none without a reward,
     where nothing tells how long the task takes, or where the figure is beyond all bounds.
@@ -233,13 +244,17 @@ def expectations(outcomes: Outcomes, rewards: Sequence[Money | None]) -> list[Ex
         rewards: rows; of the task of each, None for a task without one.
     """
     amounts = np.array([math.nan if reward is None else float(reward.amount) for reward in rewards])
-    paid = _paid(amounts, outcomes.p_approve, outcomes.minutes, outcomes.paid_slow, outcomes.paid_fast)
-    figures = (outcomes.p_accept, outcomes.p_approve, outcomes.minutes, outcomes.minutes_low, outcomes.minutes_high)
+    paid = _paid(amounts, outcomes.p_approve, outcomes.minutes, outcomes.paid_slow, outcomes.paid_fast).tolist()
+    told = (outcomes.p_accept, outcomes.p_approve, outcomes.minutes, outcomes.minutes_low, outcomes.minutes_high)
     money = [
-        [None if figure is None or reward is None else reward.rounded(figure) for figure, reward in column]
-        for column in (zip(_known(column), rewards, strict=True) for column in paid)
+        [
+            # Only NaN is not itself.
+            reward.rounded(figure) if figure == figure and reward is not None else None
+            for figure, reward in zip(column, rewards, strict=True)
+        ]
+        for column in paid
     ]
-    return list(map(Expectation, *map(_known, figures), *money))
+    return [[value if value == value else None for value in column.tolist()] for column in told] + money
 
 
 @kernel
@@ -282,8 +297,3 @@ def paid_tails(p_approve: NDArray[np.float64]) -> NDArray[np.float64]:
         chance = 1.0 if np.isnan(p_approve[i]) else p_approve[i]
         tails[i] = (1.0 - min(INTERVAL / max(chance, INTERVAL), MOST_KEPT)) / 2.0
     return tails
-
-
-def _known(values: NDArray[np.float64]) -> list[Any]:
-    """Return figures for an answer, None where they are NaN."""
-    return [value if value == value else None for value in values.tolist()]  # only NaN is not itself

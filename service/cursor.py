@@ -13,8 +13,8 @@ _VERSION = b"\x01"
 
 def encode_cursor(listed: frozenset[int]) -> str:
     """Return the cursor behind the tasks listed so far, given as hashes of their ids (32 bits)."""
-    hashes = np.sort(np.fromiter(listed, np.uint32, len(listed)))
-    return base64.urlsafe_b64encode(_VERSION + hashes.astype("<u4").tobytes()).decode().rstrip("=")
+    hashes = np.array(sorted(listed), "<u4")
+    return base64.urlsafe_b64encode(_VERSION + hashes.tobytes()).decode().rstrip("=")
 
 
 def decode_cursor(cursor: str) -> frozenset[int]:

@@ -6,8 +6,9 @@ import lightgbm as lgb
 import numpy as np
 import pytest
 
+from matching.additive import LEAVES
 from matching.calibration import predict_rows, scorer
-from matching.forest import LEAVES, Forest, ForestError
+from matching.forest import Forest, ForestError
 from tests.market import bundle_of, usual
 
 SPECIAL = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-36, -1e-36, 1e-34, 3.4e38, -3.4e38], np.float32)
