@@ -86,7 +86,6 @@ def accept(s: Arrays, index: int, task_index: int, told: bool) -> None:
     now = market.clock
     worker = s.workers[index]
     task = s.tasks[task_index]
-    _foresee_tokens(s, index, task)
     dealing = s.dealings[bar(s, index, task_index)]
     if not told:
         dealing.accepted_untold = min(255, dealing.accepted_untold + 1)
@@ -152,7 +151,8 @@ def accept(s: Arrays, index: int, task_index: int, told: bool) -> None:
 
 
 @lean
-def _foresee_tokens(s: Arrays, worker: int, task: Record) -> None:
+def foresee_tokens(s: Arrays, worker: int, task: Record) -> None:
+    """Have the tokens of a task brought near, and what a worker has to do with them."""
     for k in range(TOKEN_ROWS):
         row, _ = token_of(task, k)
         if row >= 0:

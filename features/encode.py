@@ -2,11 +2,10 @@
 
 from array import array
 from collections.abc import Callable, Collection, Iterable
-from functools import lru_cache
 from itertools import compress
 from math import nan
 from struct import Struct
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -20,10 +19,10 @@ from features.catalogue import Catalogue
 from features.collector import collector_paused
 from features.errors import CocokError
 from features.kept import also_kept
-from features.layout import FACTS, FOREVER, LANGUAGES, SKILLS, UNLIMITED
+from features.layout import FACTS, FOREVER, LANGUAGES, UNLIMITED
 from features.money import Money, Rates
-from features.text import content_tokens, normalise, primary_language, token
-from features.texts import Text
+from features.text import token
+from features.wording import SAME_WORDING, Wording, language_label, padded, wording_of
 
 LEAST_MINUTES = 1e-3
 """Minutes that a posting states count as no less: the log of what 32 bits take for 0 would be minus infinity."""
@@ -35,9 +34,6 @@ _PRICED: dict[type, tuple[str, ...]] = also_kept(
     {ev.WorkerUpdated: ("expected_hourly", "min_reward"), ev.TaskPosted: ("reward",), ev.TaskUpdated: ("reward",)}
 )
 """Amounts of money that are converted."""
-
-SAME_WORDING = 1 << 14
-"""Distinct wordings of tasks that are kept: the tasks of a batch share theirs."""
 
 _DEEDS: dict[type, int] = also_kept(
     {
@@ -76,6 +72,7 @@ class Encoder:
             ev.WorkerRated: self._worker_rated,
         }
         self._encoders = also_kept(encoders)
+        self._numbers: dict[Wording, tuple[int, int, bytes]] = {}
         self._clear()
 
     def __reduce__(self) -> tuple[type["Encoder"], tuple[Catalogue, Rates]]:
@@ -176,10 +173,10 @@ class Encoder:
             levels = dict.fromkeys(levels, 1.0)
         self._skill_rows.extend([token("skill", name) for name in levels])
         self._skill_levels.extend(levels.values())
-        languages = [label(_language_label(tag)) for tag in event.languages or ()]
+        languages = [label(language_label(tag)) for tag in event.languages or ()]
         self._profiles.append(
             _PROFILE.pack(
-                *_padded(languages, LANGUAGES),
+                *padded(languages, LANGUAGES),
                 label(f"country:{event.country}") if event.country else 0,
                 self._money(event.expected_hourly),
                 self._money(event.min_reward),
@@ -202,8 +199,7 @@ class Encoder:
         catalogue = self._catalogue
         task = catalogue.tasks.add(posting.task_id)
         catalogue.postings[task] = posting
-        label = catalogue.labels.add
-        wording = _wording(
+        wording = wording_of(
             posting.title,
             posting.description,
             posting.keywords,
@@ -211,19 +207,18 @@ class Encoder:
             posting.category,
             posting.languages,
         )
+        text, category, languages = self._numbers.get(wording) or self._numbered(wording)
         self._wordings.append(wording)
         start = self._n_tokens
         self._n_tokens += wording.tokens
-        languages = [label(name) for name in wording.languages]
         signature, requester = catalogue.signature_of(posting), catalogue.requesters.add(posting.requester_id)
-        category = label(wording.category) if wording.category else 0
         self._facts.append(
             _FACTS.pack(
                 requester,
                 category,
                 signature,
                 catalogue.offer_of(signature, requester, category),
-                catalogue.texts.add(wording.text),
+                text,
                 wording.category_token,
                 token("requester", posting.requester_id),
                 token("group", posting.group_id) if posting.group_id else -1,
@@ -234,73 +229,26 @@ class Encoder:
                 _minutes(posting.time_limit_minutes),
                 FOREVER if posting.expires_at is None else ev.micros(posting.expires_at),
                 murmurhash3_32(posting.task_id, positive=True),
-                *_padded(languages, LANGUAGES),
+                languages,
                 wording.n_skills,
                 wording.skills,
             )
         )
         return kind, 0, task, 0, nan, len(self._facts) - 1, start, self._n_tokens
 
+    def _numbered(self, wording: Wording) -> tuple[int, int, bytes]:
+        """Return text and category of a wording, and its languages (int32, as bytes), by their numbers."""
+        label = self._catalogue.labels.add
+        languages = padded([label(name) for name in wording.languages], LANGUAGES)
+        category = label(wording.category) if wording.category else 0
+        if len(self._numbers) >= SAME_WORDING:
+            self._numbers.clear()
+        numbers = self._catalogue.texts.add(wording.text), category, np.array(languages, np.int32).tobytes()
+        self._numbers[wording] = numbers
+        return numbers
+
     def _money(self, money: Money | None) -> float:
         return nan if money is None else self._rates.convert(money)
-
-
-class Wording(NamedTuple):
-    """What a task says in words, and what comes of it for every task that says the same.
-
-    Attributes:
-        rows, kinds, weights: the distinct tokens: their rows of the token table (int32), kinds (uint8) and weights
-            (float32), each as bytes.
-        tokens: how many they are.
-        text: the words themselves.
-        category: its label, empty without one.
-        category_token: row of the token table, -1 without one.
-        n_skills: skills that count.
-        skills: their rows of the token table (int32, as many as a record of facts has places for), as bytes.
-        languages: their labels.
-    """
-
-    rows: bytes
-    kinds: bytes
-    weights: bytes
-    tokens: int
-    text: Text
-    category: str
-    category_token: int
-    n_skills: int
-    skills: bytes
-    languages: tuple[str, ...]
-
-
-@lru_cache(maxsize=SAME_WORDING)
-def _wording(
-    title: str | None,
-    description: str | None,
-    keywords: tuple[str, ...] | None,
-    skills: tuple[str, ...] | None,
-    category: str | None,
-    languages: tuple[str, ...] | None,
-) -> Wording:
-    found = content_tokens(skills or (), keywords or (), title, description)
-    rows, kinds_, weights = zip(*found, strict=True) if found else ((), (), ())
-    asked = list(dict.fromkeys(token("skill", name) for name in skills or ()))[:SKILLS]
-    return Wording(
-        np.array(rows, np.int32).tobytes(),
-        np.array(kinds_, np.uint8).tobytes(),
-        np.array(weights, np.float32).tobytes(),
-        len(found),
-        Text(title or "", description or "", keywords or ()),
-        f"category:{normalise(category)}" if category else "",
-        token("category", category) if category else -1,
-        len(asked),
-        np.array(_padded(asked, SKILLS), np.int32).tobytes(),
-        tuple(map(_language_label, languages or ())),
-    )
-
-
-@lru_cache(maxsize=1 << 10)
-def _language_label(tag: str) -> str:
-    return f"language:{primary_language(tag)}"
 
 
 def packer(dtype: np.dtype[np.void], *, ready: Collection[str] = ()) -> Struct:
@@ -319,7 +267,7 @@ def packer(dtype: np.dtype[np.void], *, ready: Collection[str] = ()) -> Struct:
     return Struct(f"{made.format}{dtype.itemsize - made.size}x")
 
 
-_EVENT, _FACTS, _PROFILE = packer(EVENT), packer(FACTS, ready={"skills"}), packer(PROFILES)
+_EVENT, _FACTS, _PROFILE = packer(EVENT), packer(FACTS, ready={"languages", "skills"}), packer(PROFILES)
 
 
 def _records(packed: list[bytes], dtype: np.dtype[np.void] | type[np.generic]) -> NDArray[Any]:
@@ -341,10 +289,6 @@ def _number(value: float | None) -> float:
 
 def _minutes(value: float | None) -> float:
     return nan if value is None else max(value, LEAST_MINUTES)
-
-
-def _padded(values: list[int], size: int) -> list[int]:
-    return (values + [0] * size)[:size]
 
 
 def _changes(event: ev.TaskUpdated) -> dict[str, Any]:

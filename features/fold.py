@@ -25,10 +25,11 @@ from features.batch import (
     Batch,
 )
 from features.counts import TOKEN_ROWS, expire, set_available, settle_counts, token_of, touch_market, touch_token
-from features.deeds import accept, bar, dealing_of, give_up, judge, serve, submit
-from features.jit import lean, prefetch
-from features.layout import FOREVER, NEVER, TOKENS, Arrays, Record
+from features.deeds import accept, bar, dealing_of, foresee_tokens, give_up, judge, serve, submit
+from features.jit import LINE, lean, prefetch
+from features.layout import FOREVER, NEVER, TASK, TOKENS, WORKER, Arrays, Record
 from features.open_tasks import is_full, is_open, watch_expiry
+from features.pairs import foresee, pair_key
 from features.prospects import skill_place
 from features.tastes import ask, claim_taste, room_for, withdraw_levels
 
@@ -36,8 +37,12 @@ LEAST_REWARD = 1e-4
 """A reward counts as no less when its log is taken: the log of nothing would be minus infinity."""
 
 
-AHEAD = 4
-"""Events by which it is told beforehand whose history is asked for; where its block lies is known only from it."""
+AHEAD, NEXT = 8, 2
+"""Events by which it is told beforehand which records an event asks for, and then which tokens: which these are, and
+where the block of the worker lies, is known only from the records."""
+
+_TASK, _WORKER = TASK.itemsize, dict(WORKER.fields or {})["sketch_slow"][1]
+"""Bytes of the record of a task, and those of a worker's record that most deeds ask for."""
 
 
 @lean
@@ -48,10 +53,11 @@ def fold(s: Arrays, batch: Batch, start: int, stop: int) -> None:
 
 @lean
 def _fold(s: Arrays, batch: Batch, start: int, stop: int) -> None:
-    market = s.market[0]
+    market, last = s.market[0], batch.events.size - 1
     for i in range(start, stop):
         event = batch.events[i]
-        prefetch(s.histories, batch.events[min(i + AHEAD, stop - 1)].worker, 0)
+        _foresee_records(s, batch.events[min(i + AHEAD, last)])
+        _foresee_tokens(s, batch.events[min(i + NEXT, last)])
         market.clock = max(market.clock, event.known_at)
         market.seq = event.seq
         expire(s)
@@ -88,6 +94,23 @@ def _fold(s: Arrays, batch: Batch, start: int, stop: int) -> None:
         elif kind == WORKER_RATED:
             s.workers[event.worker].rating += event.value
             s.workers[event.worker].ratings += 1.0
+
+
+@lean
+def _foresee_records(s: Arrays, event: Record) -> None:
+    prefetch(s.histories, event.worker, 0)
+    if VIEWED <= event.kind <= REJECTED:
+        foresee(s.dealing_keys, s.dealings, pair_key(event.worker, event.task))
+        for offset in range(0, _WORKER, LINE):
+            prefetch(s.workers, event.worker, offset)
+        for offset in range(0, _TASK, LINE):
+            prefetch(s.tasks, event.task, offset)
+
+
+@lean
+def _foresee_tokens(s: Arrays, event: Record) -> None:
+    if ACCEPTED <= event.kind <= REJECTED:
+        foresee_tokens(s, event.worker, s.tasks[event.task])
 
 
 @lean

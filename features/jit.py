@@ -18,6 +18,9 @@ from numba.extending import intrinsic
 
 Function = TypeVar("Function", bound=Callable[..., object])
 
+LINE = 64
+"""Bytes that come from memory together."""
+
 
 def source_digest() -> str:
     """Return 16 hex digits that change with any source of this package."""

@@ -5,7 +5,6 @@ only worker and task are read, of a list only the tasks; requirements are looked
 """
 
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
 from functools import reduce
 from operator import or_
 from types import UnionType
@@ -21,9 +20,9 @@ from features.requirements_shape import parse_written
 
 
 class _Amount(Struct, frozen=True, gc=False):
-    """An amount of money, which is in canonical form already."""
+    """An amount of money, which is in canonical form already: as text it is read, converted and packed sooner."""
 
-    amount: Decimal
+    amount: str
     currency: str
 
 

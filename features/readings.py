@@ -8,15 +8,15 @@ from numpy.typing import NDArray
 
 from features.elementary import take_decays, take_logs
 from features.estimates import FAST, SECOND, SLOW, seconds
-from features.jit import kernel, lean, prefetch, shared
+from features.jit import LINE, kernel, lean, prefetch, shared
 from features.layout import NEVER, REFERENCE, SKILLS, TASK, TOKEN, TOKENS, Arrays
 from features.sums import PARTED, SUMMED, SUMS
 from features.tastes import find_taste
 from features.text import SKILL, WORD
 from features.view import View
 
-_RECORD, _TOKEN, LINE = TASK.itemsize, TOKEN.itemsize, 64
-"""Bytes of the record of a task and of a token, and those that come from memory together."""
+_RECORD, _TOKEN = TASK.itemsize, TOKEN.itemsize
+"""Bytes of the record of a task and of a token."""
 
 BLOCK = 128
 """Tasks that a kernel goes through at a time."""

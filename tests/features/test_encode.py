@@ -46,3 +46,26 @@ def test_tasks_of_one_content_and_signature_are_encoded_as_if_each_were_the_firs
     alone = MarketState(RATES).encode(log.entries[2:])
     assert contents[2][0] == alone.token_rows.tolist()
     assert batch.facts["signature"].tolist() == [0, 0, 0]
+
+
+def test_a_wording_that_another_state_knows_has_the_numbers_of_each_state() -> None:
+    fields: dict[str, Any] = {"title": "Transcribe a receipt", "category": "audio", "languages": ["en-GB", "id"]}
+    other: dict[str, Any] = {"title": "Draw boxes", "category": "labelling", "languages": ["sw"]}
+    first, second = MarketState(RATES), MarketState(RATES)
+    first.apply(Log().post("t1", **fields).entries)
+    second.apply(Log().post("t1", **other).post("t2", **fields).post("t3", **fields).entries)
+    for state, task in ((first, 1), (second, 2), (second, 3)):
+        facts, name = state.arrays.tasks[task]["facts"], state.catalogue.labels.external
+        assert name(int(facts["category"])) == "category:audio"
+        assert [name(int(label)) for label in facts["languages"]] == ["language:en", "language:id", "", ""]
+        assert list(state.catalogue.texts)[facts["text"]].title == "Transcribe a receipt"
+    assert first.arrays.tasks[1]["facts"]["category"] != second.arrays.tasks[2]["facts"]["category"]
+
+
+def test_wordings_beyond_those_that_are_kept_are_numbered_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = Log()
+    for place in (1, 2, 3, 1, 2, 3):
+        log.post(f"t{place}", title=f"Part {place}", category=f"kind {place}")
+    usual = MarketState(RATES).encode(log.entries)
+    monkeypatch.setattr("features.encode.SAME_WORDING", 2)
+    assert MarketState(RATES).encode(log.entries).facts.tobytes() == usual.facts.tobytes()

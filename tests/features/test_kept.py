@@ -36,6 +36,21 @@ def test_events_of_every_type_come_to_the_same_state() -> None:
     assert kept.catalogue.signatures == whole.catalogue.signatures
 
 
+@pytest.mark.parametrize(
+    "amount", ["0", "1.50", 12, 0.1, "1E+3", "0.000000000000000000000000000001", "999999999999999"]
+)
+def test_an_amount_is_packed_and_converted_as_elsewhere(amount: object) -> None:
+    money = {"amount": amount, "currency": "IDR"}
+    bodies = [written("worker_updated", expected_hourly=money, min_reward=money), written("task_posted", reward=money)]
+    lines = [encode_event(event) for event in decode_each([json.dumps(body).encode() for body in bodies])]
+    kept, whole = state_of(decode_kept(lines)), state_of(decode_each(lines))
+    # Read as it is kept, and not as what else would be read if that failed.
+    assert {type(event) for event in decode_kept(lines)} <= set(IN_PLACE.values())
+    assert kept.digest() == whole.digest()
+    for name in ("profiles", "postings"):
+        assert list(getattr(kept.catalogue, name).packed(3)) == list(getattr(whole.catalogue, name).packed(3))
+
+
 def test_no_event_of_these_types_is_read_as_elsewhere() -> None:
     read = {type(event) for event in decode_kept(payloads())}
     assert set(IN_PLACE.values()) <= read
