@@ -27,7 +27,7 @@ from features.batch import (
 from features.counts import TOKEN_ROWS, expire, set_available, settle_counts, token_of, touch_market, touch_token
 from features.deeds import accept, bar, dealing_of, give_up, judge, serve, submit
 from features.jit import lean, prefetch
-from features.layout import FOREVER, NEVER, TOKENS, Arrays, Record
+from features.layout import FOREVER, NEVER, TOKENS, WAS_SAVED, WAS_VIEWED, Arrays, Record
 from features.open_tasks import is_full, is_open, watch_expiry
 from features.prospects import skill_place
 from features.tastes import ask, claim_taste, room_for, withdraw_levels
@@ -76,10 +76,10 @@ def _fold(s: Arrays, batch: Batch, start: int, stop: int) -> None:
         elif kind in (APPROVED, REJECTED):
             judge(s, event.worker, event.task, kind == APPROVED)
         elif kind == VIEWED:
-            s.dealings[dealing_of(s, event.worker, event.task)].viewed = 1
+            s.dealings[dealing_of(s, event.worker, event.task)].marks |= WAS_VIEWED
             s.tasks[event.task].viewed += 1
         elif kind == SAVED:
-            s.dealings[dealing_of(s, event.worker, event.task)].saved = 1
+            s.dealings[dealing_of(s, event.worker, event.task)].marks |= WAS_SAVED
         elif kind == HIDDEN:
             s.dealings[bar(s, event.worker, event.task)].hidden = 1
         elif kind == REQUESTER_RATED:
