@@ -10,7 +10,7 @@ from features.compared import COMPUTED, PLACES, Block, against, fill_compared, n
 from features.counts import half_of, hour_bin
 from features.estimates import DAY, FAST, HOUR, SECOND, decay, seconds, smoothed
 from features.jit import kernel, lean
-from features.layout import FOREVER, HOUR_BINS, LANGUAGES, NEVER, REFERENCE, UNLIMITED, Arrays
+from features.layout import FOREVER, HOUR_BINS, LANGUAGES, NEVER, REFERENCE, UNLIMITED, WAS_SAVED, WAS_VIEWED, Arrays
 from features.pairs import find, foresee, pair_key
 from features.readings import BLOCK, TOOK, Readings, forget, no_readings, read_reference, read_tokens, renew
 from features.spec import COLUMN, NAMES, RELATIVE
@@ -191,8 +191,8 @@ def _dealing_columns(s: Arrays, view: View, tasks: NDArray[np.int32], out: NDArr
             dealing = dealings[place]
             out[i, TASK_TAKEN] = dealing.accepted
             out[i, TASK_SERVED_BEFORE] = math.log1p(dealing.served)
-            out[i, TASK_VIEWED] = dealing.viewed
-            out[i, TASK_SAVED] = dealing.saved
+            out[i, TASK_VIEWED] = 1.0 if dealing.marks & WAS_VIEWED else 0.0
+            out[i, TASK_SAVED] = 1.0 if dealing.marks & WAS_SAVED else 0.0
             if dealing.served > 0:
                 out[i, TASK_SERVED_HOURS] = math.log1p(max(0, seconds(view.now) - dealing.served_at) / (HOUR // SECOND))
 

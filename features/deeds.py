@@ -5,7 +5,6 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from features.batch import APPROVED, REJECTED
 from features.counts import (
     TOKEN_ROWS,
     half_of,
@@ -18,7 +17,7 @@ from features.counts import (
 )
 from features.estimates import FAST, HOUR, SECOND, SLOW, decay, decay_seconds, seconds, usual_log_minutes
 from features.jit import lean, prefetch
-from features.layout import HALVES, TASK, Arrays, Record
+from features.layout import HALVES, TASK, WAS_APPROVED, WAS_BARRED, WAS_JUDGED, WAS_REJECTED, Arrays, Record
 from features.pairs import claim, foresee, pair_key
 from features.prospects import add_sketch
 from features.tastes import claim_taste, foresee_taste
@@ -45,8 +44,8 @@ def bar(s: Arrays, worker: int, task: int) -> int:
     """Return the place of a dealing in which a worker takes or hides a task, chained to the others of the worker."""
     place = dealing_of(s, worker, task)
     dealing = s.dealings[place]
-    if dealing.barred == 0:
-        dealing.barred = 1
+    if not dealing.marks & WAS_BARRED:
+        dealing.marks |= WAS_BARRED
         dealing.barred_before = s.workers[worker].barred
         s.workers[worker].barred = task
     return place
@@ -278,20 +277,21 @@ def judge(s: Arrays, index: int, task_index: int, approved: bool) -> None:
     task = s.tasks[task_index]
     requester = s.requesters[task.facts.requester]
     dealing = s.dealings[dealing_of(s, index, task_index)]
-    verdict = APPROVED if approved else REJECTED
+    verdict = WAS_APPROVED if approved else WAS_REJECTED
     if dealing.settled >= dealing.submitted:
-        if dealing.verdict != 0 and _open_assignments(dealing) <= 0 and _took_all(dealing, task):
-            if dealing.verdict != verdict:
-                _count_verdict(s, index, task, dealing.verdict == APPROVED, -1.0)
+        last = dealing.marks & WAS_JUDGED
+        if last and _open_assignments(dealing) <= 0 and _took_all(dealing, task):
+            if last != verdict:
+                _count_verdict(s, index, task, last == WAS_APPROVED, -1.0)
                 _count_verdict(s, index, task, approved, 1.0)
-                dealing.verdict = verdict
+                dealing.marks ^= WAS_JUDGED
             return
         submit(s, index, task_index, math.nan, False)
     elif approved:
         requester.approval_hours += math.log1p(max(0, seconds(now) - dealing.submitted_at) / (HOUR // SECOND))
         requester.approvals_timed += 1.0
     dealing.settled += 1
-    dealing.verdict = verdict
+    dealing.marks = dealing.marks & ~WAS_JUDGED | verdict
     _count_verdict(s, index, task, approved, 1.0)
 
 

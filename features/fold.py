@@ -27,7 +27,7 @@ from features.batch import (
 from features.counts import TOKEN_ROWS, expire, set_available, settle_counts, token_of, touch_market, touch_token
 from features.deeds import accept, bar, dealing_of, foresee_tokens, give_up, judge, serve, submit
 from features.jit import LINE, lean, prefetch
-from features.layout import FOREVER, NEVER, TASK, TOKENS, WORKER, Arrays, Record
+from features.layout import FOREVER, NEVER, TASK, TOKENS, WAS_SAVED, WAS_VIEWED, WORKER, Arrays, Record
 from features.open_tasks import is_full, is_open, watch_expiry
 from features.pairs import foresee, pair_key
 from features.prospects import skill_place
@@ -82,10 +82,10 @@ def _fold(s: Arrays, batch: Batch, start: int, stop: int) -> None:
         elif kind in (APPROVED, REJECTED):
             judge(s, event.worker, event.task, kind == APPROVED)
         elif kind == VIEWED:
-            s.dealings[dealing_of(s, event.worker, event.task)].viewed = 1
+            s.dealings[dealing_of(s, event.worker, event.task)].marks |= WAS_VIEWED
             s.tasks[event.task].viewed += 1
         elif kind == SAVED:
-            s.dealings[dealing_of(s, event.worker, event.task)].saved = 1
+            s.dealings[dealing_of(s, event.worker, event.task)].marks |= WAS_SAVED
         elif kind == HIDDEN:
             s.dealings[bar(s, event.worker, event.task)].hidden = 1
         elif kind == REQUESTER_RATED:

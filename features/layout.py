@@ -271,21 +271,22 @@ DEALING = np.dtype(
         ("settled", "u2"),
         ("returned", "u2"),
         ("abandoned", "u2"),
-        ("viewed", "u1"),
-        ("saved", "u1"),
-        ("hidden", "u1"),
-        ("barred", "u1"),
-        ("barred_before", "i4"),
         ("accepted_untold", "u1"),
         ("submitted_untold", "u1"),
-        ("verdict", "u1"),
+        ("hidden", "u1"),
+        ("marks", "u1"),
+        ("barred_before", "i4"),
     ],
     align=True,
 )
 """A worker and a task; the two instants are in seconds. Counts are of assignments; ``accepted_untold`` and
-``submitted_untold`` are of those that later stages implied and no event has told yet. ``verdict`` is the last one, 0
-for none, else `APPROVED` or `REJECTED` of `features.batch`. ``barred`` tells that the worker took or hid the task;
-``barred_before`` chains these tasks: the one before this, 0 at the end."""
+``submitted_untold`` are of those that later stages implied and no event has told yet. ``marks`` are the bits below.
+``barred_before`` chains the barred tasks of a worker: the one before this, 0 at the end."""
+
+WAS_VIEWED, WAS_SAVED, WAS_BARRED, WAS_APPROVED, WAS_REJECTED = 1, 2, 4, 8, 16
+"""Marks of a dealing: the worker viewed or saved the task; took or hid it, which bars it; and the last verdict."""
+
+WAS_JUDGED = WAS_APPROVED | WAS_REJECTED
 
 OFFER = np.dtype(
     [
@@ -385,7 +386,7 @@ BLANK: dict[np.dtype[np.void], dict[str, float]] = {
     },
     OFFER: {},
     CHAIN: {},
-    LINK: {"reward": np.nan, "minutes": np.nan},
+    LINK: {},
     TOKEN: {"at": NEVER},
     REQUESTER: {},
     HISTORY: {},

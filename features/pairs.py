@@ -2,6 +2,9 @@
 
 A key is ``worker << 32 | other``; 0 marks an empty place, since worker 0 is the blank one. Nothing is ever removed in
 place, and the arrays grow only between batches of events, so a reader never meets a table in the middle of a move.
+
+The share of all hashes that lie before that of a key is the share of the table where its place is looked for. So a
+table may have any number of places, and its pairs keep their order when it grows: a move goes once through both.
 """
 
 import numpy as np
@@ -13,8 +16,9 @@ SMALLEST = 1 << 10
 LOAD = 0.5
 """Share of the places that is used at the most, of tables that a cache may hold."""
 
-LARGE, LOAD_OF_LARGE = 1 << 22, 0.65
-"""From so many places on, to find the first one is a wait for memory; those behind it come with it, and cost little."""
+LARGE, LOAD_OF_LARGE = 1 << 20, 0.65
+"""From so many places on, to find the first one is a wait for memory; those behind it come with it, and cost little.
+A table that large grows by a quarter, since one that has doubled lies half empty, and all of it takes memory."""
 
 
 @lean
@@ -24,17 +28,22 @@ def pair_key(worker: int, other: int) -> np.uint64:
 
 
 @lean
-def _home(key: np.uint64, mask: np.uint64) -> np.uint64:
-    # The finaliser of splitmix64: neighbouring workers and tasks must not cluster.
+def _home(key: np.uint64, places: np.uint64) -> np.uint64:
+    # The finaliser of splitmix64: neighbouring workers and tasks must not cluster. Its upper half is enough.
     key = (key ^ (key >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     key = (key ^ (key >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return (key ^ (key >> np.uint64(31))) & mask
+    return (key >> np.uint64(32)) * places >> np.uint64(32)
+
+
+@lean
+def _next(place: np.uint64, places: np.uint64) -> np.uint64:
+    return place + np.uint64(1) if place + np.uint64(1) < places else np.uint64(0)
 
 
 @lean
 def foresee(keys: NDArray[np.uint64], values: NDArray[np.void], key: np.uint64) -> None:
     """Have a pair brought near that is asked for soon; in a table that no cache holds, a probe is a wait for memory."""
-    home = _home(key, np.uint64(keys.size - 1))
+    home = _home(key, np.uint64(keys.size))
     prefetch(keys, home, 0)
     prefetch(values, home, 0)
 
@@ -42,24 +51,24 @@ def foresee(keys: NDArray[np.uint64], values: NDArray[np.void], key: np.uint64) 
 @lean
 def find(keys: NDArray[np.uint64], key: np.uint64) -> int:
     """Return the place of a key, or -1."""
-    mask = np.uint64(keys.size - 1)
-    place = _home(key, mask)
+    places = np.uint64(keys.size)
+    place = _home(key, places)
     while keys[place] != np.uint64(0):
         if keys[place] == key:
             return np.int64(place)
-        place = (place + np.uint64(1)) & mask
+        place = _next(place, places)
     return -1
 
 
 @lean
 def claim(keys: NDArray[np.uint64], key: np.uint64) -> tuple[int, bool]:
     """Return the place of a key and whether it is new; the caller has seen to it that there is room."""
-    mask = np.uint64(keys.size - 1)
-    place = _home(key, mask)
+    places = np.uint64(keys.size)
+    place = _home(key, places)
     while keys[place] != np.uint64(0):
         if keys[place] == key:
             return np.int64(place), False
-        place = (place + np.uint64(1)) & mask
+        place = _next(place, places)
     keys[place] = key
     return np.int64(place), True
 
@@ -88,7 +97,7 @@ def grown(
         return keys, values
     size = SMALLEST
     while pairs > most(size):
-        size *= 2
+        size += size if size < LARGE else size // 4
     new_keys, new_values = np.zeros(size, np.uint64), np.zeros(size, values.dtype)
     move(keys, values, new_keys, new_values)
     return new_keys, new_values

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from features.catalogue import Catalogue, Signature
 from features.errors import CocokError
 from features.jit import source_digest
-from features.layout import BLANK, Arrays, blank
+from features.layout import Arrays
 from features.money import Rates
 from features.packed import Packed, decode_hook, encode_hook
 from features.pairs import grown, move
@@ -273,8 +273,6 @@ class _Reader:
         room = count // 8 + 256
         # What stays zero is not touched, so that it takes no memory before it is used.
         rows: NDArray[Any] = np.zeros(count + room, dtype)
-        if BLANK.get(dtype):
-            rows[count:] = blank(dtype, room)
         digest = hashlib.sha256()
         self._fill(section, _bytes(rows[:count]), digest)
         _check(section, digest)
@@ -345,7 +343,7 @@ def _restore(state: MarketState, reader: _Reader) -> None:
             found[name] = reader.rows(name, rows.dtype)[: len(rows)]
         elif name not in found:
             found[name] = reader.rows(name, rows.dtype)
-    state.arrays = Arrays(**found)
+    state.restore(Arrays(**found))
     for name, size in (state.used() | dict.fromkeys(_TASTES, int(state.arrays.taste_end[0]))).items():
         if len(found[name]) < size:
             raise SnapshotError(f"its array {name} does not fit its names")

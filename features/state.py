@@ -46,6 +46,9 @@ _OPEN = (
     "open_changed",
     "open_orders",
 )
+_BY_NUMBER = ("workers", "tasks", "requesters", "offers", "offered", "chains")
+"""Arrays whose rows are numbered by the catalogue. A row is made blank when its number is given, not before: what lies
+behind is zero and takes no memory. In the open-task index, what comes to a place is written whole."""
 
 
 class MarketState:
@@ -87,6 +90,7 @@ class MarketState:
             expiring=np.zeros(_FIRST_ROWS, np.int64),
             expiring_tasks=np.zeros(_FIRST_ROWS, np.int32),
         )
+        self._blank_before = self.used()
 
     @property
     def seq(self) -> int:
@@ -126,6 +130,11 @@ class MarketState:
         """Apply events ``start:stop`` of an encoded batch."""
         fold(self.arrays, batch, start, stop)
 
+    def restore(self, arrays: Arrays) -> None:
+        """Take over arrays that belong to the catalogue as it is."""
+        self.arrays = arrays
+        self._blank_before = self.used()
+
     def used(self) -> dict[str, int]:
         """Return how many rows of an array say something, for those arrays that may have room behind them."""
         catalogue, market = self.catalogue, self.arrays.market[0]
@@ -161,35 +170,35 @@ class MarketState:
         return digest.hexdigest()
 
     def _reserve(self, batch: Batch) -> None:
-        a, catalogue = self.arrays, self.catalogue
+        a, catalogue, used = self.arrays, self.catalogue, self.used()
         market = a.market[0]
-        if len(a.histories) < len(catalogue.workers):
-            a = a._replace(histories=_longer(a.histories, len(catalogue.workers)))
+        a = a._replace(histories=_longer(a.histories, used["histories"]))
         tastes, dealings = tally(a.histories, batch.events)
         a = with_room(a, tastes)
         dealing_keys, dealing_values = grown(a.dealing_keys, a.dealings, int(market["n_dealings"]) + dealings)
         expiring = int(market["n_expiring"]) + len(batch.facts)
         self.arrays = a._replace(
-            workers=_longer(a.workers, len(catalogue.workers)),
-            tasks=_longer(a.tasks, len(catalogue.tasks)),
-            requesters=_longer(a.requesters, len(catalogue.requesters)),
-            offers=_longer(a.offers, len(catalogue.offers)),
-            offered=_longer(a.offered, 2 * len(catalogue.offers)),
-            chains=_longer(a.chains, len(catalogue.offers)),
+            **{name: _longer(getattr(a, name), used[name]) for name in _BY_NUMBER},
             **{name: _longer(getattr(a, name), len(catalogue.tasks)) for name in _OPEN},
             expiring=_longer(a.expiring, expiring),
             expiring_tasks=_longer(a.expiring_tasks, expiring),
             dealing_keys=dealing_keys,
             dealings=dealing_values,
         )
+        for name in _BY_NUMBER:
+            rows, begin, end = getattr(self.arrays, name), self._blank_before[name], used[name]
+            if begin < end and rows.dtype.fields:
+                rows[begin:end] = blank(rows.dtype, end - begin)
+        self._blank_before = used
 
 
 def _longer(array: NDArray[Any], rows: int) -> NDArray[Any]:
+    """Return an array with so many rows at the least; new ones are zero and untouched, so that they take no memory."""
     if rows <= len(array):
         return array
-    extra = max(rows, 2 * len(array)) - len(array)
-    tail = blank(array.dtype, extra) if array.dtype.fields else np.zeros(extra, array.dtype)
-    return np.concatenate([array, tail])
+    longer = np.zeros(max(rows, 2 * len(array)), array.dtype)
+    longer[: len(array)] = array
+    return longer
 
 
 def _fields(rows: NDArray[Any]) -> bytes:

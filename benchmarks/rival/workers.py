@@ -10,7 +10,7 @@ from benchmarks.rival.scale import Floats, Scale
 from benchmarks.rival.tasks import AT_MEETING, OF_WORKERS, Tasks, decay, smoothed
 from features.compared import CONTENT_PRIOR, KIND_PRIOR
 from features.estimates import DAY, FAST, HOUR, SECOND, SLOW, seconds
-from features.layout import HOUR_BINS, NEVER
+from features.layout import HOUR_BINS, NEVER, WAS_SAVED, WAS_VIEWED
 from features.spec import COLUMN
 from features.text import SKILL, WORD
 from features.view import SHARE_PRIOR
@@ -263,5 +263,6 @@ class Workers:
         dealings, served = self._dealings[those][here], self._dealings[those][here]["served"]
         hours = np.maximum(0, seconds(now) - dealings["served_at"].astype(np.int64)) / (HOUR // SECOND)
         since = np.where(served > 0, np.log1p(hours), np.nan)
-        dealt = (dealings["accepted"], np.log1p(served), dealings["viewed"], dealings["saved"], since)
+        viewed, saved = ((dealings["marks"] & mark) != 0 for mark in (WAS_VIEWED, WAS_SAVED))
+        dealt = (dealings["accepted"], np.log1p(served), viewed, saved, since)
         out[at[here][:, None], _COLUMNS_DEALT] = np.stack(dealt, axis=1)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from features.counts import TOKEN_ROWS, token_of
 from features.deeds import NEWCOMER
 from features.estimates import FAST, HOUR, SLOW, decay, expected
-from features.layout import HALVES, UNLIMITED
+from features.layout import HALVES, UNLIMITED, WAS_BARRED, WAS_SAVED, WAS_VIEWED
 from features.pairs import find, pair_key
 from features.state import MarketState
 from features.tastes import find_taste
@@ -360,12 +360,13 @@ def test_how_far_a_list_was_seen_is_no_matter_for_the_state() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "field"), [("task_viewed", "viewed"), ("task_saved", "saved"), ("task_hidden", "hidden")]
+    ("kind", "marks", "hidden"),
+    [("task_viewed", WAS_VIEWED, 0), ("task_saved", WAS_SAVED, 0), ("task_hidden", WAS_BARRED, 1)],
 )
-def test_what_the_worker_did_with_a_task_is_remembered_for_that_worker(kind: str, field: str) -> None:
+def test_what_the_worker_did_with_a_task_is_remembered_for_that_worker(kind: str, marks: int, hidden: int) -> None:
     state = Log().post("t1").on(kind, "w1", "t1").serve("w2", ["t1"]).state()
-    assert dealing(state)[field] == 1
-    assert dealing(state, "w2")[field] == 0
+    assert (dealing(state)["marks"], dealing(state)["hidden"]) == (marks, hidden)
+    assert (dealing(state, "w2")["marks"], dealing(state, "w2")["hidden"]) == (0, 0)
     assert task(state)["viewed"] == (kind == "task_viewed")
 
 

@@ -56,6 +56,15 @@ def test_it_is_a_map_like_any_other(steps: list[tuple[str, int]]) -> None:
     assert pickle.loads(pickle.dumps(here)) == there
 
 
+def test_values_are_packed_without_the_names_of_their_fields() -> None:
+    profiles, postings = Profiles(), Postings()
+    profiles[0], postings[0] = profile("w1"), posting(None)
+    for kept in (profiles, postings):
+        each = b"".join(kept.packed(1))
+        assert each
+        assert not [name for name in kept[0].__struct_fields__ if name.encode() in each]
+
+
 CLAUSE = {"attribute": "country", "comparator": "eq", "value": "ID"}
 
 

@@ -1,12 +1,17 @@
 """MarketState: a pure function of the prefix, however it was cut into batches."""
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.errors import CocokError
+from features.layout import NEVER, REQUESTER, TASK, WORKER, blank
 from features.state import MarketState
 from tests.log import RATES, Entry, Log, cut, folded, hour, logs, usd
+
+FIRST = len(MarketState(RATES).arrays.workers)
+"""Rows that arrays begin with."""
 
 CUTS = st.sets(st.integers(1, 49), max_size=6)
 
@@ -51,6 +56,24 @@ def test_a_market_larger_than_the_first_arrays_is_the_same_in_one_batch_and_in_m
         state.apply(batch)
     assert state.digest() == log.state().digest()
     assert len(state.open_tasks) == 700
+
+
+def test_a_row_is_blank_when_it_comes_into_use_and_untouched_before() -> None:
+    state = MarketState(RATES)
+    log = Log()
+    for number in range(600):
+        # Neither is told anything of by itself.
+        log.add("task_closed", task_id=f"t{number}")
+        log.add("requester_rated", worker_id=f"w{number}", requester_id=f"r{number}", rating=4)
+    for batch in cut(log.entries, range(7, 1200, 7)):
+        state.apply(batch)
+        for name, dtype in (("workers", WORKER), ("tasks", TASK), ("requesters", REQUESTER)):
+            rows, used = getattr(state.arrays, name), state.used()[name]
+            assert not rows[max(used, FIRST) :].view(np.uint8).any()
+            assert rows[:1].tobytes() == blank(dtype, 1).tobytes()
+    assert np.isnan(state.arrays.workers["min_reward"][: state.used()["workers"]]).all()
+    assert (state.arrays.tasks["posted"][: state.used()["tasks"]] == NEVER).all()
+    assert (state.arrays.tasks["open_at"][: state.used()["tasks"]] == -1).all()
 
 
 @pytest.mark.parametrize(
