@@ -38,7 +38,7 @@ from matching.pipeline import Matcher
 from matching.query import Query
 from matching.rerank import Step
 from matching.scoring import BundleRanker
-from service.huge_pages import collapse
+from service.memory import settle
 from training.simulation import NewestFirst, SimulationConfig, World
 
 PAUSES = (0.0, 5.0, 10.0, 20.0, 100.0)
@@ -190,7 +190,7 @@ def main() -> None:
         size = Size(open_tasks=count, workers=given.workers, trees=given.trees)
         with cache_of(given) as cache:
             state, bundle = folded(home_of(cache, size), rates), bundle_of(cache, size, rates)
-        collapse()  # as a server does
+        settle()  # as a server does
         workers = workers_of(size)
         queries = [
             Query(workers[number % len(workers)], END + number * SECOND, given.limit) for number in range(given.feeds)

@@ -21,7 +21,7 @@ from matching.explore import Explore
 from matching.pipeline import Matcher, feed_steps
 from service.beside import ENOUGH_EVENTS, Turn, archive_lists, take_snapshot
 from service.engine import Engine
-from service.huge_pages import collapse
+from service.memory import settle
 from service.models import Models, ModelSource
 from service.security import KeyStore
 from service.settings import Settings
@@ -206,7 +206,7 @@ class Runtime:
             tasks.start_soon(self._take_snapshots, turn)
             tasks.start_soon(self._archive_lists, turn)
             log.info("ready", extra={**known, "model": self.models.current.version})
-            await to_thread.run_sync(collapse)
+            await to_thread.run_sync(settle)
         while True:
             await anyio.sleep(self.settings.model_poll_seconds)
             await to_thread.run_sync(self.models.refresh, abandon_on_cancel=True)

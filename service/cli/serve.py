@@ -1,6 +1,5 @@
 """The command `serve`: the HTTP API in this process, or in several of its own."""
 
-import ctypes
 import gc
 import os
 import signal
@@ -223,17 +222,10 @@ def _announce(runtime: "Runtime") -> None:
         # What is there now stays, and to look through it again would hold every request up.
         gc.freeze()
         gc.set_threshold(*COLLECT_AFTER)
-        _give_back()
         model = runtime.models.current.version
         _say(f"Ready: {runtime.engine.seq:,} events are known, {_named(model)} ranks.")
     elif runtime.failure:
         _say(f"Not ready, and will not be: {runtime.failure}")
-
-
-def _give_back() -> None:
-    """Give memory back that the start needed and no longer uses; glibc can, and keeps it otherwise."""
-    with suppress(AttributeError, OSError, TypeError):
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _named(version: str) -> str:
