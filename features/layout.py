@@ -204,7 +204,7 @@ MARKET = np.dtype(
         ("n_changes", "i8"),
         ("n_dealings", "i8"),
         ("at", "i8"),
-        ("documents", "f4"),
+        ("documents", "f8"),
         ("n_available", "i4"),
         ("chances_slow", "f8"),
         ("chances_fast", "f8"),
@@ -219,20 +219,21 @@ MARKET = np.dtype(
         ("rewards_known", "i4"),
         ("reward_mean", "f8", (HALVES,)),
         ("reward_deviation", "f8", (HALVES,)),
-        ("minutes", "f4"),
-        ("minutes_count", "f4"),
-        ("approved", "f4"),
-        ("rejected", "f4"),
-        ("given_up", "f4"),
-        ("accepted", "f4"),
-        ("served", "f4"),
+        ("minutes", "f8"),
+        ("minutes_count", "f8"),
+        ("approved", "f8"),
+        ("rejected", "f8"),
+        ("given_up", "f8"),
+        ("accepted", "f8"),
+        ("served", "f8"),
     ],
     align=True,
 )
 """The market as a whole, in an array of one record. ``chances`` is the sum over acceptances of one over the number of
 tasks with a slot left: what each of these tasks would have had at random. ``pull`` and ``compared`` are as a worker's.
 ``reward_mean`` and ``reward_deviation`` are of the log rewards of the reference tasks of each half, NaN where these do
-not differ; they hold while ``rewards_known``, and are computed when they are asked for.
+not differ; they hold while ``rewards_known``, and are computed when they are asked for. What is only ever added to has
+64 bits: a float32 does not count beyond 2^24.
 ``clock`` is ``known_at`` of the last event, ``seq`` its number; ``n_changes`` counts what was ever written into
 ``changes``."""
 

@@ -198,7 +198,10 @@ def _add_trees(trees: Trees, features: NDArray[np.float32], found: NDArray[np.fl
 
 @lean
 def _on_curve(value: float, curve: Curve) -> float:
-    """Return a value's place on a curve, level beyond the outermost knots; to the last bit what `numpy.interp` does."""
+    """Return a value's place on a curve, level beyond the outermost knots.
+
+    It is what `numpy.interp` says, to the last bit, but for a value that is NaN and for knots that are not finite.
+    """
     x, y = curve.x, curve.y
     if np.isnan(value):
         return value

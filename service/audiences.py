@@ -17,6 +17,9 @@ Answer = TypeVar("Answer")
 FRESH_SECONDS = 60.0
 """How often audiences are prepared anew while they are asked for: how active workers are, and what came since."""
 
+AGAIN_SECONDS = 5.0
+"""After which it is tried again what failed."""
+
 PAUSE_SECONDS = 0.001
 """Between two parts of a preparation, for those who wait for the state or the interpreter."""
 
@@ -88,8 +91,12 @@ class AudienceDesk:
             except _StoppingError:
                 return
             except Exception:
-                # Whatever it is, the stages that are there serve on, and the next round may do.
+                # Whatever it is, the stages that are there serve on until they are too old, and a later round may do.
                 log.exception("audiences could not be prepared")
+                self._stop.wait(AGAIN_SECONDS)
+            else:
+                # Who asked in vain meanwhile asks again.
+                self._missing.clear()
             if not self._stop.is_set():
                 self._missing.wait(FRESH_SECONDS)
 

@@ -194,10 +194,13 @@ class Engine:
             self._eraser.note(restored.erasures)
             del restored
         self._follow(at_once=10_000)
+        self.prepare(self.models.current.ranker)
+        if not self._stop.is_set():
+            # What came while that went on.
+            self._follow(at_once=10_000)
         if self.store.identity().rewrites != rewrites:
             # Another process erased somebody meanwhile, of whom this state may know.
             self._begin_anew()
-        self.prepare(self.models.current.ranker)
         with self._submitting:
             if self._stop.is_set():
                 return
@@ -453,6 +456,7 @@ class Engine:
             with self._lock.write():
                 self._state, self.restored = MarketState(self._rates), 0
             self._follow(at_once=10_000)
+            self.prepare(self.models.current.ranker)
 
     def _expect_whole(self) -> None:
         if self._recovering:

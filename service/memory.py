@@ -6,6 +6,7 @@ wait is for those. NumPy asks for huge pages for its largest arrays only; all el
 """
 
 import ctypes
+import logging
 import mmap
 import re
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+
+log = logging.getLogger(__name__)
 
 _COLLAPSE = 25
 """``MADV_COLLAPSE`` of madvise(2), since Linux 6.1: what is in small pages is moved to huge ones at once."""
@@ -38,9 +41,13 @@ def settle() -> None:
         return
     madvise = ctypes.CDLL(None).madvise
     madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
-    for address, size in _mostly_used(int(_HUGE.read_text())):
-        # Whatever cannot be moved stays where it is: all of it on systems that know no such call.
-        madvise(address, size, _COLLAPSE)
+    try:
+        for address, size in _mostly_used(int(_HUGE.read_text())):
+            # Whatever cannot be moved stays where it is: all of it on systems that know no such call.
+            madvise(address, size, _COLLAPSE)
+    except (OSError, ValueError) as error:
+        # Such as for a process that may not look at its own pages, since it has changed its user.
+        log.info("memory stays in small pages: %s", error)
 
 
 def _mostly_used(huge: int) -> Iterator[tuple[int, int]]:

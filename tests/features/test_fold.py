@@ -587,3 +587,14 @@ def test_pay_that_changes_while_a_task_stands_in_the_sample_changes_what_others_
     kept = list(zip(after["reward_mean"], after["reward_deviation"], strict=True))
     np.testing.assert_array_equal(kept, moments(state))
     assert not np.array_equal(after["reward_mean"], before["reward_mean"])
+
+
+def test_given_more_than_float32_counts_then_the_market_goes_on_counting() -> None:
+    log = Log().post("t1")
+    state, known = log.state(), len(log.entries)
+    counts = ("served", "accepted", "approved", "documents")
+    for name in counts:
+        state.arrays.market[name] = 2.0**24
+    log.serve("w1", ["t1"]).take("w1", "t1").on("assignment_approved", "w1", "t1").post("t2")
+    state.apply(log.entries[known:])
+    assert [state.arrays.market[0][name] - 2.0**24 for name in counts] == [1.0] * 4

@@ -57,6 +57,18 @@ def test_given_a_system_without_huge_pages_then_nothing_is_moved(
     settle()
 
 
+def test_given_a_process_that_may_not_look_at_its_pages_then_nothing_is_moved_and_it_goes_on(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    size = tmp_path / "size"
+    size.write_text("2097152")
+    monkeypatch.setattr(memory_module, "_HUGE", size)
+    monkeypatch.setattr(memory_module, "_PAGES", tmp_path / "missing")
+    with caplog.at_level("INFO", "service.memory"):
+        settle()
+    assert "memory stays in small pages" in caplog.text
+
+
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc keeps what is freed, and can give it back")
 def test_given_memory_freed_between_what_stays_then_it_is_given_back() -> None:
     # Too large for Python's own arenas, and too small to be mapped one by one.

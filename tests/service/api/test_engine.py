@@ -399,6 +399,29 @@ def test_given_it_stops_in_the_middle_of_a_preparation_then_no_thread_is_left(
     assert not threads("cocok-audiences")
 
 
+def test_given_audiences_cannot_be_prepared_then_it_is_not_tried_again_at_once(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rounds: SimpleQueue[None] = SimpleQueue()
+
+    def fail(*_: object) -> None:
+        rounds.put(None)
+        raise OSError("the disk")
+
+    monkeypatch.setattr(Audiences, "prepare", fail)
+    engine = engine_of(store)
+    engine.start()
+    try:
+        monkeypatch.setattr(Audiences, "audience", lambda *_: (_ for _ in ()).throw(UnpreparedError))
+        for _ in range(20):
+            with pytest.raises(UnpreparedError):
+                engine.audience(lambda *_: 0, 1)
+            time.sleep(0.01)
+        assert rounds.qsize() == 1
+    finally:
+        engine.stop()
+
+
 def test_given_an_audience_that_is_not_prepared_then_it_is_refused_at_once_and_prepared(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
