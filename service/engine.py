@@ -5,30 +5,26 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass
-from itertools import count
 from queue import Empty, SimpleQueue
 from threading import Event, Lock, Thread
 from typing import NamedTuple, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from features.errors import CocokError
 from features.events import Event as MarketEvent
-from features.events import FeedContext, FeedItem, FeedServed, WorkerErased, instant
+from features.events import WorkerErased
 from features.money import Rates
 from features.state import MarketState
 from matching.audience import Audience
-from matching.near_misses import NearMiss
-from matching.pipeline import Item, Matcher
+from matching.pipeline import Matcher
 from matching.query import Query
 from matching.scoring import Ranker
 from service.audiences import AudienceDesk
 from service.erasure import Eraser, carried_out
-from service.ids import new_id
+from service.listing import Listing, Ranked, listed
 from service.locks import ReadWriteLock
-from service.models import Models, Serving
+from service.models import Models
 from service.snapshots import Snapshots
 from service.store import Appended, ConflictError, Store
 
@@ -57,9 +53,6 @@ FOLLOW_SECONDS = 0.5
 HEARD_SECONDS = 3 * FOLLOW_SECONDS
 """After which other processes that follow the log know an event, unless they are held up."""
 
-LEAST_PROPENSITY = 1e-300
-"""A drawn item never stands at its place with probability 0, though rounding may say so."""
-
 
 class _StoppedError(Exception):
     """The engine is stopping, and what is under way is to end where it is."""
@@ -79,52 +72,6 @@ class _Group(NamedTuple):
     done: "Future[Appended]"
     seen: bool
     due: float
-
-
-@dataclass(frozen=True)
-class Listing:
-    """A list as it is logged: the order, and what it was computed from.
-
-    Attributes:
-        feed_id: identity of the list.
-        model_version: of the ranker that made it.
-        log_seq: sequence number of the last event it knew.
-        at: its instant, microseconds since 1970.
-        first: position of the first task.
-        tasks: ids, in order.
-        scores: float64, of each.
-        propensities: float64; the probability with which each stands at its place.
-    """
-
-    feed_id: str
-    model_version: str
-    log_seq: int
-    at: int
-    first: int
-    tasks: Sequence[str]
-    scores: NDArray[np.float64]
-    propensities: NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Ranked:
-    """An answer: a list with what is said of it.
-
-    Attributes:
-        listing: the list.
-        items: in order.
-        removed: reason -> count for a feed, or (task id, reasons) for the caller's own candidates.
-        listed: hashes of the ids on this and earlier pages.
-        more: whether a further page would hold anything.
-        near_misses: what would open the most to the worker.
-    """
-
-    listing: Listing
-    items: Sequence[Item]
-    removed: dict[str, int] | list[tuple[str, list[str]]]
-    listed: frozenset[int] = frozenset()
-    more: bool = False
-    near_misses: Sequence[NearMiss] = ()
 
 
 class Engine:
@@ -310,7 +257,7 @@ class Engine:
             query, state = make(self.now()), self._state
             page = self._matcher.page(state, serving.ranker, query)
             tasks, ranking = state.catalogue.tasks.externals(page.ranking.tasks.tolist()), page.ranking
-            listing = _listing(serving, state.seq, query, tasks, page.scores, ranking.propensities)
+            listing = listed(serving, state.seq, query, tasks, page.scores, ranking.propensities)
             if note is not None:
                 note(listing, query)
             feed = self._matcher.told(state, query, page)
@@ -325,7 +272,7 @@ class Engine:
             items, removed = self._matcher.ranking(self._state, serving.ranker, query, candidates)
             seq = self._state.seq
         tasks, scores = [item.task_id for item in items], np.array([item.score for item in items])
-        listing = _listing(serving, seq, query, tasks, scores, np.array([item.propensity for item in items]))
+        listing = listed(serving, seq, query, tasks, scores, np.array([item.propensity for item in items]))
         return Ranked(listing, items, removed), query
 
     def audience(self, find: Callable[[MarketState, int], int], limit: int) -> tuple[Audience, str, int]:
@@ -465,35 +412,3 @@ class Engine:
 
 def _stopping() -> CocokError:
     return CocokError("the server is stopping; send the events again")
-
-
-def served_event(listing: Listing, query: Query, context: FeedContext | None, policy: str) -> FeedServed:
-    """Return the event that logs a list, with all that a replay needs to compute its rows again."""
-    scores, propensities = listing.scores.astype(np.float32), np.maximum(listing.propensities, LEAST_PROPENSITY)
-    entries = zip(count(listing.first), listing.tasks, scores.tolist(), propensities.tolist(), strict=False)
-    return FeedServed(
-        event_id=f"feed-{listing.feed_id}",
-        at=instant(listing.at),
-        feed_id=listing.feed_id,
-        worker_id=query.worker_id,
-        items=tuple(
-            FeedItem(task_id=task_id, position=position, score=score, propensity=propensity)
-            for position, task_id, score, propensity in entries
-        ),
-        context=context,
-        model_version=listing.model_version,
-        policy=policy,
-        log_seq=listing.log_seq,
-    )
-
-
-def _listing(
-    serving: Serving,
-    seq: int,
-    query: Query,
-    tasks: Sequence[str],
-    scores: NDArray[np.float64],
-    propensities: NDArray[np.float64],
-) -> Listing:
-    first = len(query.listed) + 1
-    return Listing(new_id(), serving.version, seq, query.now, first, tasks, scores, propensities)

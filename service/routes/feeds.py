@@ -16,8 +16,8 @@ from matching.eligibility import Wishes
 from matching.pipeline import Item
 from matching.query import Query
 from service.cursor import MOST_LISTED, decode_cursor, encode_cursor
-from service.engine import Listing, Ranked, served_event
 from service.errors import Kind, invalid
+from service.listing import Listing, Ranked, served_event
 from service.routes.common import BODY, READS, Server, StrictRoute, encoded, problems, require_rate
 from service.runtime import Answer, Logged, Runtime
 from service.schemas import Asked, FeedOut, FeedRequest, RankingOut, RankingRequest

@@ -20,7 +20,8 @@ from features.build import rows
 from features.events import FeedServed, micros
 from features.state import MarketState
 from matching.query import Query
-from service.engine import Engine, Ranked
+from service.engine import Engine
+from service.listing import Ranked
 from service.store import Stored
 from tests.market import KINDS, RATES, Record, ranker_of, usual
 from tests.service.api.server import serving

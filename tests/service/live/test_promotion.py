@@ -19,7 +19,8 @@ from threadpoolctl import threadpool_limits
 from matching.bundle import Bundle
 from matching.query import Query
 from matching.scoring import Ranker
-from service.engine import Engine, Ranked
+from service.engine import Engine
+from service.listing import Ranked
 from tests.market import RATES, ranker_of, usual
 from tests.service.api.server import Api, serving
 from tests.service.live.server import bundle, ending_now, fill, posted, promoted, registered, until
