@@ -29,7 +29,7 @@ applied to the other, so that a task's own reward never enters what its reward i
 CHANGES = 1 << 17
 """Latest changes of the open-task index that are told one by one."""
 
-REFERENCE = 256
+REFERENCE = 64
 """Open tasks that list-relative features refer to at the most."""
 
 SKETCH_SKILLS, SKETCH_WORDS = 32, 16

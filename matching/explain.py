@@ -179,8 +179,8 @@ _RULES: tuple[_Rule, ...] = (
     _Rule(
         "high_reward",
         "pay",
-        "Its reward of {reward} is at least that of {share} % of the open tasks",
-        "Upahnya {reward}, setara atau lebih tinggi daripada {share} % tugas yang terbuka",
+        "Its reward of {reward} is at least that of about {share} % of the open tasks",
+        "Upahnya {reward}, setara atau lebih tinggi daripada sekitar {share} % tugas yang terbuka",
         amount="reward",
     ),
     _Rule(
@@ -397,8 +397,9 @@ def _figures(task: Any, rule: int, found: NDArray[np.float64]) -> None:
     elif rule == 6:  # track_record
         found[0] = _percent(task.answered_approval)
     elif rule == 9:  # high_reward
-        # A rank counts half of those that are equal, so it does not say how many lie below.
-        found[0] = _percent(task.reward_rank)
+        # A rank counts half of those that are equal, so it does not say how many lie below; and it is that among the
+        # reference tasks, so it is told in steps of 5 %.
+        found[0] = 5.0 * float(np.floor(20.0 * task.reward_rank))
     elif rule == 12:  # popular
         found[0] = _times(task.popularity)
     elif rule == 13:  # new

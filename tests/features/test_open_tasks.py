@@ -237,8 +237,9 @@ def test_when_a_sampled_task_closes_the_next_smallest_takes_its_place() -> None:
         log.post(f"task {number}")
     inside = sample_names(log.state())
     (outside,) = {f"task {number}" for number in range(REFERENCE + 1)} - set(inside)
-    log.add("task_closed", task_id=inside[100])
-    assert sample_names(log.state()) == [*inside[:100], *inside[101:], outside]
+    middle = REFERENCE // 2
+    log.add("task_closed", task_id=inside[middle])
+    assert sample_names(log.state()) == [*inside[:middle], *inside[middle + 1 :], outside]
 
 
 def test_open_tasks_come_in_order_of_index() -> None:

@@ -157,8 +157,8 @@ def test_the_languages_say_the_same_with_words_of_their_own(code: str) -> None:
         ),
         (
             "high_reward",
-            "Its reward of USD 3.00 is at least that of 89 % of the open tasks",
-            "Upahnya USD 3,00, setara atau lebih tinggi daripada 89 % tugas yang terbuka",
+            "Its reward of USD 3.00 is at least that of about 85 % of the open tasks",
+            "Upahnya USD 3,00, setara atau lebih tinggi daripada sekitar 85 % tugas yang terbuka",
         ),
         ("pay_per_hour", "About USD 9.00 an hour for you", "Sekitar USD 9,00 per jam untuk Anda"),
         (
@@ -180,7 +180,6 @@ def test_given_figures_then_they_stand_in_the_words_as_the_language_writes_them(
 ) -> None:
     features, figures = EACH[code]
     if code == "high_reward":
-        # As a 32-bit number, 0.9 lies a little below.
         features = row(reward_rank=0.899)
     found = [told(features, figures, locale, **alone(code))[code] for locale in LOCALES]
     assert found == [english, indonesian]
