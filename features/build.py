@@ -6,8 +6,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from features.compared import COMPUTED, PLACES, Block, against, fill_compared, no_block, token_affinity
+from features.compared import COMPUTED, PLACES, Block, against, fill_compared, no_block, token_share
 from features.counts import half_of, hour_bin
+from features.elementary import take_logs
 from features.estimates import DAY, FAST, HOUR, SECOND, decay, seconds, smoothed
 from features.jit import kernel, lean
 from features.layout import FOREVER, HOUR_BINS, LANGUAGES, NEVER, REFERENCE, UNLIMITED, WAS_SAVED, WAS_VIEWED, Arrays
@@ -70,6 +71,25 @@ SESSION_FIT = COLUMN["session_fit"]
 HOUR_FIT = COLUMN["hour_fit"]
 LANGUAGE_KNOWN = COLUMN["language_known"]
 
+LOGARITHMS = np.array(
+    [
+        AFFINITY_CATEGORY,
+        AFFINITY_REQUESTER,
+        GROUP_TAKEN,
+        LIMIT_MINUTES,
+        TASK_HOURS_LEFT,
+        SLOTS_LEFT,
+        TASK_ACCEPTS,
+        TASK_UPTAKE,
+        VIEWS_PER_ACCEPT,
+        TASK_SERVED_FAST,
+        TAKE_RATE,
+        REQUESTER_POSTED,
+    ],
+    np.int64,
+)
+"""Columns that are logarithms of what a task tells: they are taken of many tasks at once."""
+
 COMPARED = np.array([COLUMN[name] for name in RELATIVE], np.int64)
 STANDARD_SCORES = np.array([COLUMN[f"{name}_z"] for name in RELATIVE], np.int64)
 RANKS = np.array([COLUMN[f"{name}_rank"] for name in RELATIVE], np.int64)
@@ -82,6 +102,18 @@ def _above(positive: float, negative: float, usual: float) -> float:
 
 
 @lean
+def _take_logs(size: int, memory: NDArray[np.float64], out: NDArray[np.float64]) -> None:
+    """Take the logarithms of the columns of ``LOGARITHMS``; ``memory`` is two rows of at least so many numbers."""
+    column, exponents = memory[0, :size], memory[1, :size]
+    for c in LOGARITHMS:
+        for i in range(size):
+            column[i] = out[i, c]
+        take_logs(column, exponents)
+        for i in range(size):
+            out[i, c] = column[i]
+
+
+@lean
 def _task_columns(
     s: Arrays,
     view: View,
@@ -90,6 +122,7 @@ def _task_columns(
     session_minutes: float,
     out: NDArray[np.float64],
 ) -> None:
+    """Fill what tells of the task; of the columns of ``LOGARITHMS`` these are yet to be taken."""
     worker, market = s.workers[view.worker], s.market[0]
     records, requesters, place, told = s.tasks, s.requesters, readings.place, readings.told
     session, hour, declared = math.log(session_minutes), math.log(60.0), math.log(max(worker.expected_hourly, 1e-4))
@@ -100,10 +133,10 @@ def _task_columns(
         facts = task.facts
         requester = requesters[facts.requester]
         if facts.category_token >= 0:
-            out[i, AFFINITY_CATEGORY] = token_affinity(view, told[place[facts.category_token]])
-        out[i, AFFINITY_REQUESTER] = token_affinity(view, told[place[facts.requester_token]])
+            out[i, AFFINITY_CATEGORY] = token_share(view, told[place[facts.category_token]])
+        out[i, AFFINITY_REQUESTER] = token_share(view, told[place[facts.requester_token]])
         if facts.group_token >= 0:
-            out[i, GROUP_TAKEN] = math.log1p(told[place[facts.group_token], TOOK])
+            out[i, GROUP_TAKEN] = 1.0 + told[place[facts.group_token], TOOK]
         if worker.languages[0] != 0 and facts.languages[0] != 0:
             out[i, LANGUAGE_KNOWN] = 0.0
             for k in range(LANGUAGES):
@@ -117,21 +150,21 @@ def _task_columns(
             out[i, AGAINST_REVEALED] = against(out[i, HOURLY], worker.hourly_slow / worker.timed_slow + hour)
         if worker.paid_slow > 0.0:
             out[i, AGAINST_TAKEN] = against(out[i, REWARD], worker.reward_slow / worker.paid_slow)
-        out[i, LIMIT_MINUTES] = math.log(facts.limit_minutes)
+        out[i, LIMIT_MINUTES] = facts.limit_minutes
         out[i, SESSION_FIT] = session - out[i, MINUTES]
         hours = max(0, view.now - task.posted) / HOUR
         if facts.expires != FOREVER:
-            out[i, TASK_HOURS_LEFT] = math.log1p(max(0, facts.expires - view.now) / HOUR)
+            out[i, TASK_HOURS_LEFT] = 1.0 + max(0, facts.expires - view.now) / HOUR
         if facts.slots != UNLIMITED:
-            out[i, SLOTS_LEFT] = math.log1p(max(0, facts.slots - task.occupied))
+            out[i, SLOTS_LEFT] = 1.0 + max(0, facts.slots - task.occupied)
             out[i, FILL_SHARE] = task.occupied / facts.slots if facts.slots > 0 else 1.0
-        out[i, TASK_ACCEPTS] = math.log1p(task.accepted)
-        out[i, TASK_UPTAKE] = math.log1p(task.accepted / (hours + 1.0))
-        out[i, VIEWS_PER_ACCEPT] = math.log((task.viewed + 1.0) / (task.accepted + 1.0))
-        out[i, TASK_SERVED_FAST] = math.log1p(task.served_fast * decay(task.at, view.now, FAST))
+        out[i, TASK_ACCEPTS] = 1.0 + task.accepted
+        out[i, TASK_UPTAKE] = 1.0 + task.accepted / (hours + 1.0)
+        out[i, VIEWS_PER_ACCEPT] = (task.viewed + 1.0) / (task.accepted + 1.0)
+        out[i, TASK_SERVED_FAST] = 1.0 + task.served_fast * decay(task.at, view.now, FAST)
         if market.served > 0.0 and market.accepted > 0.0:
             usual = market.accepted / market.served
-            out[i, TAKE_RATE] = math.log((task.accepted / usual + TAKE_PRIOR) / (task.served + TAKE_PRIOR))
+            out[i, TAKE_RATE] = (task.accepted / usual + TAKE_PRIOR) / (task.served + TAKE_PRIOR)
         out[i, TASK_GIVE_UP] = _above(task.given_up, task.accepted - task.given_up, view.market_give_up)
         if requester.approvals_timed > 0.0:
             out[i, REQUESTER_HOURS] = requester.approval_hours / requester.approvals_timed
@@ -140,7 +173,7 @@ def _task_columns(
         out[i, REQUESTER_GIVE_UP] = _above(
             requester.given_up, requester.accepted - requester.given_up, view.market_give_up
         )
-        out[i, REQUESTER_POSTED] = math.log(max(1.0, requester.posted) / max(1.0, market.documents))
+        out[i, REQUESTER_POSTED] = max(1.0, requester.posted) / max(1.0, market.documents)
 
 
 @lean
@@ -347,7 +380,7 @@ def _fill_wide(
     readings: Readings,
     tasks: NDArray[np.int32],
     session_minutes: float,
-    block: NDArray[np.float64],
+    block: Block,
     out: NDArray[np.float64],
 ) -> None:
     """Fill all columns of ``out`` (float64, tasks x columns of the spec) but the relative ones, which become NaN.
@@ -357,8 +390,9 @@ def _fill_wide(
     out[:] = math.nan
     for i in range(tasks.size):
         for c in range(len(PLACES)):
-            out[i, PLACES[c]] = block[c, i]
+            out[i, PLACES[c]] = block.columns[c, i]
     _task_columns(s, view, readings, tasks, session_minutes, out)
+    _take_logs(tasks.size, block.under, out)
     _worker_columns(s, view, tasks, out)
     _dealing_columns(s, view, tasks, out)
 
@@ -380,7 +414,7 @@ def build(
     more afterwards; the reference is filled if nothing is known of it yet. ``computed`` is what `compared` would
     return of all of these tasks, or empty.
     """
-    readings, block = common.readings, common.block.columns
+    readings, block = common.readings, common.block
     if math.isnan(session_minutes):
         session_minutes = s.workers[view.worker].session_minutes
     if common.reference.size[0] < 0:
@@ -392,9 +426,9 @@ def build(
         if len(computed):
             for i in range(part.size):
                 for c in range(len(COMPUTED)):
-                    block[c, i] = computed[start + i, c]
+                    block.columns[c, i] = computed[start + i, c]
         else:
-            fill_compared(s, view, readings, part, common.block)
+            fill_compared(s, view, readings, part, block)
         _fill_wide(s, view, readings, part, session_minutes, block, filled)
         _relative_columns(s, view, common.reference, part, filled)
         for i in range(part.size):
@@ -454,7 +488,7 @@ def build_crowd(
             _refer(s, view, common)
         read_tokens(s, view, readings, tasks, True)
         fill_compared(s, view, readings, tasks, common.block)
-        _fill_wide(s, view, readings, tasks, session_minutes, common.block.columns, filled)
+        _fill_wide(s, view, readings, tasks, session_minutes, common.block, filled)
         if relative:
             _relative_columns(s, view, common.reference, tasks, filled)
         out[i] = filled[0]

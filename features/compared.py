@@ -157,10 +157,10 @@ def _content(s: Arrays, view: View, readings: Readings, tasks: NDArray[np.int32]
 
 
 @lean
-def token_affinity(view: View, told: NDArray[np.float64]) -> float:
-    """Return the affinity to one token: the worker's share of acceptances with it against its share of postings."""
+def token_share(view: View, told: NDArray[np.float64]) -> float:
+    """Return what the affinity to a token is the log of: what the worker took of it against what chance would have."""
     share = view.accepted_slow / view.taken if view.taken > 0.0 else 0.0
-    return math.log((told[TOOK] + CONTENT_PRIOR) / (share * told[EXPECTED] + CONTENT_PRIOR))
+    return (told[TOOK] + CONTENT_PRIOR) / (share * told[EXPECTED] + CONTENT_PRIOR)
 
 
 @lean
