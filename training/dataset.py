@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -194,6 +194,19 @@ class TrainingSet:
         return pd.concat([frame, pd.DataFrame(self.features, columns=list(self.names))], axis=1)
 
 
+class Described(NamedTuple):
+    """What was said of the items of lists when they were listed.
+
+    Attributes:
+        categories, languages: int32, items; places in ``labels`` of the category and of the first language.
+        labels: what they are; None for none.
+    """
+
+    categories: NDArray[np.int32]
+    languages: NDArray[np.int32]
+    labels: Sequence[str | None]
+
+
 def labelled(
     lists: Sequence[ServedList],
     features: NDArray[np.float32],
@@ -202,7 +215,7 @@ def labelled(
     until: int,
     maturity: int,
     patience: int | None = None,
-    described: Mapping[str, tuple[str | None, str | None]] | None = None,
+    described: Described | None = None,
 ) -> TrainingSet:
     """Put lists together with what became of their items.
 
@@ -214,7 +227,7 @@ def labelled(
         maturity: how long after a list its outcomes were waited for, in microseconds.
         patience: how long after a list an outcome counts for the order, in microseconds; None for what the history
             suggests.
-        described: task id -> category and language, see `task_catalogue`; nothing is told of other tasks.
+        described: of the rows, for `task_catalogue`; without it nothing is told of tasks.
     """
     patience = patience_of(history, maturity) if patience is None else patience
     found = labels(history, lists, maturity, patience)
@@ -226,8 +239,16 @@ def labelled(
         return np.fromiter(chain.from_iterable(map(attrgetter(name), lists)), dtype, rows)
 
     tasks, task_ids = pd.factorize(items("task_ids", object))
-    known = described or {}
-    categories, languages = zip(*(known.get(task_id, (None, None)) for task_id in task_ids), strict=True)
+    # Codes are given in order of appearance; of several rows the first one stays, as it is written last.
+    first = np.zeros(len(task_ids), np.int64)
+    first[tasks[::-1]] = np.arange(rows)[::-1]
+
+    said: list[list[str | None]] = [[None] * len(first)] * 2
+    if described:
+        named = described.labels
+        said = [
+            [named[place] for place in each[first].tolist()] for each in (described.categories, described.languages)
+        ]
     return TrainingSet(
         features=features,
         names=NAMES,
@@ -243,7 +264,7 @@ def labelled(
         propensities=items("propensities", np.float64),
         worker_ids=worker_ids,
         feed_ids=np.array([served.feed_id for served in lists], object),
-        catalogue=task_catalogue(task_ids.tolist(), categories, languages),
+        catalogue=task_catalogue(task_ids.tolist(), *said),
         until=until,
         maturity=maturity,
         patience=patience,

@@ -1,12 +1,13 @@
 """The lists that were served, and what became of each of their items."""
 
+from array import array
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from math import nan
-from operator import attrgetter, gt, itemgetter
+from operator import attrgetter, itemgetter
 from typing import Any
 
 import numpy as np
@@ -100,17 +101,24 @@ class History:
     shown: dict[str, int] = field(default_factory=dict)
     erased: dict[str, int] = field(default_factory=dict)
 
-    def add(self, seq: int, event: Event) -> None:
-        """Take in the next event of the log."""
-        stage = _STAGES.get(type(event))
-        if stage is not None:
-            deed: Any = event
-            minutes = _minutes(deed) if stage == SUBMITTED else nan
-            outcomes, at = self.outcomes[deed.worker_id][deed.task_id], micros(deed.at)
-            outcomes.append((seq, at, stage, minutes))
-            if len(outcomes) > 1 and outcomes[-2][1] > at:
-                outcomes.sort(key=_INSTANT)
-        elif isinstance(event, FeedServed):
+    def extend(self, entries: Iterable[tuple[int, int, Event]]) -> None:
+        """Take in the next events of the log, each with its sequence number and ``known_at``."""
+        stages, by_worker = _STAGES, self.outcomes
+        for seq, _, event in entries:
+            stage = stages.get(type(event))
+            if stage is None:
+                self._take_in(seq, event)
+            else:
+                # In place, for these are most of the log.
+                deed: Any = event
+                minutes = _minutes(deed) if stage == SUBMITTED else nan
+                outcomes, at = by_worker[deed.worker_id][deed.task_id], micros(deed.at)
+                outcomes.append((seq, at, stage, minutes))
+                if len(outcomes) > 1 and outcomes[-2][1] > at:
+                    outcomes.sort(key=_INSTANT)
+
+    def _take_in(self, seq: int, event: Event) -> None:
+        if isinstance(event, FeedServed):
             served = _served(seq, event)
             if served.prefix >= self.erased.get(served.worker_id, 0):
                 self.lists.append(served)
@@ -139,8 +147,7 @@ def read_history(batches: Iterable[Sequence[tuple[int, int, Event]]]) -> History
     """Collect lists and outcomes from batches of (sequence number, ``known_at``, event)."""
     history = History()
     for batch in batches:
-        for seq, _, event in batch:
-            history.add(seq, event)
+        history.extend(batch)
     return history
 
 
@@ -160,8 +167,8 @@ def prefix_of(seq: int, event: FeedServed) -> int:
 def _served(seq: int, event: FeedServed) -> ServedList:
     items: Sequence[FeedItem] = event.items
     positions = [item.position for item in items]
-    # Nearly all are in order, and to see that takes a part of the time of sorting.
-    if any(map(gt, positions, positions[1:])):
+    # Nearly all are in order, and numbers that are take little time to sort.
+    if positions != sorted(positions):
         items = sorted(items, key=_POSITION)
         positions = [item.position for item in items]
     minutes = event.context.session_minutes if event.context else None
@@ -256,12 +263,7 @@ def mature(history: History, since: int | None, until: int, maturity: int, *, wh
         if depth is not None:
             count = bisect_right(served.positions, depth)
             if count < len(served.positions):
-                served = replace(
-                    served,
-                    task_ids=served.task_ids[:count],
-                    positions=served.positions[:count],
-                    propensities=served.propensities[:count],
-                )
+                served = _cut(served, count)
         if served.task_ids:
             kept.append(served)
     if not kept:
@@ -270,6 +272,20 @@ def mature(history: History, since: int | None, until: int, maturity: int, *, wh
             "choose a later --until or a shorter --maturity"
         )
     return sorted(kept, key=lambda served: served.at)
+
+
+def _cut(served: ServedList, count: int) -> ServedList:
+    """Return the first items of a list."""
+    return ServedList(
+        served.prefix,
+        served.at,
+        served.feed_id,
+        served.worker_id,
+        served.task_ids[:count],
+        served.positions[:count],
+        served.propensities[:count],
+        served.session_minutes,
+    )
 
 
 @dataclass(frozen=True)
@@ -309,28 +325,43 @@ def labels(history: History, lists: Iterable[ServedList], maturity: int, patienc
     found = Labels(
         np.zeros(size, np.int8), np.zeros(size, np.int8), np.full(size, -1, np.int8), np.full(size, np.nan, np.float32)
     )
+    places, courses, spent = array("q"), [], array("d")
     for place, served, outcomes in met:
         prefix, begin = served.prefix, served.at
         end, last = begin + maturity, begin + (maturity if patience is None else patience)
-        stages, in_time, within, minutes = [], [], [], nan
-        for seq, at, stage, spent in outcomes:
+        stages, in_time, within, minutes = [], 0, 0, nan
+        for seq, at, stage, lasted in outcomes:
             if seq > prefix and at >= begin:
                 stages.append(stage)
-                if at <= end:
-                    in_time.append(stage)
-                if at <= last:
-                    within.append(stage)
-                if spent > 0 and not minutes > 0:
-                    minutes = spent
+                # In order of their time, so that these are the first ones.
+                in_time += at <= end
+                within += at <= last
+                if lasted > 0 and not minutes > 0:
+                    minutes = lasted
         if stages:
-            best = found.labels[place] = _best(tuple(in_time))
-            # What comes late is better than what came in time, or it is nothing.
-            if len(within) > len(in_time) and (late := _best(tuple(within))) > best:
-                found.late[place] = late
-            found.verdicts[place] = _verdict(stages)
-            if minutes > 0:
-                found.minutes[place] = minutes
+            places.append(place)
+            courses.append(_course(tuple(stages), in_time, within))
+            spent.append(minutes)
+    if courses:
+        found.labels[places], found.late[places], found.verdicts[places] = np.array(courses, np.int8).T
+        found.minutes[places] = spent
     return found
+
+
+@lru_cache(maxsize=1 << 10)
+def _course(stages: tuple[int, ...], in_time: int, within: int) -> tuple[int, int, int]:
+    """Return label, late label and verdict of a course of work, in order of its own time.
+
+    Kept, since the same few courses come again and again.
+
+    Args:
+        stages: what happened.
+        in_time: how many of them, the first ones, came about in time.
+        within: how many were waited for.
+    """
+    label, late = _best(stages[:in_time]), _best(stages[:within])
+    # What comes late is better than what came in time, or it is nothing.
+    return label, late if within > in_time and late > label else NOTHING, _verdict(stages)
 
 
 def _verdict(stages: Sequence[int]) -> int:
@@ -342,14 +373,8 @@ def _verdict(stages: Sequence[int]) -> int:
     return int(any(verdicts) if works > 1 else verdicts[-1])
 
 
-@lru_cache(maxsize=1 << 10)
-def _best(stages: tuple[int, ...]) -> int:
-    """Return the best outcome; a submission that was rejected counts as accepted.
-
-    Kept, since the same few courses of work come again and again.
-    """
-    if SUBMITTED not in stages and _REJECTED not in stages:
-        return max(stages, default=NOTHING)
+def _best(stages: Sequence[int]) -> int:
+    """Return the best outcome; a submission that was rejected counts as accepted."""
     best, pending = NOTHING, 0
     for stage in stages:
         if stage == SUBMITTED:

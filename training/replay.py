@@ -1,6 +1,7 @@
 """Replay: the log is folded once more, and at each list its rows are computed as they were when it was served."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain, repeat
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +16,7 @@ from features.served import Items, Lists, fill_items
 from features.spec import NAMES
 from features.state import MarketState
 from features.vocabulary import UNKNOWN
-from training.dataset import TrainingSet, labelled
+from training.dataset import Described, TrainingSet, labelled
 from training.lists import ServedList, delays_of, mature, maturity_of, patience_of, read_history
 
 Entries = Sequence[tuple[int, int, Event]]
@@ -81,15 +82,15 @@ def _training_set(
 
 
 class Replayed(NamedTuple):
-    """What was known of the items of lists.
+    """What was known of the items of lists, one list after the other.
 
     Attributes:
-        features: float32, items x columns of the spec; the items of the lists one after the other.
-        described: task id -> category and language as they stood when it was first listed, None where it has none.
+        features: float32, items x columns of the spec.
+        described: what was said of them.
     """
 
     features: NDArray[np.float32]
-    described: dict[str, tuple[str | None, str | None]]
+    described: Described
 
 
 def replay(
@@ -118,7 +119,6 @@ def replay(
     stops = np.cumsum(sizes)
     order = np.argsort(prefixes, kind="stable")
     done = 0
-    firsts: dict[str, int] = {}
     for batch, folded, known in _pieces(batches, state, prefixes[order]):
         places = order[done : done + len(known)]
         asked = [lists[place] for place in places.tolist()]
@@ -126,11 +126,8 @@ def replay(
         starts, each = stops[places] - sizes[places], sizes[places]
         # Where the items of these lists stand, one list after the other.
         stands = np.repeat(starts - (np.cumsum(each) - each), each) + np.arange(each.sum())
-        task_ids = [task_id for served in asked for task_id in served.task_ids]
-        items.tasks[stands] = [task(task_id, UNKNOWN) for task_id in task_ids]
-        # Of several the first one stays, as it comes last.
-        listed = dict(zip(reversed(task_ids), reversed(stands.tolist()), strict=True))
-        firsts |= {task_id: listed[task_id] for task_id in listed.keys() - firsts.keys()}
+        task_ids = chain.from_iterable(served.task_ids for served in asked)
+        items.tasks[stands] = np.fromiter(map(task, task_ids, repeat(UNKNOWN)), np.int32, len(stands))
         fill_items(
             state,
             batch,
@@ -148,7 +145,8 @@ def replay(
         done += len(places)
         if progress:
             progress(done, len(lists))
-    return Replayed(items.features, _described(firsts, items, state))
+    labels = [name.partition(":")[2] or None for name in state.catalogue.labels.ids()]
+    return Replayed(items.features, Described(items.categories, items.languages, labels))
 
 
 def _pieces(
@@ -182,19 +180,3 @@ def _pieces(
         place = stop
     if place < len(prefixes):
         yield state.encode([]), 0, np.zeros(len(prefixes) - place, np.int64)
-
-
-def _described(firsts: dict[str, int], items: Items, state: MarketState) -> dict[str, tuple[str | None, str | None]]:
-    """Return what was known of tasks, given the item by which each was first listed."""
-    name = state.catalogue.labels.external
-    # By the folded facts: the catalogue's postings run ahead of the list, to the end of its batch.
-    rows = list(firsts.values())
-    labels = zip(items.categories[rows].tolist(), items.languages[rows].tolist(), strict=True)
-    return {
-        task_id: (_value(name(category)), _value(name(language)))
-        for task_id, (category, language) in zip(firsts, labels, strict=True)
-    }
-
-
-def _value(label: str) -> str | None:
-    return label.partition(":")[2] or None

@@ -48,8 +48,8 @@ class Recorder:
 
     def follow(self, entry: Entry) -> None:
         """Take in the next event of the log."""
-        seq, _, event = entry
-        self._history.add(seq, event)
+        self._history.extend([entry])
+        event = entry[2]
         if isinstance(event, FeedServed) and self._next is not None:
             self._rows[event.feed_id], self._next = self._next, None
 
