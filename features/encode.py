@@ -80,7 +80,7 @@ class Encoder:
         return Encoder, (self._catalogue, self._rates)
 
     def _clear(self) -> None:
-        self._item_tasks = array("i")
+        self._item_tasks: list[int] = []
         self._facts: list[bytes] = []
         self._wordings: list[Wording] = []
         self._n_tokens = 0
@@ -158,7 +158,7 @@ class Encoder:
             return _nothing()
         start = len(self._item_tasks)
         tasks = self._catalogue.tasks.indices
-        self._item_tasks.extend([tasks[item.task_id] for item in event.items])
+        self._item_tasks += [tasks[item.task_id] for item in event.items]
         worker = self._catalogue.workers.add(event.worker_id)
         return kinds.SERVED, worker, 0, 0, nan, 0, start, len(self._item_tasks)
 

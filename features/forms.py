@@ -1,9 +1,12 @@
 """The forms in which attributes of requirements and their values are compared."""
 
+from functools import lru_cache
+
 from features.requirements_shape import Value
 from features.text import normalise, primary_language
 
 
+@lru_cache(maxsize=1 << 14)
 def attribute_of(written: str) -> str:
     """Return the form in which an attribute's name is compared: skills as everywhere, ids of qualifications exactly."""
     return f"skill:{normalise(written[6:])}" if written.startswith("skill:") else written

@@ -7,6 +7,9 @@ from typing import Any, NamedTuple, Protocol
 from features.errors import CocokError
 from features.events import Event, encode_event, event_type, micros
 
+BATCH = 2_000
+"""Events that are read at a time: few enough to stay in a processor's cache until they are folded."""
+
 
 class Stored(NamedTuple):
     """An event in its place in the log.
@@ -133,7 +136,7 @@ class Store(Protocol):
         """
         ...
 
-    def read(self, after: int = 0, *, before: int | None = None, batch: int = 10_000) -> Iterator[list[Stored]]:
+    def read(self, after: int = 0, *, before: int | None = None, batch: int = BATCH) -> Iterator[list[Stored]]:
         """Yield events in order of sequence, in lists of at most ``batch``.
 
         Args:
@@ -143,7 +146,7 @@ class Store(Protocol):
         """
         ...
 
-    def read_to_fold(self, after: int = 0, *, batch: int = 10_000) -> Iterator[list[ToFold]]:
+    def read_to_fold(self, after: int = 0, *, batch: int = BATCH) -> Iterator[list[ToFold]]:
         """Yield events as `read` does, but only as far as `features.state.MarketState.apply` reads them; it is faster.
 
         Args:

@@ -23,7 +23,7 @@ from features.errors import CocokError
 from features.events import Event, decode_each, decode_event
 from features.kept import decode_kept
 from service.store import archive, schema
-from service.store.base import Appended, Archived, ConflictError, Identity, Packed, Stored, ToFold, digest, pack
+from service.store.base import BATCH, Appended, Archived, ConflictError, Identity, Packed, Stored, ToFold, digest, pack
 from service.store.lists_file import LostListsError
 from service.store.squeeze import SQUEEZED, squeeze, unsqueeze, unsqueeze_each
 
@@ -102,11 +102,11 @@ class SqliteStore:
             done = connection.execute(_INSERT_ALONE, values)
             return Appended(1, 0, done.lastrowid) if done.rowcount and done.lastrowid else None
 
-    def read(self, after: int = 0, *, before: int | None = None, batch: int = 10_000) -> Iterator[list[Stored]]:
+    def read(self, after: int = 0, *, before: int | None = None, batch: int = BATCH) -> Iterator[list[Stored]]:
         """Yield events in order of sequence; see `service.store.base.Store.read`."""
         return self._read_all(after, before, batch, _stored)
 
-    def read_to_fold(self, after: int = 0, *, batch: int = 10_000) -> Iterator[list[ToFold]]:
+    def read_to_fold(self, after: int = 0, *, batch: int = BATCH) -> Iterator[list[ToFold]]:
         """Yield events as they are folded; see `service.store.base.Store.read_to_fold`."""
         return self._read_all(after, None, batch, _to_fold)
 
