@@ -3,7 +3,8 @@
 FastAPI, pydantic, NumPy and LightGBM, over arrays that are read at the start. A request finds which of the open tasks
 the worker may take, computes for all of them what chooses 300, all columns that the ranker learns from for these,
 scores them by ``Booster.predict`` and the model's linear part, and answers with the best 20. Its columns and scores are
-Cocok's to the rounding, and so is its order before anything is re-ranked.
+Cocok's to the rounding, and so is its order before anything is re-ranked. With ``IN_FULL`` it has no first stage to
+spare it work: all columns are computed of all tasks that the worker may take.
 
 It is given more than it would have in use: counts of the log as Cocok keeps them, requirements as it has compiled them,
 and what each task is worth to anybody, by which Cocok chooses as well. It does less: it balances and explains nothing,
@@ -26,7 +27,7 @@ from benchmarks.rival.ranking import Ranker
 _market = dict(np.load(os.environ["MARKET"], allow_pickle=False))
 _now, _task_ids = int(_market["now"]), _market["task_ids"].tolist()
 _workers = {name: place for place, name in enumerate(_market["worker_ids"].tolist()) if name}
-_ranker = Ranker(_market, lgb.Booster(model_file=os.environ["BOOSTER"]))
+_ranker = Ranker(_market, lgb.Booster(model_file=os.environ["BOOSTER"]), in_full=bool(os.environ.get("IN_FULL")))
 del _market
 
 app = FastAPI()

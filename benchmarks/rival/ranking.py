@@ -44,10 +44,19 @@ class _Linear:
 
 
 class Ranker:
-    """Ranks the open tasks for workers."""
+    """Ranks the open tasks for workers.
 
-    def __init__(self, market: Market, booster: lgb.Booster, candidates: int = CANDIDATES) -> None:
-        self._booster, self._candidates = booster, candidates
+    Args:
+        market: of `benchmarks.rival.market.exported`.
+        booster: the trees of the model.
+        candidates: tasks that are scored, at the most.
+        in_full: compute all columns of all tasks that a worker may take, and not of the candidates alone.
+    """
+
+    def __init__(
+        self, market: Market, booster: lgb.Booster, candidates: int = CANDIDATES, *, in_full: bool = False
+    ) -> None:
+        self._booster, self._candidates, self._in_full = booster, candidates, in_full
         self._tasks = Tasks(market)
         self._workers, self._eligibility = Workers(market, self._tasks), Eligibility(market)
         self._order = market["tasks"]["facts"]["order"].copy()
@@ -69,12 +78,15 @@ class Ranker:
         new = not who.record["accepted"]
         met = self._workers.meet(who, np.concatenate([chosen, tasks.compared_with]))
         met, reference = met.of(slice(eligible)), met.of(slice(eligible, None))
+        rows = self._workers.rows(who, chosen, met, reference, now) if self._in_full else None
         if eligible > self._candidates:
             filled = np.where(np.isnan(met.columns), self._fill[:, None], met.columns)
             promises = met.promises[0 if new else 1] + self._weights @ filled
             best = np.sort(np.argpartition(-promises, self._candidates)[: self._candidates])
             chosen, met = chosen[best], met.of(best)
-        rows = self._workers.rows(who, chosen, met, reference, now)
+            rows = None if rows is None else rows[best]
+        if rows is None:
+            rows = self._workers.rows(who, chosen, met, reference, now)
         scores = self._scored(rows, new=new)
         order = np.lexsort((self._order[chosen], -scores))
         return Ranked(chosen[order], scores[order], rows[order])

@@ -57,11 +57,13 @@ def workers(state: MarketState) -> list[int]:
     return [*range(1, state.used()["workers"], 2), 0]
 
 
-def rival(state: MarketState, bundle: Bundle, candidates: int) -> tuple[Ranker, NDArray[np.int32]]:
+def rival(
+    state: MarketState, bundle: Bundle, candidates: int, *, in_full: bool = False
+) -> tuple[Ranker, NDArray[np.int32]]:
     """The rival, and the number that each of its tasks has in the state."""
     market = exported(state, bundle, END)
     tasks = np.array([state.catalogue.tasks.get(name) for name in market["task_ids"].tolist()], np.int32)
-    return Ranker(market, bundle.ranker.booster, candidates), tasks
+    return Ranker(market, bundle.ranker.booster, candidates, in_full=in_full), tasks
 
 
 @pytest.mark.parametrize("now", [END, LATER])
@@ -103,6 +105,16 @@ def test_given_more_than_are_scored_then_the_candidates_are_the_most_promising_o
             assert np.count_nonzero(promises > worst + 1e-6) < size
             chosen += 1
     assert chosen > 10
+
+
+def test_given_all_columns_of_all_tasks_then_the_same_candidates_are_scored_alike(
+    state: MarketState, bundle: Bundle, workers: list[int]
+) -> None:
+    (some, _), (full, _) = (rival(state, bundle, 10, in_full=in_full) for in_full in (False, True))
+    for worker in workers:
+        expected, found = some.rank(worker, END), full.rank(worker, END)
+        np.testing.assert_array_equal(found.tasks, expected.tasks)
+        np.testing.assert_allclose(found.scores, expected.scores, rtol=0, atol=1e-12)
 
 
 def test_given_a_request_then_the_best_of_cocoks_candidates_come_back(
