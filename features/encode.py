@@ -108,7 +108,7 @@ class Encoder:
 
     def _batch(self, stored: list[tuple[int, int, ev.Event]]) -> Batch:
         self._clear()
-        pack, encoders, deeds, rows = _EVENT.pack, self._encoders, _DEEDS, []
+        pack, pack_deed, encoders, deeds, rows = _EVENT.pack, _DEED.pack, self._encoders, _DEEDS, []
         workers, tasks = self._catalogue.workers.indices, self._catalogue.tasks.indices
         for seq, known_at, event in stored:
             kind = deeds.get(type(event))
@@ -118,7 +118,7 @@ class Encoder:
                 # In place, for these are most of the log.
                 deed: Any = event
                 value = _work_minutes(deed) if kind == kinds.SUBMITTED else nan
-                rows.append(pack(seq, known_at, kind, workers[deed.worker_id], tasks[deed.task_id], 0, value, 0, 0, 0))
+                rows.append(pack_deed(seq, known_at, kind, workers[deed.worker_id], tasks[deed.task_id], value))
         return Batch(
             events=_records(rows, EVENT),
             item_tasks=np.array(self._item_tasks, np.int32),
@@ -251,23 +251,27 @@ class Encoder:
         return nan if money is None else self._rates.convert(money)
 
 
-def packer(dtype: np.dtype[np.void], *, ready: Collection[str] = ()) -> Struct:
+def packer(dtype: np.dtype[np.void], *, ready: Collection[str] = (), blank: Collection[str] = ()) -> Struct:
     """Return what packs the values of a record, its arrays spread out: several times as fast as NumPy does it.
 
     Args:
         dtype: of the record.
         ready: fields that come as bytes.
+        blank: fields that do not come, and are 0.
     """
     codes = []
     for name in dtype.names or ():
         field = dtype[name]
-        size, code = (field.itemsize, "s") if name in ready else (int(np.prod(field.shape, dtype=int)), field.base.char)
-        codes.append(f"{size}{code}")
+        if name in ready or name in blank:
+            codes.append(f"{field.itemsize}{'s' if name in ready else 'x'}")
+        else:
+            codes.append(f"{np.prod(field.shape, dtype=int)}{field.base.char}")
     made = Struct("".join(codes))
     return Struct(f"{made.format}{dtype.itemsize - made.size}x")
 
 
-_EVENT, _FACTS, _PROFILE = packer(EVENT), packer(FACTS, ready={"languages", "skills"}), packer(PROFILES)
+_EVENT, _DEED = packer(EVENT), packer(EVENT, blank={"requester", "detail", "start", "stop"})
+_FACTS, _PROFILE = packer(FACTS, ready={"languages", "skills"}), packer(PROFILES)
 
 
 def _records(packed: list[bytes], dtype: np.dtype[np.void] | type[np.generic]) -> NDArray[Any]:
