@@ -71,7 +71,7 @@ SESSION_FIT = COLUMN["session_fit"]
 HOUR_FIT = COLUMN["hour_fit"]
 LANGUAGE_KNOWN = COLUMN["language_known"]
 
-LOGARITHMS = np.array(
+TASK_LOGARITHMS = np.array(
     [
         AFFINITY_CATEGORY,
         AFFINITY_REQUESTER,
@@ -103,9 +103,9 @@ def _above(positive: float, negative: float, usual: float) -> float:
 
 @lean
 def _take_logs(size: int, memory: NDArray[np.float64], out: NDArray[np.float64]) -> None:
-    """Take the logarithms of the columns of ``LOGARITHMS``; ``memory`` is two rows of at least so many numbers."""
+    """Take the logarithms of the columns of ``TASK_LOGARITHMS``; ``memory`` is two rows of at least so many numbers."""
     column, exponents = memory[0, :size], memory[1, :size]
-    for c in LOGARITHMS:
+    for c in TASK_LOGARITHMS:
         for i in range(size):
             column[i] = out[i, c]
         take_logs(column, exponents)
@@ -122,7 +122,7 @@ def _task_columns(
     session_minutes: float,
     out: NDArray[np.float64],
 ) -> None:
-    """Fill what tells of the task; of the columns of ``LOGARITHMS`` these are yet to be taken."""
+    """Fill what tells of the task; of the columns of ``TASK_LOGARITHMS`` these are yet to be taken."""
     worker, market = s.workers[view.worker], s.market[0]
     records, requesters, place, told = s.tasks, s.requesters, readings.place, readings.told
     session, hour, declared = math.log(session_minutes), math.log(60.0), math.log(max(worker.expected_hourly, 1e-4))
@@ -385,7 +385,7 @@ def _fill_wide(
 ) -> None:
     """Fill all columns of ``out`` (float64, tasks x columns of the spec) but the relative ones, which become NaN.
 
-    ``block`` is what `fill_compared` fills for these tasks, whose tokens are in the readings.
+    ``block`` is what `fill_compared` fills for these tasks, whose tokens are in the readings; its ``under`` is lost.
     """
     out[:] = math.nan
     for i in range(tasks.size):

@@ -24,8 +24,9 @@ BLOCK = 128
 MOST_TASKS = max(BLOCK, REFERENCE)
 """Tasks whose columns are filled at a time, at the most."""
 
-MOST_READINGS = MOST_TASKS * (TOKENS + SKILLS)
-"""Tokens that are read at the most: those of a block, and those of the reference tasks, find a place."""
+MOST_READINGS = 1 << 13
+"""Tokens that are kept at the most. Those of a block, with labels ``BLOCK * (TOKENS + SKILLS + 3)``, must find a place
+beside those of the reference tasks; what is above that keeps the tokens of other blocks."""
 
 (
     EXPECTED,

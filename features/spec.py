@@ -3,7 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 
-SPEC_VERSION = 3
+SPEC_VERSION = 4
 """Raised when a column keeps its name but is computed in another way, so that older models are refused."""
 
 GROUPS = ("skill", "history", "pay", "market", "requester", "context")

@@ -26,7 +26,7 @@ from service.listing import Listing, Ranked, listed
 from service.locks import ReadWriteLock
 from service.models import Models
 from service.snapshots import Snapshots
-from service.store import Appended, ConflictError, Store
+from service.store import BATCH, Appended, ConflictError, Store
 
 log = logging.getLogger(__name__)
 
@@ -140,11 +140,11 @@ class Engine:
                 self._state, self.restored = restored.state, restored.header.seq
             self._eraser.note(restored.erasures)
             del restored
-        self._follow(at_once=10_000)
+        self._follow(at_once=BATCH)
         self.prepare(self.models.current.ranker)
         if not self._stop.is_set():
             # What came while that went on.
-            self._follow(at_once=10_000)
+            self._follow(at_once=BATCH)
         if self.store.identity().rewrites != rewrites:
             # Another process erased somebody meanwhile, of whom this state may know.
             self._begin_anew()
@@ -402,7 +402,7 @@ class Engine:
             log.warning("another process erased workers before this one knew of it: the log is read anew")
             with self._lock.write():
                 self._state, self.restored = MarketState(self._rates), 0
-            self._follow(at_once=10_000)
+            self._follow(at_once=BATCH)
             self.prepare(self.models.current.ranker)
 
     def _expect_whole(self) -> None:

@@ -129,7 +129,8 @@ def export(
         advance = start("writing", store.count())
 
         def batches() -> Iterator[list[Event]]:
-            for rows in store.read():
+            # Parquet files have a group of rows for each.
+            for rows in store.read(batch=10_000):
                 yield [row.event for row in rows]
                 advance(len(rows))
 

@@ -8,10 +8,11 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from features.errors import CocokError
-from service.store.base import Appended, Archived, ConflictError, Identity, Packed, Store, Stored, ToFold, pack
+from service.store.base import BATCH, Appended, Archived, ConflictError, Identity, Packed, Store, Stored, ToFold, pack
 from service.store.sqlite import SqliteStore
 
 __all__ = [
+    "BATCH",
     "Appended",
     "Archived",
     "ConflictError",

@@ -10,6 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from features.build import compared, nothing_common, rows
+from features.layout import REFERENCE, SKILLS, TOKENS
 from features.readings import BLOCK, MOST_READINGS
 from features.spec import COLUMN, FEATURES, NAMES, RELATIVE
 from features.state import MarketState
@@ -397,3 +398,22 @@ def test_given_more_tasks_and_tokens_than_fit_at_a_time_then_each_has_the_row_it
         alone = tasks[place : place + 1]
         assert rows(state, worker, alone, hour(NOW)).tobytes() == together[place].tobytes()
         assert compared(state, worker, alone, hour(NOW)).tobytes() == few[place].tobytes()
+
+
+def test_given_a_block_of_tasks_with_as_many_tokens_as_can_be_then_all_find_a_place() -> None:
+    assert BLOCK * (TOKENS + SKILLS + 3) + REFERENCE * (TOKENS + SKILLS) <= MOST_READINGS
+    log = Log()
+    for number in range(BLOCK):
+        log.post(f"other{number}", skills=[f"skill{number} {k}" for k in range(SKILLS)])
+    for number in range(BLOCK):
+        # The skills that count are its first ones, and the rare ones are its content.
+        skills = [f"skill{number} {k}" for k in range(SKILLS)] + [f"rare{number} {k}" for k in range(TOKENS)]
+        of_its_own = {"requester_id": f"r{number}", "category": f"c{number}", "group_id": f"g{number}"}
+        log.post(f"t{number}", skills=skills, **of_its_own)
+    state = log.state()
+    tasks = np.array([state.catalogue.tasks.get(f"t{number}") for number in range(BLOCK)], np.int32)
+    common = nothing_common(state.arrays)
+    together = rows(state, 0, tasks, hour(NOW), common=common)
+    assert 0.9 * BLOCK * (TOKENS + SKILLS + 3) < common.readings.size[0] <= MOST_READINGS
+    for place in range(BLOCK):
+        assert rows(state, 0, tasks[place : place + 1], hour(NOW)).tobytes() == together[place].tobytes()
