@@ -88,6 +88,14 @@ def test_the_catalogue_has_each_task_as_it_stood_when_first_listed(places: Itera
     assert catalogue.index.tolist() == ["t1", "t2", "t4", "t3"]
 
 
+def test_given_a_list_that_knows_less_than_an_earlier_one_then_a_task_stands_as_in_the_earlier_one() -> None:
+    log = Log().post("t1", category="audio").add("task_updated", 1, task_id="t1", category="survey")
+    log.serve("w1", ["t1"], 5, log_seq=1).serve("w2", ["t1"], 4)
+    found = trained_on(log)
+    assert found.feed_ids.tolist() == ["f4", "f3"]
+    assert found.catalogue["category"].tolist() == ["survey"]
+
+
 def test_a_row_is_what_was_known_at_the_list() -> None:
     found = trained_on(market())
     assert found.column("task_taken").tolist() == [0, 0, 0, 0, 0, 1]
