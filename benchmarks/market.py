@@ -220,23 +220,27 @@ def bundle_of(cache: Path, size: Size, rates: Rates) -> Bundle:
 
 
 def _bundle_folder(cache: Path, size: Size) -> Path:
-    return cache / f"bundle-{size.simulated}-{size.trees}"
+    return cache / f"bundle-{size.simulated}-{size.trees}-{fingerprint()}"
 
 
 def home_of(cache: Path, size: Size) -> Path:
-    """Return a folder for ``COCOK_HOME``, which holds the log and the promoted model; built if it is not there."""
+    """Return a folder for ``COCOK_HOME``, which holds the log and the promoted model; built if it is not there.
+
+    A market that is there is given another model once the columns are others.
+    """
     # Not renamed into place when it is complete, since MLflow keeps the path of what it holds.
     home, complete = cache / size.name, cache / size.name / "complete"
-    if complete.exists():
-        return home
-    shutil.rmtree(home, ignore_errors=True)
-    bundle_of(cache, size, Rates.shipped())
-    with opened(f"sqlite:///{home}/cocok.db") as store:
-        store.append(events(size))
-    registry = Registry.at(home)
-    run = registry.log_run({}, {}, _bundle_folder(cache, size))
-    registry.promote(registry.register(run))
-    complete.touch()
+    if not complete.exists():
+        shutil.rmtree(home, ignore_errors=True)
+        with opened(f"sqlite:///{home}/cocok.db") as store:
+            store.append(events(size))
+        complete.touch()
+    if complete.read_text() != fingerprint():
+        bundle_of(cache, size, Rates.shipped())
+        registry = Registry.at(home)
+        run = registry.log_run({}, {}, _bundle_folder(cache, size))
+        registry.promote(registry.register(run))
+        complete.write_text(fingerprint())
     return home
 
 

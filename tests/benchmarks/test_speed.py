@@ -27,6 +27,7 @@ from features.money import Rates
 from matching.eligibility import judge_open
 from tests.log import RATES
 from tests.market import market, write
+from training.registry import Registry
 
 TINY = Size(
     open_tasks=400,
@@ -85,6 +86,21 @@ def test_given_a_copy_then_what_is_done_to_it_leaves_the_market_alone(cache: Pat
         (copied / "cocok.db").write_bytes(b"")
     assert (home / "cocok.db").read_bytes() == before
     assert not copied.exists()
+
+
+def test_given_a_market_of_other_columns_then_it_is_given_another_model(cache: Path) -> None:
+    with copy_of(home_of(cache, TINY)) as copied:
+        # As another version left it, with MLflow's paths into its own folder.
+        other = copied / TINY.name
+        shutil.copytree(home_of(cache, TINY), other)
+        shutil.rmtree(other / "mlflow")
+        (other / "complete").write_text("of other columns")
+        log = (other / "cocok.db").read_bytes()
+        assert home_of(copied, TINY) == other
+        assert Registry.at(other).champion() == 1
+        assert (other / "cocok.db").read_bytes() == log
+        assert home_of(copied, TINY) == other
+        assert len(Registry.at(other).versions()) == 1
 
 
 def test_given_a_server_then_throughput_latency_memory_and_start_up_are_told(cache: Path) -> None:
