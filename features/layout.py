@@ -280,9 +280,13 @@ DEALING = np.dtype(
     ],
     align=True,
 )
-"""A worker and a task; the two instants are in seconds. Counts are of assignments; ``accepted_untold`` and
-``submitted_untold`` are of those that later stages implied and no event has told yet. ``marks`` are the bits below.
-``barred_before`` chains the barred tasks of a worker: the one before this, 0 at the end."""
+"""A worker and a task; the two instants are in seconds. Counts are of assignments and end at ``MOST_DEALT``, beyond
+which earlier assignments are forgotten; ``accepted_untold`` and ``submitted_untold`` are of those that later stages
+implied and no event has told yet. ``marks`` are the bits below. ``barred_before`` chains the barred tasks of a worker:
+the one before this, 0 at the end."""
+
+MOST_DEALT = np.iinfo(np.uint16).max
+"""The highest count in a dealing."""
 
 WAS_VIEWED, WAS_SAVED, WAS_BARRED, WAS_APPROVED, WAS_REJECTED = 1, 2, 4, 8, 16
 """Marks of a dealing: the worker viewed or saved the task; took or hid it, which bars it; and the last verdict."""
