@@ -153,7 +153,7 @@ minutes usual)."""
 TOKEN = np.dtype(
     [
         ("at", "i8"),
-        ("documents", "f4"),
+        ("documents", "i4"),
         ("available", "f8"),
         ("expected_slow", "f8"),
         ("expected_fast", "f8"),
@@ -173,9 +173,9 @@ TOKEN = np.dtype(
     ],
     align=True,
 )
-"""The market's experience with a token. ``taken`` is the sum of its weights in the tasks taken (by newcomers),
-``expected`` what that sum would be had each taker picked at random among the tasks with a slot left, ``available`` the
-sum of its weights in these; ``chances`` is the market's at ``at``."""
+"""The market's experience with a token. ``documents`` counts the postings with it; ``taken`` is the sum of its weights
+in the tasks taken (by newcomers), ``expected`` what that sum would be had each taker picked at random among the tasks
+with a slot left, ``available`` the sum of its weights in these; ``chances`` is the market's at ``at``."""
 
 REQUESTER = np.dtype(
     [

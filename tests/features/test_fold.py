@@ -673,3 +673,14 @@ def test_given_more_than_float32_counts_then_the_market_goes_on_counting() -> No
     log.serve("w1", ["t1"]).take("w1", "t1").on("assignment_approved", "w1", "t1").post("t2")
     state.apply(log.entries[known:])
     assert [state.arrays.market[0][name] - 2.0**24 for name in counts] == [1.0] * 4
+
+
+def test_given_more_than_float32_counts_then_postings_with_a_word_go_on_being_counted() -> None:
+    log = Log().post("t1", title="anvil")
+    state, known = log.state(), len(log.entries)
+    word = state.arrays.tokens[token("word", "anvil")]
+    assert word["documents"] == 1
+    word["documents"] = 2**24
+    log.post("t2", title="anvil").post("t3", title="anvil")
+    state.apply(log.entries[known:])
+    assert word["documents"] == 2**24 + 2
