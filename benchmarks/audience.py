@@ -79,17 +79,18 @@ def enlarged(state: MarketState, count: int, seed: int = 0) -> None:
     added["took_slow"] *= strength[own]
     added["took_fast"] *= strength[own]
     added["at"] -= (earlier[own] // SECOND).astype(np.int32)
-    state.arrays = arrays._replace(
+    for number, original in enumerate(source.tolist()):
+        index = catalogue.workers.add(f"drawn{number}")
+        if (profile := catalogue.profiles.get(original)) is not None:
+            catalogue.profiles[index] = profile
+    larger = arrays._replace(
         workers=np.concatenate([workers, records]),
         histories=np.concatenate([histories, of_added]),
         taste_end=np.array([end + len(added)]),
         taste_tokens=np.concatenate([arrays.taste_tokens[:end], arrays.taste_tokens[places]]),
         tastes=np.concatenate([arrays.tastes[:end], added]),
     )
-    for number, original in enumerate(source.tolist()):
-        index = catalogue.workers.add(f"drawn{number}")
-        if (profile := catalogue.profiles.get(original)) is not None:
-            catalogue.profiles[index] = profile
+    state.restore(larger)
 
 
 def tasks_with_room(state: MarketState, count: int) -> list[int]:

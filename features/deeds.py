@@ -17,7 +17,17 @@ from features.counts import (
 )
 from features.estimates import FAST, HOUR, SECOND, SLOW, decay, decay_seconds, seconds, usual_log_minutes
 from features.jit import lean, prefetch
-from features.layout import HALVES, TASK, WAS_APPROVED, WAS_BARRED, WAS_JUDGED, WAS_REJECTED, Arrays, Record
+from features.layout import (
+    HALVES,
+    MOST_DEALT,
+    TASK,
+    WAS_APPROVED,
+    WAS_BARRED,
+    WAS_JUDGED,
+    WAS_REJECTED,
+    Arrays,
+    Record,
+)
 from features.pairs import claim, foresee, pair_key
 from features.prospects import add_sketch
 from features.tastes import claim_taste, foresee_taste
@@ -64,7 +74,7 @@ def serve(s: Arrays, worker: int, tasks: NDArray[np.int32], start: int, stop: in
     touch_worker(record, now)
     for k in range(start, stop):
         dealing = s.dealings[dealing_of(s, worker, tasks[k])]
-        if dealing.served < 65535:
+        if dealing.served < MOST_DEALT:
             dealing.served += 1
         dealing.served_at = seconds(now)
         task = s.tasks[tasks[k]]
@@ -91,7 +101,7 @@ def accept(s: Arrays, index: int, task_index: int, told: bool) -> None:
     elif dealing.accepted_untold > 0 and _took_all(dealing, task):
         dealing.accepted_untold -= 1
         return
-    dealing.accepted += 1
+    _count_acceptance(dealing)
     task.accepted += 1
     task.occupied += 1
     s.requesters[task.facts.requester].accepted += 1.0
@@ -147,6 +157,24 @@ def accept(s: Arrays, index: int, task_index: int, told: bool) -> None:
         taste.took_fast = taste.took_fast * fast + weight
         taste.at = seconds(now)
     settle_counts(s, task_index)
+
+
+@lean
+def _count_acceptance(dealing: Record) -> None:
+    """Count an assignment; where no more can be counted, it takes the place of one that is over, if there is any.
+
+    Every other count of assignments is of such as were accepted, so none of them exceeds this one.
+    """
+    if dealing.accepted < MOST_DEALT:
+        dealing.accepted += 1
+    elif dealing.returned > 0:
+        dealing.returned -= 1
+    elif dealing.submitted > 0:
+        dealing.submitted -= 1
+        dealing.settled = max(0, dealing.settled - 1)
+    elif dealing.abandoned > 1:
+        # One is kept: it bars the worker from the task.
+        dealing.abandoned -= 1
 
 
 @lean

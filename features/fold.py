@@ -185,7 +185,7 @@ def _count_posting(s: Arrays, task: Record) -> None:
             continue
         record = s.tokens[row]
         touch_token(market, record)
-        record.documents += 1.0
+        record.documents += 1
         if not math.isnan(task.facts.reward):
             record.paid_slow += weight
             record.reward_slow += weight * task.log_reward

@@ -1,8 +1,9 @@
 """How kernels are compiled: once a machine, and never stale.
 
 Numba caches a compiled function under the modification time of *its own* file. A kernel that calls a kernel of another
-file would keep running the old callee after an upgrade, so the cache folder is named after the text of all kernels of
-this package. A kernel of another package may call these, and those of its own file.
+file, or reads a constant there, would keep running with the old one after an upgrade, so the cache folder is named
+after the text of this package and of matching. A kernel of another package may use what is in these, and in its own
+file.
 """
 
 import hashlib
@@ -21,12 +22,15 @@ Function = TypeVar("Function", bound=Callable[..., object])
 LINE = 64
 """Bytes that come from memory together."""
 
+_PACKAGE = Path(__file__).parent
 
-def source_digest() -> str:
-    """Return 16 hex digits that change with any source of this package."""
+
+def source_digest(*others: Path) -> str:
+    """Return 16 hex digits that change with any source of this package, and of the other folders given, if any."""
     digest = hashlib.blake2b(digest_size=8)
-    for source in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(source.read_bytes())
+    for folder in (_PACKAGE, *others):
+        for source in sorted(folder.glob("*.py")):
+            digest.update(source.read_bytes())
     return digest.hexdigest()
 
 
@@ -35,7 +39,7 @@ def _cache_folder() -> Path:
     root = (
         Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "cocok" / "kernels"
     )
-    return root / source_digest()
+    return root / source_digest(_PACKAGE.with_name("matching"))
 
 
 numba.config.CACHE_DIR = str(_cache_folder())

@@ -153,7 +153,7 @@ minutes usual)."""
 TOKEN = np.dtype(
     [
         ("at", "i8"),
-        ("documents", "f4"),
+        ("documents", "i4"),
         ("available", "f8"),
         ("expected_slow", "f8"),
         ("expected_fast", "f8"),
@@ -173,9 +173,9 @@ TOKEN = np.dtype(
     ],
     align=True,
 )
-"""The market's experience with a token. ``taken`` is the sum of its weights in the tasks taken (by newcomers),
-``expected`` what that sum would be had each taker picked at random among the tasks with a slot left, ``available`` the
-sum of its weights in these; ``chances`` is the market's at ``at``."""
+"""The market's experience with a token. ``documents`` counts the postings with it; ``taken`` is the sum of its weights
+in the tasks taken (by newcomers), ``expected`` what that sum would be had each taker picked at random among the tasks
+with a slot left, ``available`` the sum of its weights in these; ``chances`` is the market's at ``at``."""
 
 REQUESTER = np.dtype(
     [
@@ -280,9 +280,13 @@ DEALING = np.dtype(
     ],
     align=True,
 )
-"""A worker and a task; the two instants are in seconds. Counts are of assignments; ``accepted_untold`` and
-``submitted_untold`` are of those that later stages implied and no event has told yet. ``marks`` are the bits below.
-``barred_before`` chains the barred tasks of a worker: the one before this, 0 at the end."""
+"""A worker and a task; the two instants are in seconds. Counts are of assignments and end at ``MOST_DEALT``, beyond
+which earlier assignments are forgotten; ``accepted_untold`` and ``submitted_untold`` are of those that later stages
+implied and no event has told yet. ``marks`` are the bits below. ``barred_before`` chains the barred tasks of a worker:
+the one before this, 0 at the end."""
+
+MOST_DEALT = np.iinfo(np.uint16).max
+"""The highest count in a dealing."""
 
 WAS_VIEWED, WAS_SAVED, WAS_BARRED, WAS_APPROVED, WAS_REJECTED = 1, 2, 4, 8, 16
 """Marks of a dealing: the worker viewed or saved the task; took or hid it, which bars it; and the last verdict."""

@@ -22,6 +22,8 @@ _ROWS_PER_THREAD = 5_000
 class Calibration:
     """A non-decreasing curve from margins (log-odds as the model sees them) to probabilities.
 
+    It is linear between knots, and level beyond the outermost.
+
     Attributes:
         x: float64, knots; margins, increasing.
         y: float64, knots; probabilities, non-decreasing.
@@ -29,10 +31,6 @@ class Calibration:
 
     x: NDArray[np.float64]
     y: NDArray[np.float64]
-
-    def apply(self, margins: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return probabilities: linear between knots, level beyond the outermost."""
-        return np.asarray(np.interp(margins, self.x, self.y), dtype=np.float64)
 
     @cached_property
     def curve(self) -> Curve:

@@ -71,7 +71,7 @@ class FeedRequest(Asked):
         None,
         max_length=60_000,
         pattern="^[A-Za-z0-9_-]+$",
-        description="`cursor` of the page before; absent for the first page.",
+        description="`cursor` of the worker's page before; absent for the first page.",
     )
     explore: bool | None = Field(
         None,

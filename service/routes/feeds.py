@@ -37,7 +37,7 @@ async def feed(server: Server, request: FeedRequest) -> Response:
     Filtered before paging: `limit` items come back whenever so many can be served. The list is durably logged before
     the answer, unless `record` is false or nothing is in it.
     """
-    make = partial(_feed_query, server, request, _listed(request.cursor, "/cursor"))
+    make = partial(_feed_query, server, request, _listed(request, "/cursor"))
     _check_money(server, request, "")
 
     def rank() -> Answer:
@@ -64,7 +64,7 @@ async def batch(server: Server, requests: Annotated[list[FeedRequest], Body(min_
     makes = []
     for place, request in enumerate(requests):
         _check_money(server, request, f"/{place}")
-        listed = _listed(request.cursor, f"/{place}/cursor")
+        listed = _listed(request, f"/{place}/cursor")
         makes.append(partial(_feed_query, server, request, listed))
 
     def rank() -> Answer:
@@ -101,9 +101,11 @@ def _check_money(server: Runtime, request: Asked, prefix: str) -> None:
             require_rate(server.rates, money, f"{prefix}/{name}/currency")
 
 
-def _listed(cursor: str | None, pointer: str) -> frozenset[int]:
+def _listed(request: FeedRequest, pointer: str) -> frozenset[int]:
+    if request.cursor is None:
+        return frozenset()
     try:
-        return frozenset() if cursor is None else decode_cursor(cursor)
+        return decode_cursor(request.worker_id, request.cursor)
     except ValueError as error:
         raise invalid(str(error), pointer) from error
 
@@ -195,8 +197,13 @@ def _feed_out(ranked: Ranked, query: Query) -> dict[str, Any]:
             }
             for miss in ranked.near_misses
         ],
-        "cursor": encode_cursor(ranked.listed) if ranked.more and len(ranked.listed) < MOST_LISTED else None,
+        "cursor": _cursor(ranked, query.worker_id),
     }
+
+
+def _cursor(ranked: Ranked, worker_id: str) -> str | None:
+    more = ranked.more and len(ranked.listed) < MOST_LISTED
+    return encode_cursor(worker_id, ranked.listed) if more else None
 
 
 def _ranking_out(ranked: Ranked, query: Query) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from features.counts import TOKEN_ROWS, token_of
 from features.deeds import NEWCOMER
 from features.estimates import FAST, HOUR, SLOW, decay, expected
-from features.layout import HALVES, UNLIMITED, WAS_BARRED, WAS_SAVED, WAS_VIEWED
+from features.layout import HALVES, MOST_DEALT, UNLIMITED, WAS_BARRED, WAS_SAVED, WAS_VIEWED
 from features.pairs import find, pair_key
 from features.state import MarketState
 from features.tastes import find_taste
@@ -221,6 +221,81 @@ def test_work_on_a_task_never_posted_is_remembered_and_its_slots_too() -> None:
     state = log.post("t1", slots=1).state()
     assert task(state)["occupied"] == 1
     assert sample(state) == set()
+
+
+# More than a dealing counts
+
+
+def tallied(*kinds: str, **known: int) -> tuple[dict[str, int], dict[str, int]]:
+    """What a dealing with such counts counts after these events, and by how much each count of the task grew."""
+    log = Log().post("t1", slots=None, per_worker_limit=2**31 - 1).on("task_viewed", "w1", "t1")
+    state, before = log.state(), len(log.entries)
+    for name, count in known.items():
+        dealing(state)[name] = count
+    for kind in kinds:
+        log.on(kind, "w1", "t1")
+    state.apply(log.entries[before:])
+    counts = ("accepted", "submitted", "settled", "returned", "abandoned")
+    of_task = ("accepted", "occupied", "submitted", "approved", "given_up")
+    return (
+        {name: int(dealing(state)[name]) for name in counts},
+        {name: int(task(state)[name]) for name in of_task if task(state)[name]},
+    )
+
+
+def test_given_more_acceptances_than_a_dealing_counts_then_their_number_stays() -> None:
+    counts, of_task = tallied(*2 * ["assignment_accepted"], accepted=MOST_DEALT - 1)
+    assert counts == {"accepted": MOST_DEALT, "submitted": 0, "settled": 0, "returned": 0, "abandoned": 0}
+    assert of_task == {"accepted": 2, "occupied": 2}
+
+
+FULL = {
+    "all approved": {"submitted": MOST_DEALT, "settled": MOST_DEALT},
+    "all handed in": {"submitted": MOST_DEALT},
+    "some returned": {"submitted": MOST_DEALT - 2, "settled": MOST_DEALT - 2, "returned": 2},
+    "all returned": {"returned": MOST_DEALT},
+    "all abandoned": {"abandoned": MOST_DEALT},
+    "some under way": {"submitted": MOST_DEALT - 2, "settled": MOST_DEALT - 3},
+}
+
+
+@pytest.mark.parametrize("known", FULL.values(), ids=FULL)
+@pytest.mark.parametrize(
+    ("stages", "under_way"),
+    [
+        (["accepted"], 1),
+        (["accepted", "submitted"], 0),
+        (["accepted", "submitted", "approved"], 0),
+        (["submitted", "approved"], 0),
+        (["accepted", "returned"], 0),
+        (["accepted", "abandoned"], 0),
+    ],
+)
+def test_given_a_dealing_that_counts_no_more_then_further_assignments_go_through_the_same_stages(
+    known: dict[str, int], stages: list[str], under_way: int
+) -> None:
+    counts, of_task = tallied(*3 * [f"assignment_{stage}" for stage in stages], accepted=MOST_DEALT, **known)
+    assert counts["accepted"] == MOST_DEALT
+    over = counts["submitted"] + counts["returned"] + counts["abandoned"]
+    before = MOST_DEALT - sum(known.get(name, 0) for name in ("submitted", "returned", "abandoned"))
+    if "accepted" in stages:
+        assert MOST_DEALT - over == before + 3 * under_way
+        assert of_task["accepted"] == 3
+    else:
+        # What was under way already is what is handed in.
+        assert MOST_DEALT - over == max(0, before - 3)
+        assert of_task.get("accepted", 0) == 3 - min(3, before)
+    assert counts["settled"] <= counts["submitted"]
+    assert of_task.get("submitted", 0) == 3 * ("submitted" in stages)
+    assert of_task.get("approved", 0) == 3 * ("approved" in stages)
+    assert of_task.get("given_up", 0) == 3 * bool({"returned", "abandoned"} & set(stages))
+
+
+def test_given_a_dealing_with_nothing_that_is_over_then_it_counts_no_further_one_and_stays_barred() -> None:
+    counts, _ = tallied("assignment_accepted", accepted=MOST_DEALT)
+    assert counts == {"accepted": MOST_DEALT, "submitted": 0, "settled": 0, "returned": 0, "abandoned": 0}
+    counts, _ = tallied("assignment_accepted", accepted=MOST_DEALT, abandoned=1)
+    assert counts["abandoned"] == 1
 
 
 # Postings
@@ -598,3 +673,14 @@ def test_given_more_than_float32_counts_then_the_market_goes_on_counting() -> No
     log.serve("w1", ["t1"]).take("w1", "t1").on("assignment_approved", "w1", "t1").post("t2")
     state.apply(log.entries[known:])
     assert [state.arrays.market[0][name] - 2.0**24 for name in counts] == [1.0] * 4
+
+
+def test_given_more_than_float32_counts_then_postings_with_a_word_go_on_being_counted() -> None:
+    log = Log().post("t1", title="anvil")
+    state, known = log.state(), len(log.entries)
+    word = state.arrays.tokens[token("word", "anvil")]
+    assert word["documents"] == 1
+    word["documents"] = 2**24
+    log.post("t2", title="anvil").post("t3", title="anvil")
+    state.apply(log.entries[known:])
+    assert word["documents"] == 2**24 + 2

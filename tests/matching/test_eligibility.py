@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from features.events import micros
+from features.layout import MOST_DEALT
 from features.requirements_shape import Guard
 from features.state import MarketState
 from matching.eligibility import Wishes, judge
@@ -115,6 +116,11 @@ def test_given_what_the_worker_did_with_a_task_then_it_is_offered_again_or_not(
     events: list[Said], expected: list[str]
 ) -> None:
     assert reasons(*events) == expected
+
+
+def test_given_a_worker_who_took_a_task_more_often_than_is_counted_then_it_stays_taken() -> None:
+    often = MOST_DEALT + 1
+    assert reasons(posted(per_worker_limit=MOST_DEALT), *often * [ACCEPTED]) == ["already_taken"]
 
 
 CONDITIONS = {

@@ -3,11 +3,16 @@
 import numpy as np
 import pytest
 
+from matching.calibration import Calibration
 from training.calibration import ISOTONIC_FROM, calibrate
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(-x))
+
+
+def probabilities(curve: Calibration, margins: np.ndarray) -> np.ndarray:
+    return np.interp(margins, curve.x, curve.y)
 
 
 def overconfident(rows: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -20,7 +25,7 @@ def overconfident(rows: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.
 @pytest.mark.parametrize("rows", [400, 20_000], ids=["sigmoid for few rows", "isotonic for many"])
 def test_probabilities_become_those_that_are_true(rows: int) -> None:
     margins, truth, target = overconfident(rows)
-    calibrated = calibrate(margins, target).apply(margins)
+    calibrated = probabilities(calibrate(margins, target), margins)
     assert np.abs(calibrated - truth).mean() < 0.03
     assert np.abs(sigmoid(margins) - truth).mean() > 0.06
 
@@ -29,7 +34,7 @@ def test_probabilities_become_those_that_are_true(rows: int) -> None:
 def test_the_order_of_margins_is_kept_and_not_tied(rows: int) -> None:
     margins, _, target = overconfident(rows)
     low, high = np.quantile(margins, [0.05, 0.95])
-    steps = calibrate(margins, target).apply(np.linspace(low, high, 50))
+    steps = probabilities(calibrate(margins, target), np.linspace(low, high, 50))
     assert (np.diff(steps) > 0).all()
 
 
@@ -40,7 +45,7 @@ def test_the_shape_is_left_to_the_data_only_when_there_is_enough() -> None:
     def at_one(rows: int) -> float:
         margins = random.uniform(-2, 2, rows)
         target = random.random(rows) < np.where(margins > 0, 0.6, 0.4)
-        return float(calibrate(margins, target).apply(np.array([1.0, 1.9])) @ [-1, 1])
+        return float(probabilities(calibrate(margins, target), np.array([1.0, 1.9])) @ [-1, 1])
 
     assert at_one(40 * ISOTONIC_FROM) < 0.03
     assert at_one(ISOTONIC_FROM) > 0.05
@@ -49,10 +54,9 @@ def test_the_shape_is_left_to_the_data_only_when_there_is_enough() -> None:
 @pytest.mark.parametrize("rows", [60, 5_000])
 def test_nothing_is_certain(rows: int) -> None:
     margins = np.linspace(-3, 3, rows)
-    curve = calibrate(margins, margins > 0)
-    probabilities = curve.apply(margins)
-    assert 0 < probabilities.min() < 0.1
-    assert 0.9 < probabilities.max() < 1
+    said = probabilities(calibrate(margins, margins > 0), margins)
+    assert 0 < said.min() < 0.1
+    assert 0.9 < said.max() < 1
 
 
 def test_few_rows_at_an_end_do_not_make_certain() -> None:
@@ -60,7 +64,7 @@ def test_few_rows_at_an_end_do_not_make_certain() -> None:
     target = np.arange(8_000) % 10 > 0
     # Of the highest nine rows none failed, of the lowest five none succeeded: of others nine in ten did.
     target[:5] = False
-    low, high = calibrate(margins, target).apply(margins[[0, -1]])
+    low, high = probabilities(calibrate(margins, target), margins[[0, -1]])
     assert low == pytest.approx(0.9 / 6, abs=0.01)
     assert high == pytest.approx(9.9 / 10, abs=0.01)
 
@@ -74,9 +78,9 @@ def test_a_curve_never_falls(target: np.ndarray) -> None:
 
 def test_a_model_that_orders_the_wrong_way_gets_the_base_rate() -> None:
     margins = np.linspace(-3, 3, 100)
-    probabilities = calibrate(margins, margins < -1.5).apply(margins)
-    assert np.ptp(probabilities) == 0
-    assert probabilities[0] == pytest.approx(0.25, abs=0.02)
+    said = probabilities(calibrate(margins, margins < -1.5), margins)
+    assert np.ptp(said) == 0
+    assert said[0] == pytest.approx(0.25, abs=0.02)
 
 
 def test_one_class_cannot_be_calibrated() -> None:

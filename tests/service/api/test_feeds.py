@@ -10,6 +10,7 @@ import pytest
 
 from features.spec import GROUPS
 from matching.pipeline import Matcher, feed_steps
+from service.cursor import encode_cursor
 from tests.service.api.server import Api, event, pointers, problem, serving, task, usd
 
 MANY = 250
@@ -142,13 +143,44 @@ def paged(api: Api, worker_id: str, **fields: Any) -> Iterator[dict[str, Any]]:
             return
 
 
+GIVEN = encode_cursor("w", frozenset({7, 9}))
+IN_BYTES = base64.urlsafe_b64decode(GIVEN + "=" * (-len(GIVEN) % 4))
+
+
 @pytest.mark.parametrize(
     "cursor",
-    ["x", "AA", "AYeMJE", "Av____8", base64.urlsafe_b64encode(b"\x01" + bytes(4) * 10_001).decode().rstrip("=")],
+    [
+        *("x", "AA", GIVEN[:-1], f"{GIVEN}A", encode_cursor("w", frozenset(range(10_001)))),
+        *(
+            base64.urlsafe_b64encode(raw).decode().rstrip("=")
+            for raw in (
+                b"\x01" + IN_BYTES[1:],
+                IN_BYTES[:4],
+                IN_BYTES[:-1],
+                IN_BYTES[:5] + IN_BYTES[9:] + IN_BYTES[5:9],
+            )
+        ),
+    ],
+    ids=[
+        *("no text of bytes", "other bytes", "a letter less", "a letter more", "too many"),
+        *("another version", "half a head", "half a hash", "in another order"),
+    ],
 )
 def test_given_a_cursor_that_is_none_then_it_is_refused(api: Api, cursor: str) -> None:
     document = problem(api.post("/v1/feeds", json={"worker_id": "w", "cursor": cursor}), 422, "validation")
     assert pointers(document) == ["/cursor"]
+    assert "this is no cursor" in document["errors"][0]["detail"]
+
+
+def test_given_the_cursor_of_another_worker_then_it_is_refused(api: Api) -> None:
+    mine = api.feed("w", limit=5, **UNRECORDED)["cursor"]
+    others = {"worker_id": "reader", "cursor": mine}
+    document = problem(api.post("/v1/feeds", json=others), 422, "validation")
+    assert pointers(document) == ["/cursor"]
+    assert "another worker" in document["errors"][0]["detail"]
+    both = [{"worker_id": "w", "cursor": mine, **UNRECORDED}, others]
+    assert pointers(problem(api.post("/v1/feeds/batch", json=both), 422, "validation")) == ["/1/cursor"]
+    assert api.feed("w", limit=5, cursor=mine, **UNRECORDED)["items"][0]["position"] == 6
 
 
 def test_given_wishes_then_they_filter(api: Api) -> None:
