@@ -398,8 +398,8 @@ def _figures(task: Any, rule: int, found: NDArray[np.float64]) -> None:
         found[0] = _percent(task.answered_approval)
     elif rule == 9:  # high_reward
         # A rank counts half of those that are equal, so it does not say how many lie below; and it is that among the
-        # reference tasks, so it is told in steps of 5 %. As a 32-bit number, 0.9 lies a little below.
-        found[0] = 5.0 * float(np.floor(20.0 * task.reward_rank + 1e-5))
+        # reference tasks, so it is told in steps of 5 %, and never as all. As a 32-bit number, 0.9 lies a little below.
+        found[0] = 5.0 * min(19.0, float(np.floor(20.0 * task.reward_rank + 1e-5)))
     elif rule == 12:  # popular
         found[0] = _times(task.popularity)
     elif rule == 13:  # new

@@ -183,6 +183,12 @@ def test_given_figures_then_they_stand_in_the_words_as_the_language_writes_them(
     assert found == [english, indonesian]
 
 
+@pytest.mark.parametrize(("rank", "share"), [(0.76, "75"), (0.95, "95"), (0.999, "95"), (1.0, "95")])
+def test_given_the_rank_of_a_reward_then_it_is_told_in_steps_and_never_as_all(rank: float, share: str) -> None:
+    text = told(row(reward_rank=rank), PAID, **alone("high_reward"))["high_reward"]
+    assert NUMBER.findall(text)[-1] == share
+
+
 def test_given_lifts_then_the_group_that_lifts_the_most_comes_first_and_none_that_pulls_down() -> None:
     features = row(skill_overlap=1.0, skill_count=2, reward_rank=0.99, task_age_hours=0.1, requester_rating=5.0)
     lifts = {"skill": 0.1, "pay": 0.3, "market": 0.2, "requester": -0.1}
