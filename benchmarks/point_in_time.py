@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from benchmarks.market import END, Size, bundle_of
 from benchmarks.point_in_time_tables import Tables
 from benchmarks.report import cache_of, parser
-from features.build import TAKE_PRIOR
+from features.columns import TAKE_PRIOR
 from features.compared import CONTENT_PRIOR, KIND_PRIOR, POPULARITY_PRIOR
 from features.estimates import APPROVAL_PRIOR, SLOW
 from features.layout import REFERENCE

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from benchmarks.rival.market import Market
 from benchmarks.rival.scale import Floats, Scale
-from features.build import TAKE_PRIOR
+from features.columns import TAKE_PRIOR
 from features.compared import CONTENT_PRIOR, POPULARITY_PRIOR
 from features.estimates import APPROVAL_PRIOR, FAST, HOUR, SECOND, SLOW
 from features.layout import FOREVER, NEVER
