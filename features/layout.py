@@ -2,7 +2,8 @@
 
 Times are microseconds since 1970 unless a name says otherwise; money is in the base currency; missing is NaN. A field
 that ends in ``_slow`` or ``_fast`` is a decayed sum, true at the record's own ``at``; it is brought to the present when
-it is read, never by reading.
+it is read, never by reading. Sums over many workers have 64 bits: a float32 does not count beyond 2^24, and loses parts
+of one long before.
 """
 
 from typing import Any, NamedTuple
@@ -161,15 +162,15 @@ TOKEN = np.dtype(
         ("chances_slow", "f8"),
         ("chances_fast", "f8"),
         ("chances_newcomer", "f8"),
-        ("taken_slow", "f4"),
-        ("taken_fast", "f4"),
-        ("taken_newcomer", "f4"),
+        ("taken_slow", "f8"),
+        ("taken_fast", "f8"),
+        ("taken_newcomer", "f8"),
         ("paid_slow", "f8"),
         ("reward_slow", "f8"),
-        ("minutes", "f4"),
-        ("minutes_count", "f4"),
-        ("approved", "f4"),
-        ("rejected", "f4"),
+        ("minutes", "f8"),
+        ("minutes_count", "f8"),
+        ("approved", "f8"),
+        ("rejected", "f8"),
     ],
     align=True,
 )
@@ -179,16 +180,16 @@ with a slot left, ``available`` the sum of its weights in these; ``chances`` is 
 
 REQUESTER = np.dtype(
     [
-        ("posted", "f4"),
-        ("accepted", "f4"),
-        ("submitted", "f4"),
-        ("approved", "f4"),
-        ("rejected", "f4"),
-        ("given_up", "f4"),
-        ("rating", "f4"),
-        ("ratings", "f4"),
-        ("approval_hours", "f4"),
-        ("approvals_timed", "f4"),
+        ("posted", "f8"),
+        ("accepted", "f8"),
+        ("submitted", "f8"),
+        ("approved", "f8"),
+        ("rejected", "f8"),
+        ("given_up", "f8"),
+        ("rating", "f8"),
+        ("ratings", "f8"),
+        ("approval_hours", "f8"),
+        ("approvals_timed", "f8"),
     ],
     align=True,
 )
@@ -209,13 +210,13 @@ MARKET = np.dtype(
         ("chances_slow", "f8"),
         ("chances_fast", "f8"),
         ("chances_newcomer", "f8"),
-        ("taken_slow", "f4"),
-        ("taken_fast", "f4"),
-        ("taken_newcomer", "f4"),
-        ("compared_slow", "f4", (HALVES,)),
-        ("compared_fast", "f4", (HALVES,)),
-        ("pull_slow", "f4", (HALVES,)),
-        ("pull_fast", "f4", (HALVES,)),
+        ("taken_slow", "f8"),
+        ("taken_fast", "f8"),
+        ("taken_newcomer", "f8"),
+        ("compared_slow", "f8", (HALVES,)),
+        ("compared_fast", "f8", (HALVES,)),
+        ("pull_slow", "f8", (HALVES,)),
+        ("pull_fast", "f8", (HALVES,)),
         ("rewards_known", "i4"),
         ("reward_mean", "f8", (HALVES,)),
         ("reward_deviation", "f8", (HALVES,)),
@@ -232,8 +233,7 @@ MARKET = np.dtype(
 """The market as a whole, in an array of one record. ``chances`` is the sum over acceptances of one over the number of
 tasks with a slot left: what each of these tasks would have had at random. ``pull`` and ``compared`` are as a worker's.
 ``reward_mean`` and ``reward_deviation`` are of the log rewards of the reference tasks of each half, NaN where these do
-not differ; they hold while ``rewards_known``, and are computed when they are asked for. What is only ever added to has
-64 bits: a float32 does not count beyond 2^24.
+not differ; they hold while ``rewards_known``, and are computed when they are asked for.
 ``clock`` is ``known_at`` of the last event, ``seq`` its number; ``n_changes`` counts what was ever written into
 ``changes``."""
 

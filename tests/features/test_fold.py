@@ -675,6 +675,22 @@ def test_given_more_than_float32_counts_then_the_market_goes_on_counting() -> No
     assert [state.arrays.market[0][name] - 2.0**24 for name in counts] == [1.0] * 4
 
 
+def test_given_more_than_float32_counts_then_what_is_known_of_a_requester_goes_on_growing() -> None:
+    log = Log().post("t1", requester_id="r1")
+    state, known = log.state(), len(log.entries)
+    counts, shares = ("posted", "accepted", "submitted", "approved"), ("minutes_count", "approved")
+    told = state.arrays.tokens[token("requester", "r1")]
+    for name in counts:
+        requester(state)[name] = 2.0**24
+    for name in shares:
+        told[name] = 2.0**24
+    log.take("w1", "t1").on("assignment_submitted", "w1", "t1", work_seconds=60)
+    log.on("assignment_approved", "w1", "t1").post("t2", requester_id="r1")
+    state.apply(log.entries[known:])
+    assert [requester(state)[name] - 2.0**24 for name in counts] == [1.0] * 4
+    assert [told[name] - 2.0**24 for name in shares] == [1.0] * 2
+
+
 def test_given_more_than_float32_counts_then_postings_with_a_word_go_on_being_counted() -> None:
     log = Log().post("t1", title="anvil")
     state, known = log.state(), len(log.entries)
