@@ -2,8 +2,8 @@
 
 Times are microseconds since 1970 unless a name says otherwise; money is in the base currency; missing is NaN. A field
 that ends in ``_slow`` or ``_fast`` is a decayed sum, true at the record's own ``at``; it is brought to the present when
-it is read, never by reading. Sums over many workers have 64 bits: a float32 does not count beyond 2^24, and loses parts
-of one long before.
+it is read, never by reading. What tokens, requesters and the market sum up has 64 bits: a float32 does not count beyond
+2^24, and loses parts of one long before.
 """
 
 from typing import Any, NamedTuple
