@@ -178,6 +178,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--open-tasks", type=int, nargs="+", default=[1_000, 10_000], metavar="N")
     parser.add_argument("--workers", type=int, default=20_000)
+    parser.add_argument("--asking", type=float, default=1.0, help="share of the batches that require anything at all")
     parser.add_argument("--cache", type=Path, help="folder that keeps the markets, so that they are built once")
     parser.add_argument("--feeds", type=int, default=400)
     parser.add_argument("--limit", type=int, default=20)
@@ -187,7 +188,7 @@ def main() -> None:
     rates, matcher, console = Rates.shipped(), Matcher(), Console(width=110)
     columns: dict[str, dict[str, float]] = {}
     for count in given.open_tasks:
-        size = Size(open_tasks=count, workers=given.workers, trees=given.trees)
+        size = Size(open_tasks=count, workers=given.workers, asking=given.asking, trees=given.trees)
         with cache_of(given) as cache:
             state, bundle = folded(home_of(cache, size), rates), bundle_of(cache, size, rates)
         settle()  # as a server does

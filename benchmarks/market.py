@@ -74,6 +74,7 @@ class Size:
         assignments: mean number of assignments of a worker; each has at least one.
         lists: lists served to drawn workers, of 20 tasks.
         signatures: distinct requirements.
+        asking: share of the batches that require anything at all; the others are open to whoever speaks the language.
         batches: batches that the tasks come in; the tasks of one share requester, text and requirements.
         past_tasks: closed tasks, which most assignments are of.
         simulated: workers of the simulated days.
@@ -85,6 +86,7 @@ class Size:
     assignments: float = 3.0
     lists: int = 5_000
     signatures: int = 3_000
+    asking: float = 1.0
     batches: int = 20_000
     past_tasks: int = 10_000
     simulated: int = 400
@@ -160,16 +162,17 @@ def drawn(size: Size, base: Sequence[Event]) -> Iterator[Event]:
 
 def _batches(random: Random, size: Size, postings: Sequence[TaskPosted]) -> list[TaskPosted]:
     asked = [parse(requirements(random)) for _ in range(size.signatures)]
+    many = min(size.batches, max(size.open_tasks, size.signatures))
     return [
         replace(
             random.choice(postings),
             requester_id=f"br{random.randrange(REQUESTERS)}",
             group_id=f"bg{number}",
-            requirements=asked[number % size.signatures],
+            requirements=asked[number % size.signatures] if number < size.asking * many else None,
             expires_at=instant(END + KEPT_DAYS * DAY),
             slots=random.choice([None, 50, 500]),
         )
-        for number in range(min(size.batches, max(size.open_tasks, size.signatures)))
+        for number in range(many)
     ]
 
 

@@ -1,6 +1,6 @@
 """Cocok's server beside two others in one run: a rival written in a week, and `mlflow models serve`.
 
-    python -m benchmarks.rivals [--open-tasks 10000] [--requests 200] [--cache DIR] [--json rivals.json]
+    python -m benchmarks.rivals [--open-tasks 10000] [--requests 200] [--asking 1] [--cache DIR] [--json rivals.json]
 
 All three rank 300 candidates by the same booster and answer over HTTP on this machine to 16 connections of the same
 client, one server after the other within each of the runs, each a single process. The rival is `benchmarks.rival.app`,
@@ -147,9 +147,10 @@ def main() -> None:
     options.add_argument("--open-tasks", type=int, default=10_000)
     options.add_argument("--workers", type=int, default=20_000)
     options.add_argument("--requests", type=int, default=200, help="of each server in a run")
+    options.add_argument("--asking", type=float, default=1.0, help="share of the batches that require anything at all")
     given = options.parse_args()
     with cache_of(given) as cache:
-        size = Size(open_tasks=given.open_tasks, workers=given.workers)
+        size = Size(open_tasks=given.open_tasks, workers=given.workers, asking=given.asking)
         figures = measured(cache, size, given.runs, given.requests)
     report(f"Beside other servers, {given.open_tasks:,} open tasks", figures, given.json)
 

@@ -75,6 +75,7 @@ def main() -> None:
     options = parser(__doc__)
     options.add_argument("--open-tasks", type=int, nargs="+", default=[10_000, 100_000], metavar="N")
     options.add_argument("--workers", type=int, default=100_000)
+    options.add_argument("--asking", type=float, default=1.0, help="share of the batches that require anything at all")
     options.add_argument("--seconds", type=float, default=5.0, help="of each run")
     options.add_argument("--rate", type=float, default=RATE, help="feeds a second at which latency is measured")
     options.add_argument("--processes", type=int, nargs="+", default=[1, 2], metavar="N", help="of the server")
@@ -84,7 +85,7 @@ def main() -> None:
     figures = []
     with cache_of(given) as cache:
         for count in given.open_tasks:
-            size = Size(open_tasks=count, workers=given.workers)
+            size = Size(open_tasks=count, workers=given.workers, asking=given.asking)
             for processes in given.processes:
                 figures += measured(cache, size, given.runs, given.seconds, given.rate, processes)
     report("Serving over HTTP", figures, given.json)

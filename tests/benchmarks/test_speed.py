@@ -22,7 +22,7 @@ from benchmarks.market import END, Size, bundle_of, copy_of, events, folded, hom
 from benchmarks.point_in_time import COLUMNS, gains, point_in_time
 from benchmarks.point_in_time_tables import tables_of
 from benchmarks.report import Figure, ratio, report
-from features.events import micros
+from features.events import TaskPosted, micros
 from features.money import Rates
 from matching.eligibility import judge_open
 from tests.log import RATES
@@ -77,6 +77,14 @@ def test_given_a_market_then_its_log_is_in_order_of_time_and_the_same_each_time(
     assert instants == sorted(instants)
     assert log == list(events(TINY))
     assert len({event.event_id for event in log}) == len(log)
+
+
+def test_given_that_half_of_the_batches_ask_then_the_tasks_of_the_others_require_nothing() -> None:
+    drawn = [event for event in events(replace(TINY, asking=0.5)) if isinstance(event, TaskPosted)]
+    asks = {event.group_id: event.requirements is not None for event in drawn if event.task_id.startswith(("t", "p"))}
+    asks = {batch: asked for batch, asked in asks.items() if batch and batch.startswith("bg")}
+    assert sum(asks.values()) == TINY.batches / 2
+    assert len(asks) == TINY.batches
 
 
 def test_given_a_copy_then_what_is_done_to_it_leaves_the_market_alone(cache: Path) -> None:
