@@ -122,7 +122,7 @@ def test_given_no_wrk_then_it_says_how_to_get_it_and_measures_the_rest(
     cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(shutil, "which", lambda _: None)
-    monkeypatch.setattr(serving, "Size", lambda open_tasks, workers: replace(TINY))
+    monkeypatch.setattr(serving, "Size", lambda open_tasks, workers, asking: replace(TINY, asking=asking))
     argv = ["serving", "--cache", str(cache), "--open-tasks", "400", "--runs", "1", "--seconds", "0.5"]
     monkeypatch.setattr(sys, "argv", argv)
     serving.main()
