@@ -233,7 +233,7 @@ def usual() -> tuple[list[Record], TrainingSet]:
 
 def bundle_of(rows: TrainingSet) -> Bundle:
     """Return a small model of a training set."""
-    parameters = RankerParameters(max_trees=25, folds=2, num_threads=1)
+    parameters = RankerParameters(min_trees=20, max_trees=25, folds=2, num_threads=1)
     return train(rows, RATES.fingerprint(), parameters).bundle
 
 

@@ -70,7 +70,8 @@ class RankerParameters:
         newcomers: the same for workers who have taken nothing yet. Their lists have a linear part of their own: what
             draws them is not what draws workers with a history. 0 gives them that of all.
         max_trees: more trees are not tried.
-        min_trees: fewer are not chosen, however noisy the curve of a small log is.
+        min_trees: fewer are not chosen. An early peak of the curve is mostly chance, and the final fit has more to learn
+            from than any window: with fewer, orders were worse in five of six logs (docs/tried.md).
         folds: validation windows from which the number of trees is chosen.
         attention: of positions 1, 2, ..., relative to the first, as `training.attention` estimates it; the last holds
             for all below. A row that something came of weighs the inverse (Joachims et al. 2017). Empty: all rows weigh
@@ -91,7 +92,7 @@ class RankerParameters:
     linear: float = 0.3
     newcomers: float = 0.6
     max_trees: int = 400
-    min_trees: int = 20
+    min_trees: int = 120
     folds: int = 3
     attention: tuple[float, ...] = ()
     seed: int = 0
@@ -152,8 +153,8 @@ def choose_trees(
 
     All folds grow together, one tree each at a time. Their curves of NDCG@10 are averaged and smoothed over
     neighbouring counts, so that neither one lucky fold nor one lucky count decides; growing stops when that curve has
-    not risen for a while. Of the counts that are as good as the best, the smallest is taken: a feed pays for every
-    tree. It is not scaled up for the larger set of the final fit: a larger count would be one that no fold has tried.
+    not risen for a while. Of the counts that are as good as the best, the smallest is taken, as a feed pays for every
+    tree, but not less than `RankerParameters.min_trees`.
 
     Args:
         rows: the development part of the training set.
@@ -174,7 +175,8 @@ def choose_trees(
     ]
     history: list[list[float]] = []
     best = 0
-    while len(history) < parameters.max_trees and worth_growing(len(history), best):
+    least = min(parameters.min_trees, parameters.max_trees)
+    while len(history) < least or (len(history) < parameters.max_trees and worth_growing(len(history), best)):
         for booster in boosters:
             booster.update()
         history.append([booster.eval_valid()[0][2] for booster in boosters])

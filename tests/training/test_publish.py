@@ -23,7 +23,7 @@ from training.registry import Registry
 from training.train import Trained, train
 from training.tuning import COMPLETE, PRUNED, Tuning
 
-PARAMETERS = RankerParameters(max_trees=25, folds=2, num_threads=1, learning_rate=0.07)
+PARAMETERS = RankerParameters(min_trees=20, max_trees=25, folds=2, num_threads=1, learning_rate=0.07)
 
 
 @pytest.fixture(scope="module")

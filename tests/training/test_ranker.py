@@ -22,7 +22,7 @@ from training.ranker import (
     worth_growing,
 )
 
-QUICK = RankerParameters(min_data_in_leaf=10, max_trees=60, num_threads=1, feature_fraction=0.8)
+QUICK = RankerParameters(min_data_in_leaf=10, min_trees=20, max_trees=60, num_threads=1, feature_fraction=0.8)
 MONOTONE = (1, 0, -1, 0)
 
 
@@ -213,6 +213,12 @@ def test_of_counts_within_a_thousandth_of_the_best_the_smallest_is_taken() -> No
 def test_pure_noise_still_gets_the_least_number_of_trees() -> None:
     choice = choose_trees(market(lists=100, signal=0.0), replace(QUICK, min_trees=15), MONOTONE)
     assert 15 <= choice.trees < QUICK.max_trees
+
+
+def test_no_window_stops_before_the_least_number_of_trees() -> None:
+    choice = choose_trees(market(lists=100, signal=0.0), replace(QUICK, min_trees=90, max_trees=95), MONOTONE)
+    assert len(choice.curve) >= 90
+    assert choice.trees >= 90
 
 
 def test_given_a_long_plateau_then_growing_goes_on_until_there_are_twice_the_trees_of_the_best() -> None:

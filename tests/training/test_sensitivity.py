@@ -10,7 +10,7 @@ from training.ranker import RankerParameters
 from training.sensitivity import FULL, ablation, learning_curve
 from training.splits import holdout
 
-PARAMETERS = RankerParameters(max_trees=25, folds=2, num_threads=1)
+PARAMETERS = RankerParameters(min_trees=20, max_trees=25, folds=2, num_threads=1)
 """Those of `tests.market.bundle_of`."""
 
 

@@ -21,7 +21,7 @@ from training.outcomes import DATES
 from training.ranker import RankerParameters
 from training.train import Trained, train
 
-PARAMETERS = RankerParameters(max_trees=25, folds=2, num_threads=1)
+PARAMETERS = RankerParameters(min_trees=20, max_trees=25, folds=2, num_threads=1)
 
 
 def trained_on(rows: TrainingSet, parameters: RankerParameters = PARAMETERS) -> Trained:

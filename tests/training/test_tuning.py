@@ -18,7 +18,7 @@ from training.ranker import RankerParameters, TreeChoice, choose_trees
 from training.splits import holdout
 from training.tuning import COMPLETE, PRUNED, SEARCHED, Tuning, tune
 
-START = RankerParameters(learning_rate=0.1, num_leaves=31, max_trees=25, folds=2, num_threads=1)
+START = RankerParameters(learning_rate=0.1, num_leaves=31, min_trees=20, max_trees=25, folds=2, num_threads=1)
 POOR = replace(START, min_data_in_leaf=10_000)
 """No tree of it has a split."""
 
@@ -129,7 +129,7 @@ def test_given_other_rows_or_another_start_then_a_search_of_their_own_begins(row
     store = tmp_path / "tuning.journal"
     tune(rows, START, 2, store=store)
     fewer = rows.select(np.arange(len(rows)) >= 50)
-    for other, start in ((fewer, START), (rows.without("context"), START), (rows, replace(START, max_trees=20))):
+    for other, start in ((fewer, START), (rows.without("context"), START), (rows, replace(START, min_trees=15, max_trees=20))):
         kept = tune(other, start, 1, store=store)
         pd.testing.assert_frame_equal(without_time(kept), without_time(tune(other, start, 1)))
 

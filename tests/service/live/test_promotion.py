@@ -54,7 +54,7 @@ class Change:
 def other_bundle() -> Bundle:
     """Return a model that scores every row otherwise than `bundle`."""
     rows = usual()[1]
-    parameters = RankerParameters(max_trees=6, folds=2, num_threads=1)
+    parameters = RankerParameters(min_trees=3, max_trees=6, folds=2, num_threads=1)
     with threadpool_limits(1):
         return train(rows, RATES.fingerprint(), parameters).bundle
 
