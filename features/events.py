@@ -65,12 +65,20 @@ def _type_name(class_name: str) -> str:
     return re.sub(r"(?<!^)(?=[A-Z])", "_", class_name).lower()
 
 
-def _in_utc(field: str, moment: datetime) -> datetime:
+def in_utc(field: str, moment: datetime) -> datetime:
+    """Return an instant in UTC.
+
+    Raises:
+        ValueError: it has no time zone, or its year in UTC is none that a log may hold; the message names ``field``.
+    """
     if moment.tzinfo is None:
         raise ValueError(f"`{field}` has no time zone; write UTC, like 2026-03-01T12:00:00Z")
+    # What is next to the years has to be converted first: what is kept is read back as it is in UTC.
+    if _FIRST_YEAR - 1 <= moment.year <= _LAST_YEAR + 1:
+        moment = moment.astimezone(UTC)
     if not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
         raise ValueError(f"`{field}` must lie between the years {_FIRST_YEAR} and {_LAST_YEAR}")
-    return moment.astimezone(UTC)
+    return moment
 
 
 class _Event(
@@ -95,7 +103,7 @@ class _Event(
     def __post_init__(self) -> None:
         at = self.at
         if at.tzinfo is not UTC or not _FIRST_YEAR <= at.year <= _LAST_YEAR:
-            force_setattr(self, "at", _in_utc("at", at))
+            force_setattr(self, "at", in_utc("at", at))
         if "\x00" in self.event_id:
             raise ValueError("`event_id` holds a NUL character, which databases cannot keep")
 
@@ -153,7 +161,7 @@ class TaskPosted(_Event, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.expires_at is not None:
-            force_setattr(self, "expires_at", _in_utc("expires_at", self.expires_at))
+            force_setattr(self, "expires_at", in_utc("expires_at", self.expires_at))
 
 
 class TaskUpdated(_Event, frozen=True, kw_only=True):
@@ -180,7 +188,7 @@ class TaskUpdated(_Event, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         super().__post_init__()
         if isinstance(self.expires_at, datetime):
-            force_setattr(self, "expires_at", _in_utc("expires_at", self.expires_at))
+            force_setattr(self, "expires_at", in_utc("expires_at", self.expires_at))
 
 
 class TaskClosed(_Event, frozen=True, kw_only=True):

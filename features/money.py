@@ -81,7 +81,8 @@ def _canonical(amount: Decimal) -> Decimal:
         raise ValueError("`amount` must have at most 34 significant digits") from error
     if exponent < -30 and plain:
         raise ValueError("`amount` must have at most 30 decimal places")
-    return abs(plain)
+    # Without a sign, which a nought may have. `abs` would round to the 28 digits of the context of the thread.
+    return plain.copy_abs()
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,19 @@ def document(app: FastAPI, rates: Rates) -> dict[str, Any]:
     return found
 
 
+_AMOUNT = "|".join(
+    (
+        r"^[0-9]{1,15}(\.[0-9]{1,19})?$",
+        r"^10{15}$",
+        r"^0\.[0-9]{1,30}$",
+        # Less than a millionth is written like this.
+        r"^[1-9](\.[0-9]{1,15})?E-([7-9]|1[0-5])$",
+        r"^[1-9]E-([12][0-9]|30)$",
+    )
+)
+"""Amounts that `features.money.Money` takes and writes, as nearly as a pattern tells."""
+
+
 def _events(rates: Rates) -> dict[str, Any]:
     (union,), components = msgspec.json.schema_components([Event], schema_hook=_hook, ref_template=_REF)
     found: dict[str, Any] = {"Event": union, **components}
@@ -35,7 +48,7 @@ def _events(rates: Rates) -> dict[str, Any]:
             "amount": {
                 "anyOf": [
                     {"type": "number", "minimum": 0, "maximum": 10**15},
-                    {"type": "string", "pattern": r"^[0-9]{1,15}(\.[0-9]{1,15})?$"},
+                    {"type": "string", "pattern": _AMOUNT},
                 ]
             },
             # Amounts in other currencies are refused, since nothing could compare them.

@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(code if isinstance(code, int) else 0)
     except TyperException as error:
         message = error.format_message().replace("Value error, ", "")
-        if error.exit_code != USAGE or "\n" in message:
+        if error.exit_code != USAGE:
             typer.echo(message, err=True)
         elif message:  # without one, the help was printed in place of a missing command
             context = getattr(error, "ctx", None)

@@ -14,6 +14,9 @@ from service.store import opened
 LEAST = 10_000
 """Lists from which a file is worth its while."""
 
+MOST_DAYS = 100_000
+"""An age beyond any that a log can hold."""
+
 
 def register(app: typer.Typer) -> None:
     """Add the command to the application."""
@@ -53,6 +56,8 @@ def archive(
     days = settings.archive_lists_after_days or None if older_than is None else older_than
     if days is None:
         raise CocokError("say how old: cocok archive --older-than DAYS, or archive_lists_after_days in the settings")
+    if not days <= MOST_DAYS:
+        raise CocokError(f"--older-than {days:g}: write at most {MOST_DAYS:,} days")
     with opened(settings.store_url) as store, progress() as start:
         last = store.last_seq()
         clock = next(store.read(after=last - 1))[0].known_at if last else 0

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from features.errors import CocokError
+from features.events import in_utc
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for programs.")]
 
@@ -45,13 +46,16 @@ def moment(option: str, text: str) -> datetime:
     """Return the instant that an option gives; without an offset it is meant in UTC.
 
     Raises:
-        CocokError: the text is no instant.
+        CocokError: the text is no instant, or none that a log may hold.
     """
     try:
         found = datetime.fromisoformat(text)
     except ValueError as error:
         raise CocokError(f"{option} {text} is no instant; write one like 2026-03-01T00:00:00Z") from error
-    return found.replace(tzinfo=UTC) if found.tzinfo is None else found
+    try:
+        return in_utc(option, found.replace(tzinfo=UTC) if found.tzinfo is None else found)
+    except ValueError as error:
+        raise CocokError(str(error)) from error
 
 
 @contextmanager

@@ -11,10 +11,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from features.errors import CocokError
-from features.events import FeedServed, encode_event, event_type, micros
+from features.events import FeedServed, encode_event, event_type, instant, micros
 from service.cli.console import Json, moment, out, print_json, progress
 
 EVENTS, TRUTH = "events.ndjson", "truth.json"
+YEARS = 1980, 2200
+"""In which a log may end: so that it begins, and its tasks expire, in years that a log may hold."""
+
 _DAY = 86_400_000_000
 
 
@@ -60,6 +63,8 @@ def simulate(
         seed=base.seed if seed is None else seed,
     )
     end = micros(datetime.now(UTC) if until is None else moment("--until", until))
+    if not YEARS[0] <= instant(end).year <= YEARS[1]:
+        raise CocokError(f"--until must lie between the years {YEARS[0]} and {YEARS[1]}")
     _claim(out_dir)
     world = World(config, end)
     counts: Counter[str] = Counter()

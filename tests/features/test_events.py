@@ -90,6 +90,10 @@ def test_given_an_unknown_type_then_the_known_ones_are_named() -> None:
         ("task_closed", {"at": 1772366400}, "at", "found 1772366400, expected datetime"),
         ("task_closed", {"at": "1969-12-31T23:59:59Z"}, "at", "between the years 1970"),
         ("task_closed", {"at": "0001-01-01T00:00:00+12:00"}, "at", "between the years 1970"),
+        # In UTC, as they are kept and read back, these lie in other years.
+        ("task_closed", {"at": "1970-01-01T00:00:00+07:00"}, "at", "between the years 1970"),
+        ("task_closed", {"at": "2261-12-31T23:30:00-05:00"}, "at", "between the years 1970"),
+        ("task_posted", {"expires_at": "2261-12-31T23:30:00-05:00"}, "expires_at", "between the years 1970"),
         ("task_posted", {"slots": -1}, "slots", "found -1"),
         ("task_posted", {"slots": 1.5}, "slots", "found 1.5, expected int"),
         ("task_posted", {"slots": 2.0, "title": 1}, "title", "found 1, expected str"),
@@ -122,6 +126,12 @@ def test_given_a_value_that_is_not_allowed_then_field_value_and_rule_are_named(
     error = refused(kind, **changes)
     assert error.path == f"$.{path}"
     assert words in str(error)
+
+
+@pytest.mark.parametrize("at", ["1970-01-01T07:00:00+07:00", "1969-12-31T19:00:00-05:00", "2261-12-31T18:59:59-05:00"])
+def test_given_an_instant_that_is_taken_then_it_is_read_back(at: str) -> None:
+    taken = decode_event(json.dumps({**HEAD, "type": "task_posted", "task_id": "t", "requester_id": "r", "at": at}).encode())
+    assert decode_event(encode_event(taken)) == taken
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,17 @@ def test_given_equal_rates_then_fingerprints_are_equal_and_else_they_differ() ->
     assert Rates.shipped(overrides={"IDR": 16000.0}).fingerprint() == prints[1]
 
 
-@pytest.mark.parametrize(("amount", "text"), [("1.50", "1.5"), ("1E+3", "1000"), ("0.00", "0"), ("-0", "0")])
+@pytest.mark.parametrize(
+    ("amount", "text"),
+    [
+        ("1.50", "1.5"),
+        ("1E+3", "1000"),
+        ("0.00", "0"),
+        ("-0", "0"),
+        ("1.000000000000000000000000000001", "1.000000000000000000000000000001"),
+        ("999999999999999.9999999999999999999", "999999999999999.9999999999999999999"),
+    ],
+)
 def test_given_an_amount_then_it_is_kept_in_canonical_form(amount: str, text: str) -> None:
     assert str(Money(Decimal(amount), "USD").amount) == text
 

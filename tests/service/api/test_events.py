@@ -79,6 +79,12 @@ def test_given_a_little_ahead_of_the_clock_then_it_is_taken(tmp_path: Path) -> N
         assert served["at"] >= posted["at"]
 
 
+def test_given_events_ahead_of_the_clock_then_the_next_may_lie_no_further_ahead(api: Api) -> None:
+    assert api.events(task("ahead", minutes_ago=-4.5))["accepted"] == 1
+    answer = api.post("/v1/events", json=[task("further", minutes_ago=-9)])
+    assert pointers(problem(answer, 422, "validation")) == ["/0/at"]
+
+
 def test_given_a_sequence_number_then_a_read_sees_at_least_that_much(api: Api) -> None:
     seq = api.events(task("seen"))["seq"]
     answer = api.get("/v1/tasks/seen", headers={"Cocok-Min-Seq": str(seq)})

@@ -114,3 +114,10 @@ def test_the_doctor_checks_a_backup_and_not_the_log(filled: Cocok, monkeypatch: 
 
 def test_it_explains_itself_with_an_example(cocok: Cocok) -> None:
     assert "cocok archive --older-than 90" in " ".join(cocok("archive", "--help").out.split())
+
+
+@pytest.mark.parametrize("days", ["1e300", "inf"])
+def test_an_age_that_no_log_has_is_refused(cocok: Cocok, days: str) -> None:
+    ran = cocok("archive", "--older-than", days)
+    assert ran.code == 1
+    assert ran.err.startswith(f"error: --older-than {float(days):g}: write at most")
