@@ -54,6 +54,11 @@ def moment(option: str, text: str) -> datetime:
     return found.replace(tzinfo=UTC) if found.tzinfo is None else found
 
 
+def print_warning(message: str) -> None:
+    """Print a warning as one line to standard error."""
+    sys.stderr.write(f"warning: {' '.join(message.split())}\n")
+
+
 @contextmanager
 def progress() -> Iterator[Callable[[str, float], Callable[[float], None]]]:
     """Show bars on standard error while it is a terminal.
