@@ -31,6 +31,7 @@ AHEAD = timedelta(minutes=5)
 MANY = 0.2
 FEW_POSITIVES = 0.1
 ENOUGH_LISTS = 10  # fewer may be of a single task by chance
+ENOUGH_WORKS = 50  # fewer may all be approved by chance
 CONTENT = {"reward": "pay", "skills": "skill", "title": "text"}
 
 _OUTCOMES = (
@@ -61,10 +62,15 @@ class Finding(NamedTuple):
 
 @dataclass
 class Survey:
-    """The facts of a log that the checks judge."""
+    """The facts of a log that the checks judge.
+
+    Attributes:
+        to_import: the events are of files, which an import puts in the order of their time.
+    """
 
     rates: Rates
     now: int
+    to_import: bool = False
     events: int = 0
     types: Counter[str] = field(default_factory=Counter)
     missing_rates: Counter[str] = field(default_factory=Counter)
@@ -80,18 +86,20 @@ class Survey:
     lists: int = 0
     positive_lists: int = 0
     choices: int = 0
+    timed: int = 0
     refused: list[str] = field(default_factory=list)
 
 
-def survey(source: Callable[[], Iterable[Event | str]], rates: Rates, now: int) -> Survey:
+def survey(source: Callable[[], Iterable[Event | str]], rates: Rates, now: int, *, to_import: bool = False) -> Survey:
     """Gather the facts of a log.
 
     Args:
         source: gives the events in order, anew at each call; text stands for a refused line and says why.
         rates: rates of exchange in force.
         now: microseconds since 1970.
+        to_import: as in `Survey`.
     """
-    facts = Survey(rates, now)
+    facts = Survey(rates, now, to_import)
     seen: dict[bytes, bytes] = {}
     outcomes: dict[tuple[str, str], int] = {}
     clock = 0
@@ -138,6 +146,8 @@ def _note_names(event: Event, facts: Survey) -> None:
             facts.profiled.add(event.worker_id)
         case TaskPosted():
             facts.posted[event.task_id] = frozenset(name for name in CONTENT if not getattr(event, name))
+        case AssignmentSubmitted():
+            facts.timed += bool(event.work_seconds)
 
 
 def examine(facts: Survey) -> list[Finding]:
@@ -275,10 +285,14 @@ def check_order(facts: Survey) -> Iterator[Finding]:
     """Events that are later in the log than their time says."""
     if facts.late:
         jump = timedelta(microseconds=facts.largest_jump)
+        message = f"{facts.late:,} events ({facts.late / facts.events:.1%}) come after later ones, by up to {jump}"
+        if facts.to_import:
+            yield Finding("ok", "order", f"{message}; an import of these files in one command sorts them")
+            return
         yield Finding(
             "warning",
             "order",
-            f"{facts.late:,} events ({facts.late / facts.events:.1%}) come after later ones, by up to {jump}",
+            message,
             "a late event counts only from its place in the log on; import the files of one period in one command,"
             " which sorts them",
         )
@@ -316,6 +330,41 @@ def check_content(facts: Survey) -> Iterator[Finding]:
             yield Finding("ok", f"task_{name}", f"{total - bare:,} of {total:,} tasks have {name}")
 
 
+def check_verdicts(facts: Survey) -> Iterator[Finding]:
+    """Rejections, without which nothing tells work that is approved from work that is not."""
+    approved, rejected = facts.types["assignment_approved"], facts.types["assignment_rejected"]
+    if approved + rejected == 0:
+        return
+    message = f"{rejected:,} of {approved + rejected:,} verdicts are rejections"
+    if min(approved, rejected) == 0 and approved + rejected >= ENOUGH_WORKS:
+        missing = "assignment_approved" if rejected else "assignment_rejected"
+        yield Finding(
+            "warning",
+            "verdicts",
+            message,
+            f"send {missing} too, if there are such verdicts: the model of p_approve needs both kinds",
+        )
+    else:
+        yield Finding("ok", "verdicts", message)
+
+
+def check_minutes(facts: Survey) -> Iterator[Finding]:
+    """How long work took, without which pay per hour rests on what requesters state."""
+    submitted = facts.types["assignment_submitted"]
+    if submitted == 0:
+        return
+    message = f"{facts.timed:,} of {submitted:,} submissions say how long the work took"
+    if facts.timed == 0 and submitted >= ENOUGH_WORKS:
+        yield Finding(
+            "warning",
+            "minutes",
+            message,
+            "send work_seconds in assignment_submitted: the model of minutes needs it, and pay per hour rests on it",
+        )
+    else:
+        yield Finding("ok", "minutes", message)
+
+
 def check_identity(facts: Survey) -> Iterator[Finding]:
     """Ids that occur twice, which only files can hold."""
     if facts.conflicting:
@@ -347,5 +396,7 @@ CHECKS: tuple[Callable[[Survey], Iterator[Finding]], ...] = (
     check_order,
     check_future,
     check_content,
+    check_verdicts,
+    check_minutes,
     check_identity,
 )

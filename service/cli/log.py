@@ -164,7 +164,7 @@ def doctor(
     files = find_files(paths or [], format_of.files)
     now = micros(datetime.now(UTC))
     if files:
-        findings = examine(survey(lambda: _events_of(format_of, files), settings.exchange, now))
+        findings = examine(survey(lambda: _events_of(format_of, files), settings.exchange, now, to_import=True))
     else:
         with opened(settings.store_url) as store:
             faults = list(store.archive_faults())

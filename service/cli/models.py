@@ -26,6 +26,13 @@ if TYPE_CHECKING:
 
 CHAMPION, CHALLENGER, FALLBACK = "champion", "challenger", "fallback"
 
+LEARNED_FROM = {
+    "p_accept": "feed_served and assignment_accepted",
+    "p_approve": "assignment_approved and assignment_rejected",
+    "minutes": "work_seconds in assignment_submitted",
+}
+"""What of the log each model of an outcome needs."""
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands of models to the application."""
@@ -131,7 +138,7 @@ def _print_trained(version: int, trained: "Trained", rows: "TrainingSet", studie
             table.add_row(str(row.without), str(row.columns), str(row.trees), f"{row.value:.4f}", lost)
         console.print(table)
     for name, reason in trained.unfitted.items():
-        console.print(f"No model of {name}: {reason}.", soft_wrap=True)
+        console.print(f"No model of {name}: {reason}. It learns from {LEARNED_FROM[name]}.", soft_wrap=True)
     console.print(f"Registered as version {version}, the challenger.")
 
 

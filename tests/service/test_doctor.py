@@ -5,6 +5,9 @@ from decimal import Decimal
 
 from features.events import (
     AssignmentAccepted,
+    AssignmentApproved,
+    AssignmentRejected,
+    AssignmentSubmitted,
     Event,
     FeedItem,
     FeedServed,
@@ -37,8 +40,8 @@ LIST = FeedServed(event_id="3", at=minute(2), feed_id="f", worker_id="w", items=
 TAKEN = AssignmentAccepted(event_id="4", at=minute(3), worker_id="w", task_id="t")
 
 
-def findings(*log: Event | str) -> dict[str, Finding]:
-    found = examine(survey(lambda: log, Rates.shipped(), NOW))
+def findings(*log: Event | str, to_import: bool = False) -> dict[str, Finding]:
+    found = examine(survey(lambda: log, Rates.shipped(), NOW, to_import=to_import))
     assert all(bool(finding.advice) == (finding.level != "ok") for finding in found)
     return {finding.check: finding for finding in found}
 
@@ -105,6 +108,46 @@ def test_given_late_events_then_their_share_and_the_largest_jump_are_given() -> 
     assert found.level == "warning"
     assert "2 events (50.0%)" in found.message
     assert "0:02:00" in found.message
+
+
+def test_given_files_with_late_events_then_an_import_sorts_them_and_there_is_nothing_to_warn_of() -> None:
+    found = findings(LIST, POSTED, PROFILE, TAKEN, to_import=True)["order"]
+    assert found.level == "ok"
+    assert "2 events (50.0%)" in found.message
+    assert "sorts them" in found.message
+
+
+def works(kind: type[AssignmentApproved] | type[AssignmentRejected], count: int) -> list[Event]:
+    return [kind(event_id=f"{kind.__name__}{i}", at=minute(5), worker_id="w", task_id="t") for i in range(count)]
+
+
+def submissions(count: int, seconds: float | None = None) -> list[Event]:
+    return [
+        AssignmentSubmitted(
+            event_id=f"done{i}{seconds}", at=minute(4), worker_id="w", task_id="t", work_seconds=seconds
+        )
+        for i in range(count)
+    ]
+
+
+def test_given_many_verdicts_of_one_kind_then_the_other_is_asked_for() -> None:
+    log = (PROFILE, POSTED, LIST, TAKEN)
+    found = findings(*log, *works(AssignmentApproved, 50))["verdicts"]
+    assert (found.level, found.message) == ("warning", "0 of 50 verdicts are rejections")
+    assert "assignment_rejected" in found.advice
+    assert "assignment_approved" in findings(*log, *works(AssignmentRejected, 50))["verdicts"].advice
+    # Few may all be approved by chance.
+    assert troubles(*log, *works(AssignmentApproved, 49)) == {}
+    assert troubles(*log, *works(AssignmentApproved, 50), *works(AssignmentRejected, 1)) == {}
+
+
+def test_given_many_submissions_without_minutes_then_they_are_asked_for() -> None:
+    log = (PROFILE, POSTED, LIST, TAKEN)
+    found = findings(*log, *submissions(50))["minutes"]
+    assert (found.level, found.message) == ("warning", "0 of 50 submissions say how long the work took")
+    assert "work_seconds" in found.advice
+    assert troubles(*log, *submissions(49)) == {}
+    assert troubles(*log, *submissions(50), *submissions(1, 60.0)) == {}
 
 
 def test_given_an_event_ahead_of_the_clock_then_more_than_five_minutes_are_an_error() -> None:
