@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from features.errors import CocokError
+from service.kernels import COMPILING, compiled
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for programs.")]
 
@@ -60,13 +61,19 @@ def print_warning(message: str) -> None:
 
 
 @contextmanager
-def progress() -> Iterator[Callable[[str, float], Callable[[float], None]]]:
+def progress(*, compiles: bool = False) -> Iterator[Callable[[str, float], Callable[[float], None]]]:
     """Show bars on standard error while it is a terminal.
+
+    Args:
+        compiles: what follows needs kernels, and so waits for them to be compiled where that has not been done; this is
+            said.
 
     Yields:
         A function that starts a bar, given its name and total, and returns the function that advances it.
     """
     console = Console(stderr=True)
+    if compiles and console.is_terminal and not compiled():
+        console.print(COMPILING)
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
 

@@ -96,7 +96,7 @@ def experiment(
     )
     if out_dir is not None:
         _make(out_dir)
-    with progress() as start:
+    with progress(compiles=True) as start:
         results = tried.run(jobs or _cores(), partial(Bars(start), "Trying"))
     about = {
         "preset": preset,

@@ -78,7 +78,7 @@ def train(
     from service.workspace import Workspace
 
     workspace = Workspace.open()
-    with progress() as start:
+    with progress(compiles=True) as start:
         bars = Bars(start)
         rows = workspace.training_set(
             since=None if since is None else moment("--since", since),
@@ -174,7 +174,7 @@ def rank(
     except OSError as error:
         raise CocokError(f"cannot read {requests}: {error.strerror}") from error
     ranker = ranker_of(settings, model)
-    with opened(settings.store_url) as store, progress() as start:
+    with opened(settings.store_url) as store, progress(compiles=True) as start:
         first = min((micros(request.at) for request in asked), default=None)
         restored = Snapshots(settings.snapshots, store, settings.exchange).restore(known_before=first)
         answers = rank_offline(

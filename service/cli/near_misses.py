@@ -39,7 +39,7 @@ def near_misses(
     from service.snapshots import Snapshots
 
     settings = load_settings()
-    with opened(settings.store_url) as store, progress() as start:
+    with opened(settings.store_url) as store, progress(compiles=True) as start:
         state = Snapshots(settings.snapshots, store, settings.exchange).state(Bars(start))
     if not state.catalogue.workers.get(worker):
         raise CocokError(f"no event of the log names the worker {worker}")
