@@ -24,6 +24,7 @@ from features.events import (
 )
 from features.money import Rates
 from service.store.base import digest
+from service.wording import counted
 
 Level = Literal["ok", "warning", "error"]
 AHEAD = timedelta(minutes=5)
@@ -171,7 +172,7 @@ def check_archive(lists: int, faults: Sequence[str]) -> Iterator[Finding]:
             "bring the file back from a backup: the log cannot be read without it, and nothing else of it is lost",
         )
     if lists and not faults:
-        yield Finding("ok", "archive", f"{lists:,} old lists are in files, all as they were written")
+        yield Finding("ok", "archive", f"{counted(lists, 'old list is', 'old lists are')} in files, all as written")
 
 
 def check_lines(facts: Survey) -> Iterator[Finding]:
@@ -180,7 +181,7 @@ def check_lines(facts: Survey) -> Iterator[Finding]:
         yield Finding(
             "error",
             "lines",
-            f"{len(facts.refused):,} lines are refused, the first: {facts.refused[0]}",
+            f"{counted(len(facts.refused), 'line is', 'lines are')} refused, the first: {facts.refused[0]}",
             "mend the lines, or leave them out with: cocok import --on-error skip",
         )
 
@@ -191,7 +192,9 @@ def check_events(facts: Survey) -> Iterator[Finding]:
         yield Finding("error", "events", "there are no events", "bring in a log with: cocok import PATH")
     else:
         kinds = ", ".join(f"{count:,} {kind}" for kind, count in facts.types.most_common(4))
-        yield Finding("ok", "events", f"{facts.events:,} events of {len(facts.types)} types, mostly {kinds}")
+        yield Finding(
+            "ok", "events", f"{counted(facts.events, 'event')} of {counted(len(facts.types), 'type')}, mostly {kinds}"
+        )
 
 
 def check_lists(facts: Survey) -> Iterator[Finding]:
@@ -204,7 +207,7 @@ def check_lists(facts: Survey) -> Iterator[Finding]:
             "log every list that workers are shown, or rank with the fallback until there are some",
         )
     else:
-        yield Finding("ok", "lists", f"{facts.lists:,} lists were served")
+        yield Finding("ok", "lists", counted(facts.lists, "list was served", "lists were served"))
 
 
 def check_labels(facts: Survey) -> Iterator[Finding]:
@@ -246,7 +249,7 @@ def check_rates(facts: Survey) -> Iterator[Finding]:
         yield Finding(
             "error",
             "rates",
-            f"{count:,} amounts are in {currency}, which has no rate",
+            f"{counted(count, 'amount is', 'amounts are')} in {currency}, which has no rate",
             f"under [rates] in cocok.toml write {currency} = how many {currency} 1 {facts.rates.base} buys",
         )
     if not facts.missing_rates:
@@ -264,7 +267,7 @@ def check_tasks_known(facts: Survey) -> Iterator[Finding]:
             "send task_posted for them: a task without it is never open, and its rows have no content",
         )
     else:
-        yield Finding("ok", "unknown_tasks", f"all {len(facts.posted):,} tasks were posted")
+        yield Finding("ok", "unknown_tasks", f"every task was posted, {len(facts.posted):,} in all")
 
 
 def check_workers_known(facts: Survey) -> Iterator[Finding]:
@@ -278,14 +281,14 @@ def check_workers_known(facts: Survey) -> Iterator[Finding]:
             "send worker_updated with skills and expected_hourly: without it only history can be matched",
         )
     else:
-        yield Finding("ok", "unknown_workers", f"all {len(facts.profiled):,} workers have a profile")
+        yield Finding("ok", "unknown_workers", f"every worker has a profile, {len(facts.profiled):,} in all")
 
 
 def check_order(facts: Survey) -> Iterator[Finding]:
     """Events that are later in the log than their time says."""
     if facts.late:
         jump = timedelta(microseconds=facts.largest_jump)
-        message = f"{facts.late:,} events ({facts.late / facts.events:.1%}) come after later ones, by up to {jump}"
+        message = f"out of order: {counted(facts.late, 'event')} ({facts.late / facts.events:.1%}), by up to {jump}"
         if facts.to_import:
             yield Finding("ok", "order", f"{message}; an import of these files in one command sorts them")
             return
@@ -306,7 +309,7 @@ def check_future(facts: Survey) -> Iterator[Finding]:
         yield Finding(
             "error",
             "future",
-            f"{facts.ahead:,} events lie more than {AHEAD.seconds // 60} minutes in the future",
+            f"{counted(facts.ahead, 'event lies', 'events lie')} more than {AHEAD.seconds // 60} minutes in the future",
             "correct the sender's clock or time zone: the log's clock never runs back, so all later events are dated"
             " by these",
         )
@@ -371,14 +374,14 @@ def check_identity(facts: Survey) -> Iterator[Finding]:
         yield Finding(
             "error",
             "identity",
-            f"{facts.conflicting:,} events use an event_id that other content has",
+            counted(facts.conflicting, "event uses an event_id", "events use an event_id") + " that other content has",
             "give every event its own event_id; an event never changes",
         )
     if facts.repeated:
         yield Finding(
             "warning",
             "identity",
-            f"{facts.repeated:,} events are there more than once",
+            counted(facts.repeated, "event is", "events are") + " there more than once",
             "nothing to do: an import takes each once; a sender that repeats everything may be worth a look",
         )
     if not facts.conflicting and not facts.repeated:

@@ -15,6 +15,7 @@ from features.spec import fingerprint
 from service.cli.console import Bars, Json, moment, out, plain, print_json, progress
 from service.settings import Settings, load_settings
 from service.store import opened
+from service.wording import counted
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -121,8 +122,9 @@ def _tuning(tuning: "Tuning") -> dict[str, Any]:
 def _print_trained(version: int, trained: "Trained", rows: "TrainingSet", studied: "dict[str, DataFrame]") -> None:
     console = out()
     console.print(
-        f"{len(rows):,} lists, {len(rows.labels):,} rows, outcomes within {rows.maturity_hours:.1f} h; "
-        f"{trained.choice.trees} trees. On the last {trained.judged:,} lists, which the model judged here has not seen:"
+        f"{counted(len(rows), 'list')}, {counted(len(rows.labels), 'row')}, outcomes within "
+        f"{rows.maturity_hours:.1f} h; {counted(trained.choice.trees, 'tree')}. "
+        f"On the last {counted(trained.judged, 'list')}, which the model judged here has not seen:"
     )
     table = Table("ranker", *trained.metrics, *(f"ndcg@10 {part}" for part in trained.slices), box=None)
     for name, metrics in {"cocok": trained.metrics, **trained.baselines}.items():
@@ -193,12 +195,13 @@ def rank(
     except OSError as error:
         raise CocokError(f"cannot write {out_file}: {error.strerror}") from error
     version = ranker.version if ranker.version == FALLBACK else int(ranker.version)
-    summary = {"version": version, "requests": len(asked), "items": sum(len(answer.items) for answer in answers)}
+    items = sum(len(answer.items) for answer in answers)
+    summary = {"version": version, "requests": len(asked), "items": items}
     if as_json:
         print_json(summary)
     else:
         named = "The fallback" if version == FALLBACK else f"Version {version}"
-        out().print(f"{named} ranked {summary['requests']:,} lists, {summary['items']:,} items: {out_file}")
+        out().print(f"{named} ranked {counted(len(asked), 'list')}, {counted(items, 'item')}: {out_file}")
 
 
 def ranker_of(settings: Settings, model: str) -> "Ranker":

@@ -56,6 +56,17 @@ def test_given_a_sound_log_then_everything_is_ok() -> None:
     assert "1 of 1 lists (100.0%)" in found["labels"].message
 
 
+def test_given_one_of_something_then_it_is_told_as_one() -> None:
+    found = findings(POSTED, LIST, LIST, "bad")
+    assert found["lines"].message == "1 line is refused, the first: bad"
+    assert found["events"].message == "3 events of 2 types, mostly 2 feed_served, 1 task_posted"
+    assert found["lists"].message == "2 lists were served"
+    assert found["identity"].message == "1 event is there more than once"
+    one = findings(POSTED)["events"].message
+    assert one == "1 event of 1 type, mostly 1 task_posted"
+    assert findings(LIST)["lists"].message == "1 list was served"
+
+
 def test_given_no_events_then_only_that_is_said() -> None:
     assert troubles() == {"events": "error"}
 
@@ -92,7 +103,7 @@ def test_given_a_currency_without_a_rate_then_it_is_named() -> None:
     picky = WorkerUpdated(event_id="1", at=minute(0), worker_id="w", min_reward=Money(Decimal(1), "XTS"))
     found = findings(picky, POSTED, LIST, TAKEN)["rates"]
     assert found.level == "error"
-    assert "1 amounts are in XTS" in found.message
+    assert "1 amount is in XTS" in found.message
 
 
 def test_given_tasks_and_workers_nobody_introduced_then_they_are_counted() -> None:

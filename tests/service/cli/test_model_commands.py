@@ -188,6 +188,9 @@ def test_given_no_champion_then_the_challenger_ranks_and_it_is_said(cocok: Cocok
         registry.remove_alias("champion")
     assert (ran.json()["version"], ran.err) == (1, "")
     assert ran.json() == {"version": 1, "requests": 1, "items": len(json.loads(out.read_text())["items"])}
+    one = asked(tmp_path / "one.ndjson", {"worker_id": "w1", "limit": 1})
+    said = cocok("rank", "--requests", one, "--out", out, "--model", "fallback").out
+    assert said.startswith("The fallback ranked 1 list, 1 item: ")
 
 
 def test_given_tasks_to_rank_then_a_line_has_the_documented_shape(cocok: Cocok, tmp_path: Path) -> None:
