@@ -53,7 +53,7 @@ def train(
     study: Annotated[
         bool,
         typer.Option(
-            "--study", help="Also refit without each feature group and with less history; takes some ten times longer."
+            "--study", help="Also refit without each feature group and with less history; takes a few times longer."
         ),
     ] = False,
     tune: Annotated[
