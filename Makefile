@@ -30,7 +30,7 @@ notebooks: $(READY) ## Execute the notebooks in place, in order
 	env -u OMP_NUM_THREADS COCOK_HOME='$(CURDIR)/.cocok' \
 		$(BIN)/python notebooks/execute.py $(sort $(wildcard notebooks/*.ipynb))
 
-bench: $(READY) ## Run the benchmarks that need no log of yours (some 20 minutes); BENCH_CACHE=DIR keeps their markets, BENCH_JSON=DIR their figures
+bench: $(READY) ## Run the benchmarks that need no log of yours (some 25 minutes); BENCH_CACHE=DIR keeps their markets, BENCH_JSON=DIR their figures
 	@set -e; markets='$(BENCH_CACHE)'; figures='$(BENCH_JSON)'; \
 	if [ -z "$$markets" ]; then markets=$$(mktemp -d); trap 'rm -rf "$$markets"' EXIT; fi; \
 	if [ -n "$$figures" ]; then mkdir -p "$$figures"; fi; \
@@ -53,5 +53,5 @@ format: $(READY) ## Rewrite the sources in the project's style
 docs: $(READY) ## Write the generated tables of the documentation anew
 	$(BIN)/python -m service.docs docs
 
-clean: ## Remove the virtual environment and every cache
+clean: ## Remove the virtual environment and every cache in this folder; machine code in ~/.cache/cocok/kernels stays
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

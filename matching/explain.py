@@ -124,8 +124,8 @@ _RULES: tuple[_Rule, ...] = (
     _Rule(
         "skills",
         "skill",
-        "Skills it asks for that you know: {known} of {count}",
-        "Keahlian yang diminta dan Anda kuasai: {known} dari {count}",
+        "Skills it asks for that are in your profile or in tasks you took: {known} of {count}",
+        "Keahlian yang diminta dan ada di profil Anda atau di tugas yang pernah Anda ambil: {known} dari {count}",
     ),
     _Rule(
         "similar_tasks",
@@ -212,8 +212,8 @@ _RULES: tuple[_Rule, ...] = (
     _Rule(
         "last_slots",
         "market",
-        "{slots} left",
-        "Tersisa {slots}",
+        "Places left: {slots}",
+        "Tersisa {slots} tempat",
     ),
     _Rule(
         "known_requester",

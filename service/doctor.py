@@ -24,6 +24,7 @@ from features.events import (
 )
 from features.money import Rates
 from service.store.base import digest
+from service.wording import counted
 
 Level = Literal["ok", "warning", "error"]
 AHEAD = timedelta(minutes=5)
@@ -31,6 +32,7 @@ AHEAD = timedelta(minutes=5)
 MANY = 0.2
 FEW_POSITIVES = 0.1
 ENOUGH_LISTS = 10  # fewer may be of a single task by chance
+ENOUGH_WORKS = 50  # fewer may all be approved by chance
 CONTENT = {"reward": "pay", "skills": "skill", "title": "text"}
 
 _OUTCOMES = (
@@ -61,10 +63,15 @@ class Finding(NamedTuple):
 
 @dataclass
 class Survey:
-    """The facts of a log that the checks judge."""
+    """The facts of a log that the checks judge.
+
+    Attributes:
+        to_import: the events are of files, which an import puts in the order of their time.
+    """
 
     rates: Rates
     now: int
+    to_import: bool = False
     events: int = 0
     types: Counter[str] = field(default_factory=Counter)
     missing_rates: Counter[str] = field(default_factory=Counter)
@@ -80,18 +87,20 @@ class Survey:
     lists: int = 0
     positive_lists: int = 0
     choices: int = 0
+    timed: int = 0
     refused: list[str] = field(default_factory=list)
 
 
-def survey(source: Callable[[], Iterable[Event | str]], rates: Rates, now: int) -> Survey:
+def survey(source: Callable[[], Iterable[Event | str]], rates: Rates, now: int, *, to_import: bool = False) -> Survey:
     """Gather the facts of a log.
 
     Args:
         source: gives the events in order, anew at each call; text stands for a refused line and says why.
         rates: rates of exchange in force.
         now: microseconds since 1970.
+        to_import: as in `Survey`.
     """
-    facts = Survey(rates, now)
+    facts = Survey(rates, now, to_import)
     seen: dict[bytes, bytes] = {}
     outcomes: dict[tuple[str, str], int] = {}
     clock = 0
@@ -138,6 +147,8 @@ def _note_names(event: Event, facts: Survey) -> None:
             facts.profiled.add(event.worker_id)
         case TaskPosted():
             facts.posted[event.task_id] = frozenset(name for name in CONTENT if not getattr(event, name))
+        case AssignmentSubmitted():
+            facts.timed += bool(event.work_seconds)
 
 
 def examine(facts: Survey) -> list[Finding]:
@@ -161,7 +172,7 @@ def check_archive(lists: int, faults: Sequence[str]) -> Iterator[Finding]:
             "bring the file back from a backup: the log cannot be read without it, and nothing else of it is lost",
         )
     if lists and not faults:
-        yield Finding("ok", "archive", f"{lists:,} old lists are in files, all as they were written")
+        yield Finding("ok", "archive", f"{counted(lists, 'old list is', 'old lists are')} in files, all as written")
 
 
 def check_lines(facts: Survey) -> Iterator[Finding]:
@@ -170,7 +181,7 @@ def check_lines(facts: Survey) -> Iterator[Finding]:
         yield Finding(
             "error",
             "lines",
-            f"{len(facts.refused):,} lines are refused, the first: {facts.refused[0]}",
+            f"{counted(len(facts.refused), 'line is', 'lines are')} refused, the first: {facts.refused[0]}",
             "mend the lines, or leave them out with: cocok import --on-error skip",
         )
 
@@ -181,7 +192,9 @@ def check_events(facts: Survey) -> Iterator[Finding]:
         yield Finding("error", "events", "there are no events", "bring in a log with: cocok import PATH")
     else:
         kinds = ", ".join(f"{count:,} {kind}" for kind, count in facts.types.most_common(4))
-        yield Finding("ok", "events", f"{facts.events:,} events of {len(facts.types)} types, mostly {kinds}")
+        yield Finding(
+            "ok", "events", f"{counted(facts.events, 'event')} of {counted(len(facts.types), 'type')}, mostly {kinds}"
+        )
 
 
 def check_lists(facts: Survey) -> Iterator[Finding]:
@@ -194,7 +207,7 @@ def check_lists(facts: Survey) -> Iterator[Finding]:
             "log every list that workers are shown, or rank with the fallback until there are some",
         )
     else:
-        yield Finding("ok", "lists", f"{facts.lists:,} lists were served")
+        yield Finding("ok", "lists", counted(facts.lists, "list was served", "lists were served"))
 
 
 def check_labels(facts: Survey) -> Iterator[Finding]:
@@ -236,7 +249,7 @@ def check_rates(facts: Survey) -> Iterator[Finding]:
         yield Finding(
             "error",
             "rates",
-            f"{count:,} amounts are in {currency}, which has no rate",
+            f"{counted(count, 'amount is', 'amounts are')} in {currency}, which has no rate",
             f"under [rates] in cocok.toml write {currency} = how many {currency} 1 {facts.rates.base} buys",
         )
     if not facts.missing_rates:
@@ -254,7 +267,7 @@ def check_tasks_known(facts: Survey) -> Iterator[Finding]:
             "send task_posted for them: a task without it is never open, and its rows have no content",
         )
     else:
-        yield Finding("ok", "unknown_tasks", f"all {len(facts.posted):,} tasks were posted")
+        yield Finding("ok", "unknown_tasks", f"every task was posted, {len(facts.posted):,} in all")
 
 
 def check_workers_known(facts: Survey) -> Iterator[Finding]:
@@ -268,17 +281,21 @@ def check_workers_known(facts: Survey) -> Iterator[Finding]:
             "send worker_updated with skills and expected_hourly: without it only history can be matched",
         )
     else:
-        yield Finding("ok", "unknown_workers", f"all {len(facts.profiled):,} workers have a profile")
+        yield Finding("ok", "unknown_workers", f"every worker has a profile, {len(facts.profiled):,} in all")
 
 
 def check_order(facts: Survey) -> Iterator[Finding]:
     """Events that are later in the log than their time says."""
     if facts.late:
         jump = timedelta(microseconds=facts.largest_jump)
+        message = f"out of order: {counted(facts.late, 'event')} ({facts.late / facts.events:.1%}), by up to {jump}"
+        if facts.to_import:
+            yield Finding("ok", "order", f"{message}; an import of these files in one command sorts them")
+            return
         yield Finding(
             "warning",
             "order",
-            f"{facts.late:,} events ({facts.late / facts.events:.1%}) come after later ones, by up to {jump}",
+            message,
             "a late event counts only from its place in the log on; import the files of one period in one command,"
             " which sorts them",
         )
@@ -292,7 +309,7 @@ def check_future(facts: Survey) -> Iterator[Finding]:
         yield Finding(
             "error",
             "future",
-            f"{facts.ahead:,} events lie more than {AHEAD.seconds // 60} minutes in the future",
+            f"{counted(facts.ahead, 'event lies', 'events lie')} more than {AHEAD.seconds // 60} minutes in the future",
             "correct the sender's clock or time zone: the log's clock never runs back, so all later events are dated"
             " by these",
         )
@@ -316,20 +333,55 @@ def check_content(facts: Survey) -> Iterator[Finding]:
             yield Finding("ok", f"task_{name}", f"{total - bare:,} of {total:,} tasks have {name}")
 
 
+def check_verdicts(facts: Survey) -> Iterator[Finding]:
+    """Rejections, without which nothing tells work that is approved from work that is not."""
+    approved, rejected = facts.types["assignment_approved"], facts.types["assignment_rejected"]
+    if approved + rejected == 0:
+        return
+    message = f"{rejected:,} of {approved + rejected:,} verdicts are rejections"
+    if min(approved, rejected) == 0 and approved + rejected >= ENOUGH_WORKS:
+        missing = "assignment_approved" if rejected else "assignment_rejected"
+        yield Finding(
+            "warning",
+            "verdicts",
+            message,
+            f"send {missing} too, if there are such verdicts: the model of p_approve needs both kinds",
+        )
+    else:
+        yield Finding("ok", "verdicts", message)
+
+
+def check_minutes(facts: Survey) -> Iterator[Finding]:
+    """How long work took, without which pay per hour rests on what requesters state."""
+    submitted = facts.types["assignment_submitted"]
+    if submitted == 0:
+        return
+    message = f"{facts.timed:,} of {submitted:,} submissions say how long the work took"
+    if facts.timed == 0 and submitted >= ENOUGH_WORKS:
+        yield Finding(
+            "warning",
+            "minutes",
+            message,
+            "send work_seconds in assignment_submitted: the model of minutes needs it, and pay per hour rests on it",
+        )
+    else:
+        yield Finding("ok", "minutes", message)
+
+
 def check_identity(facts: Survey) -> Iterator[Finding]:
     """Ids that occur twice, which only files can hold."""
     if facts.conflicting:
         yield Finding(
             "error",
             "identity",
-            f"{facts.conflicting:,} events use an event_id that other content has",
+            counted(facts.conflicting, "event uses an event_id", "events use an event_id") + " that other content has",
             "give every event its own event_id; an event never changes",
         )
     if facts.repeated:
         yield Finding(
             "warning",
             "identity",
-            f"{facts.repeated:,} events are there more than once",
+            counted(facts.repeated, "event is", "events are") + " there more than once",
             "nothing to do: an import takes each once; a sender that repeats everything may be worth a look",
         )
     if not facts.conflicting and not facts.repeated:
@@ -347,5 +399,7 @@ CHECKS: tuple[Callable[[Survey], Iterator[Finding]], ...] = (
     check_order,
     check_future,
     check_content,
+    check_verdicts,
+    check_minutes,
     check_identity,
 )

@@ -21,6 +21,7 @@ from matching.explore import Explore
 from matching.pipeline import Matcher, feed_steps
 from service.beside import ENOUGH_EVENTS, Turn, archive_lists, take_snapshot
 from service.engine import Engine
+from service.kernels import COMPILING, compiled
 from service.memory import settle
 from service.models import Models, ModelSource
 from service.security import KeyStore
@@ -217,6 +218,8 @@ class Runtime:
         lock = FileLock(self.settings.home / "start.lock")
         while not self._stopping.is_set():
             with suppress(Timeout), lock.acquire(timeout=_TURN_SECONDS):
+                if not compiled():
+                    log.info(COMPILING)
                 self.models.refresh()
                 warm_up(self.rates, self.models.current.ranker)
                 return

@@ -2,6 +2,7 @@
 
 import os
 import tomllib
+from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,14 +14,15 @@ from pydantic_settings.exceptions import SettingsError
 from features.errors import CocokError
 from features.money import Rates
 
-CONFIG_VARIABLE = "COCOK_CONFIG"
+PREFIX = "COCOK_"
+CONFIG_VARIABLE = f"{PREFIX}CONFIG"
 CONFIG_FILE = Path("cocok.toml")
 
 
 class Settings(BaseSettings):
     """What a deployment may choose."""
 
-    model_config = SettingsConfigDict(env_prefix="COCOK_", extra="forbid", frozen=True, populate_by_name=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True, populate_by_name=True)
 
     home: Path = Field(
         default=Path(".cocok"),
@@ -192,6 +194,21 @@ def load_settings(**overrides: Any) -> Settings:
     except (OSError, UnicodeDecodeError) as error:
         raise CocokError(f"settings: cannot read {_config_file()}: {error}") from error
     return settings
+
+
+def unknown_variables() -> dict[str, str]:
+    """Return the variables of this process that are named like settings and are none, with the setting nearest to each.
+
+    The nearest is empty where no name is near.
+    """
+    # Like those of pydantic, whatever their case.
+    known = {PREFIX + name.upper() for name in Settings.model_fields} | {CONFIG_VARIABLE}
+    found = {name: name.upper() for name in os.environ if name.upper().startswith(PREFIX)}
+    return {
+        name: next(iter(get_close_matches(upper, known, n=1)), "")
+        for name, upper in sorted(found.items())
+        if upper not in known
+    }
 
 
 def _config_file() -> Path:

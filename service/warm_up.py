@@ -1,4 +1,4 @@
-"""Compiling before the first request: kernels are compiled on first use, which takes seconds on a fresh machine."""
+"""Compiling before the first request: kernels are compiled on first use, which takes minutes on a fresh machine."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -23,7 +23,8 @@ from service.cli import (
     simulate,
     snapshot,
 )
-from service.cli.console import print_error
+from service.cli.console import print_error, print_warning
+from service.settings import unknown_variables
 
 app = typer.Typer(
     name="cocok",
@@ -49,6 +50,8 @@ def root(
     ] = False,
 ) -> None:
     """Cocok ranks the open micro jobs of a marketplace for a worker by skill, history and pay expectation."""
+    for name, nearest in unknown_variables().items():
+        print_warning(f"{name} is no setting" + (f"; the nearest is {nearest}" if nearest else ""))
 
 
 # Each module of commands adds its own; the order here is the order of `cocok --help`.

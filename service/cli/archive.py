@@ -74,17 +74,23 @@ def archive(
         ("lists moved", f"{done.lists:,}"),
         ("files", f"{done.files:,}"),
         ("old lists left, too few for a file", f"{done.left:,}"),
-        ("the files take", _size(done.file_bytes, done.lists)),
-        ("they took in the database", _size(freed, done.lists)),
-        ("database, in use before", f"{done.database_bytes_before / 1e6:,.1f} MB"),
-        ("database, in use now", f"{done.database_bytes / 1e6:,.1f} MB"),
-        ("given back to the disk", f"{given_back / 1e6:,.1f} MB")
+        ("the files take", _of_lists(done.file_bytes, done.lists)),
+        ("they took in the database", _of_lists(freed, done.lists)),
+        ("database, in use before", _size(done.database_bytes_before)),
+        ("database, in use now", _size(done.database_bytes)),
+        ("given back to the disk", _size(given_back))
         if compact
-        else ("database, free for what comes", f"{done.free_bytes / 1e6:,.1f} MB"),
+        else ("database, free for what comes", _size(done.free_bytes)),
     ):
         table.add_row(name, value)
     out().print(table)
 
 
-def _size(size: int, lists: int) -> str:
-    return f"{size / 1e6:,.1f} MB" + (f", {size / lists:,.0f} bytes a list" if lists else "")
+def _size(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB" if size >= 100_000 else f"{size / 1e3:,.1f} kB"
+
+
+def _of_lists(size: int, lists: int) -> str:
+    if size < 0 or (lists and not size):  # a few lists free no page, and what is noted of their file may take one
+        return "too little to tell"
+    return _size(size) + (f", {size / lists:,.0f} bytes a list" if lists else "")

@@ -16,6 +16,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from features.errors import CocokError
 from features.events import in_utc
+from service.kernels import COMPILING, compiled
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for programs.")]
 
@@ -58,14 +59,25 @@ def moment(option: str, text: str) -> datetime:
         raise CocokError(str(error)) from error
 
 
+def print_warning(message: str) -> None:
+    """Print a warning as one line to standard error."""
+    sys.stderr.write(f"warning: {' '.join(message.split())}\n")
+
+
 @contextmanager
-def progress() -> Iterator[Callable[[str, float], Callable[[float], None]]]:
+def progress(*, compiles: bool = False) -> Iterator[Callable[[str, float], Callable[[float], None]]]:
     """Show bars on standard error while it is a terminal.
+
+    Args:
+        compiles: what follows needs kernels, and so waits for them to be compiled where that has not been done; this is
+            said.
 
     Yields:
         A function that starts a bar, given its name and total, and returns the function that advances it.
     """
     console = Console(stderr=True)
+    if compiles and console.is_terminal and not compiled():
+        console.print(COMPILING)
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
 

@@ -108,7 +108,7 @@ def _compare() -> None:
         workspace.settings.exchange,
         workspace.bundle(workspace.registry.resolve("champion")),
     )
-    with progress() as start:
+    with progress(compiles=True) as start:
         results = tried.run(progress=partial(Bars(start), "Trying"))
     console = out()
     console.print(

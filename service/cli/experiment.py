@@ -96,7 +96,7 @@ def experiment(
     )
     if out_dir is not None:
         _make(out_dir)
-    with progress() as start:
+    with progress(compiles=True) as start:
         results = tried.run(jobs or _cores(), partial(Bars(start), "Trying"))
     about = {
         "preset": preset,
@@ -170,12 +170,13 @@ def policies_table(summary: "DataFrame", measures: Sequence[str] = (), *, compar
     if compared:
         rows = rows.drop(columns=["worse_off", "way_to_oracle"], errors="ignore").drop(REFERENCE)
     winners = {} if compared else best(summary)
-    table = Table("policy", *(heading(MEASURE[str(name)]) for name in rows.columns), box=None)
+    table = Table("policy", *(heading(MEASURE[str(name)], compared=compared) for name in rows.columns), box=None)
     table.columns[0].no_wrap = True
     for column in table.columns[1:]:
         column.justify = "right"
     for policy, row in rows.iterrows():
-        marked = [f"[bold]{text} *[/bold]" if winners.get(str(name)) == policy else text for name, text in row.items()]
+        # Not a word of its own, which could stand alone on a line.
+        marked = [f"[bold]{text}*[/bold]" if winners.get(str(name)) == policy else text for name, text in row.items()]
         table.add_row(str(policy), *marked)
     return table
 

@@ -19,6 +19,7 @@ from service.log_files import find_files, write_events, write_lines
 from service.log_import import Imported, OnError, Watch, first_refusal, import_files
 from service.settings import load_settings
 from service.store import opened
+from service.wording import counted
 
 FormatName = Annotated[
     str,
@@ -142,7 +143,7 @@ def export(
     if as_json:
         print_json({"events": count, "file": str(to)})
     else:
-        out().print(f"{count:,} events written to {escape(str(to))}", highlight=False, soft_wrap=True)
+        out().print(f"{counted(count, 'event')} written to {escape(str(to))}", highlight=False, soft_wrap=True)
 
 
 def doctor(
@@ -164,7 +165,7 @@ def doctor(
     files = find_files(paths or [], format_of.files)
     now = micros(datetime.now(UTC))
     if files:
-        findings = examine(survey(lambda: _events_of(format_of, files), settings.exchange, now))
+        findings = examine(survey(lambda: _events_of(format_of, files), settings.exchange, now, to_import=True))
     else:
         with opened(settings.store_url) as store:
             faults = list(store.archive_faults())

@@ -15,6 +15,7 @@ from features.spec import fingerprint
 from service.cli.console import Bars, Json, moment, out, plain, print_json, progress
 from service.settings import Settings, load_settings
 from service.store import opened
+from service.wording import counted
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -25,6 +26,13 @@ if TYPE_CHECKING:
     from training.tuning import Tuning
 
 CHAMPION, CHALLENGER, FALLBACK = "champion", "challenger", "fallback"
+
+LEARNED_FROM = {
+    "p_accept": "feed_served and assignment_accepted",
+    "p_approve": "assignment_approved and assignment_rejected",
+    "minutes": "work_seconds in assignment_submitted",
+}
+"""What of the log each model of an outcome needs."""
 
 
 def register(app: typer.Typer) -> None:
@@ -45,7 +53,7 @@ def train(
     study: Annotated[
         bool,
         typer.Option(
-            "--study", help="Also refit without each feature group and with less history; takes some ten times longer."
+            "--study", help="Also refit without each feature group and with less history; takes a few times longer."
         ),
     ] = False,
     tune: Annotated[
@@ -71,7 +79,7 @@ def train(
     from service.workspace import Workspace
 
     workspace = Workspace.open()
-    with progress() as start:
+    with progress(compiles=True) as start:
         bars = Bars(start)
         rows = workspace.training_set(
             since=None if since is None else moment("--since", since),
@@ -114,8 +122,9 @@ def _tuning(tuning: "Tuning") -> dict[str, Any]:
 def _print_trained(version: int, trained: "Trained", rows: "TrainingSet", studied: "dict[str, DataFrame]") -> None:
     console = out()
     console.print(
-        f"{len(rows):,} lists, {len(rows.labels):,} rows, outcomes within {rows.maturity_hours:.1f} h; "
-        f"{trained.choice.trees} trees. On the last {trained.judged:,} lists, which the model judged here has not seen:"
+        f"{counted(len(rows), 'list')}, {counted(len(rows.labels), 'row')}, outcomes within "
+        f"{rows.maturity_hours:.1f} h; {counted(trained.choice.trees, 'tree')}. "
+        f"On the last {counted(trained.judged, 'list')}, which the model judged here has not seen:"
     )
     table = Table("ranker", *trained.metrics, *(f"ndcg@10 {part}" for part in trained.slices), box=None)
     for name, metrics in {"cocok": trained.metrics, **trained.baselines}.items():
@@ -131,7 +140,7 @@ def _print_trained(version: int, trained: "Trained", rows: "TrainingSet", studie
             table.add_row(str(row.without), str(row.columns), str(row.trees), f"{row.value:.4f}", lost)
         console.print(table)
     for name, reason in trained.unfitted.items():
-        console.print(f"No model of {name}: {reason}.", soft_wrap=True)
+        console.print(f"No model of {name}: {reason}. It learns from {LEARNED_FROM[name]}.", soft_wrap=True)
     console.print(f"Registered as version {version}, the challenger.")
 
 
@@ -167,7 +176,7 @@ def rank(
     except OSError as error:
         raise CocokError(f"cannot read {requests}: {error.strerror}") from error
     ranker = ranker_of(settings, model)
-    with opened(settings.store_url) as store, progress() as start:
+    with opened(settings.store_url) as store, progress(compiles=True) as start:
         first = min((micros(request.at) for request in asked), default=None)
         restored = Snapshots(settings.snapshots, store, settings.exchange).restore(known_before=first)
         answers = rank_offline(
@@ -186,12 +195,13 @@ def rank(
     except OSError as error:
         raise CocokError(f"cannot write {out_file}: {error.strerror}") from error
     version = ranker.version if ranker.version == FALLBACK else int(ranker.version)
-    summary = {"version": version, "requests": len(asked), "items": sum(len(answer.items) for answer in answers)}
+    items = sum(len(answer.items) for answer in answers)
+    summary = {"version": version, "requests": len(asked), "items": items}
     if as_json:
         print_json(summary)
     else:
         named = "The fallback" if version == FALLBACK else f"Version {version}"
-        out().print(f"{named} ranked {summary['requests']:,} lists, {summary['items']:,} items: {out_file}")
+        out().print(f"{named} ranked {counted(len(asked), 'list')}, {counted(items, 'item')}: {out_file}")
 
 
 def ranker_of(settings: Settings, model: str) -> "Ranker":

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from features.errors import CocokError
 from service.cli.console import Bars, Json, out, print_json, progress
+from service.cli.models import CHAMPION, ranker_of
 from service.settings import load_settings
 from service.store import opened
 
@@ -24,29 +25,25 @@ def register(app: typer.Typer) -> None:
 
 def near_misses(
     worker: Annotated[str, typer.Argument(help="The worker's id.")],
-    model: Annotated[
-        str | None, typer.Option(help="champion, challenger or the number of a version; the fallback if absent.")
-    ] = None,
+    model: Annotated[str, typer.Option(help="champion, challenger, the number of a version, or fallback.")] = CHAMPION,
     as_json: Json = False,
 ) -> None:
     """Tell what would open the best-paid tasks to a worker, as of the end of the log.
 
     Each is one change: a qualification, a skill, a language, a device or further approvals, with how many open tasks it
-    alone would open and what the best of them pay per hour of work.
+    alone would open and what the best of them pay per hour of work. While no model has been trained, the fallback (pay
+    and skill) ranks, as it does in a server.
 
-    Example: cocok near-misses ana --model champion
+    Example: cocok near-misses ana --model challenger
     """
-    from matching.fallback import FallbackRanker
-    from service.cli.models import ranker_of
     from service.snapshots import Snapshots
 
     settings = load_settings()
-    ranker: Ranker = FallbackRanker() if model is None else ranker_of(settings, model)
-    with opened(settings.store_url) as store, progress() as start:
+    with opened(settings.store_url) as store, progress(compiles=True) as start:
         state = Snapshots(settings.snapshots, store, settings.exchange).state(Bars(start))
     if not state.catalogue.workers.get(worker):
         raise CocokError(f"no event of the log names the worker {worker}")
-    found = _found(state, ranker, worker)
+    found = _found(state, ranker_of(settings, model), worker)
     if as_json:
         print_json([msgspec.to_builtins(miss) for miss in found])
     elif found:

@@ -19,6 +19,7 @@ import typer
 
 from features.errors import CocokError
 from service.settings import load_settings
+from service.wording import counted
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -223,7 +224,7 @@ def _announce(runtime: "Runtime") -> None:
         gc.freeze()
         gc.set_threshold(*COLLECT_AFTER)
         model = runtime.models.current.version
-        _say(f"Ready: {runtime.engine.seq:,} events are known, {_named(model)} ranks.")
+        _say(f"Ready: {counted(runtime.engine.seq, 'event is', 'events are')} known, {_named(model)} ranks.")
     elif runtime.failure:
         _say(f"Not ready, and will not be: {runtime.failure}")
 

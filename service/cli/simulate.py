@@ -68,7 +68,7 @@ def simulate(
     _claim(out_dir)
     world = World(config, end)
     counts: Counter[str] = Counter()
-    with progress() as start:
+    with progress(compiles=True) as start:
         advance = start("simulating", config.days)
         try:
             with (out_dir / EVENTS).open("wb") as file:

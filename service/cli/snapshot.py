@@ -25,7 +25,7 @@ def snapshot(as_json: Json = False) -> None:
     from service.snapshots import Snapshots
 
     settings = load_settings()
-    with opened(settings.store_url) as store, progress() as start:
+    with opened(settings.store_url) as store, progress(compiles=True) as start:
         snapshots = Snapshots(settings.snapshots, store, settings.exchange)
         taken = snapshots.take(settings.snapshots_kept, Bars(start))
     if as_json:

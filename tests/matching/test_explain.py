@@ -147,8 +147,8 @@ def test_the_languages_say_the_same_with_words_of_their_own(code: str) -> None:
     [
         (
             "skills",
-            "Skills it asks for that you know: 2 of 2",
-            "Keahlian yang diminta dan Anda kuasai: 2 dari 2",
+            "Skills it asks for that are in your profile or in tasks you took: 2 of 2",
+            "Keahlian yang diminta dan ada di profil Anda atau di tugas yang pernah Anda ambil: 2 dari 2",
         ),
         (
             "similar_tasks",
@@ -173,6 +173,7 @@ def test_the_languages_say_the_same_with_words_of_their_own(code: str) -> None:
             "Pekerja menilai pemberi tugas ini 4,3 dari 5",
         ),
         ("new", "Posted within the last 1 h", "Dipasang dalam 1 jam terakhir"),
+        ("last_slots", "Places left: 2", "Tersisa 2 tempat"),
     ],
 )
 def test_given_figures_then_they_stand_in_the_words_as_the_language_writes_them(
@@ -315,7 +316,7 @@ def test_given_slots_and_skills_then_the_numbers_told_are_these(dealt: tuple[np.
     found = told(features)
     assert ("last_slots" in found) == (1 <= truth["slots"] <= 3)
     if "last_slots" in found:
-        assert found["last_slots"] == f"{truth['slots']} left"
+        assert found["last_slots"] == f"Places left: {truth['slots']}"
     assert ("skills" in found) == (truth["known"] >= 2)
     if "skills" in found:
         assert NUMBER.findall(found["skills"]) == [str(truth["known"]), "4"]
@@ -337,17 +338,19 @@ def test_given_no_verdict_on_the_workers_own_work_then_no_record_is_spoken_of() 
     assert "track_record" not in told(seen(state, "t", "w"), sure)
 
 
-def test_given_a_profile_and_a_history_then_the_skills_known_are_those() -> None:
+def test_given_a_profile_and_a_history_then_the_skills_told_are_those_also_of_rejected_work() -> None:
     log = Log().add("worker_updated", worker_id="w", skills=["python", "audio"])
     log.post("asked", skills=["python", "audio", "sql", "rust"])
     log.post("past", skills=["sql"]).take("w", "past", 0.5)
+    log.add("assignment_submitted", 0.6, worker_id="w", task_id="past")
+    log.add("assignment_rejected", 0.7, worker_id="w", task_id="past")
     text = told(seen(log.state(), "asked"))["skills"]
-    assert NUMBER.findall(text) == ["3", "4"]
+    assert text == "Skills it asks for that are in your profile or in tasks you took: 3 of 4"
 
 
 def test_given_slots_taken_then_those_left_are_told() -> None:
     log = Log().post("t", slots=4).take("v", "t").take("u", "t")
-    assert told(seen(log.state(), "t", at=20.0))["last_slots"] == "2 left"
+    assert told(seen(log.state(), "t", at=20.0))["last_slots"] == "Places left: 2"
     assert "last_slots" not in told(seen(Log().post("t", slots=4).state(), "t", at=20.0))
     assert "last_slots" not in told(seen(Log().post("t").state(), "t", at=20.0))
 

@@ -5,6 +5,9 @@ from decimal import Decimal
 
 from features.events import (
     AssignmentAccepted,
+    AssignmentApproved,
+    AssignmentRejected,
+    AssignmentSubmitted,
     Event,
     FeedItem,
     FeedServed,
@@ -37,8 +40,8 @@ LIST = FeedServed(event_id="3", at=minute(2), feed_id="f", worker_id="w", items=
 TAKEN = AssignmentAccepted(event_id="4", at=minute(3), worker_id="w", task_id="t")
 
 
-def findings(*log: Event | str) -> dict[str, Finding]:
-    found = examine(survey(lambda: log, Rates.shipped(), NOW))
+def findings(*log: Event | str, to_import: bool = False) -> dict[str, Finding]:
+    found = examine(survey(lambda: log, Rates.shipped(), NOW, to_import=to_import))
     assert all(bool(finding.advice) == (finding.level != "ok") for finding in found)
     return {finding.check: finding for finding in found}
 
@@ -51,6 +54,17 @@ def test_given_a_sound_log_then_everything_is_ok() -> None:
     found = findings(PROFILE, POSTED, LIST, TAKEN)
     assert {finding.level for finding in found.values()} == {"ok"}
     assert "1 of 1 lists (100.0%)" in found["labels"].message
+
+
+def test_given_one_of_something_then_it_is_told_as_one() -> None:
+    found = findings(POSTED, LIST, LIST, "bad")
+    assert found["lines"].message == "1 line is refused, the first: bad"
+    assert found["events"].message == "3 events of 2 types, mostly 2 feed_served, 1 task_posted"
+    assert found["lists"].message == "2 lists were served"
+    assert found["identity"].message == "1 event is there more than once"
+    one = findings(POSTED)["events"].message
+    assert one == "1 event of 1 type, mostly 1 task_posted"
+    assert findings(LIST)["lists"].message == "1 list was served"
 
 
 def test_given_no_events_then_only_that_is_said() -> None:
@@ -89,7 +103,7 @@ def test_given_a_currency_without_a_rate_then_it_is_named() -> None:
     picky = WorkerUpdated(event_id="1", at=minute(0), worker_id="w", min_reward=Money(Decimal(1), "XTS"))
     found = findings(picky, POSTED, LIST, TAKEN)["rates"]
     assert found.level == "error"
-    assert "1 amounts are in XTS" in found.message
+    assert "1 amount is in XTS" in found.message
 
 
 def test_given_tasks_and_workers_nobody_introduced_then_they_are_counted() -> None:
@@ -105,6 +119,46 @@ def test_given_late_events_then_their_share_and_the_largest_jump_are_given() -> 
     assert found.level == "warning"
     assert "2 events (50.0%)" in found.message
     assert "0:02:00" in found.message
+
+
+def test_given_files_with_late_events_then_an_import_sorts_them_and_there_is_nothing_to_warn_of() -> None:
+    found = findings(LIST, POSTED, PROFILE, TAKEN, to_import=True)["order"]
+    assert found.level == "ok"
+    assert "2 events (50.0%)" in found.message
+    assert "sorts them" in found.message
+
+
+def works(kind: type[AssignmentApproved] | type[AssignmentRejected], count: int) -> list[Event]:
+    return [kind(event_id=f"{kind.__name__}{i}", at=minute(5), worker_id="w", task_id="t") for i in range(count)]
+
+
+def submissions(count: int, seconds: float | None = None) -> list[Event]:
+    return [
+        AssignmentSubmitted(
+            event_id=f"done{i}{seconds}", at=minute(4), worker_id="w", task_id="t", work_seconds=seconds
+        )
+        for i in range(count)
+    ]
+
+
+def test_given_many_verdicts_of_one_kind_then_the_other_is_asked_for() -> None:
+    log = (PROFILE, POSTED, LIST, TAKEN)
+    found = findings(*log, *works(AssignmentApproved, 50))["verdicts"]
+    assert (found.level, found.message) == ("warning", "0 of 50 verdicts are rejections")
+    assert "assignment_rejected" in found.advice
+    assert "assignment_approved" in findings(*log, *works(AssignmentRejected, 50))["verdicts"].advice
+    # Few may all be approved by chance.
+    assert troubles(*log, *works(AssignmentApproved, 49)) == {}
+    assert troubles(*log, *works(AssignmentApproved, 50), *works(AssignmentRejected, 1)) == {}
+
+
+def test_given_many_submissions_without_minutes_then_they_are_asked_for() -> None:
+    log = (PROFILE, POSTED, LIST, TAKEN)
+    found = findings(*log, *submissions(50))["minutes"]
+    assert (found.level, found.message) == ("warning", "0 of 50 submissions say how long the work took")
+    assert "work_seconds" in found.advice
+    assert troubles(*log, *submissions(49)) == {}
+    assert troubles(*log, *submissions(50), *submissions(1, 60.0)) == {}
 
 
 def test_given_an_event_ahead_of_the_clock_then_more_than_five_minutes_are_an_error() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from features.errors import CocokError
 from matching.pipeline import Matcher, feed_steps
-from service.settings import Settings, load_settings
+from service.settings import Settings, load_settings, unknown_variables
 
 
 @pytest.fixture(autouse=True)
@@ -69,6 +69,18 @@ def test_given_bad_settings_then_one_line_names_what_to_mend(
         load_settings()
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_given_variables_then_those_that_are_no_settings_are_found_with_the_nearest_setting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in [*Settings.model_fields, "config"]:
+        monkeypatch.setenv(f"COCOK_{name.upper()}", "")
+    before = unknown_variables()
+    for name in ("COCOK_RATE", "COCOK_SNAPSHOT_MINUTE", "cocok_home", "MLFLOW_TRACKING_URI"):
+        monkeypatch.setenv(name, "")
+    nearest = {"COCOK_RATE": "COCOK_RATES", "COCOK_SNAPSHOT_MINUTE": "COCOK_SNAPSHOT_MINUTES"}
+    assert unknown_variables() == before | nearest
 
 
 def test_given_any_setting_then_it_is_described() -> None:

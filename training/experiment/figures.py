@@ -69,11 +69,11 @@ def differences(results: Results) -> Figure:
         _intervals(axes, table["difference"], table["difference_low"], table["difference_high"], colours)
         _zero_line(axes)
         share = measure.unit == "%"
-        _tidy(axes, "" if share else measure.unit, grid="x")
+        _tidy(axes, "points" if share else measure.unit, grid="x")
         axes.set_title(measure.label, fontsize=_NOTE, color=_INK, loc="left")
         axes.xaxis.set_major_locator(MaxNLocator(3))
         if share:
-            axes.xaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
+            axes.xaxis.set_major_formatter(PercentFormatter(1.0, symbol=""))
     for row in panels:
         _named_rows(row[0], names)
     _legend_of_signs(figure, "better", "worse")

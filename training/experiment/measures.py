@@ -133,7 +133,12 @@ MEASURES = (
         main=True,
     ),
     Measure(
-        "retained", "workers retained", "%", "more", "Workers still there at the end, of all who ever were", main=True
+        "retained",
+        "workers retained",
+        "%",
+        "more",
+        "Workers still there at the end, of those there after the warm-up or come since",
+        main=True,
     ),
     Measure(
         "way_to_oracle",

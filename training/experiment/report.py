@@ -48,9 +48,9 @@ _LIMITS = (
 )
 
 
-def heading(measure: Measure) -> str:
-    """Return what stands above figures of a measure."""
-    return f"{measure.label}, {measure.unit}"
+def heading(measure: Measure, *, compared: bool = False) -> str:
+    """Return what stands above figures of a measure, or above differences; those of shares are points."""
+    return f"{measure.label}, {'points' if compared and measure.unit == '%' else measure.unit}"
 
 
 def written(measure: str, value: float, *, sign: bool = False) -> str:
@@ -103,7 +103,7 @@ def page(results: Results, about: Mapping[str, object], figures: Mapping[str, Fi
     winners = best(summary)
     sections = [
         _section("Policies", _EXPLAINED, _table(cells(summary, main=True), winners)),
-        _section("Against newest first", _COMPARED, _table(cells(summary, compared=True, main=True).drop(REFERENCE))),
+        _section("Against newest first", _COMPARED, _differences(summary)),
         *(_section("", "", _image(figure)) for figure in figures.values()),
         _section("All measures", _EXPLAINED, _table(cells(summary), winners)),
         _section("What is measured", "", _glossary(summary)),
@@ -122,10 +122,14 @@ def _section(title: str, text: str, content: str) -> str:
     return f"{head}{words}<div>{content}</div>"
 
 
-def _table(table: pd.DataFrame, winners: Mapping[str, str] | None = None) -> str:
+def _differences(summary: pd.DataFrame) -> str:
+    return _table(cells(summary, compared=True, main=True).drop(REFERENCE), compared=True)
+
+
+def _table(table: pd.DataFrame, winners: Mapping[str, str] | None = None, *, compared: bool = False) -> str:
+    measures = [MEASURE[name] for name in map(str, table.columns)]
     head = "".join(
-        f'<th title="{escape(MEASURE[name].meaning)}">{escape(heading(MEASURE[name]))}</th>'
-        for name in map(str, table.columns)
+        f'<th title="{escape(each.meaning)}">{escape(heading(each, compared=compared))}</th>' for each in measures
     )
     body = []
     for policy, row in table.iterrows():

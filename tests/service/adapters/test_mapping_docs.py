@@ -18,10 +18,12 @@ def test_given_the_files_of_the_worked_example_then_its_mapping_turns_them_into_
         export.write(name, text)
     events = {event["event_id"]: event for event in export.read(mapping)}
     assert len(files) == 3
-    assert list(events) == ["task-A1", "task-A2", "list-d1", "taken-1", "done-1", "paid-1", "taken-2"]
+    done = ["taken-1", "done-1", "paid-1", "taken-2", "taken-3", "done-3", "refused-3"]
+    assert list(events) == ["task-A1", "task-A2", "list-d1", *done]
     first = events["task-A1"]
     assert first["at"] == "2026-09-01T01:00:00Z"
     assert first["reward"] == {"amount": "15000", "currency": "IDR"}
     assert (first["skills"], first["estimated_minutes"], first["slots"]) == (["mengetik", "ejaan"], 30, 3)
+    assert [events[name]["work_seconds"] for name in ("done-1", "done-3")] == [1440, 570]
     assert events["task-A2"]["countries"] == ["ID", "MY"]
     assert [item["task_id"] for item in events["list-d1"]["items"]] == ["A1", "A2"]

@@ -1,6 +1,7 @@
 """Running the command line within a test."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,8 +26,8 @@ class Cocok:
         self.home = home
         self._capsys = capsys
         monkeypatch.chdir(home.parent)
-        for name in ("COCOK_CONFIG", "COCOK_RATES", "COCOK_DATABASE_URL", "COCOK_BASE_CURRENCY"):
-            monkeypatch.delenv(name, raising=False)
+        for name in [name for name in os.environ if name.startswith("COCOK_")]:
+            monkeypatch.delenv(name)
         monkeypatch.setenv("COCOK_HOME", str(home))
 
     def __call__(self, *arguments: object) -> Ran:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from service.store import SqliteStore
+from service.store.base import Archived
 from tests.market import market, write
 from tests.service.cli.run import Cocok
 
@@ -38,6 +39,18 @@ def test_it_tells_what_it_moved(filled: Cocok) -> None:
     table = filled("archive", "--older-than", 1, "--least", 1, "--compact").out
     assert "bytes a list" in table
     assert "given back to the disk" in table
+
+
+def test_lists_that_free_no_page_of_the_database_took_too_little_to_tell(
+    cocok: Cocok, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for before, said in ((10_000_000, "too little to tell"), (10_008_192, "8.2 kB, 82 bytes a list")):
+        done = Archived(100, 1, 5_000, 0, before, 10_000_000, 0)
+        monkeypatch.setattr(SqliteStore, "archive", lambda *_, done=done, **__: done)
+        lines = [" ".join(line.split()) for line in cocok("archive", "--older-than", 0).out.splitlines()]
+        assert f"they took in the database {said}" in lines
+        assert "the files take 5.0 kB, 50 bytes a list" in lines
+        assert "database, in use now 10.0 MB" in lines
 
 
 def test_the_settings_say_how_old(filled: Cocok, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,11 +1,16 @@
 """`cocok experiment`."""
 
 import csv
+import re
+from io import StringIO
 from pathlib import Path
 
 from mlflow import MlflowClient
+from rich.console import Console
 
+from service.cli.experiment import policies_table
 from tests.service.cli.run import Cocok
+from tests.training.experiment.test_results import results
 
 SMALL = ("--workers", 40, "--tasks-per-day", 20, "--days", 2, "--warm-up", 1, "--seeds", 2, "--jobs", 1)
 
@@ -36,7 +41,17 @@ def test_a_person_gets_a_table_with_the_best_marked(cocok: Cocok) -> None:
     assert ran.code == 0
     lines = [line.split() for line in ran.out.splitlines()]
     assert {"random", "newest"} <= {words[0] for words in lines if words}
-    assert any(word == "*" for words in lines for word in words)
+    assert any(re.fullmatch(r"±?[\d.,]+\*", word) for words in lines for word in words)
+    figures, _, differences = ran.out.partition("More than")
+    assert ("points" in figures, "points" in differences) == (False, True)
+
+
+def test_in_a_narrow_table_the_mark_of_the_best_stays_with_its_figure() -> None:
+    console = Console(width=60, record=True, file=StringIO())
+    console.print(policies_table(results().summary()))
+    marked = [line for line in console.export_text().splitlines() if "*" in line]
+    assert marked
+    assert all(re.search(r"\d\*", line) for line in marked)
 
 
 def test_what_cannot_be_is_refused_at_once(cocok: Cocok, tmp_path: Path) -> None:

@@ -319,6 +319,23 @@ def test_given_files_then_the_doctor_reads_them_and_leaves_the_store_alone(
     assert not cocok.home.exists()
 
 
+def test_given_events_out_of_order_then_the_doctor_warns_of_the_log_but_not_of_files_that_an_import_sorts(
+    cocok: Cocok, tmp_path: Path
+) -> None:
+    def order(*paths: Path) -> str:
+        found: str = next(
+            f["level"] for f in cocok("doctor", *paths, "--json").json()["findings"] if f["check"] == "order"
+        )
+        return found
+
+    late, early = write(tmp_path / "late.ndjson", closed(1, minutes=9)), write(tmp_path / "early.ndjson", closed(2))
+    assert order(late, early) == "ok"
+    cocok("import", late, early)
+    assert order() == "ok"
+    cocok("import", write(tmp_path / "later.ndjson", closed(3, minutes=1)))
+    assert order() == "warning"
+
+
 def test_given_a_person_then_the_doctor_prints_a_table_and_one_line_of_error(cocok: Cocok, tmp_path: Path) -> None:
     cocok("import", write(tmp_path / "a.ndjson", closed(1)))
     ran = cocok("doctor")

@@ -7,7 +7,9 @@ import shutil
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 from mlflow import MlflowClient
@@ -15,6 +17,7 @@ from threadpoolctl import threadpool_limits
 
 from features.state import MarketState
 from service.cli import main
+from service.cli.models import _print_trained
 from tests.market import BEGIN, Record, market, write, written
 from tests.service.cli.run import Cocok
 from training.registry import Registry
@@ -138,6 +141,32 @@ def test_given_trials_then_train_searches_goes_on_where_it_was_and_keeps_them_wi
     assert {"figures/tuning.png", "tables/tuning.csv"} <= kept
 
 
+@pytest.mark.parametrize(
+    ("name", "events"),
+    [
+        ("p_accept", "feed_served and assignment_accepted"),
+        ("p_approve", "assignment_approved and assignment_rejected"),
+        ("minutes", "work_seconds in assignment_submitted"),
+    ],
+)
+def test_given_a_model_that_cannot_be_fitted_then_it_is_said_what_of_the_log_it_learns_from(
+    capsys: pytest.CaptureFixture[str], name: str, events: str
+) -> None:
+    trained: Any = SimpleNamespace(
+        choice=SimpleNamespace(trees=1),
+        judged=1,
+        metrics={},
+        baselines={},
+        slices={},
+        tuning=None,
+        unfitted={name: "456 positive and 0 negative rows"},
+    )
+    rows: Any = MagicMock(labels=[], maturity_hours=1.0)
+    _print_trained(1, trained, rows, {})
+    said = f"No model of {name}: 456 positive and 0 negative rows. It learns from {events}."
+    assert said in capsys.readouterr().out.splitlines()
+
+
 def test_given_a_single_trial_to_tune_with_then_it_is_a_usage_error(fresh: Cocok) -> None:
     ran = fresh("train", "--tune", 1)
     assert ran.code == 2
@@ -149,7 +178,9 @@ def test_given_no_champion_then_the_challenger_ranks_and_it_is_said(cocok: Cocok
     ran = cocok("rank", "--requests", requests, "--out", out, "--json")
     registry = Registry.at(cocok.home)
     assert ran.json()["version"] == registry.resolve("challenger")
-    assert ran.err.splitlines() == ["no champion has been promoted yet; ranking with the challenger"]
+    said = ["no champion has been promoted yet; ranking with the challenger"]
+    assert ran.err.splitlines() == said
+    assert cocok("near-misses", "w1").err.splitlines() == said
     registry.set_alias("champion", 1)
     try:
         ran = cocok("rank", "--requests", requests, "--out", out, "--json")
@@ -157,6 +188,9 @@ def test_given_no_champion_then_the_challenger_ranks_and_it_is_said(cocok: Cocok
         registry.remove_alias("champion")
     assert (ran.json()["version"], ran.err) == (1, "")
     assert ran.json() == {"version": 1, "requests": 1, "items": len(json.loads(out.read_text())["items"])}
+    one = asked(tmp_path / "one.ndjson", {"worker_id": "w1", "limit": 1})
+    said = cocok("rank", "--requests", one, "--out", out, "--model", "fallback").out
+    assert said.startswith("The fallback ranked 1 list, 1 item: ")
 
 
 def test_given_tasks_to_rank_then_a_line_has_the_documented_shape(cocok: Cocok, tmp_path: Path) -> None:

@@ -22,9 +22,10 @@ def test_given_a_worker_who_lacks_one_thing_then_it_is_told_with_its_tasks_and_t
     (miss,) = cocok("near-misses", "ana", "--json").json()
     assert (miss["attribute"], miss["comparator"], miss["value"], miss["tasks"]) == (*ASKS[0].values(), 3)
     assert miss["expected_hourly"] == {"amount": "18", "currency": "USD"}
-    table = cocok("near-misses", "ana").out
-    assert "Raise the qualification tagging from 50 to 80" in table
-    assert "USD 18.00" in table
+    told_to_people = cocok("near-misses", "ana")
+    assert "Raise the qualification tagging from 50 to 80" in told_to_people.out
+    assert "USD 18.00" in told_to_people.out
+    assert "no champion has been promoted yet; ranking with the fallback" in told_to_people.err
 
 
 def test_given_nothing_stands_in_the_way_then_it_says_so(cocok: Cocok) -> None:
@@ -43,4 +44,4 @@ def test_given_a_worker_whom_nobody_knows_then_it_is_an_error_of_one_line(cocok:
 
 
 def test_it_explains_itself_with_an_example(cocok: Cocok) -> None:
-    assert "cocok near-misses ana --model champion" in " ".join(cocok("near-misses", "--help").out.split())
+    assert "cocok near-misses ana --model challenger" in " ".join(cocok("near-misses", "--help").out.split())

@@ -4,7 +4,8 @@ from matplotlib.figure import Figure
 
 from tests.training.experiment.test_results import outcome, results
 from training.experiment.figures import all_figures
-from training.experiment.report import cells, page, written
+from training.experiment.measures import MEASURE, MEASURES
+from training.experiment.report import cells, heading, page, written
 from training.experiment.results import Results
 
 
@@ -39,3 +40,15 @@ def test_the_page_stands_alone_and_marks_the_best() -> None:
     first = html.partition("</table>")[0]
     assert re.findall(r"<tr><td>(\w+)</td>", first) == ["random", "newest", "oracle"]
     assert 'class="best">1.50' in html
+
+
+def test_differences_of_shares_are_points() -> None:
+    assert heading(MEASURE["retained"]) == "workers retained, %"
+    assert heading(MEASURE["retained"], compared=True) == "workers retained, points"
+    assert heading(MEASURE["hourly"], compared=True) == "pay per hour, USD/h"
+    html = page(results(), {}, {})
+    tables = html.split("<table>")
+    measure = next(each for each in MEASURES if each.main and each.unit == "%" and each.label in tables[1])
+    assert f"{measure.label}, %" in tables[1]
+    assert f"{measure.label}, points" in tables[2]
+    assert f"{measure.label}, %" not in tables[2]
