@@ -130,7 +130,9 @@ def test_given_a_value_that_is_not_allowed_then_field_value_and_rule_are_named(
 
 @pytest.mark.parametrize("at", ["1970-01-01T07:00:00+07:00", "1969-12-31T19:00:00-05:00", "2261-12-31T18:59:59-05:00"])
 def test_given_an_instant_that_is_taken_then_it_is_read_back(at: str) -> None:
-    taken = decode_event(json.dumps({**HEAD, "type": "task_posted", "task_id": "t", "requester_id": "r", "at": at}).encode())
+    taken = decode_event(
+        json.dumps({**HEAD, "type": "task_posted", "task_id": "t", "requester_id": "r", "at": at}).encode()
+    )
     assert decode_event(encode_event(taken)) == taken
 
 

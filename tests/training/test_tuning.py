@@ -129,7 +129,11 @@ def test_given_other_rows_or_another_start_then_a_search_of_their_own_begins(row
     store = tmp_path / "tuning.journal"
     tune(rows, START, 2, store=store)
     fewer = rows.select(np.arange(len(rows)) >= 50)
-    for other, start in ((fewer, START), (rows.without("context"), START), (rows, replace(START, min_trees=15, max_trees=20))):
+    for other, start in (
+        (fewer, START),
+        (rows.without("context"), START),
+        (rows, replace(START, min_trees=15, max_trees=20)),
+    ):
         kept = tune(other, start, 1, store=store)
         pd.testing.assert_frame_equal(without_time(kept), without_time(tune(other, start, 1)))
 
