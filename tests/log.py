@@ -118,7 +118,7 @@ _PROFILE = {
     "country": st.just("ID"),
     "expected_hourly": REWARDS,
     "min_reward": REWARDS,
-    "session_minutes": MINUTES,
+    "session_minutes": MINUTES | st.just(1e-46),
 }
 _DEED = {"worker_id": WORKERS, "task_id": TASKS}
 _RATED = {"worker_id": WORKERS, "requester_id": REQUESTERS, "rating": st.integers(1, 5)}
