@@ -282,11 +282,8 @@ def _nothing() -> Row:
 
 
 def _work_minutes(event: ev.AssignmentSubmitted) -> float:
-    return nan if event.work_seconds is None else event.work_seconds / 60
-
-
-def _number(value: float | None) -> float:
-    return nan if value is None else value
+    # Work of no time is work whose time was not measured.
+    return max(event.work_seconds / 60, LEAST_MINUTES) if event.work_seconds else nan
 
 
 def _minutes(value: float | None) -> float:

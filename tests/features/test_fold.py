@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 
 from features.counts import TOKEN_ROWS, token_of
-from features.deeds import NEWCOMER
-from features.estimates import FAST, HOUR, SLOW, decay, expected
+from features.deeds import MOST_SURPRISE, NEWCOMER
+from features.estimates import FAST, HOUR, LEAST_MINUTES, SLOW, decay, expected
 from features.layout import HALVES, MOST_DEALT, UNLIMITED, WAS_BARRED, WAS_SAVED, WAS_VIEWED
 from features.pairs import find, pair_key
 from features.state import MarketState
@@ -189,6 +189,35 @@ def test_work_that_is_told_after_its_verdict_counts_once_and_with_its_minutes() 
     assert worker(state)["submitted"] == worker(state)["accepted"] == task(state)["occupied"] == 1
     assert task(state)["minutes_count"] == 1
     assert task(state)["minutes"] == pytest.approx(math.log(2))
+
+
+@pytest.mark.parametrize(("seconds", "moved"), [(1e-300, -1), (1e-3, -1), (6e8, 1)])
+def test_given_work_of_absurd_length_then_it_moves_what_work_takes_no_further_than_a_surprise_may(
+    seconds: float, moved: int
+) -> None:
+    log = Log().post("t1", title="anvil", category="smithy")
+    for number in range(20):
+        log.on("assignment_submitted", f"w{number}", "t1", work_seconds=600)
+    before = log.state()
+    state = log.on("assignment_submitted", "odd", "t1", work_seconds=seconds).state()
+    told = math.log(10) + moved * MOST_SURPRISE
+    assert task(state)["minutes"] - task(before)["minutes"] == pytest.approx(told, abs=1e-4)
+    assert state.arrays.market[0]["minutes"] - before.arrays.market[0]["minutes"] == pytest.approx(told, abs=1e-4)
+    for row in (token("requester", "r1"), token("word", "anvil")):
+        count = state.arrays.tokens[row]["minutes_count"] - before.arrays.tokens[row]["minutes_count"]
+        found = state.arrays.tokens[row]["minutes"] - before.arrays.tokens[row]["minutes"]
+        assert found == pytest.approx(count * told, abs=1e-4)
+    assert abs(worker(state, "odd")["speed"]) == 2
+
+
+def test_given_work_that_took_no_time_and_nothing_to_expect_then_it_counts_as_the_least() -> None:
+    state = Log().post("t1").on("assignment_submitted", "w1", "t1", work_seconds=1e-300).state()
+    assert task(state)["minutes"] == pytest.approx(math.log(LEAST_MINUTES))
+
+
+def test_given_work_within_what_may_surprise_then_its_minutes_count_as_they_are() -> None:
+    log = Log().post("t1", estimated_minutes=10).on("assignment_submitted", "w1", "t1", work_seconds=60 * 540)
+    assert task(log.state())["minutes"] == np.float32(math.log(540))
 
 
 def test_the_time_to_approval_is_counted_only_where_the_submission_was_seen() -> None:
