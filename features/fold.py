@@ -124,6 +124,7 @@ def _post(s: Arrays, event: Record, batch: Batch) -> None:
         # A further round: its slots are new ones. Sending an open task again, as a catalogue does, keeps the count.
         task.occupied = 0
     set_available(s, task, False)
+    watched = task.facts.expires
     task.facts = batch.facts[event.detail]
     task.log_reward = math.nan
     if not math.isnan(task.facts.reward):
@@ -137,7 +138,7 @@ def _post(s: Arrays, event: Record, batch: Batch) -> None:
     _describe(s, task, batch, event.start, event.stop)
     if fresh:
         _count_posting(s, task)
-    if task.facts.expires != FOREVER:
+    if task.facts.expires not in (FOREVER, watched):
         watch_expiry(s, event.task)
     settle_counts(s, event.task)
 

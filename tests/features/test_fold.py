@@ -425,6 +425,16 @@ def test_an_expiry_that_was_put_off_in_time_or_brought_forward_counts_as_it_stan
     assert open_names(log.post("t3", 4).state()) == {"t1", "t3"}
 
 
+def test_an_expiry_that_is_sent_again_is_watched_once() -> None:
+    log = Log().post("t1", 0, expires_at=written_at(100))
+    for hours in range(1, 40):
+        log.post("t1", hours, expires_at=written_at(100)).add("task_updated", hours, task_id="t1", title=f"{hours}")
+    log.add("task_closed", 50, task_id="t1").post("t2", 51).post("t1", 60, expires_at=written_at(100))
+    assert log.state().arrays.market[0]["n_expiring"] == 1
+    assert open_names(log.state()) == {"t1", "t2"}
+    assert open_names(log.post("t3", 100).state()) == {"t2", "t3"}
+
+
 def test_the_clock_never_runs_backwards() -> None:
     log = Log().post("t1", 0, expires_at=written_at(5)).post("t2", 6).post("t3", 1)
     state = log.state()
