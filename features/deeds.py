@@ -18,8 +18,10 @@ from features.counts import (
 from features.estimates import FAST, HOUR, SECOND, SLOW, decay, decay_seconds, seconds, usual_log_minutes
 from features.jit import lean, prefetch
 from features.layout import (
+    FROM_EARLIER,
     HALVES,
     MOST_DEALT,
+    ONE_FROM_EARLIER,
     TASK,
     WAS_APPROVED,
     WAS_BARRED,
@@ -105,6 +107,7 @@ def accept(s: Arrays, index: int, task_index: int, told: bool) -> None:
     elif dealing.accepted_untold > 0 and _took_all(dealing, task):
         dealing.accepted_untold -= 1
         return
+    _enter_round(dealing, task)
     _count_acceptance(dealing)
     task.accepted += 1
     task.occupied += 1
@@ -230,6 +233,25 @@ def _open_assignments(dealing: Record) -> int:
 
 
 @lean
+def _enter_round(dealing: Record, task: Record) -> None:
+    """Note which of the assignments under way are of earlier rounds of a task, if a further one has begun."""
+    if dealing.round != task.round:
+        dealing.round = task.round
+        earlier = max(0, min(_open_assignments(dealing), FROM_EARLIER // ONE_FROM_EARLIER))
+        dealing.marks = dealing.marks & ~FROM_EARLIER | earlier * ONE_FROM_EARLIER
+
+
+@lean
+def _move_on(dealing: Record, task: Record) -> bool:
+    """Take the oldest assignment from those under way; tell whether it has a slot of the task's present round."""
+    _enter_round(dealing, task)
+    if dealing.marks & FROM_EARLIER:
+        dealing.marks -= ONE_FROM_EARLIER
+        return False
+    return True
+
+
+@lean
 def _took_all(dealing: Record, task: Record) -> bool:
     """Tell whether a worker has taken a task as often as one may, which is once where it was not posted yet."""
     return np.int64(dealing.accepted) - dealing.returned >= max(1, task.facts.per_worker_limit)
@@ -237,16 +259,20 @@ def _took_all(dealing: Record, task: Record) -> bool:
 
 @lean
 def give_up(s: Arrays, worker: int, task: int, abandoned: bool) -> None:
-    """A worker returned a task, or abandoned it: the slot is free again. An acceptance that was not told is implied."""
+    """A worker returned a task, or abandoned it: the slot is free again, unless it was one of an earlier round.
+
+    An acceptance that was not told is implied.
+    """
     dealing = s.dealings[dealing_of(s, worker, task)]
     if _open_assignments(dealing) <= 0:
         accept(s, worker, task, False)
+    if _move_on(dealing, s.tasks[task]):
+        s.tasks[task].occupied = max(0, s.tasks[task].occupied - 1)
     if abandoned:
         dealing.abandoned += 1
     else:
         dealing.returned += 1
     s.tasks[task].given_up += 1
-    s.tasks[task].occupied = max(0, s.tasks[task].occupied - 1)
     s.workers[worker].given_up += 1.0
     s.requesters[s.tasks[task].facts.requester].given_up += 1.0
     s.market[0].given_up += 1.0
@@ -268,6 +294,7 @@ def submit(s: Arrays, index: int, task_index: int, minutes: float, told: bool) -
     else:
         if not underway:
             accept(s, index, task_index, False)
+        _move_on(dealing, task)
         if not told:
             dealing.submitted_untold = min(255, dealing.submitted_untold + 1)
         dealing.submitted += 1

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from features.counts import TOKEN_ROWS, token_of
 from features.deeds import MOST_SURPRISE, NEWCOMER
 from features.estimates import FAST, HOUR, LEAST_MINUTES, SLOW, decay, expected
-from features.layout import HALVES, MOST_DEALT, UNLIMITED, WAS_BARRED, WAS_SAVED, WAS_VIEWED
+from features.layout import HALVES, MOST_DEALT, UNLIMITED, WAS_BARRED, WAS_HIDDEN, WAS_SAVED, WAS_VIEWED
 from features.pairs import find, pair_key
 from features.state import MarketState
 from features.tastes import find_taste
@@ -237,6 +237,42 @@ def test_a_full_or_closed_task_posted_again_has_all_its_slots(closed: bool) -> N
     state = log.post("t1", 3, slots=1).on("assignment_returned", "w1", "t1", 4).state()
     assert task(state)["occupied"] == 0
     assert sample(state) == {"t1"}
+
+
+@pytest.mark.parametrize("kind", ["assignment_returned", "assignment_abandoned"])
+def test_giving_up_what_was_taken_in_an_earlier_round_frees_no_slot(kind: str) -> None:
+    log = Log().post("t1", slots=1).take("w1", "t1").add("task_closed", task_id="t1").post("t1", slots=1)
+    log.take("w2", "t1").on(kind, "w1", "t1")
+    assert task(log.state())["occupied"] == 1
+    assert sample(log.state()) == set()
+    assert task(log.on(kind, "w2", "t1").state())["occupied"] == 0
+
+
+@pytest.mark.parametrize("others", [[], ["assignment_submitted"]])
+def test_given_work_of_two_rounds_then_the_older_is_handed_in_and_given_up_first(others: list[str]) -> None:
+    names = {"slots": 3, "per_worker_limit": 4}
+    log = Log().post("t1", **names).take("w1", "t1").take("w1", "t1").add("task_closed", task_id="t1")
+    log.post("t1", **names).take("w1", "t1").take("w2", "t1")
+    for kind in (*others, *(2 - len(others)) * ["assignment_returned"]):
+        log.on(kind, "w1", "t1")
+    assert task(log.state())["occupied"] == 2
+    assert task(log.on("assignment_returned", "w1", "t1").state())["occupied"] == 1
+
+
+def test_giving_up_what_was_taken_before_the_first_posting_or_is_implied_leaves_no_slot_taken() -> None:
+    log = Log().take("w1", "t1").post("t1", slots=2).add("task_closed", task_id="t1").post("t1", slots=2)
+    log.take("w2", "t1").on("assignment_returned", "w3", "t1")
+    assert task(log.state())["occupied"] == 1
+    first = Log().take("w1", "t1").post("t1", slots=2).take("w2", "t1").on("assignment_returned", "w1", "t1")
+    assert task(first.state())["occupied"] == 1
+
+
+def test_given_as_many_rounds_as_are_told_apart_then_an_earlier_one_is_still_another() -> None:
+    log = Log().post("t1", slots=1).take("w1", "t1")
+    for _ in range(255):
+        log.add("task_closed", task_id="t1").post("t1", slots=1)
+    log.take("w2", "t1").on("assignment_returned", "w1", "t1")
+    assert task(log.state())["occupied"] == 1
 
 
 def test_an_open_task_sent_again_keeps_count_of_its_slots() -> None:
@@ -474,13 +510,13 @@ def test_how_far_a_list_was_seen_is_no_matter_for_the_state() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "marks", "hidden"),
-    [("task_viewed", WAS_VIEWED, 0), ("task_saved", WAS_SAVED, 0), ("task_hidden", WAS_BARRED, 1)],
+    ("kind", "marks"),
+    [("task_viewed", WAS_VIEWED), ("task_saved", WAS_SAVED), ("task_hidden", WAS_BARRED | WAS_HIDDEN)],
 )
-def test_what_the_worker_did_with_a_task_is_remembered_for_that_worker(kind: str, marks: int, hidden: int) -> None:
+def test_what_the_worker_did_with_a_task_is_remembered_for_that_worker(kind: str, marks: int) -> None:
     state = Log().post("t1").on(kind, "w1", "t1").serve("w2", ["t1"]).state()
-    assert (dealing(state)["marks"], dealing(state)["hidden"]) == (marks, hidden)
-    assert (dealing(state, "w2")["marks"], dealing(state, "w2")["hidden"]) == (0, 0)
+    assert dealing(state)["marks"] == marks
+    assert dealing(state, "w2")["marks"] == 0
     assert task(state)["viewed"] == (kind == "task_viewed")
 
 
