@@ -283,13 +283,16 @@ def give_up(s: Arrays, worker: int, task: int, abandoned: bool) -> None:
 def submit(s: Arrays, index: int, task_index: int, minutes: float, told: bool) -> None:
     """A worker handed work in; ``minutes`` is NaN where it is not told how long it took.
 
-    Where that is not ``told``, a verdict implies it. If it is told after all, only its minutes count.
+    Where that is not ``told``, a verdict implies it. If it is told after all, only its minutes count. Where there can
+    be no other work, as in `judge`, work is handed in again, and counts no further.
     """
     worker = s.workers[index]
     task = s.tasks[task_index]
     dealing = s.dealings[dealing_of(s, index, task_index)]
     underway = _open_assignments(dealing) > 0
-    if told and dealing.submitted_untold > 0 and not underway and _took_all(dealing, task):
+    if told and dealing.submitted > 0 and not underway and _took_all(dealing, task):
+        if dealing.submitted_untold == 0:
+            return
         dealing.submitted_untold -= 1
     else:
         if not underway:

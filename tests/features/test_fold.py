@@ -74,7 +74,7 @@ def test_accepting_takes_a_slot_and_returning_or_abandoning_gives_it_back() -> N
 @pytest.mark.parametrize("end", ["assignment_submitted", "assignment_approved", "assignment_rejected"])
 def test_work_that_was_handed_in_keeps_its_slot_whatever_the_verdict(end: str) -> None:
     log = Log().post("t1", slots=5).take("w1", "t1").on("assignment_submitted", "w1", "t1").on(end, "w1", "t1")
-    assert task(log.state())["occupied"] == (2 if end == "assignment_submitted" else 1)
+    assert task(log.state())["occupied"] == 1
 
 
 def test_a_full_task_stays_open_but_leaves_the_sample_until_a_slot_comes_back() -> None:
@@ -154,6 +154,31 @@ def test_given_a_worker_may_not_take_a_task_again_then_a_further_verdict_correct
     assert task(state)["occupied"] == 1
     tokens = state.arrays.tokens[["approved", "rejected"]]
     assert tokens.tolist() == known.arrays.tokens[["approved", "rejected"]].tolist()
+
+
+@pytest.mark.parametrize("verdicts", [[], ["approved"], ["rejected"], ["approved", "rejected"]])
+def test_given_a_worker_may_not_take_a_task_again_then_work_that_is_handed_in_again_counts_once(
+    verdicts: list[str],
+) -> None:
+    log = Log().post("t1").take("w1", "t1").on("assignment_submitted", "w1", "t1", work_seconds=60)
+    for verdict in verdicts:
+        log.on(f"assignment_{verdict}", "w1", "t1")
+    once = log.state()
+    state = log.on("assignment_submitted", "w1", "t1", work_seconds=600).state()
+    for record in (worker, task, requester, dealing):
+        assert record(state).tobytes() == record(once).tobytes()
+    judged = log.on("assignment_approved", "w1", "t1").state()
+    assert (worker(judged)["approved"], worker(judged)["rejected"], worker(judged)["submitted"]) == (1, 0, 1)
+
+
+def test_given_a_worker_may_take_a_task_again_then_work_that_is_handed_in_again_is_other_work() -> None:
+    log = Log().post("t1", per_worker_limit=2).take("w1", "t1").on("assignment_submitted", "w1", "t1")
+    assert task(log.on("assignment_submitted", "w1", "t1").state())["occupied"] == 2
+
+
+def test_work_that_is_handed_in_after_it_was_abandoned_takes_a_slot() -> None:
+    log = Log().post("t1").take("w1", "t1").on("assignment_abandoned", "w1", "t1")
+    assert task(log.on("assignment_submitted", "w1", "t1").state())["occupied"] == 1
 
 
 @pytest.mark.parametrize("stage", ["submitted", "approved", "rejected", "abandoned"])
