@@ -374,7 +374,8 @@ class _Joined:
         accepted["timed_grown"] = accepted["grown"] * paid
         accepted["hourly"] = np.where(paid, hourly, 0.0) * accepted["grown"]
         took = _known(lists, accepted[["when", "worker", "grown", "timed_grown", "hourly"]], "worker")
-        # One forgotten tab must not make a worker slow for ever.
+        # One forgotten tab must not make a worker slow for ever. What `features.deeds` keeps from the sums of minutes
+        # as well lies so far off that none of it is in the market's log.
         surprise = (submitted["own_minutes"] - _usual_minutes(self.tables, submitted, submitted)).clip(-2.0, 2.0)
         speeds = submitted.assign(surprise=surprise.fillna(0.0), surprises=surprise.notna().astype(float))
         speed = _known(lists, speeds[["when", "worker", "surprise", "surprises"]], "worker")

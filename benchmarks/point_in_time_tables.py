@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from features.estimates import SECOND
+from features.estimates import LEAST_MINUTES, SECOND
 from features.events import (
     AssignmentSubmitted,
     Event,
@@ -73,7 +73,9 @@ def tables_of(log: Iterable[tuple[int, int, Event]], rates: Rates) -> Tables:
         of: Any = event
         worker = state.catalogue.workers.get(getattr(event, "worker_id", None) or "")
         task = state.catalogue.tasks.get(getattr(event, "task_id", None) or "")
-        minutes = of.work_seconds / 60 if isinstance(event, AssignmentSubmitted) and of.work_seconds else np.nan
+        minutes = np.nan
+        if isinstance(event, AssignmentSubmitted) and of.work_seconds:
+            minutes = max(of.work_seconds / 60, LEAST_MINUTES)
         events.append((seq, known_at, event_type(event), worker, task, np.log(minutes)))
         if isinstance(event, FeedServed):
             lists.append((event.feed_id, seq, micros(event.at) // SECOND * SECOND, worker))

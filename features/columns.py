@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from features.compared import against, token_share
 from features.counts import hour_bin
 from features.elementary import take_logs
-from features.estimates import DAY, FAST, HOUR, SECOND, decay, seconds, smoothed
+from features.estimates import DAY, FAST, HOUR, LEAST_MINUTES, SECOND, decay, seconds, smoothed
 from features.jit import lean
 from features.layout import FOREVER, HOUR_BINS, LANGUAGES, NEVER, UNLIMITED, WAS_SAVED, WAS_VIEWED, Arrays
 from features.pairs import find, foresee, pair_key
@@ -119,7 +119,9 @@ def task_columns(
     """Fill what tells of the task; of the columns of ``TASK_LOGARITHMS`` these are yet to be taken."""
     worker, market = s.workers[view.worker], s.market[0]
     records, requesters, place, told = s.tasks, s.requesters, readings.place, readings.told
-    session, hour, declared = math.log(session_minutes), math.log(60.0), math.log(max(worker.expected_hourly, 1e-4))
+    # A request may say of a session what no profile keeps.
+    session = math.log(LEAST_MINUTES if session_minutes < LEAST_MINUTES else session_minutes)
+    hour, declared = math.log(60.0), math.log(max(worker.expected_hourly, 1e-4))
     for i in range(tasks.size):
         task = records[tasks[i]]
         if task.posted == NEVER:

@@ -18,14 +18,12 @@ from features.batch import EVENT, PROFILES, Batch
 from features.catalogue import Catalogue
 from features.collector import collector_paused
 from features.errors import CocokError
+from features.estimates import LEAST_MINUTES
 from features.kept import also_kept
 from features.layout import FACTS, FOREVER, LANGUAGES, UNLIMITED
 from features.money import Money, Rates
 from features.text import token
 from features.wording import SAME_WORDING, Wording, language_label, padded, wording_of
-
-LEAST_MINUTES = 1e-3
-"""Minutes that a posting states count as no less: the log of what 32 bits take for 0 would be minus infinity."""
 
 SAMPLED = "sampled"
 """The policy of a list that was reconstructed for training and never shown: it changes no state."""
@@ -180,7 +178,7 @@ class Encoder:
                 label(f"country:{event.country}") if event.country else 0,
                 self._money(event.expected_hourly),
                 self._money(event.min_reward),
-                _number(event.session_minutes),
+                _minutes(event.session_minutes),
             )
         )
         return kinds.PROFILE, worker, 0, 0, nan, len(self._profiles) - 1, start, len(self._skill_rows)
@@ -284,11 +282,8 @@ def _nothing() -> Row:
 
 
 def _work_minutes(event: ev.AssignmentSubmitted) -> float:
-    return nan if event.work_seconds is None else event.work_seconds / 60
-
-
-def _number(value: float | None) -> float:
-    return nan if value is None else value
+    # Work of no time is work whose time was not measured.
+    return max(event.work_seconds / 60, LEAST_MINUTES) if event.work_seconds else nan
 
 
 def _minutes(value: float | None) -> float:

@@ -18,6 +18,9 @@ SLOW = 30 * DAY
 FAST = 3 * DAY
 _YEAR_2000 = 946_684_800 * SECOND
 
+LEAST_MINUTES = 1e-3
+"""Minutes of work, and of a session, count as no less: the log of what 32 bits take for 0 would be minus infinity."""
+
 APPROVAL_PRIOR = 0.9
 """Share of submissions approved where nothing is known; Hara et al. (2018) report rejections of well under a tenth."""
 

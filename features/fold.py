@@ -27,7 +27,19 @@ from features.batch import (
 from features.counts import TOKEN_ROWS, expire, set_available, settle_counts, token_of, touch_market, touch_token
 from features.deeds import accept, bar, dealing_of, foresee_tokens, give_up, judge, serve, submit
 from features.jit import LINE, lean, prefetch
-from features.layout import FOREVER, NEVER, TASK, TOKENS, WAS_SAVED, WAS_VIEWED, WORKER, Arrays, Record
+from features.layout import (
+    FOREVER,
+    NEVER,
+    ROUNDS,
+    TASK,
+    TOKENS,
+    WAS_HIDDEN,
+    WAS_SAVED,
+    WAS_VIEWED,
+    WORKER,
+    Arrays,
+    Record,
+)
 from features.open_tasks import is_full, is_open, watch_expiry
 from features.pairs import foresee, pair_key
 from features.prospects import skill_place
@@ -87,7 +99,7 @@ def _fold(s: Arrays, batch: Batch, start: int, stop: int) -> None:
         elif kind == SAVED:
             s.dealings[dealing_of(s, event.worker, event.task)].marks |= WAS_SAVED
         elif kind == HIDDEN:
-            s.dealings[bar(s, event.worker, event.task)].hidden = 1
+            s.dealings[bar(s, event.worker, event.task)].marks |= WAS_HIDDEN
         elif kind == REQUESTER_RATED:
             s.requesters[event.requester].rating += event.value
             s.requesters[event.requester].ratings += 1.0
@@ -123,7 +135,9 @@ def _post(s: Arrays, event: Record, batch: Batch) -> None:
     if fresh and task.posted != NEVER:
         # A further round: its slots are new ones. Sending an open task again, as a catalogue does, keeps the count.
         task.occupied = 0
+        task.round = (task.round + 1) % ROUNDS
     set_available(s, task, False)
+    watched = task.facts.expires
     task.facts = batch.facts[event.detail]
     task.log_reward = math.nan
     if not math.isnan(task.facts.reward):
@@ -137,7 +151,7 @@ def _post(s: Arrays, event: Record, batch: Batch) -> None:
     _describe(s, task, batch, event.start, event.stop)
     if fresh:
         _count_posting(s, task)
-    if task.facts.expires != FOREVER:
+    if task.facts.expires not in (FOREVER, watched):
         watch_expiry(s, event.task)
     settle_counts(s, event.task)
 

@@ -80,7 +80,8 @@ TASK = np.dtype(
     [
         ("facts", FACTS),
         ("posted", "i8"),
-        ("closed", "i4"),
+        ("closed", "u1"),
+        ("round", "u1"),
         ("open_at", "i4"),
         ("available", "i4"),
         ("n_tokens", "i4"),
@@ -104,7 +105,11 @@ TASK = np.dtype(
     align=True,
 )
 """A task: its facts, its content tokens with weights of unit length, and what happened to it. ``open_at`` is its place
-in the open-task index, -1 when it is not there; ``minutes`` the sum of log minutes of work."""
+in the open-task index, -1 when it is not there; ``minutes`` the sum of log minutes of work. ``round`` counts how often
+it began anew with all its slots, and starts again at ``ROUNDS``."""
+
+ROUNDS = 256
+"""Rounds of a task that can be told apart."""
 
 WORKER = np.dtype(
     [
@@ -274,7 +279,7 @@ DEALING = np.dtype(
         ("abandoned", "u2"),
         ("accepted_untold", "u1"),
         ("submitted_untold", "u1"),
-        ("hidden", "u1"),
+        ("round", "u1"),
         ("marks", "u1"),
         ("barred_before", "i4"),
     ],
@@ -282,14 +287,18 @@ DEALING = np.dtype(
 )
 """A worker and a task; the two instants are in seconds. Counts are of assignments and end at ``MOST_DEALT``, beyond
 which earlier assignments are forgotten; ``accepted_untold`` and ``submitted_untold`` are of those that later stages
-implied and no event has told yet. ``marks`` are the bits below. ``barred_before`` chains the barred tasks of a worker:
-the one before this, 0 at the end."""
+implied and no event has told yet. ``round`` is that of the task when an assignment last began or moved on. ``marks``
+are the bits below. ``barred_before`` chains the barred tasks of a worker: the one before this, 0 at the end."""
 
 MOST_DEALT = np.iinfo(np.uint16).max
 """The highest count in a dealing."""
 
-WAS_VIEWED, WAS_SAVED, WAS_BARRED, WAS_APPROVED, WAS_REJECTED = 1, 2, 4, 8, 16
-"""Marks of a dealing: the worker viewed or saved the task; took or hid it, which bars it; and the last verdict."""
+WAS_VIEWED, WAS_SAVED, WAS_BARRED, WAS_APPROVED, WAS_REJECTED, WAS_HIDDEN = 1, 2, 4, 8, 16, 32
+"""Marks of a dealing: the worker viewed or saved the task; took or hid it, which bars it; the last verdict; and that
+the worker hid it."""
+
+ONE_FROM_EARLIER, FROM_EARLIER = 64, 192
+"""Among the marks, up to 3 assignments under way that are of earlier rounds: they have none of the present slots."""
 
 WAS_JUDGED = WAS_APPROVED | WAS_REJECTED
 

@@ -13,8 +13,11 @@ from numpy.typing import NDArray
 
 from features.text import words
 
-MOST_PATTERNS = 10_000
-"""Patterns whose places are remembered; beyond that they are searched for anew."""
+MOST_BYTES = 1 << 26
+"""What patterns and their places that are remembered may take; beyond that they are searched for anew."""
+
+_BESIDE = 1 << 10
+"""Bytes that a pattern takes beside its places, at the most."""
 
 _TOKEN = re.compile(r"[\w*][\w+#*]*(?:\.[\w*]+)*")
 _LITERAL = re.compile(r"\w")
@@ -35,6 +38,7 @@ class Texts:
         self._texts: list[Text] = []
         self._index: dict[Text, int] = {}
         self._found: dict[str, tuple[int, NDArray[np.int32]]] = {}
+        self._bytes = 0
 
     def __len__(self) -> int:
         """Return the number of texts."""
@@ -62,9 +66,11 @@ class Texts:
         if done < size:
             found = finder(pattern)
             new = [place for place in range(done, size) if found(self._texts[place])] if found else []
-            hits = np.concatenate([hits, np.array(new, np.int32)])
-            if len(self._found) >= MOST_PATTERNS:
+            before, hits = hits, np.concatenate([hits, np.array(new, np.int32)])
+            self._bytes += hits.nbytes - before.nbytes if pattern in self._found else hits.nbytes + _BESIDE
+            if self._bytes > MOST_BYTES:
                 self._found.clear()
+                self._bytes = hits.nbytes + _BESIDE
             self._found[pattern] = size, hits
         return hits
 

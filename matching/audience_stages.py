@@ -19,7 +19,7 @@ from features.build import rows_of_workers
 from features.compared import CONTENT_PRIOR, POPULARITY_PRIOR
 from features.estimates import FAST, HOUR, SLOW, decay, decay_seconds, market_approval, seconds, smoothed
 from features.jit import kernel
-from features.layout import NEVER, Arrays
+from features.layout import NEVER, WAS_HIDDEN, Arrays
 from features.pairs import find, pair_key
 from features.readings import EXPECTED, TAKEN, no_readings, read_tokens
 from features.spec import COLUMN, NAMES, RELATIVE
@@ -419,5 +419,5 @@ def dealt(s: Arrays, workers: NDArray[np.int32], task: int) -> NDArray[np.bool_]
             dealing = s.dealings[place]
             taken = np.int64(dealing.accepted) - dealing.returned
             again = taken < s.tasks[task].facts.per_worker_limit and dealing.abandoned == 0
-            found[i] = dealing.hidden or not again
+            found[i] = dealing.marks & WAS_HIDDEN != 0 or not again
     return found

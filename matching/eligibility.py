@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from features.events import WorkerUpdated
 from features.jit import kernel, lean
-from features.layout import NEVER, OFFER, Arrays, blank
+from features.layout import NEVER, OFFER, WAS_HIDDEN, Arrays, blank
 from features.open_tasks import describe_offer, is_full
 from features.pairs import find, pair_key
 from features.requirements_evaluation import evaluate, evaluate_all
@@ -252,7 +252,7 @@ def _dealt(s: Arrays, worker: int, task: int) -> tuple[int, int]:
     taken = np.int64(dealing.accepted) - dealing.returned
     if dealing.abandoned > 0 or taken >= s.tasks[task].facts.per_worker_limit:
         bits |= _TAKEN
-    if dealing.hidden:
+    if dealing.marks & WAS_HIDDEN:
         bits |= _HIDDEN
     return bits, dealing.barred_before
 

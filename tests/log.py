@@ -118,7 +118,7 @@ _PROFILE = {
     "country": st.just("ID"),
     "expected_hourly": REWARDS,
     "min_reward": REWARDS,
-    "session_minutes": MINUTES,
+    "session_minutes": MINUTES | st.just(1e-46),
 }
 _DEED = {"worker_id": WORKERS, "task_id": TASKS}
 _RATED = {"worker_id": WORKERS, "requester_id": REQUESTERS, "rating": st.integers(1, 5)}
@@ -136,7 +136,7 @@ CLOSED = _of("task_closed", {"task_id": TASKS})
 ACCEPTED = _of("assignment_accepted", _DEED)
 RETURNED = _of("assignment_returned", _DEED)
 ABANDONED = _of("assignment_abandoned", _DEED)
-SUBMITTED = _of("assignment_submitted", _DEED, {"work_seconds": st.sampled_from([0, 20, 4000])})
+SUBMITTED = _of("assignment_submitted", _DEED, {"work_seconds": st.sampled_from([0, 1e-300, 20, 4000, 6e8])})
 SERVED = _of(
     "feed_served",
     {"worker_id": WORKERS, "tasks": st.lists(TASKS, min_size=1, max_size=4, unique=True)},

@@ -36,7 +36,7 @@ _FOLLOWS = {
 }
 """Outcome -> those that it follows on, the likelier first."""
 
-_VERDICTS = ("approved", "rejected")
+_HANDED_IN = ("submitted", "approved", "rejected")
 
 
 @dataclass
@@ -77,9 +77,9 @@ class Assignments:
     """The assignments of a log that is read from its beginning.
 
     An event belongs to the oldest assignment of its worker and task that it can move on. An acceptance or a submission
-    that is told late belongs to one that a later event implied, and a further verdict corrects the last one where the
-    worker has taken the task as often as one may. If there is no such assignment, the event implies one of which the
-    earlier instants are unknown.
+    that is told late belongs to one that a later event implied. Where the worker has taken the task as often as one
+    may, a further verdict corrects the last one, and work that is handed in again is the same. If there is no such
+    assignment, the event implies one of which the earlier instants are unknown.
     """
 
     def __init__(self) -> None:
@@ -98,8 +98,10 @@ class Assignments:
         if assignment is None and (late := next((each for each in attempts if each.implies(told, at)), None)):
             late.tell(event, told)
             return
-        if assignment is None and told in _VERDICTS and sum(each.outcome != "returned" for each in attempts) >= limit:
-            assignment = next((each for each in reversed(attempts) if each.outcome in _VERDICTS), None)
+        if assignment is None and told in _HANDED_IN and sum(each.outcome != "returned" for each in attempts) >= limit:
+            assignment = next((each for each in reversed(attempts) if each.outcome in _HANDED_IN), None)
+            if assignment and told == "submitted":
+                return
         if assignment is None:
             assignment = Assignment(seq, event.worker_id, event.task_id, len(attempts) + 1)
             attempts.append(assignment)

@@ -137,6 +137,7 @@ def _moments(
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
     """Return how many values of each column are known, their mean, and the sum of their squared distances from it.
 
+    One that is not finite is not known: it would take the mean with it, and the column with that.
     One pass over the rows, in distances from the first value that is known, so that no digits are lost to the mean.
     """
     known, begun = np.zeros(columns.size, np.int64), np.zeros(columns.size)
@@ -144,7 +145,7 @@ def _moments(
     for row in range(features.shape[0]):
         for place in range(columns.size):
             value = np.float64(features[row, columns[place]])
-            if not np.isnan(value):
+            if np.isfinite(value):
                 begun[place] = value if known[place] == 0 else begun[place]
                 known[place] += 1
                 sums[place] += value - begun[place]
@@ -166,6 +167,6 @@ def _values(
     for row in range(features.shape[0]):
         for place in range(columns.size):
             above = np.float64(features[row, columns[place]]) - fill[place]
-            kept = 0.0 if np.isnan(above) else min(max(above, -reach[place]), reach[place])
+            kept = min(max(above, -reach[place]), reach[place]) if np.isfinite(above) else 0.0
             values[row, place] = np.float32(kept / deviation[place])
     return values

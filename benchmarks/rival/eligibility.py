@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from benchmarks.rival.market import Market
 from features.estimates import DAY
-from features.layout import NEVER
+from features.layout import NEVER, WAS_HIDDEN
 from features.requirements_layout import ALL_OF, EQ, EXISTS, GE, GT, IN, LE, LT, NOT_IN, VALUED
 
 
@@ -109,7 +109,7 @@ class Eligibility:
         """Find the tasks that workers may not take again, or hid."""
         dealings, tasks = market["dealings"], market["dealing_tasks"]
         taken = dealings["accepted"].astype(np.int64) - dealings["returned"]
-        barred = (dealings["abandoned"] > 0) | (taken >= limits[tasks]) | (dealings["hidden"] != 0)
+        barred = (dealings["abandoned"] > 0) | (taken >= limits[tasks]) | (dealings["marks"] & WAS_HIDDEN != 0)
         self._barred = tasks[barred]
         self._barred_starts = np.concatenate([[0], np.cumsum(barred)])[market["dealing_starts"]]
 

@@ -10,6 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from features.build import compared, nothing_common, rows
+from features.estimates import LEAST_MINUTES
 from features.layout import REFERENCE, SKILLS, TOKENS
 from features.readings import BLOCK, MOST_READINGS
 from features.spec import COLUMN, FEATURES, NAMES, RELATIVE
@@ -244,6 +245,14 @@ def test_minutes_of_the_request_come_before_those_of_the_profile() -> None:
     log = Log().add("worker_updated", worker_id="w1", session_minutes=30).post("t1", estimated_minutes=30)
     assert row(log)["session_fit"] == pytest.approx(0, abs=1e-6)
     assert row(log, minutes=60)["session_fit"] == pytest.approx(math.log(2), rel=1e-6)
+
+
+@pytest.mark.parametrize("minutes", [1e-46, 5e-324])
+def test_a_session_of_no_length_counts_as_the_least_there_is(minutes: float) -> None:
+    log = Log().post("t1", estimated_minutes=30).add("worker_updated", worker_id="w1", session_minutes=minutes)
+    least = math.log(LEAST_MINUTES) - math.log(30)
+    assert row(log)["session_fit"] == pytest.approx(least, rel=1e-6)
+    assert row(log, minutes=minutes)["session_fit"] == pytest.approx(least, rel=1e-6)
 
 
 # Skill and history

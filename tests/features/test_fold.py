@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 
 from features.counts import TOKEN_ROWS, token_of
-from features.deeds import NEWCOMER
-from features.estimates import FAST, HOUR, SLOW, decay, expected
-from features.layout import HALVES, MOST_DEALT, UNLIMITED, WAS_BARRED, WAS_SAVED, WAS_VIEWED
+from features.deeds import MOST_SURPRISE, NEWCOMER
+from features.estimates import FAST, HOUR, LEAST_MINUTES, SLOW, decay, expected
+from features.layout import HALVES, MOST_DEALT, UNLIMITED, WAS_BARRED, WAS_HIDDEN, WAS_SAVED, WAS_VIEWED
 from features.pairs import find, pair_key
 from features.state import MarketState
 from features.tastes import find_taste
@@ -74,7 +74,7 @@ def test_accepting_takes_a_slot_and_returning_or_abandoning_gives_it_back() -> N
 @pytest.mark.parametrize("end", ["assignment_submitted", "assignment_approved", "assignment_rejected"])
 def test_work_that_was_handed_in_keeps_its_slot_whatever_the_verdict(end: str) -> None:
     log = Log().post("t1", slots=5).take("w1", "t1").on("assignment_submitted", "w1", "t1").on(end, "w1", "t1")
-    assert task(log.state())["occupied"] == (2 if end == "assignment_submitted" else 1)
+    assert task(log.state())["occupied"] == 1
 
 
 def test_a_full_task_stays_open_but_leaves_the_sample_until_a_slot_comes_back() -> None:
@@ -156,6 +156,31 @@ def test_given_a_worker_may_not_take_a_task_again_then_a_further_verdict_correct
     assert tokens.tolist() == known.arrays.tokens[["approved", "rejected"]].tolist()
 
 
+@pytest.mark.parametrize("verdicts", [[], ["approved"], ["rejected"], ["approved", "rejected"]])
+def test_given_a_worker_may_not_take_a_task_again_then_work_that_is_handed_in_again_counts_once(
+    verdicts: list[str],
+) -> None:
+    log = Log().post("t1").take("w1", "t1").on("assignment_submitted", "w1", "t1", work_seconds=60)
+    for verdict in verdicts:
+        log.on(f"assignment_{verdict}", "w1", "t1")
+    once = log.state()
+    state = log.on("assignment_submitted", "w1", "t1", work_seconds=600).state()
+    for record in (worker, task, requester, dealing):
+        assert record(state).tobytes() == record(once).tobytes()
+    judged = log.on("assignment_approved", "w1", "t1").state()
+    assert (worker(judged)["approved"], worker(judged)["rejected"], worker(judged)["submitted"]) == (1, 0, 1)
+
+
+def test_given_a_worker_may_take_a_task_again_then_work_that_is_handed_in_again_is_other_work() -> None:
+    log = Log().post("t1", per_worker_limit=2).take("w1", "t1").on("assignment_submitted", "w1", "t1")
+    assert task(log.on("assignment_submitted", "w1", "t1").state())["occupied"] == 2
+
+
+def test_work_that_is_handed_in_after_it_was_abandoned_takes_a_slot() -> None:
+    log = Log().post("t1").take("w1", "t1").on("assignment_abandoned", "w1", "t1")
+    assert task(log.on("assignment_submitted", "w1", "t1").state())["occupied"] == 1
+
+
 @pytest.mark.parametrize("stage", ["submitted", "approved", "rejected", "abandoned"])
 def test_an_acceptance_that_is_told_after_a_later_stage_takes_no_further_slot(stage: str) -> None:
     log = Log().post("t1", slots=3).on(f"assignment_{stage}", "w1", "t1").take("w1", "t1")
@@ -191,6 +216,35 @@ def test_work_that_is_told_after_its_verdict_counts_once_and_with_its_minutes() 
     assert task(state)["minutes"] == pytest.approx(math.log(2))
 
 
+@pytest.mark.parametrize(("seconds", "moved"), [(1e-300, -1), (1e-3, -1), (6e8, 1)])
+def test_given_work_of_absurd_length_then_it_moves_what_work_takes_no_further_than_a_surprise_may(
+    seconds: float, moved: int
+) -> None:
+    log = Log().post("t1", title="anvil", category="smithy")
+    for number in range(20):
+        log.on("assignment_submitted", f"w{number}", "t1", work_seconds=600)
+    before = log.state()
+    state = log.on("assignment_submitted", "odd", "t1", work_seconds=seconds).state()
+    told = math.log(10) + moved * MOST_SURPRISE
+    assert task(state)["minutes"] - task(before)["minutes"] == pytest.approx(told, abs=1e-4)
+    assert state.arrays.market[0]["minutes"] - before.arrays.market[0]["minutes"] == pytest.approx(told, abs=1e-4)
+    for row in (token("requester", "r1"), token("word", "anvil")):
+        count = state.arrays.tokens[row]["minutes_count"] - before.arrays.tokens[row]["minutes_count"]
+        found = state.arrays.tokens[row]["minutes"] - before.arrays.tokens[row]["minutes"]
+        assert found == pytest.approx(count * told, abs=1e-4)
+    assert abs(worker(state, "odd")["speed"]) == 2
+
+
+def test_given_work_that_took_no_time_and_nothing_to_expect_then_it_counts_as_the_least() -> None:
+    state = Log().post("t1").on("assignment_submitted", "w1", "t1", work_seconds=1e-300).state()
+    assert task(state)["minutes"] == pytest.approx(math.log(LEAST_MINUTES))
+
+
+def test_given_work_within_what_may_surprise_then_its_minutes_count_as_they_are() -> None:
+    log = Log().post("t1", estimated_minutes=10).on("assignment_submitted", "w1", "t1", work_seconds=60 * 540)
+    assert task(log.state())["minutes"] == np.float32(math.log(540))
+
+
 def test_the_time_to_approval_is_counted_only_where_the_submission_was_seen() -> None:
     log = Log().post("t1").on("assignment_submitted", "w1", "t1", 1).on("assignment_approved", "w1", "t1", 10)
     log.on("assignment_approved", "w2", "t1", 12).on("assignment_submitted", "w3", "t1", 13)
@@ -208,6 +262,42 @@ def test_a_full_or_closed_task_posted_again_has_all_its_slots(closed: bool) -> N
     state = log.post("t1", 3, slots=1).on("assignment_returned", "w1", "t1", 4).state()
     assert task(state)["occupied"] == 0
     assert sample(state) == {"t1"}
+
+
+@pytest.mark.parametrize("kind", ["assignment_returned", "assignment_abandoned"])
+def test_giving_up_what_was_taken_in_an_earlier_round_frees_no_slot(kind: str) -> None:
+    log = Log().post("t1", slots=1).take("w1", "t1").add("task_closed", task_id="t1").post("t1", slots=1)
+    log.take("w2", "t1").on(kind, "w1", "t1")
+    assert task(log.state())["occupied"] == 1
+    assert sample(log.state()) == set()
+    assert task(log.on(kind, "w2", "t1").state())["occupied"] == 0
+
+
+@pytest.mark.parametrize("others", [[], ["assignment_submitted"]])
+def test_given_work_of_two_rounds_then_the_older_is_handed_in_and_given_up_first(others: list[str]) -> None:
+    names = {"slots": 3, "per_worker_limit": 4}
+    log = Log().post("t1", **names).take("w1", "t1").take("w1", "t1").add("task_closed", task_id="t1")
+    log.post("t1", **names).take("w1", "t1").take("w2", "t1")
+    for kind in (*others, *(2 - len(others)) * ["assignment_returned"]):
+        log.on(kind, "w1", "t1")
+    assert task(log.state())["occupied"] == 2
+    assert task(log.on("assignment_returned", "w1", "t1").state())["occupied"] == 1
+
+
+def test_giving_up_what_was_taken_before_the_first_posting_or_is_implied_leaves_no_slot_taken() -> None:
+    log = Log().take("w1", "t1").post("t1", slots=2).add("task_closed", task_id="t1").post("t1", slots=2)
+    log.take("w2", "t1").on("assignment_returned", "w3", "t1")
+    assert task(log.state())["occupied"] == 1
+    first = Log().take("w1", "t1").post("t1", slots=2).take("w2", "t1").on("assignment_returned", "w1", "t1")
+    assert task(first.state())["occupied"] == 1
+
+
+def test_given_as_many_rounds_as_are_told_apart_then_an_earlier_one_is_still_another() -> None:
+    log = Log().post("t1", slots=1).take("w1", "t1")
+    for _ in range(255):
+        log.add("task_closed", task_id="t1").post("t1", slots=1)
+    log.take("w2", "t1").on("assignment_returned", "w1", "t1")
+    assert task(log.state())["occupied"] == 1
 
 
 def test_an_open_task_sent_again_keeps_count_of_its_slots() -> None:
@@ -396,6 +486,16 @@ def test_an_expiry_that_was_put_off_in_time_or_brought_forward_counts_as_it_stan
     assert open_names(log.post("t3", 4).state()) == {"t1", "t3"}
 
 
+def test_an_expiry_that_is_sent_again_is_watched_once() -> None:
+    log = Log().post("t1", 0, expires_at=written_at(100))
+    for hours in range(1, 40):
+        log.post("t1", hours, expires_at=written_at(100)).add("task_updated", hours, task_id="t1", title=f"{hours}")
+    log.add("task_closed", 50, task_id="t1").post("t2", 51).post("t1", 60, expires_at=written_at(100))
+    assert log.state().arrays.market[0]["n_expiring"] == 1
+    assert open_names(log.state()) == {"t1", "t2"}
+    assert open_names(log.post("t3", 100).state()) == {"t2", "t3"}
+
+
 def test_the_clock_never_runs_backwards() -> None:
     log = Log().post("t1", 0, expires_at=written_at(5)).post("t2", 6).post("t3", 1)
     state = log.state()
@@ -435,13 +535,13 @@ def test_how_far_a_list_was_seen_is_no_matter_for_the_state() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "marks", "hidden"),
-    [("task_viewed", WAS_VIEWED, 0), ("task_saved", WAS_SAVED, 0), ("task_hidden", WAS_BARRED, 1)],
+    ("kind", "marks"),
+    [("task_viewed", WAS_VIEWED), ("task_saved", WAS_SAVED), ("task_hidden", WAS_BARRED | WAS_HIDDEN)],
 )
-def test_what_the_worker_did_with_a_task_is_remembered_for_that_worker(kind: str, marks: int, hidden: int) -> None:
+def test_what_the_worker_did_with_a_task_is_remembered_for_that_worker(kind: str, marks: int) -> None:
     state = Log().post("t1").on(kind, "w1", "t1").serve("w2", ["t1"]).state()
-    assert (dealing(state)["marks"], dealing(state)["hidden"]) == (marks, hidden)
-    assert (dealing(state, "w2")["marks"], dealing(state, "w2")["hidden"]) == (0, 0)
+    assert dealing(state)["marks"] == marks
+    assert dealing(state, "w2")["marks"] == 0
     assert task(state)["viewed"] == (kind == "task_viewed")
 
 

@@ -2,9 +2,11 @@
 
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import features.texts
 from features.texts import Text, Texts, finder
 
 TITLES = st.lists(st.sampled_from(["Label cars", "Label 3 cars", "a label", "cars", "labels", ""]), max_size=8)
@@ -39,8 +41,27 @@ def test_given_texts_that_come_later_then_a_pattern_is_found_as_if_they_had_alwa
         assert texts.found_in(pattern).tolist() == expected
 
 
-def test_given_more_patterns_than_are_remembered_then_they_are_found_all_the_same() -> None:
+def test_given_more_patterns_than_are_remembered_then_they_are_found_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(features.texts, "MOST_BYTES", 1 << 20)
     texts = Texts()
-    texts.add(text("w7 and w10007"))
-    found = [number for number in range(10_020) if texts.found_in(f"w{number}").size]
-    assert found == [7, 10_007]
+    texts.add(text("w7 and w2007"))
+    found = [number for number in range(2_020) if texts.found_in(f"w{number}").size]
+    assert found == [7, 2_007]
+
+
+@pytest.mark.parametrize("added", [0, 1])
+def test_what_is_remembered_of_patterns_is_bounded_in_bytes(added: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(features.texts, "MOST_BYTES", 1 << 16)
+    texts = Texts()
+    for number in range(1000):
+        texts.add(text(f"label {number}"))
+    for number in range(300):
+        # With texts that come between, what is remembered of a pattern grows.
+        for later in range(added):
+            texts.add(text(f"label later {number} {later}"))
+        for pattern in ("label", f"label* {number % 50}*", "lab*" + "*" * (number % 20)):
+            texts.found_in(pattern)
+            assert sum(hits.nbytes for _, hits in texts._found.values()) <= 1 << 16
+    assert len(texts._found) > 1

@@ -45,6 +45,19 @@ def test_weights_and_offset_of_a_line_are_found_and_a_missing_value_counts_as_th
     np.testing.assert_allclose(found.predict(np.array([[4, 0], [np.nan, 0]], np.float32)), [3, 2.5], atol=0.05)
 
 
+@pytest.mark.parametrize("value", [-np.inf, np.inf])
+def test_a_value_that_is_not_finite_is_learned_from_as_if_it_were_missing(value: float) -> None:
+    random = np.random.default_rng(0)
+    rows = random.normal(3, 2, size=(500, 2)).astype(np.float32)
+    target = rows.sum(axis=1).astype(np.float64)
+    without = rows.copy()
+    rows[::50, 0], without[::50, 0] = value, np.nan
+    for monotone in ((0, 0), (1, 0)):
+        found, known = fit_linear(rows, target, [0, 1], monotone), fit_linear(without, target, [0, 1], monotone)
+        np.testing.assert_array_equal(found.packed(), known.packed())
+        assert np.isfinite(found.weights).all()
+
+
 def test_log_odds_are_those_of_the_outcome() -> None:
     random = np.random.default_rng(0)
     rows = random.normal(size=(40_000, 1)).astype(np.float32)
