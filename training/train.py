@@ -81,7 +81,8 @@ def train(
     """Choose, judge and fit.
 
     The number of trees is chosen by time folds on the lists before the last part; a ranker fitted on these is judged on
-    the last part, beside the baselines; the ranker of the bundle is then fitted on everything.
+    the last part, beside the baselines; the ranker of the bundle is then fitted on everything. Verdicts and minutes
+    that came about only after the last part began are unknown to what is judged on it.
 
     Args:
         rows: the training set.
@@ -95,7 +96,9 @@ def train(
     parameters = parameters or RankerParameters()
     columns: dict[str, Any] = {"monotone": monotone_directions(rows.names), "ranks": ranking_columns(rows.names)}
     before, last = holdout(rows, maturity=rows.patience)
-    development, final = rows.select(before), rows.select(last)
+    final = rows.select(last)
+    # Nobody knew on the day of the boundary what was decided later.
+    development = rows.select(before).known_before(int(final.times[0]))
     choice = choose_trees(
         development, parameters, **columns, maturity=rows.patience, progress=_step(progress, "Choosing trees")
     )
@@ -167,10 +170,11 @@ def fit_outcomes(rows: TrainingSet, num_threads: int = 0) -> tuple[dict[str, Any
             monotone=[1 if name in QUALITY else sign for name, sign in zip(rows.names, monotone, strict=True)],
             unseen=BY_REWARD | BY_LENGTH,
             linear=QUALITY,
+            known=rows.decided[settled],
             parameters=corrections,
             **common,
         ),
-        "minutes": fit_minutes(rows.features, rows.minutes, times, parameters=corrections, **common),
+        "minutes": fit_minutes(rows.features, rows.minutes, times, known=rows.timed, parameters=corrections, **common),
     }
     return (
         {name: model for name, model in models.items() if not isinstance(model, Unfitted)},

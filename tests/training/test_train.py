@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from features.errors import CocokError
+from features.estimates import DAY
 from features.events import instant
 from features.spec import COLUMN, FEATURES, GROUPS, NAMES
 from matching.bundle import Bundle
@@ -19,6 +20,7 @@ from training.dataset import TrainingSet
 from training.metrics import ndcg
 from training.outcomes import DATES
 from training.ranker import RankerParameters
+from training.splits import holdout
 from training.train import Trained, train
 
 PARAMETERS = RankerParameters(max_trees=25, folds=2, num_threads=1)
@@ -123,6 +125,25 @@ def test_given_outcomes_of_both_kinds_then_probabilities_come_near_the_shares(
     p_approve = trained.bundle.p_approve(rows.features[settled])
     assert p_approve is not None
     assert p_approve.mean() == pytest.approx((rows.verdicts[settled] == 1).mean(), abs=0.15)
+
+
+def test_what_is_judged_does_not_know_what_was_decided_after_the_boundary(rows: TrainingSet) -> None:
+    """Verdicts and handing in five days late: those of the last days before the boundary teach the judge nothing."""
+    late = dataclasses.replace(rows, decided=rows.decided + 5 * DAY, timed=rows.timed + 5 * DAY)
+    before, last = holdout(rows, maturity=rows.patience)
+    since = int(rows.times[last][0])
+    development = np.repeat(before, np.diff(rows.offsets))
+    undecided, working = (development & (known >= since) for known in (late.decided, late.timed))
+    assert min(undecided.sum(), working.sum()) > 50
+    verdicts, minutes = rows.verdicts.copy(), rows.minutes.copy()
+    verdicts[undecided & (verdicts >= 0)] ^= 1
+    minutes[working] *= 9
+    judges = [
+        trained_on(one).bundle.judge for one in (late, dataclasses.replace(late, verdicts=verdicts, minutes=minutes))
+    ]
+    for name in ("approve", "minutes"):
+        said, again = (getattr(judge, name).predict(rows.features) for judge in judges)
+        np.testing.assert_array_equal(said, again)
 
 
 def test_acceptance_rests_on_a_linear_part_and_not_on_the_day(trained: Trained, rows: TrainingSet) -> None:
