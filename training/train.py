@@ -15,7 +15,7 @@ from training.baselines import baseline_scores
 from training.columns import monotone_directions, ranking_columns
 from training.contest import Contender, Contest
 from training.dataset import TrainingSet
-from training.metrics import Estimate, summarise
+from training.metrics import Estimate, means, per_list
 from training.outcomes import (
     BY_LENGTH,
     CORRECTIONS,
@@ -108,7 +108,9 @@ def train(
     judged, _ = fit_outcomes(development, parameters.num_threads)
     judge = Judge(ranker_without, since=int(final.times[0]), maturity=rows.maturity, **judged)
     fitted, unfitted = fit_outcomes(rows, parameters.num_threads)
-    metrics = summarise(scores["model"], final)
+    judgement = {name: per_list(values, final) for name, values in scores.items()}
+    overall = {name: means(values, final.workers) for name, values in judgement.items()}
+    metrics = overall.pop("model")
     return Trained(
         bundle=Bundle(
             ranker=ranker,
@@ -123,8 +125,8 @@ def train(
             **fitted,
         ),
         metrics=metrics,
-        baselines={name: summarise(values, final) for name, values in scores.items() if name != "model"},
-        slices=_slices(scores, final),
+        baselines=overall,
+        slices=_slices(judgement, final),
         choice=choice,
         unfitted={_ANSWERS[name]: reason for name, reason in unfitted.items()},
         last=Contest(final, Contender(judge, rows.names), None),
@@ -186,15 +188,24 @@ def _step(progress: Steps | None, name: str) -> Progress | None:
     return (lambda done, total: progress(name, done, total)) if progress else None
 
 
-def _slices(scores: dict[str, NDArray[np.float64]], rows: TrainingSet) -> dict[str, dict[str, dict[str, Estimate]]]:
-    """Judge workers with and without a history apart: what helps the one often fails the other."""
+def _slices(
+    judgement: dict[str, dict[str, NDArray[np.float64]]], rows: TrainingSet
+) -> dict[str, dict[str, dict[str, Estimate]]]:
+    """Judge workers with and without a history apart: what helps the one often fails the other.
+
+    Args:
+        judgement: ranker -> metric -> its value for each list.
+        rows: the lists.
+    """
     if "worker_accepts" not in rows.names:
         return {}
     warm = rows.column("worker_accepts")[rows.offsets[:-1]] > 0
     found: dict[str, dict[str, dict[str, Estimate]]] = {}
     for name, part in (("warm", warm), ("new", ~warm)):
         if part.any():
-            row_part = np.repeat(part, np.diff(rows.offsets))
-            selected = rows.select(part)
-            found[name] = {ranker: summarise(values[row_part], selected) for ranker, values in scores.items()}
+            workers = rows.workers[part]
+            found[name] = {
+                ranker: means({metric: each[part] for metric, each in values.items()}, workers)
+                for ranker, values in judgement.items()
+            }
     return found
