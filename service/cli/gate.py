@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from training.off_policy import OffPolicy
     from training.report import Report
 
+_COLUMNS = 10
+"""Of the ranker, shown with what the trees gained from them."""
+
 REFUSED = 3
 """Exit code of a promotion that the gate refused."""
 
@@ -108,6 +111,16 @@ def _print_report(version: int, found: "Report") -> None:
             f"\n{found.minutes.inside:.0%} of {found.minutes.rows:,} works lie within their predicted interval of 80 "
             f"%; the median work takes {found.minutes.ratio:.2f} times the predicted minutes."
         )
+    columns = found.importance.head(_COLUMNS)
+    table = Table("column", "group", "of the gain", "splits", box=None)
+    for row in columns.itertuples():
+        table.add_row(str(row.feature), str(row.group), f"{row.share:.1%}", f"{row.splits:,}")
+    for column in table.columns[2:]:
+        column.justify = "right"
+    console.print(
+        f"\nWhat the order comes from: {len(columns)} of {len(found.importance)} columns, by what trees gained:"
+    )
+    console.print(table)
     console.print()
     if isinstance(found.off_policy, str):
         console.print(f"No off-policy estimate: {found.off_policy}.", soft_wrap=True)

@@ -46,6 +46,11 @@ def test_given_two_versions_then_they_are_compared_on_the_same_lists_and_the_run
     assert "No off-policy estimate: no list was served with `explore`." in shown
     assert both["off_policy"] == {"missing": "no list was served with `explore`"}
 
+    monkeypatch.setenv("COLUMNS", "100")
+    _, _, importance = cocok("evaluate", "2").out.partition(f"10 of {len(both['importance'])} columns")
+    for row, line in zip(both["importance"][:10], importance.splitlines()[2:12], strict=True):
+        assert line.split() == [row["feature"], row["group"], f"{row['share']:.1%}", f"{row['splits']:,}"]
+
     registry = Registry.at(cocok.home)
     client = MlflowClient(f"sqlite:///{cocok.home / 'mlflow' / 'mlflow.db'}")
     run_id = registry.versions()[1].run_id
