@@ -116,7 +116,7 @@ class Settings(BaseSettings):
         default=0.03, ge=0, description="The same for newcomers or a large slice of the lists."
     )
     gate_slice_lists: int = Field(
-        default=200, ge=1, description="Lists from which a slice counts as large; newcomers are always looked at."
+        default=200, ge=1, description="Lists from which a slice counts as large; newcomers are looked at from 30."
     )
     gate_calibration: float = Field(
         default=0.75,

@@ -167,9 +167,9 @@ def promote(
     """Let a version serve, if the gate passes it.
 
     On recent lists that neither it nor the champion has learned from, it must not be worse than the champion over all,
-    for newcomers or within a large slice, by more than a margin; its probabilities must be calibrated; its score must
-    never fall as pay rises; and it must score a list in time. Without a champion it must beat a random order. The
-    limits are settings (COCOK_GATE_...).
+    for newcomers (from 30 lists on; it says so if there are fewer) or within a large slice, by more than a margin; its
+    probabilities must be calibrated; its score must never fall as pay rises; and it must score a list in time. Without
+    a champion it must beat a random order. The limits are settings (COCOK_GATE_...).
 
     Exit code: 0 when it was promoted, 3 when the gate refused, with the reasons.
 
@@ -192,6 +192,7 @@ def promote(
                 "reasons": found.reasons,
                 **plain({"differences": differences}),
                 "checks": checks,
+                "unseen": [] if found.verdict is None else list(found.verdict.unseen),
             }
         )
     else:
@@ -209,6 +210,8 @@ def _print_verdict(verdict: "Verdict") -> None:
     for check in verdict.checks:
         table.add_row(check.name, check.seen, check.limit, "passes" if check.reason is None else "[red]fails[/]")
     out().print(table)
+    for reason in verdict.unseen:
+        out().print(f"Note: {reason}.", soft_wrap=True)
 
 
 def rollback(as_json: Json = False) -> None:

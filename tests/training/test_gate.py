@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from matching.bundle import Bundle
 from matching.calibration import Additive, CalibratedModel, Calibration, MinutesModel
+from service.settings import Settings
 from tests.market import RATES, batches, bundle_of, end_of, entries, usual
 from training.columns import monotone_directions
 from training.contest import Contest, contest
 from training.dataset import TrainingSet
-from training.gate import Limits, Verdict, examine
+from training.gate import LEAST_NEWCOMERS, Limits, Verdict, examine
 
 LIMITS = Limits(slice_lists=60)
 """The market of the tests is small, so smaller slices are looked at."""
@@ -130,6 +131,27 @@ def test_given_a_loss_within_a_slice_that_is_too_small_then_it_is_not_looked_at(
     assert [name for name in names if name.startswith(("category", "pay", "tasks", "workers"))] == [
         f"workers: new ({newcomers(lists):,} lists)"
     ]
+
+
+@pytest.mark.parametrize("few", [LEAST_NEWCOMERS - 1, LEAST_NEWCOMERS])
+def test_given_too_few_newcomers_then_they_are_not_looked_at_and_it_is_said(
+    trained: Bundle, lists: Contest, few: int
+) -> None:
+    new = np.maximum.reduceat(lists.rows.relevance, lists.rows.offsets[:-1]) > 0
+    new &= np.cumsum(new) <= few
+    features = lists.rows.features.copy()
+    features[:, lists.rows.names.index("worker_accepts")] = 1 - np.repeat(new, np.diff(lists.rows.offsets))
+    verdict = examined(replace(lists, rows=replace(lists.rows, features=features)), trained)
+    looked_at = any(check.name.startswith("workers: new") for check in verdict.checks)
+    assert looked_at == (few == LEAST_NEWCOMERS)
+    said = () if looked_at else (f"newcomers were too few to be looked at: {few} of {LEAST_NEWCOMERS} lists",)
+    assert verdict.unseen == said
+
+
+def test_the_setting_names_the_least_newcomers() -> None:
+    assert f"newcomers are looked at from {LEAST_NEWCOMERS}." in str(
+        Settings.model_fields["gate_slice_lists"].description
+    )
 
 
 @pytest.mark.parametrize(
