@@ -245,8 +245,8 @@ def _modelled(utilities: Floats, hazard: Hazard, log: _Log, logged: Floats, rand
         value[part] = total[:, :, 0].mean(axis=0)
         weights[part] = _mean_where(orders == in_place, reached)
         lost[part] = _mean_where(orders == in_place, (total - np.cumsum(gained, axis=2)) / (1 - chance))
-    reached = logged > _NEVER
-    weights, lost = (np.divide(each, logged, out=np.zeros_like(each), where=reached) for each in (weights, lost))
+    there = logged > _NEVER
+    weights, lost = (np.divide(each, logged, out=np.zeros_like(each), where=there) for each in (weights, lost))
     expected = expit(hazard.items + hazard.places)
     off = weights * (log.values - expected * log.worth) - lost * (log.taken - expected)
     return _Modelled(value + np.sum(off, axis=1, where=log.at_risk), weights)
