@@ -1,5 +1,6 @@
 """The gate: each fault is planted alone and refused for that reason; a sound challenger passes."""
 
+import re
 import time
 from dataclasses import replace
 
@@ -167,6 +168,12 @@ def test_given_probabilities_that_are_far_too_high_then_it_is_refused_as_miscali
         planted = replace(trained, accept=raised(trained.accept))
     (reason,) = examined(lists, planted).reasons
     assert reason.startswith(f"p_accept is miscalibrated {who}: error ")
+    check = next(each for each in examined(lists, planted).checks if each.reason == reason)
+    allowed, share, rarer, noise = map(float, re.findall(r"\d+\.\d+", check.limit))
+    seen = float(check.seen.split()[-1])
+    assert (share, rarer) == (LIMITS.calibration, pytest.approx(min(seen, 1 - seen), abs=1e-4))
+    assert allowed == pytest.approx(share * rarer + noise, abs=2e-4)
+    assert reason.endswith(f"allowed {allowed:.4f} ({check.limit.partition(': ')[2]})")
     assert examined(lists, planted, limits=replace(LIMITS, calibration=10)).reasons == []
 
 
