@@ -82,7 +82,8 @@ def market(seed: int, size: int) -> tuple[TrainingSet, dict[str, Floats]]:
 def judge(rows: TrainingSet, true: dict[str, Floats], last: float) -> Judged:
     """Fit on the first lists and return how well each figure holds on the last ones."""
     before, after = holdout(rows, last, maturity=rows.maturity)
-    models, unfitted = fit_outcomes(rows.select(before), num_threads=1)
+    development = rows.select(before).known_before(int(rows.times[after][0]))
+    models, unfitted = fit_outcomes(development, num_threads=1)
     if unfitted:
         raise SystemExit(f"error: too small a market: {unfitted}")
     final = rows.select(after)

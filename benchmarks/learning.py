@@ -40,7 +40,7 @@ from features.spec import NAMES
 from features.state import MarketState
 from service.store import Stored, ToFold, opened
 from training.columns import monotone_directions, ranking_columns
-from training.dataset import TrainingSet
+from training.dataset import OF_ROWS, TrainingSet
 from training.ranker import RankerParameters, fit, learnable_rows
 from training.replay import training_set
 
@@ -183,10 +183,9 @@ def repeated(rows: TrainingSet, wanted: int) -> TrainingSet:
     sizes = np.diff(rows.offsets)[lists]
     starts = np.cumsum(sizes) - sizes
     places = np.arange(sizes.sum()) - np.repeat(starts - rows.offsets[lists], sizes)
-    of_rows = ("features", "labels", "late", "verdicts", "minutes", "tasks", "positions", "propensities")
     return replace(
         rows,
-        **{name: getattr(rows, name)[places] for name in of_rows},
+        **{name: getattr(rows, name)[places] for name in OF_ROWS},
         **{name: getattr(rows, name)[lists] for name in ("workers", "times", "feed_ids")},
         offsets=np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
     )

@@ -134,6 +134,8 @@ class Contexts:
             late=np.zeros_like(labels),
             verdicts=np.full(len(places), -1, np.int8),
             minutes=np.full(len(places), np.nan, np.float32),
+            decided=np.zeros(len(places), np.int64),
+            timed=np.zeros(len(places), np.int64),
             offsets=np.concatenate([[0], np.cumsum(sizes)]),
             workers=owner.astype(np.int32),
             times=np.arange(len(lists)),

@@ -248,7 +248,7 @@ class Workspace:
 
     def contest(self, version: int, progress: Progress | None = None) -> "Contest":
         """Return the recent lists on which a version, the champion and the baselines can be compared."""
-        return self._contest(self.bundle(version), self._rival(version)[0], progress)
+        return self._contest(self.bundle(version), self._rival(version, self.registry.champion())[0], progress)
 
     def off_policy(self, version: int, reward: str = "accepted", progress: Progress | None = None) -> "OffPolicy":
         """Estimate what a version, the champion and the baselines would have been worth on lists in a drawn order.
@@ -260,7 +260,8 @@ class Workspace:
         """
         from training.off_policy import AsServed, evaluate
 
-        found = self._contest(self.bundle(version), self._rival(version)[0], progress, whole=True)
+        rival, _ = self._rival(version, self.registry.champion())
+        found = self._contest(self.bundle(version), rival, progress, whole=True)
         return evaluate(found.rows, {name: AsServed(scores) for name, scores in found.scores().items()}, reward)
 
     def evaluate(self, version: int, progress: Progress | None = None) -> "Report":
@@ -298,11 +299,15 @@ class Workspace:
             force: promote it whatever the gate says.
             limits: of the gate; those of the settings if None.
             progress: called with lists done and lists in all.
+
+        Raises:
+            CocokError: another version began to serve while this one was judged; with ``force`` that is no matter.
         """
         from training.gate import examine
 
         challenger = self.bundle(version)
-        champion, incomparable = self._rival(version)
+        serving = self.registry.champion()
+        champion, incomparable = self._rival(version, serving)
         verdict, reasons = None, []
         try:
             verdict = examine(self._contest(challenger, champion, progress), challenger, limits or self.limits())
@@ -314,7 +319,7 @@ class Workspace:
             raise CocokError(f"it cannot be promoted by force either, since no server could load it: {reasons[0]}")
         promoted = force or not reasons
         if promoted:
-            self.registry.promote(version)
+            self.registry.promote(version, instead_of="whoever" if force else serving)
         self.registry.annotate(
             version,
             {
@@ -359,9 +364,8 @@ class Workspace:
 
         return contest(read, self.settings.exchange, challenger, champion, until=end, whole=whole, progress=progress)
 
-    def _rival(self, version: int) -> tuple[Bundle | None, str | None]:
-        """Return the champion, unless it is that version itself; or why it cannot be compared with."""
-        serving = self.registry.champion()
+    def _rival(self, version: int, serving: int | None) -> tuple[Bundle | None, str | None]:
+        """Return the version that serves, unless it is that version itself; or why it cannot be compared with."""
         if serving is None or serving == version:
             return None, None
         try:

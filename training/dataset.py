@@ -29,7 +29,12 @@ KEYS = (
 """Columns of `TrainingSet.frame` before the features."""
 
 _HOUR = 3_600_000_000
-_OF_ROWS = ("features", "labels", "late", "verdicts", "minutes", "tasks", "positions", "propensities")
+OF_ROWS = (
+    *("features", "labels", "late", "verdicts", "minutes", "decided", "timed"),
+    *("tasks", "positions", "propensities"),
+)
+"""Arrays of a training set with a value, or a line, for each row."""
+
 _OF_LISTS = ("workers", "times", "feed_ids")
 
 
@@ -45,6 +50,7 @@ class TrainingSet:
             it is known, where that is better than what came before; else 0.
         verdicts: int8, rows; 1 if work that followed was approved, 0 if it was rejected, -1 without a verdict so far.
         minutes: float32, rows; minutes of the work that followed, NaN without any.
+        decided, timed: int64, rows; when the verdict and the minutes came about, microseconds since 1970; 0 without.
         offsets: int64, lists + 1; the rows of list ``i`` are ``offsets[i]:offsets[i + 1]``.
         workers: int32, lists; index of the worker in ``worker_ids``.
         times: int64, lists; instant of the list in microseconds since 1970, non-decreasing.
@@ -66,6 +72,8 @@ class TrainingSet:
     late: NDArray[np.int8]
     verdicts: NDArray[np.int8]
     minutes: NDArray[np.float32]
+    decided: NDArray[np.int64]
+    timed: NDArray[np.int64]
     offsets: NDArray[np.int64]
     workers: NDArray[np.int32]
     times: NDArray[np.int64]
@@ -108,9 +116,20 @@ class TrainingSet:
         """
         sizes = np.diff(self.offsets)
         rows = np.repeat(lists, sizes)
-        kept: dict[str, Any] = {name: getattr(self, name)[rows] for name in _OF_ROWS}
+        kept: dict[str, Any] = {name: getattr(self, name)[rows] for name in OF_ROWS}
         kept |= {name: getattr(self, name)[lists] for name in _OF_LISTS}
         return replace(self, **kept, offsets=np.concatenate([[0], np.cumsum(sizes[lists])]).astype(np.int64))
+
+    def known_before(self, instant: int) -> "TrainingSet":
+        """Take away verdicts and minutes that came about at an instant (microseconds since 1970) or later.
+
+        Labels stay: `training.splits` leaves out the lists whose labels were open.
+        """
+        return replace(
+            self,
+            verdicts=np.where(self.decided < instant, self.verdicts, np.int8(-1)),
+            minutes=np.where(self.timed < instant, self.minutes, np.float32(np.nan)),
+        )
 
     def without(self, group: str) -> "TrainingSet":
         """Drop the columns of one feature group, to see what a model loses without it.
@@ -256,6 +275,8 @@ def labelled(
         late=found.late,
         verdicts=found.verdicts,
         minutes=found.minutes,
+        decided=found.decided,
+        timed=found.timed,
         offsets=np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
         workers=workers.astype(np.int32),
         times=np.array([served.at for served in lists], np.int64),

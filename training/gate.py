@@ -22,7 +22,7 @@ from training.slices import slices
 
 NEWCOMERS = "workers: new"
 LEAST_NEWCOMERS = 30
-"""Newcomers are looked at however few they are, but for fewer lists than this nobody can tell."""
+"""Newcomers are looked at however large a slice must be, but for fewer lists than this nobody can tell."""
 
 _PAY = [feature.name for feature in FEATURES if feature.monotone == 1 and feature.group == "pay"]
 _MONOTONE_ROWS = 200
@@ -38,9 +38,9 @@ class Limits:
     Attributes:
         margin: NDCG@10 that the challenger may lie below the champion over all lists.
         slice_margin: the same within a slice.
-        slice_lists: lists that a slice must have to be looked at; newcomers always are.
+        slice_lists: lists that a slice must have to be looked at; for newcomers ``LEAST_NEWCOMERS``.
         calibration: expected calibration error of a probability, as a share of the rate of the rarer outcome, beyond
-            what chance alone gives.
+            what chance alone gives at most in 19 cases of 20.
         latency_ms: milliseconds to score a list of 300 tasks, the median of several.
     """
 
@@ -76,11 +76,13 @@ class Verdict:
         lists: lists judged.
         checks: in the order in which they were made.
         differences: name of the rival -> NDCG@10 of the challenger minus that of the rival, over all lists.
+        unseen: what was not looked at though it should be, and why, in sentences.
     """
 
     lists: int
     checks: tuple[Check, ...]
     differences: dict[str, Estimate]
+    unseen: tuple[str, ...] = ()
 
     @property
     def reasons(self) -> list[str]:
@@ -112,14 +114,17 @@ def examine(contest: Contest, bundle: Bundle, limits: Limits | None = None) -> V
     own = values.pop(CHALLENGER)
     rivals = {name: values[name] for name in ("random", CHAMPION) if name in values}
     differences = {name: paired_difference(own, other, rows.workers) for name, other in rivals.items()}
+    judged = {name: part & ~np.isnan(own) for name, part in slices(rows).items()} if CHAMPION in values else {}
     checks = [
         *_overall(differences, limits),
-        *(_sliced(own, values[CHAMPION], rows, limits) if CHAMPION in values else ()),
+        *(_sliced(own, values[CHAMPION], judged, rows, limits) if CHAMPION in values else ()),
         *_calibrated(contest, bundle, limits),
         _monotone(bundle, contest),
         _quick(bundle, contest, limits),
     ]
-    return Verdict(len(rows), tuple(checks), differences)
+    newcomers = int(judged[NEWCOMERS].sum()) if NEWCOMERS in judged else LEAST_NEWCOMERS
+    few = f"newcomers were too few to be looked at: {newcomers} of {LEAST_NEWCOMERS} lists"
+    return Verdict(len(rows), tuple(checks), differences, (few,) if newcomers < LEAST_NEWCOMERS else ())
 
 
 def _overall(differences: dict[str, Estimate], limits: Limits) -> Iterator[Check]:
@@ -142,12 +147,14 @@ def _overall(differences: dict[str, Estimate], limits: Limits) -> Iterator[Check
 
 
 def _sliced(
-    own: NDArray[np.float64], champion: NDArray[np.float64], rows: TrainingSet, limits: Limits
+    own: NDArray[np.float64],
+    champion: NDArray[np.float64],
+    judged: dict[str, NDArray[np.bool_]],
+    rows: TrainingSet,
+    limits: Limits,
 ) -> Iterator[Check]:
     """Compare within slices. Many are looked at, so a loss counts only if chance alone hardly explains it."""
-    judged = ~np.isnan(own)
-    for name, part in slices(rows).items():
-        part = part & judged
+    for name, part in judged.items():
         lists = int(part.sum())
         if lists < (LEAST_NEWCOMERS if name == NEWCOMERS else limits.slice_lists):
             continue
@@ -175,13 +182,17 @@ def _calibrated(contest: Contest, bundle: Bundle, limits: Limits) -> Iterator[Ch
             if model is None or not known.any():
                 continue
             found = reliability(model.predict(features[known]), came_about[known])
-            allowed = limits.calibration * min(found.base_rate, 1 - found.base_rate) + found.noise
+            rarer = min(found.base_rate, 1 - found.base_rate)
+            allowed = limits.calibration * rarer + found.noise
+            parts = f"{limits.calibration:g} of the rarer outcome's rate {rarer:.4f}, and {found.noise:.4f} by chance"
             seen = f"error {found.error:.4f} at a rate of {found.base_rate:.4f}"
             yield Check(
                 f"{name} calibrated, {who}",
                 seen,
-                f"error at most {allowed:.4f}",
-                None if found.error <= allowed else f"{name} is miscalibrated {who}: {seen}, allowed {allowed:.4f}",
+                f"error at most {allowed:.4f}: {parts}",
+                None
+                if found.error <= allowed
+                else f"{name} is miscalibrated {who}: {seen}, allowed {allowed:.4f} ({parts})",
             )
 
 

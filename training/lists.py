@@ -296,12 +296,16 @@ class Labels:
         labels, late: int8; see `training.dataset.TrainingSet`.
         verdicts: int8; 1 if work on it was approved, 0 if it was rejected and none approved, -1 without a verdict.
         minutes: float32; minutes of work of the first submission, NaN without any.
+        decided, timed: int64; when verdict and minutes came about, microseconds since 1970; 0 without. A verdict that
+            was said before it was said again counts from the first time.
     """
 
     labels: NDArray[np.int8]
     late: NDArray[np.int8]
     verdicts: NDArray[np.int8]
     minutes: NDArray[np.float32]
+    decided: NDArray[np.int64]
+    timed: NDArray[np.int64]
 
 
 def labels(history: History, lists: Iterable[ServedList], maturity: int, patience: int | None = None) -> Labels:
@@ -309,7 +313,8 @@ def labels(history: History, lists: Iterable[ServedList], maturity: int, patienc
 
     An outcome counts for the label if the log has it after what the list's rows know, and it came about within
     ``maturity`` of the list; for what is late within ``patience``, where None stands for none. Verdicts and minutes
-    come later than acceptances, and count whenever they became known.
+    come later than acceptances, and count whenever they came about; ``decided`` and ``timed`` say when, for splits that
+    must not know them yet.
     """
     size = 0
     met: list[tuple[int, ServedList, list[Outcome]]] = []
@@ -323,13 +328,19 @@ def labels(history: History, lists: Iterable[ServedList], maturity: int, patienc
             ]
         size += len(served.task_ids)
     found = Labels(
-        np.zeros(size, np.int8), np.zeros(size, np.int8), np.full(size, -1, np.int8), np.full(size, np.nan, np.float32)
+        np.zeros(size, np.int8),
+        np.zeros(size, np.int8),
+        np.full(size, -1, np.int8),
+        np.full(size, np.nan, np.float32),
+        np.zeros(size, np.int64),
+        np.zeros(size, np.int64),
     )
-    places, courses, spent = array("q"), [], array("d")
+    places, courses, spent, decided, timed = array("q"), [], array("d"), array("q"), array("q")
     for place, served, outcomes in met:
         prefix, begin = served.prefix, served.at
         end, last = begin + maturity, begin + (maturity if patience is None else patience)
-        stages, in_time, within, minutes = [], 0, 0, nan
+        stages, in_time, within, minutes, submitted = [], 0, 0, nan, 0
+        first_said = {APPROVED: 0, _REJECTED: 0}
         for seq, at, stage, lasted in outcomes:
             if seq > prefix and at >= begin:
                 stages.append(stage)
@@ -337,14 +348,19 @@ def labels(history: History, lists: Iterable[ServedList], maturity: int, patienc
                 in_time += at <= end
                 within += at <= last
                 if lasted > 0 and not minutes > 0:
-                    minutes = lasted
+                    minutes, submitted = lasted, at
+                if first_said.get(stage) == 0:
+                    first_said[stage] = at
         if stages:
+            course = _course(tuple(stages), in_time, within)
             places.append(place)
-            courses.append(_course(tuple(stages), in_time, within))
+            courses.append(course)
             spent.append(minutes)
+            timed.append(submitted)
+            decided.append(0 if course[2] < 0 else first_said[APPROVED if course[2] else _REJECTED])
     if courses:
         found.labels[places], found.late[places], found.verdicts[places] = np.array(courses, np.int8).T
-        found.minutes[places] = spent
+        found.minutes[places], found.decided[places], found.timed[places] = spent, decided, timed
     return found
 
 

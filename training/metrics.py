@@ -8,7 +8,7 @@ Rows of equal score stand in a fixed pseudo-random order, so that a constant sco
 much as the order in which the list was served. A row without a score (NaN) stands last.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -173,10 +173,19 @@ def per_list(scores: ArrayLike, rows: TrainingSet) -> dict[str, NDArray[np.float
 
 def summarise(scores: ArrayLike, rows: TrainingSet) -> dict[str, Estimate]:
     """Return ``ndcg@10``, ``mrr`` and ``recall@5`` of ``scores`` over the lists of ``rows``, each with its interval."""
-    return {
-        name: Estimate(*cluster_interval(values, rows.workers, bounds=(0.0, 1.0)))
-        for name, values in per_list(scores, rows).items()
-    }
+    return means(per_list(scores, rows), rows.workers)
+
+
+def means(values: Mapping[str, NDArray[np.float64]], workers: NDArray[np.int32]) -> dict[str, Estimate]:
+    """Return the mean of each metric of `per_list`, with its interval.
+
+    A slice is judged by its part of the values of the whole: among fewer rows, equal scores would stand differently.
+
+    Args:
+        values: name of a metric -> one value for each list.
+        workers: integers, lists.
+    """
+    return {name: Estimate(*cluster_interval(found, workers, bounds=(0.0, 1.0))) for name, found in values.items()}
 
 
 @dataclass(frozen=True)

@@ -124,6 +124,7 @@ def fit_probability(
     linear: Sequence[str] = (),
     linear_monotone: Sequence[int] | None = None,
     maturity: int = 0,
+    known: NDArray[np.int64] | None = None,
     parameters: OutcomeParameters | None = None,
 ) -> CalibratedModel | Unfitted:
     """Fit a calibrated probability of an outcome: a linear part, trees that correct it, and a curve over both.
@@ -142,31 +143,33 @@ def fit_probability(
         linear: names of the columns of the linear part, as far as they are there.
         linear_monotone: -1, 0 or 1 for every column, for the weights of the linear part; ``monotone`` if None.
         maturity: microseconds after an instant until its outcome is known; see `training.splits`.
+        known: rows; instant at which the outcome came about, where that may be later than ``maturity`` after the list.
+            What is learned from before a boundary came about before it.
         parameters: how to fit the trees; the defaults if None.
 
     Returns:
         The model, or the reason why the rows do not suffice for one.
     """
     parameters = parameters or OutcomeParameters()
-    blocks = _blocks(times, maturity)
+    blocks = _blocks(times, maturity, known)
     # All that is calibrated with counts together: to take only blocks with enough of either class would be to choose
     # those in which the rarer one was frequent.
     usable = [fold for fold in blocks if fold.validation.any() and _least(target[fold.training]) >= LEAST_OF_A_CLASS]
     judged = np.any([fold.validation for fold in usable], axis=0) if usable else blocks[-1].validation
-    for known, side in ((usable or blocks)[-1].training, "to learn from"), (judged, "to calibrate with"):
-        positives = int(target[known].sum())
-        negatives = int(known.sum()) - positives
+    for part, side in ((usable or blocks)[-1].training, "to learn from"), (judged, "to calibrate with"):
+        positives = int(target[part].sum())
+        negatives = int(part.sum()) - positives
         if min(positives, negatives) < LEAST_OF_A_CLASS:
             return Unfitted(
                 f"{positives} positive and {negatives} negative rows {side}, and {LEAST_OF_A_CLASS} of each are needed"
             )
-    windows = [fold for fold in _windows(times, maturity) if _has_both(target, fold)]
+    windows = [fold for fold in _windows(times, maturity, known) if _has_both(target, fold)]
     seen = [name not in unseen for name in names]
     settings = parameters.to_lightgbm({"objective": "binary", "metric": "binary_logloss"}, monotone, seen)
     signs = monotone if linear_monotone is None else linear_monotone
     fitted = _fitted(features, target, names, signs, linear, usable, windows, settings, parameters)
-    known = ~np.isnan(fitted.held_out)
-    curve = calibrate(fitted.held_out[known], target[known])
+    predicted = ~np.isnan(fitted.held_out)
+    curve = calibrate(fitted.held_out[predicted], target[predicted])
     return CalibratedModel(fitted.model.booster, curve, fitted.model.base)
 
 
@@ -177,6 +180,7 @@ def fit_minutes(
     names: Sequence[str],
     *,
     maturity: int = 0,
+    known: NDArray[np.int64] | None = None,
     parameters: OutcomeParameters | None = None,
 ) -> MinutesModel | Unfitted:
     """Fit the distribution of the minutes of work.
@@ -192,15 +196,17 @@ def fit_minutes(
         times: rows, in any order; instant of the list in microseconds.
         names: name of each column.
         maturity: microseconds after an instant until its outcome is known.
+        known: rows; instant at which the work was handed in; see `fit_probability`.
         parameters: how to fit the trees; `CORRECTIONS` if None.
     """
     parameters = parameters or CORRECTIONS
     kept = minutes > 0
     target, rows, when = np.log(minutes[kept].astype(np.float64)), features[kept], times[kept]
+    handed_in = None if known is None else known[kept]
     least = 5 * LEAST_OF_A_CLASS
     blocks, windows = (
         [fold for fold in cut if min(fold.training.sum(), fold.validation.sum()) >= least]
-        for cut in (_blocks(when, maturity), _windows(when, maturity))
+        for cut in (_blocks(when, maturity, handed_in), _windows(when, maturity, handed_in))
     )
     if not blocks:
         return Unfitted(f"{kept.sum()} rows with minutes of work, and {least} on each side of a split are needed")
@@ -209,10 +215,10 @@ def fit_minutes(
     objective = {"objective": "huber", "alpha": _HUBER, "metric": "huber"}
     settings = parameters.to_lightgbm(objective, monotone, [name == "minutes" or name not in hidden for name in names])
     fitted = _fitted(rows, target, names, monotone, PACE, blocks, windows, settings, parameters)
-    known = ~np.isnan(fitted.held_out)
-    residuals = target[known] - fitted.held_out[known]
-    spread = _spread(rows[known], residuals, names, [name not in hidden for name in names], parameters)
-    scaled = residuals / np.exp(spread.predict(rows[known]))
+    predicted = ~np.isnan(fitted.held_out)
+    residuals = target[predicted] - fitted.held_out[predicted]
+    spread = _spread(rows[predicted], residuals, names, [name not in hidden for name in names], parameters)
+    scaled = residuals / np.exp(spread.predict(rows[predicted]))
     return MinutesModel(fitted.model, spread, np.quantile(scaled, LEVELS))
 
 
@@ -316,8 +322,10 @@ def _dataset(
     )
 
 
-def _blocks(times: NDArray[np.int64], maturity: int) -> list[Fold]:
+def _blocks(times: NDArray[np.int64], maturity: int, known: NDArray[np.int64] | None = None) -> list[Fold]:
     """Cut the time into blocks; what is learned from for one ends and begins again ``maturity`` away from it.
+
+    Of what lies before a block only that counts which came about before it.
 
     Predicting each block from both sides, not only from what came before it (Roberts et al. 2017 compare the two),
     gives every block a model as good as the final one, and a calibration over the whole time.
@@ -327,18 +335,26 @@ def _blocks(times: NDArray[np.int64], maturity: int) -> list[Fold]:
     starts, ends = [np.iinfo(np.int64).min, *edges], [*edges, np.iinfo(np.int64).max]
     found = []
     for start, end in zip(starts, ends, strict=True):
-        before = (times < start) & (times + maturity <= start)
+        before = (times < start) & (times + maturity <= start) & _came_about(known, start)
         after = (times >= end) & (times - maturity >= end)
         found.append(Fold(before | after, (times >= start) & (times < end)))
     return found
 
 
-def _windows(times: NDArray[np.int64], maturity: int) -> list[Fold]:
+def _windows(times: NDArray[np.int64], maturity: int, known: NDArray[np.int64] | None = None) -> list[Fold]:
     """Cut the later part of the time into windows; what is learned from for one was known before it."""
     ordered = np.sort(times)
     starts = [boundary(ordered, share) for share in WINDOWS]
     ends = [*starts[1:], None]
-    return [split_at(times, start, end, maturity=maturity) for start, end in zip(starts, ends, strict=True)]
+    cut = [split_at(times, start, end, maturity=maturity) for start, end in zip(starts, ends, strict=True)]
+    return [
+        Fold(fold.training & _came_about(known, start), fold.validation)
+        for fold, start in zip(cut, starts, strict=True)
+    ]
+
+
+def _came_about(known: NDArray[np.int64] | None, boundary: int) -> NDArray[np.bool_] | bool:
+    return True if known is None else known < boundary
 
 
 def _has_both(target: NDArray[np.bool_], fold: Fold) -> bool:

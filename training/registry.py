@@ -21,7 +21,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version as installed
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
+
+from filelock import FileLock
 
 from features.errors import CocokError
 from matching.bundle import Bundle, BundleError, verify
@@ -341,17 +343,28 @@ class Registry:
         with self._store.spoken():
             self._store.client.set_registered_model_alias(MODEL, alias, str(number))
 
-    def promote(self, version: int) -> None:
+    def promote(self, version: int, *, instead_of: int | Literal["whoever"] | None = "whoever") -> None:
         """Let a version serve, and remember the one that served before as ``previous``.
 
+        Args:
+            version: its number.
+            instead_of: the version that it was judged against, None where nobody served; it must serve still.
+
         Raises:
-            CocokError: there is no such version.
+            CocokError: there is no such version, or another began to serve since it was judged.
         """
-        serving = self.champion()
         number = self.resolve(str(version))
-        if serving is not None and serving != number:
-            self.set_alias(PREVIOUS, serving)
-        self.set_alias(CHAMPION, number)
+        with self._turn():
+            serving = self.champion()
+            if instead_of != "whoever" and serving not in (instead_of, number):
+                raise CocokError(
+                    f"while version {number} was judged against {instead_of or 'nobody'}, "
+                    f"{'version ' + str(serving) if serving else 'nobody'} began to serve, so it was not promoted: "
+                    f"run cocok promote {number} again"
+                )
+            if serving is not None and serving != number:
+                self.set_alias(PREVIOUS, serving)
+            self.set_alias(CHAMPION, number)
 
     def rollback(self) -> int:
         """Let the version serve again that served before the last promotion, and return its number.
@@ -359,11 +372,12 @@ class Registry:
         Raises:
             CocokError: nothing served before.
         """
-        before = [version.number for version in self.versions() if PREVIOUS in version.aliases]
-        if not before:
-            raise CocokError("there is nothing to go back to: no version served before the champion")
-        self.set_alias(CHAMPION, before[0])
-        self.remove_alias(PREVIOUS)
+        with self._turn():
+            before = [version.number for version in self.versions() if PREVIOUS in version.aliases]
+            if not before:
+                raise CocokError("there is nothing to go back to: no version served before the champion")
+            self.set_alias(CHAMPION, before[0])
+            self.remove_alias(PREVIOUS)
         return before[0]
 
     def clear(self) -> None:
@@ -381,6 +395,12 @@ class Registry:
         if alias in _aliases(self.versions()):
             with self._store.spoken():
                 self._store.client.delete_registered_model_alias(MODEL, alias)
+
+    def _turn(self) -> FileLock:
+        """Return a lock of the home: MLflow moves an alias without asking where it points."""
+        home = self._cache.parent
+        home.mkdir(parents=True, exist_ok=True)
+        return FileLock(home / "promotion.lock")
 
     def _named(self, model: str) -> Version:
         versions = self.versions()

@@ -15,7 +15,7 @@ from training.baselines import baseline_scores
 from training.columns import monotone_directions, ranking_columns
 from training.contest import Contender, Contest
 from training.dataset import TrainingSet
-from training.metrics import Estimate, summarise
+from training.metrics import Estimate, means, per_list
 from training.outcomes import (
     BY_LENGTH,
     CORRECTIONS,
@@ -81,7 +81,8 @@ def train(
     """Choose, judge and fit.
 
     The number of trees is chosen by time folds on the lists before the last part; a ranker fitted on these is judged on
-    the last part, beside the baselines; the ranker of the bundle is then fitted on everything.
+    the last part, beside the baselines; the ranker of the bundle is then fitted on everything. Verdicts and minutes
+    that came about only after the last part began are unknown to what is judged on it.
 
     Args:
         rows: the training set.
@@ -95,7 +96,9 @@ def train(
     parameters = parameters or RankerParameters()
     columns: dict[str, Any] = {"monotone": monotone_directions(rows.names), "ranks": ranking_columns(rows.names)}
     before, last = holdout(rows, maturity=rows.patience)
-    development, final = rows.select(before), rows.select(last)
+    final = rows.select(last)
+    # Nobody knew on the day of the boundary what was decided later.
+    development = rows.select(before).known_before(int(final.times[0]))
     choice = choose_trees(
         development, parameters, **columns, maturity=rows.patience, progress=_step(progress, "Choosing trees")
     )
@@ -105,7 +108,9 @@ def train(
     judged, _ = fit_outcomes(development, parameters.num_threads)
     judge = Judge(ranker_without, since=int(final.times[0]), maturity=rows.maturity, **judged)
     fitted, unfitted = fit_outcomes(rows, parameters.num_threads)
-    metrics = summarise(scores["model"], final)
+    judgement = {name: per_list(values, final) for name, values in scores.items()}
+    overall = {name: means(values, final.workers) for name, values in judgement.items()}
+    metrics = overall.pop("model")
     return Trained(
         bundle=Bundle(
             ranker=ranker,
@@ -120,8 +125,8 @@ def train(
             **fitted,
         ),
         metrics=metrics,
-        baselines={name: summarise(values, final) for name, values in scores.items() if name != "model"},
-        slices=_slices(scores, final),
+        baselines=overall,
+        slices=_slices(judgement, final),
         choice=choice,
         unfitted={_ANSWERS[name]: reason for name, reason in unfitted.items()},
         last=Contest(final, Contender(judge, rows.names), None),
@@ -167,10 +172,11 @@ def fit_outcomes(rows: TrainingSet, num_threads: int = 0) -> tuple[dict[str, Any
             monotone=[1 if name in QUALITY else sign for name, sign in zip(rows.names, monotone, strict=True)],
             unseen=BY_REWARD | BY_LENGTH,
             linear=QUALITY,
+            known=rows.decided[settled],
             parameters=corrections,
             **common,
         ),
-        "minutes": fit_minutes(rows.features, rows.minutes, times, parameters=corrections, **common),
+        "minutes": fit_minutes(rows.features, rows.minutes, times, known=rows.timed, parameters=corrections, **common),
     }
     return (
         {name: model for name, model in models.items() if not isinstance(model, Unfitted)},
@@ -182,15 +188,24 @@ def _step(progress: Steps | None, name: str) -> Progress | None:
     return (lambda done, total: progress(name, done, total)) if progress else None
 
 
-def _slices(scores: dict[str, NDArray[np.float64]], rows: TrainingSet) -> dict[str, dict[str, dict[str, Estimate]]]:
-    """Judge workers with and without a history apart: what helps the one often fails the other."""
+def _slices(
+    judgement: dict[str, dict[str, NDArray[np.float64]]], rows: TrainingSet
+) -> dict[str, dict[str, dict[str, Estimate]]]:
+    """Judge workers with and without a history apart: what helps the one often fails the other.
+
+    Args:
+        judgement: ranker -> metric -> its value for each list.
+        rows: the lists.
+    """
     if "worker_accepts" not in rows.names:
         return {}
     warm = rows.column("worker_accepts")[rows.offsets[:-1]] > 0
     found: dict[str, dict[str, dict[str, Estimate]]] = {}
     for name, part in (("warm", warm), ("new", ~warm)):
         if part.any():
-            row_part = np.repeat(part, np.diff(rows.offsets))
-            selected = rows.select(part)
-            found[name] = {ranker: summarise(values[row_part], selected) for ranker, values in scores.items()}
+            workers = rows.workers[part]
+            found[name] = {
+                ranker: means({metric: each[part] for metric, each in values.items()}, workers)
+                for ranker, values in judgement.items()
+            }
     return found

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from training.off_policy import OffPolicy
     from training.report import Report
 
+_COLUMNS = 10
+"""Of the ranker, shown with what the trees gained from them."""
+
 REFUSED = 3
 """Exit code of a promotion that the gate refused."""
 
@@ -80,12 +83,12 @@ def _print_report(version: int, found: "Report") -> None:
 
     console = out()
     evaluation = found.evaluation
-    console.print(f"Version {version}, the challenger below, on {evaluation.lists:,} lists with something to find:")
+    console.print(f"Version {version} on {evaluation.lists:,} lists with something to find:")
     metrics = evaluation.metrics
     names = list(dict.fromkeys(metrics["metric"]))
     table = Table("ranker", *names, box=None)
     for ranker, rows in metrics.groupby("ranker", sort=False):
-        table.add_row(str(ranker), *(_interval(row) for row in rows.itertuples()))
+        table.add_row(_called(ranker, version), *(_interval(row) for row in rows.itertuples()))
     console.print(table)
     rivals = [name for name in ("champion", _best_baseline(found)) if name in set(evaluation.differences["rival"])]
     shown = evaluation.differences.query("metric == 'ndcg@10' and rival in @rivals")
@@ -96,7 +99,9 @@ def _print_report(version: int, found: "Report") -> None:
         table.add_row(str(name), f"{rows['lists'].iloc[0]:,}", *(_interval(by_rival[rival], "+") for rival in rivals))
     console.print()
     console.print(table)
-    table = Table("probability", "rows", "rate", "calibration error", "by chance", "log loss", "of the rate", box=None)
+    table = Table(
+        "probability", "rows", "rate", "calibration error", "chance, up to", "log loss", "of the rate", box=None
+    )
     for name, probability in found.reliability.items():
         figures = (getattr(probability, part) for part in CALIBRATION)
         table.add_row(name, f"{probability.bins['rows'].sum():,}", *(f"{figure:.4f}" for figure in figures))
@@ -108,14 +113,32 @@ def _print_report(version: int, found: "Report") -> None:
             f"\n{found.minutes.inside:.0%} of {found.minutes.rows:,} works lie within their predicted interval of 80 "
             f"%; the median work takes {found.minutes.ratio:.2f} times the predicted minutes."
         )
+    columns = found.importance.head(_COLUMNS)
+    table = Table("column", "group", "of the gain", "splits", box=None)
+    for row in columns.itertuples():
+        table.add_row(str(row.feature), str(row.group), f"{row.share:.1%}", f"{row.splits:,}")
+    for column in table.columns[2:]:
+        column.justify = "right"
+    console.print(
+        f"\nWhat the order comes from: {len(columns)} of {len(found.importance)} columns, by what trees gained:"
+    )
+    console.print(table)
     console.print()
     if isinstance(found.off_policy, str):
         console.print(f"No off-policy estimate: {found.off_policy}.", soft_wrap=True)
     else:
-        _print_off_policy(found.off_policy)
+        _print_off_policy(version, found.off_policy)
 
 
-def _print_off_policy(found: "OffPolicy") -> None:
+def _called(ranker: object, version: int) -> str:
+    """Return what a ranker is called for people: the version that was asked for may be the champion."""
+    from training.contest import CHALLENGER
+
+    return f"version {version}" if ranker == CHALLENGER else str(ranker)
+
+
+def _print_off_policy(version: int, found: "OffPolicy") -> None:
+    from training.contest import CHALLENGER
     from training.off_policy import ESTIMATORS, SERVED
 
     console = out()
@@ -123,17 +146,19 @@ def _print_off_policy(found: "OffPolicy") -> None:
     served = next(row for (policy, _), row in estimates.items() if policy == SERVED)
     console.print(
         f"Of {found.lists:,} lists in a drawn order, something was taken from {_interval(served)}. "
-        "Had these rankers put them in order, exploring as much:"
+        "Estimates of that share, had these rankers put them in order and explored as much (chance may take them "
+        "below 0 or above 1):",
+        soft_wrap=True,
     )
-    table = Table("ranker", *ESTIMATORS, "dr, more than served", "overlap: ips", "dr", box=None)
+    table = Table("ranker", *ESTIMATORS, "dr, more than served", "overlap, ips", "overlap, dr", box=None)
     for overlap in found.overlap.itertuples():
         rows = [estimates[overlap.policy, estimator] for estimator in ESTIMATORS]
         more = f"{rows[-1].more:+.3f} ({rows[-1].more_low:+.3f} to {rows[-1].more_high:+.3f})"
         shares = f"{overlap.ips:.0%}", f"{overlap.dr:.0%}"
-        table.add_row(str(overlap.policy), *(_interval(row) for row in rows), more, *shares)
+        table.add_row(_called(overlap.policy, version), *(_interval(row) for row in rows), more, *shares)
     console.print(table)
     for warning in found.warnings:
-        console.print(f"Warning: {warning}.", soft_wrap=True)
+        console.print(f"Warning: {warning.replace(repr(CHALLENGER), f'version {version}')}.", soft_wrap=True)
 
 
 def _best_baseline(found: "Report") -> str:
@@ -154,9 +179,9 @@ def promote(
     """Let a version serve, if the gate passes it.
 
     On recent lists that neither it nor the champion has learned from, it must not be worse than the champion over all,
-    for newcomers or within a large slice, by more than a margin; its probabilities must be calibrated; its score must
-    never fall as pay rises; and it must score a list in time. Without a champion it must beat a random order. The
-    limits are settings (COCOK_GATE_...).
+    for newcomers (from 30 lists on; it says so if there are fewer) or within a large slice, by more than a margin; its
+    probabilities must be calibrated; its score must never fall as pay rises; and it must score a list in time. Without
+    a champion it must beat a random order. The limits are settings (COCOK_GATE_...).
 
     Exit code: 0 when it was promoted, 3 when the gate refused, with the reasons.
 
@@ -179,6 +204,7 @@ def promote(
                 "reasons": found.reasons,
                 **plain({"differences": differences}),
                 "checks": checks,
+                "unseen": [] if found.verdict is None else list(found.verdict.unseen),
             }
         )
     else:
@@ -196,6 +222,8 @@ def _print_verdict(verdict: "Verdict") -> None:
     for check in verdict.checks:
         table.add_row(check.name, check.seen, check.limit, "passes" if check.reason is None else "[red]fails[/]")
     out().print(table)
+    for reason in verdict.unseen:
+        out().print(f"Note: {reason}.", soft_wrap=True)
 
 
 def rollback(as_json: Json = False) -> None:

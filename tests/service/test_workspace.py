@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from mlflow import MlflowClient
 from features.errors import CocokError
 from features.events import micros
 from service.workspace import Promotion, Workspace
+from training.contest import Contest
 from training.dataset import TrainingSet
 from training.gate import Limits
 from training.ranker import RankerParameters
@@ -148,6 +150,28 @@ def test_given_a_refusal_then_force_promotes_and_says_so(place: Workspace, versi
     assert forced.reasons
     assert place.registry.champion() == version
     assert tags_of(place, version)["gate.verdict"] == "forced"
+
+
+def test_given_another_promotion_meanwhile_then_nothing_is_displaced_but_by_force(
+    place: Workspace, sound: Trained, version: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.promote(version, limits=LIMITS, force=True)
+    late, meanwhile = place.publish(sound, name="late"), place.publish(sound, name="meanwhile")
+    judging = place._contest
+
+    def overtaken(*args: Any) -> Contest:
+        place.registry.promote(meanwhile)
+        return judging(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(place, "_contest", overtaken)
+        with pytest.raises(CocokError, match=f"judged against {version}, version {meanwhile} began to serve"):
+            promoted(place, late)
+        assert place.registry.champion() == meanwhile
+        assert place.rollback() == version
+        assert place.promote(late, limits=LIMITS, force=True).promoted
+    assert place.rollback() == meanwhile
+    place.promote(version, limits=LIMITS, force=True)
 
 
 def test_given_a_version_then_it_is_judged_on_lists_since_and_the_figures_stay_with_its_run(

@@ -40,6 +40,8 @@ def handmade(
         late=np.zeros(rows, np.int8),
         verdicts=np.full(rows, -1, np.int8),
         minutes=np.full(rows, np.nan, np.float32),
+        decided=np.zeros(rows, np.int64),
+        timed=np.zeros(rows, np.int64),
         offsets=np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
         workers=np.asarray(whose, dtype=np.int32),
         times=np.arange(lists, dtype=np.int64),

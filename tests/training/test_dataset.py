@@ -25,6 +25,15 @@ def rows() -> TrainingSet:
     return training_set(lambda: entries, RATES, until=hour(1000), maturity=hour(24) - hour(0))
 
 
+def test_what_came_about_at_an_instant_or_later_is_not_known_before_it(rows: TrainingSet) -> None:
+    assert rows.known_before(hour(4) + 1).verdicts.tolist() == [1, 0, -1, -1, -1, -1]
+    earlier = rows.known_before(hour(4))
+    assert earlier.verdicts.tolist() == [-1] * 6
+    assert earlier.minutes.tolist() == pytest.approx([1.5] + [np.nan] * 5, nan_ok=True)
+    assert np.isnan(rows.known_before(hour(3)).minutes).all()
+    assert (earlier.verdicts.dtype, earlier.minutes.dtype) == (rows.verdicts.dtype, rows.minutes.dtype)
+
+
 # The table
 
 

@@ -1,5 +1,6 @@
 """The gate: each fault is planted alone and refused for that reason; a sound challenger passes."""
 
+import re
 import time
 from dataclasses import replace
 
@@ -10,11 +11,12 @@ from numpy.typing import NDArray
 
 from matching.bundle import Bundle
 from matching.calibration import Additive, CalibratedModel, Calibration, MinutesModel
+from service.settings import Settings
 from tests.market import RATES, batches, bundle_of, end_of, entries, usual
 from training.columns import monotone_directions
 from training.contest import Contest, contest
 from training.dataset import TrainingSet
-from training.gate import Limits, Verdict, examine
+from training.gate import LEAST_NEWCOMERS, Limits, Verdict, examine
 
 LIMITS = Limits(slice_lists=60)
 """The market of the tests is small, so smaller slices are looked at."""
@@ -132,6 +134,27 @@ def test_given_a_loss_within_a_slice_that_is_too_small_then_it_is_not_looked_at(
     ]
 
 
+@pytest.mark.parametrize("few", [LEAST_NEWCOMERS - 1, LEAST_NEWCOMERS])
+def test_given_too_few_newcomers_then_they_are_not_looked_at_and_it_is_said(
+    trained: Bundle, lists: Contest, few: int
+) -> None:
+    new = np.maximum.reduceat(lists.rows.relevance, lists.rows.offsets[:-1]) > 0
+    new &= np.cumsum(new) <= few
+    features = lists.rows.features.copy()
+    features[:, lists.rows.names.index("worker_accepts")] = 1 - np.repeat(new, np.diff(lists.rows.offsets))
+    verdict = examined(replace(lists, rows=replace(lists.rows, features=features)), trained)
+    looked_at = any(check.name.startswith("workers: new") for check in verdict.checks)
+    assert looked_at == (few == LEAST_NEWCOMERS)
+    said = () if looked_at else (f"newcomers were too few to be looked at: {few} of {LEAST_NEWCOMERS} lists",)
+    assert verdict.unseen == said
+
+
+def test_the_setting_names_the_least_newcomers() -> None:
+    assert f"newcomers are looked at from {LEAST_NEWCOMERS}." in str(
+        Settings.model_fields["gate_slice_lists"].description
+    )
+
+
 @pytest.mark.parametrize(
     ("fault", "who"), [("judge", "on lists set aside"), ("bundle", "as it would serve")], ids=["judge", "bundle"]
 )
@@ -145,6 +168,12 @@ def test_given_probabilities_that_are_far_too_high_then_it_is_refused_as_miscali
         planted = replace(trained, accept=raised(trained.accept))
     (reason,) = examined(lists, planted).reasons
     assert reason.startswith(f"p_accept is miscalibrated {who}: error ")
+    check = next(each for each in examined(lists, planted).checks if each.reason == reason)
+    allowed, share, rarer, noise = map(float, re.findall(r"\d+\.\d+", check.limit))
+    seen = float(check.seen.split()[-1])
+    assert (share, rarer) == (LIMITS.calibration, pytest.approx(min(seen, 1 - seen), abs=1e-4))
+    assert allowed == pytest.approx(share * rarer + noise, abs=2e-4)
+    assert reason.endswith(f"allowed {allowed:.4f} ({check.limit.partition(': ')[2]})")
     assert examined(lists, planted, limits=replace(LIMITS, calibration=10)).reasons == []
 
 

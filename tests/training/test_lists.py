@@ -109,6 +109,30 @@ def test_the_minutes_are_those_of_the_work_that_was_handed_in() -> None:
     assert labels(found, found.lists[:1], W).minutes.tolist() == [1.5, pytest.approx(math.nan, nan_ok=True)]
 
 
+@pytest.mark.parametrize(
+    ("stages", "decided"),
+    [
+        (["assignment_submitted"], 0),
+        (["assignment_submitted", "assignment_approved"], 12),
+        (["assignment_submitted", "assignment_rejected", "assignment_approved"], 13),
+        (["assignment_submitted", "assignment_approved", "assignment_rejected"], 13),
+        (["assignment_submitted", "assignment_approved", "assignment_submitted", "assignment_rejected"], 12),
+        (["assignment_submitted", "assignment_rejected", "assignment_submitted", "assignment_rejected"], 12),
+    ],
+)
+def test_a_verdict_came_about_when_it_was_first_said(stages: list[str], decided: int) -> None:
+    found = history(became(*stages))
+    expected = [hour(decided) if decided else 0, 0]
+    assert labels(found, found.lists[:1], W).decided.tolist() == expected
+
+
+def test_minutes_came_about_when_the_work_was_handed_in() -> None:
+    log = became("assignment_accepted", "assignment_submitted")
+    log.on("assignment_submitted", "w1", "t1", 14, work_seconds=90).on("assignment_approved", "w1", "t1", 15)
+    found = history(log)
+    assert labels(found, found.lists[:1], W).timed.tolist() == [hour(14), 0]
+
+
 def test_an_outcome_counts_whichever_list_led_to_it() -> None:
     log = Log().serve("w1", ["t1"], 10, feed_id="a").serve("w1", ["t1"], 11, feed_id="b")
     log.on("assignment_accepted", "w1", "t1", 12, feed_id="b")

@@ -192,6 +192,8 @@ def test_summary_names_its_metrics_and_reports_the_mean_over_lists() -> None:
         late=np.zeros(4, dtype=np.int8),
         verdicts=np.full(4, -1, np.int8),
         minutes=np.full(4, np.nan, np.float32),
+        decided=np.zeros(4, np.int64),
+        timed=np.zeros(4, np.int64),
         offsets=np.array([0, 2, 4]),
         workers=np.array([0, 1], dtype=np.int32),
         times=np.array([0, 1]),

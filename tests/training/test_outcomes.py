@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from matching.calibration import CalibratedModel, MinutesModel
-from training.outcomes import OutcomeParameters, Unfitted, fit_minutes, fit_probability
+from training.outcomes import OutcomeParameters, Unfitted, _blocks, _windows, fit_minutes, fit_probability
 
 NAMES = ("reward", "b", "c")
 WORK_NAMES = ("a", "b", "c")
@@ -184,6 +184,20 @@ def test_given_a_time_of_many_rejections_then_the_others_count_as_well() -> None
     fitted = fit_probability(features, target, np.arange(1000), ("a", "b", "c"), (0, 0, 0), parameters=PARAMETERS)
     assert isinstance(fitted, CalibratedModel)
     assert fitted.predict(features).mean() == pytest.approx(target.mean(), abs=0.02)
+
+
+def test_before_a_window_or_block_only_that_is_learned_from_which_came_about_before_it() -> None:
+    times = np.arange(1000)
+    known = times + np.where(times % 2 == 0, 300, 0)
+    for fold in _windows(times, 10, known):
+        start = times[fold.validation].min()
+        assert known[fold.training].max() < start
+        assert fold.training.sum() == ((times + 10 <= start) & (known < start)).sum()
+    for fold in _blocks(times, 10, known):
+        start = times[fold.validation].min()
+        before = fold.training & (times < start)
+        assert (known[before] < start).all()
+        assert (times >= times[fold.validation].max() + 11).sum() == (fold.training & (times >= start)).sum()
 
 
 def test_a_column_that_is_unseen_changes_nothing() -> None:

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from importlib.metadata import version
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import lightgbm as lgb
 import numpy as np
 import pandas as pd
 import pytest
+from filelock import FileLock
 from matplotlib.figure import Figure
 
 from features.errors import CocokError
@@ -242,6 +244,29 @@ def test_promoting_what_serves_already_does_not_forget_what_served_before(unprom
     unpromoted.promote(2)
     unpromoted.promote(2)
     assert unpromoted.rollback() == 1
+
+
+def test_what_was_judged_against_another_than_serves_is_not_promoted(unpromoted: Registry) -> None:
+    unpromoted.promote(1, instead_of=None)
+    with pytest.raises(CocokError, match=r"judged against nobody, version 1 began to serve.*cocok promote 2"):
+        unpromoted.promote(2, instead_of=None)
+    assert unpromoted.champion() == 1
+    unpromoted.promote(2, instead_of=1)
+    assert unpromoted.rollback() == 1
+    unpromoted.promote(1, instead_of=2)  # serves already
+    with pytest.raises(CocokError, match="judged against 2, version 1 began"):
+        unpromoted.promote(2, instead_of=2)
+    with pytest.raises(CocokError, match="nothing to go back to"):
+        unpromoted.rollback()
+
+
+def test_promotions_of_one_home_take_turns(unpromoted: Registry, home: Path) -> None:
+    """Of two at once, both judged against nobody, one alone comes through."""
+    with ThreadPoolExecutor(2) as both, FileLock(home / "promotion.lock"):
+        tries = [both.submit(unpromoted.promote, number, instead_of=None) for number in (1, 2)]
+        assert not wait(tries, timeout=0.5).done
+        assert unpromoted.champion() is None
+    assert sorted(found.exception() is None for found in tries) == [False, True]
 
 
 def test_a_version_that_does_not_exist_is_not_promoted_and_changes_nothing(unpromoted: Registry) -> None:

@@ -19,6 +19,8 @@ def lists_at(times: list[int]) -> TrainingSet:
         late=np.zeros(count, dtype=np.int8),
         verdicts=np.full(count, -1, np.int8),
         minutes=np.full(count, np.nan, np.float32),
+        decided=np.zeros(count, np.int64),
+        timed=np.zeros(count, np.int64),
         offsets=np.arange(count + 1),
         workers=np.zeros(count, dtype=np.int32),
         times=np.array(times, dtype=np.int64),

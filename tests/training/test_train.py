@@ -10,15 +10,19 @@ import numpy as np
 import pytest
 
 from features.errors import CocokError
+from features.estimates import DAY
 from features.events import instant
 from features.spec import COLUMN, FEATURES, GROUPS, NAMES
 from matching.bundle import Bundle
 from matching.offline import Request, rank
 from tests.market import RATES, Record, batches, disordered, end_of, entries, market, ranker_of, rows_of, thinned, usual
+from training.contest import CHALLENGER
 from training.dataset import TrainingSet
-from training.metrics import ndcg
+from training.evaluation import evaluate
+from training.metrics import ndcg, per_list
 from training.outcomes import DATES
 from training.ranker import RankerParameters
+from training.splits import holdout
 from training.train import Trained, train
 
 PARAMETERS = RankerParameters(min_trees=20, max_trees=25, folds=2, num_threads=1)
@@ -64,11 +68,17 @@ def test_given_a_training_then_the_last_seventh_is_judged_and_all_of_it_is_learn
     assert trained.bundle.ranker.booster.num_trees() == trained.choice.trees
 
 
-def test_given_workers_who_come_late_then_newcomers_are_judged_apart(rows: TrainingSet) -> None:
-    beginners = rows.workers % 4 == 0
+@pytest.fixture(scope="module")
+def with_beginners(rows: TrainingSet) -> Trained:
+    """Every fourth worker comes without a history each time, and rewards are of few sizes."""
     features = rows.features.copy()
-    features[np.repeat(beginners, np.diff(rows.offsets)), rows.names.index("worker_accepts")] = 0
-    slices = trained_on(dataclasses.replace(rows, features=features)).slices
+    features[np.repeat(rows.workers % 4 == 0, np.diff(rows.offsets)), COLUMN["worker_accepts"]] = 0
+    features[:, COLUMN["reward"]] = np.round(features[:, COLUMN["reward"]])
+    return trained_on(dataclasses.replace(rows, features=features))
+
+
+def test_given_workers_who_come_late_then_newcomers_are_judged_apart(with_beginners: Trained) -> None:
+    slices = with_beginners.slices
     assert set(slices) == {"warm", "new"}
     assert set(slices["new"]) == {
         "model",
@@ -79,6 +89,21 @@ def test_given_workers_who_come_late_then_newcomers_are_judged_apart(rows: Train
         "popularity",
         "past_rate",
     }
+
+
+def test_given_slices_then_their_lists_are_judged_in_the_order_that_they_have_in_the_whole(
+    with_beginners: Trained,
+) -> None:
+    """Equal scores do not move: the whole is the mean of its slices, and `evaluate` says the same of each."""
+    rows, scores, slices = with_beginners.last.rows, with_beginners.last.scores(), with_beginners.slices
+    new = rows.column("worker_accepts")[rows.offsets[:-1]] == 0
+    told = evaluate(rows, scores, CHALLENGER).slices.set_index(["slice", "ranker"])["value"]
+    for ranker, whole in with_beginners.baselines.items():
+        for metric, values in per_list(scores[ranker], rows).items():
+            counts = [int((~np.isnan(values[part])).sum()) for part in (~new, new)]
+            parts = [slices[name][ranker][metric].value for name in ("warm", "new")]
+            assert np.average(parts, weights=counts) == pytest.approx(whole[metric].value, abs=1e-12)
+        assert slices["warm"][ranker]["ndcg@10"].value == told["workers: warm", ranker]
 
 
 def test_given_the_same_rows_then_two_trainings_give_the_same_bundle(
@@ -123,6 +148,25 @@ def test_given_outcomes_of_both_kinds_then_probabilities_come_near_the_shares(
     p_approve = trained.bundle.p_approve(rows.features[settled])
     assert p_approve is not None
     assert p_approve.mean() == pytest.approx((rows.verdicts[settled] == 1).mean(), abs=0.15)
+
+
+def test_what_is_judged_does_not_know_what_was_decided_after_the_boundary(rows: TrainingSet) -> None:
+    """Verdicts and handing in five days late: those of the last days before the boundary teach the judge nothing."""
+    late = dataclasses.replace(rows, decided=rows.decided + 5 * DAY, timed=rows.timed + 5 * DAY)
+    before, last = holdout(rows, maturity=rows.patience)
+    since = int(rows.times[last][0])
+    development = np.repeat(before, np.diff(rows.offsets))
+    undecided, working = (development & (known >= since) for known in (late.decided, late.timed))
+    assert min(undecided.sum(), working.sum()) > 50
+    verdicts, minutes = rows.verdicts.copy(), rows.minutes.copy()
+    verdicts[undecided & (verdicts >= 0)] ^= 1
+    minutes[working] *= 9
+    judges = [
+        trained_on(one).bundle.judge for one in (late, dataclasses.replace(late, verdicts=verdicts, minutes=minutes))
+    ]
+    for name in ("approve", "minutes"):
+        said, again = (getattr(judge, name).predict(rows.features) for judge in judges)
+        np.testing.assert_array_equal(said, again)
 
 
 def test_acceptance_rests_on_a_linear_part_and_not_on_the_day(trained: Trained, rows: TrainingSet) -> None:

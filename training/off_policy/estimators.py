@@ -19,8 +19,9 @@ what stands higher (cascade).
   weights that multiply.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -56,6 +57,10 @@ ORDERS = 128
 """Orders that are drawn of each page, from the target and from the log's policy. A weight is at most one more."""
 
 _SEED = 20_241_124
+_NEVER = 1e-12
+"""An item that the log has at its place with nothing taken above less often than this, by the outcome model, corrects
+nothing: so far down a very long page nobody comes."""
+
 _LARGEST_LOG = 700.0
 """Its exponential is still a number."""
 
@@ -103,35 +108,44 @@ def evaluate(rows: TrainingSet, targets: Mapping[str, Target], reward: str = "ac
         CocokError: too few explored lists led to anything, or too few workers were served them.
         ValueError: there is no such reward.
     """
-    pages, found = Pages.of(rows), Reward.of(rows, reward)
-    log = _Log.of(pages, found)
-    workers = rows.workers[pages.lists]
-    if log.takings < LEAST_TAKINGS or len(np.unique(workers)) < FOLDS:
+    blocks, found = Pages.blocks(rows), Reward.of(rows, reward)
+    logs = [_Log.of(pages, found) for pages in blocks]
+    workers = rows.workers[np.concatenate([pages.lists for pages in blocks])]
+    takings = sum(log.takings for log in logs)
+    if takings < LEAST_TAKINGS or len(np.unique(workers)) < FOLDS:
         raise CocokError(
-            f"{log.takings} of {len(pages)} explored lists led to something, {len(np.unique(workers))} workers were "
+            f"{takings} of {len(workers)} explored lists led to something, {len(np.unique(workers))} workers were "
             f"served them; {LEAST_TAKINGS} lists and {FOLDS} workers are needed: serve more feeds with `explore`"
         )
-    hazard = Hazard.fit(rows, pages, found.taken)
-    logged = _logged(pages, hazard)
-    served = log.values.sum(axis=1)
+    hazards = Hazard.fit(rows, blocks, found.taken)
+    random = np.random.default_rng(_SEED)
+    logged = [_logged(pages, hazard, random) for pages, hazard in zip(blocks, hazards, strict=True)]
+    served = np.concatenate([log.values.sum(axis=1) for log in logs])
     estimates, overlaps, warnings = [_row(SERVED, "mean", served, served, workers)], [], []
     for name, target in targets.items():
-        utilities = target(pages)
-        multiplied = _multiplied(pages, utilities)
-        modelled = _modelled(utilities, hazard, log, logged)
+        utilities = [target(pages) for pages in blocks]
+        multiplied = [_multiplied(pages, own) for pages, own in zip(blocks, utilities, strict=True)]
+        random = np.random.default_rng(_SEED)
+        modelled = [
+            _modelled(own, hazard, log, here, random)
+            for own, hazard, log, here in zip(utilities, hazards, logs, logged, strict=True)
+        ]
         by_estimator = {
-            "ips": (multiplied * log.values).sum(axis=1),
-            "snips": _self_normalised(multiplied, log.values, pages.there),
-            "dr": modelled.values,
+            "ips": [(weights * log.values).sum(axis=1) for weights, log in zip(multiplied, logs, strict=True)],
+            "snips": _self_normalised(multiplied, logs),
+            "dr": [each.values for each in modelled],
         }
-        estimates += [_row(name, estimator, by_list, served, workers) for estimator, by_list in by_estimator.items()]
-        overlap = _Overlap.of(multiplied, modelled.weights, log, pages.there)
+        estimates += [
+            _row(name, estimator, np.concatenate(by_list), served, workers)
+            for estimator, by_list in by_estimator.items()
+        ]
+        overlap = _Overlap.of(multiplied, [each.weights for each in modelled], logs)
         overlaps.append({"policy": name, **vars(overlap)})
-        warnings += overlap.warnings(name, log.takings)
+        warnings += overlap.warnings(name, takings)
     return OffPolicy(
         reward=reward,
-        lists=len(pages),
-        takings=log.takings,
+        lists=len(workers),
+        takings=takings,
         estimates=pd.DataFrame(estimates),
         overlap=pd.DataFrame(overlaps, columns=["policy", *_Overlap.__dataclass_fields__]),
         warnings=tuple(warnings),
@@ -140,8 +154,9 @@ def evaluate(rows: TrainingSet, targets: Mapping[str, Target], reward: str = "ac
 
 @dataclass(frozen=True, eq=False)
 class _Log:
-    """What came of the pages; each array is lists x longest, and beyond the end of a page nothing is."""
+    """What came of a block of pages; each array is lists x longest, and beyond the end of a page nothing is."""
 
+    there: NDArray[np.bool_]
     taken: NDArray[np.bool_]
     values: Floats
     worth: Floats
@@ -149,7 +164,7 @@ class _Log:
     @classmethod
     def of(cls, pages: Pages, reward: Reward) -> "_Log":
         there, rows = pages.there, pages.rows
-        return cls(reward.taken[rows] & there, reward.values[rows] * there, reward.worth[rows] * there)
+        return cls(there, reward.taken[rows] & there, reward.values[rows] * there, reward.worth[rows] * there)
 
     @property
     def takings(self) -> int:
@@ -168,13 +183,24 @@ def _multiplied(pages: Pages, utilities: Floats) -> Floats:
     return weights
 
 
-def _self_normalised(weights: Floats, values: Floats, there: NDArray[np.bool_]) -> Floats:
+def _self_normalised(weights: Sequence[Floats], logs: Sequence[_Log]) -> list[Floats]:
     """Return what each list adds to the self-normalised estimate, in a linear approximation whose mean it is."""
-    total = np.maximum(np.sum(weights, axis=0, where=there), np.finfo(float).tiny)
-    means = np.sum(weights * values, axis=0, where=there) / total
-    added = means + weights * (values - means) * there.sum(axis=0) / total
-    by_list: Floats = np.sum(added, axis=1, where=there)
-    return by_list
+    total = np.maximum(_by_place(weights, logs), np.finfo(float).tiny)
+    means = _by_place([own * log.values for own, log in zip(weights, logs, strict=True)], logs) / total
+    lists = _by_place([log.there for log in logs], logs)
+    found = []
+    for own, log in zip(weights, logs, strict=True):
+        mean, count, weight = (each[: own.shape[1]] for each in (means, lists, total))
+        found.append(np.sum(mean + own * (log.values - mean) * count / weight, axis=1, where=log.there))
+    return found
+
+
+def _by_place(blocks: Sequence[NDArray[Any]], logs: Sequence[_Log]) -> Floats:
+    """Return the sum over all lists at each place, down to that of the longest."""
+    found = np.zeros(max(log.there.shape[1] for log in logs))
+    for values, log in zip(blocks, logs, strict=True):
+        found[: values.shape[1]] += np.sum(values, axis=0, where=log.there)
+    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,13 +211,12 @@ class _Modelled:
     weights: Floats
 
 
-def _logged(pages: Pages, hazard: Hazard) -> Floats:
+def _logged(pages: Pages, hazard: Hazard, random: np.random.Generator) -> Floats:
     """Return how often the log's policy has each item where it stands with nothing taken above (lists x longest).
 
     The logged order is one draw more, so that an item which was never drawn to its place but once, in the log, has a
     weight that ends.
     """
-    random = np.random.default_rng(_SEED)
     in_place = np.arange(pages.rows.shape[1])
     found = np.empty(pages.rows.shape)
     for part in parts(pages.rows.shape):
@@ -201,7 +226,7 @@ def _logged(pages: Pages, hazard: Hazard) -> Floats:
     return found
 
 
-def _modelled(utilities: Floats, hazard: Hazard, log: _Log, logged: Floats) -> _Modelled:
+def _modelled(utilities: Floats, hazard: Hazard, log: _Log, logged: Floats, random: np.random.Generator) -> _Modelled:
     """Correct the model's value of the target by what was logged.
 
     With hazards ``h``, the chance ``S_k`` that nothing above place ``k`` is taken, and the value ``U_k`` of what stands
@@ -209,7 +234,6 @@ def _modelled(utilities: Floats, hazard: Hazard, log: _Log, logged: Floats) -> _
     what an error of this hazard costs; over the orders of the target that have the item at this place, and against how
     often the log has it there with nothing taken above, it weighs how far the model was off.
     """
-    random = np.random.default_rng(_SEED)
     in_place = np.arange(utilities.shape[1])
     value, weights, lost = np.empty(len(utilities)), np.empty(utilities.shape), np.empty(utilities.shape)
     for part in parts(utilities.shape):
@@ -221,7 +245,8 @@ def _modelled(utilities: Floats, hazard: Hazard, log: _Log, logged: Floats) -> _
         value[part] = total[:, :, 0].mean(axis=0)
         weights[part] = _mean_where(orders == in_place, reached)
         lost[part] = _mean_where(orders == in_place, (total - np.cumsum(gained, axis=2)) / (1 - chance))
-    weights, lost = weights / logged, lost / logged
+    there = logged > _NEVER
+    weights, lost = (np.divide(each, logged, out=np.zeros_like(each), where=there) for each in (weights, lost))
     expected = expit(hazard.items + hazard.places)
     off = weights * (log.values - expected * log.worth) - lost * (log.taken - expected)
     return _Modelled(value + np.sum(off, axis=1, where=log.at_risk), weights)
@@ -248,14 +273,18 @@ class _Overlap:
     mass: float
 
     @classmethod
-    def of(cls, multiplied: Floats, modelled: Floats, log: _Log, there: NDArray[np.bool_]) -> "_Overlap":
-        means = np.mean(multiplied, axis=0, where=there)
+    def of(cls, multiplied: Sequence[Floats], modelled: Sequence[Floats], logs: Sequence[_Log]) -> "_Overlap":
+        ips, dr = (
+            np.concatenate([weights[log.taken] for weights, log in zip(each, logs, strict=True)])
+            for each in (multiplied, modelled)
+        )
+        taken, there = _by_place([log.taken for log in logs], logs), _by_place([log.there for log in logs], logs)
         return cls(
-            ips=_effective(multiplied[log.taken]) / log.takings,
-            dr=_effective(modelled[log.taken]) / log.takings,
-            ips_largest=float(multiplied[log.taken].max()),
-            dr_largest=float(modelled[log.taken].max()),
-            mass=float((log.taken.sum(axis=0) / log.takings) @ means),
+            ips=_effective(ips) / len(ips),
+            dr=_effective(dr) / len(dr),
+            ips_largest=float(ips.max()),
+            dr_largest=float(dr.max()),
+            mass=float((taken / len(ips)) @ (_by_place(multiplied, logs) / there)),
         )
 
     def warnings(self, policy: str, takings: int) -> list[str]:

@@ -5,6 +5,7 @@ the uppermost that is taken is then the product of a hazard, its own, and of the
 as in survival analysis in discrete time (Cox 1972; Singer & Willett 1993).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import lightgbm as lgb
@@ -34,7 +35,7 @@ class Hazard:
     places: Floats
 
     @classmethod
-    def fit(cls, rows: TrainingSet, pages: Pages, taken: NDArray[np.bool_]) -> "Hazard":
+    def fit(cls, rows: TrainingSet, blocks: Sequence[Pages], taken: NDArray[np.bool_]) -> "list[Hazard]":
         """Fit on the items that had nothing taken above them; each worker's by trees that never saw that worker.
 
         Cross-fitting keeps the estimate from trusting what the trees learned by heart (Chernozhukov et al. 2018). No
@@ -43,24 +44,30 @@ class Hazard:
 
         Args:
             rows: of the pages.
-            pages: what was served.
+            blocks: what was served.
             taken: rows; whether it is the uppermost of its list that was taken.
+
+        Returns:
+            What is found, for each of the blocks.
         """
-        there = pages.there
-        here = taken[pages.rows] & there
-        at_risk = there & (np.cumsum(here, axis=1) - here == 0)
-        positions = rows.positions[pages.rows]
-        deepest = int(positions[there].max())
-        folds = _folds(rows.workers[pages.lists])
-        items, places = np.full(there.shape, -np.inf), np.zeros(there.shape)
+        index = np.concatenate([pages.rows[pages.there] for pages in blocks])
+        here, at_risk = taken[index], np.concatenate([_at_risk(pages, taken) for pages in blocks])
+        positions = rows.positions[index]
+        distinct, which = np.unique(np.append(1, positions), return_inverse=True)
+        sizes = np.concatenate([pages.there.sum(axis=1) for pages in blocks])
+        folds = np.repeat(_folds(rows.workers[np.concatenate([pages.lists for pages in blocks])]), sizes)
+        items, places = np.full(len(rows.labels), -np.inf), np.zeros(len(rows.labels))
         for fold in np.unique(folds):
-            own, others = (folds == fold)[:, None] & there, (folds != fold)[:, None] & at_risk
-            trees = _grow(_columns(rows, pages.rows[others], positions[others]), here[others])
-            items[own] = trees.predict(_columns(rows, pages.rows[own], np.ones(own.sum())), raw_score=True)
-            some = np.repeat(pages.rows[own][:1], deepest)
-            by_position = trees.predict(_columns(rows, some, np.arange(1, deepest + 1)), raw_score=True)
-            places[own] = (by_position - by_position[0])[positions[own] - 1]
-        return cls(items, places)
+            own, others = folds == fold, (folds != fold) & at_risk
+            trees = _grow(_columns(rows, index[others], positions[others]), here[others])
+            items[index[own]] = trees.predict(_columns(rows, index[own], np.ones(own.sum())), raw_score=True)
+            some = np.repeat(index[own][:1], len(distinct))
+            by_position = trees.predict(_columns(rows, some, distinct), raw_score=True)[which]
+            places[index[own]] = by_position[1:][own] - by_position[0]
+        return [
+            cls(np.where(pages.there, items[pages.rows], -np.inf), np.where(pages.there, places[pages.rows], 0.0))
+            for pages in blocks
+        ]
 
     def part(self, part: slice) -> "Hazard":
         """Return some of the lists."""
@@ -69,6 +76,12 @@ class Hazard:
     def logits(self, orders: NDArray[np.int64]) -> Floats:
         """Return the log-odds of items in other orders (orders x lists x longest); -inf beyond the end of a page."""
         return np.take_along_axis(self.items[None], orders, axis=2) + self.places
+
+
+def _at_risk(pages: Pages, taken: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return for each item of pages, one page after the other, whether nothing above it was taken."""
+    here = taken[pages.rows] & pages.there
+    return (np.cumsum(here, axis=1) - here == 0)[pages.there]
 
 
 def _folds(workers: NDArray[np.int32]) -> NDArray[np.int64]:

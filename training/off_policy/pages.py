@@ -38,6 +38,9 @@ _SHORT, _LONG = -30.0, 700.0
 _AT_ONCE = 4_000
 """Places."""
 
+_PADDING = 8
+"""Places of a block, its pages being side by side, for each that is there, at the most."""
+
 
 @dataclass(frozen=True, eq=False)
 class Pages:
@@ -63,9 +66,23 @@ class Pages:
     chances: Floats
 
     @classmethod
-    def of(cls, rows: TrainingSet) -> "Pages":
-        """Return the explored lists of a training set of whole lists."""
+    def blocks(cls, rows: TrainingSet) -> "list[Pages]":
+        """Return the explored lists as `of` does, but where a few are far longer than the others, these apart.
+
+        Without that a single list of ten thousand items would make every page as long.
+        """
         lists = np.flatnonzero(explored(rows))
+        return [cls.of(rows, lists[block]) for block in _of_a_size(np.diff(rows.offsets)[lists])]
+
+    @classmethod
+    def of(cls, rows: TrainingSet, lists: NDArray[np.int64] | None = None) -> "Pages":
+        """Return the explored lists of a training set of whole lists side by side.
+
+        Args:
+            rows: the training set.
+            lists: int64; which ones, in order; all of them if None.
+        """
+        lists = np.flatnonzero(explored(rows)) if lists is None else lists
         sizes = np.diff(rows.offsets)[lists]
         places = np.arange(sizes.max(initial=0))
         there = places < sizes[:, None]
@@ -143,6 +160,19 @@ def explored(rows: TrainingSet) -> NDArray[np.bool_]:
     drawn, even = (np.add.reduceat(kind, rows.offsets[:-1], dtype=np.int64) for kind in (told < 1, told == 0.5))
     found: NDArray[np.bool_] = (least > 0) & (drawn > 1) & ~((drawn == 2) & (even == 2))
     return found
+
+
+def _of_a_size(sizes: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    """Yield the places of ``sizes`` in blocks, those with the largest first: one if not much would be empty in it."""
+    left = np.arange(len(sizes))
+    while True:
+        longest = sizes[left].max(initial=0)
+        if len(left) * longest <= _PADDING * sizes[left].sum():
+            yield left
+            return
+        long = 2 * sizes[left] > longest
+        yield left[long]
+        left = left[~long]
 
 
 def parts(shape: tuple[int, ...]) -> Iterator[slice]:

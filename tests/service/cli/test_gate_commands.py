@@ -40,11 +40,21 @@ def test_given_two_versions_then_they_are_compared_on_the_same_lists_and_the_run
 
     monkeypatch.setenv("COLUMNS", "200")
     shown = cocok("evaluate", "2").out
+    serving = cocok("evaluate", "champion").out
+    for version, out in ((1, serving), (2, shown)):
+        assert out.startswith(f"Version {version} on ")
+        assert f"\n version {version} " in out
+        assert "challenger" not in out
     assert "NDCG@10 minus that of champion" in shown
     assert "calibration error" in shown
     assert "predicted interval of 80" in shown
     assert "No off-policy estimate: no list was served with `explore`." in shown
     assert both["off_policy"] == {"missing": "no list was served with `explore`"}
+
+    monkeypatch.setenv("COLUMNS", "100")
+    _, _, importance = cocok("evaluate", "2").out.partition(f"10 of {len(both['importance'])} columns")
+    for row, line in zip(both["importance"][:10], importance.splitlines()[2:12], strict=True):
+        assert line.split() == [row["feature"], row["group"], f"{row['share']:.1%}", f"{row['splits']:,}"]
 
     registry = Registry.at(cocok.home)
     client = MlflowClient(f"sqlite:///{cocok.home / 'mlflow' / 'mlflow.db'}")
@@ -81,6 +91,10 @@ def test_given_explored_lists_then_evaluate_tells_what_rankers_would_have_been_w
     shown = cocok("evaluate").out
     assert f"Of {found['lists']:,} lists in a drawn order, something was taken from" in shown
     assert "dr, more than served" in shown
+    assert "overlap, dr" in shown
+    assert "challenger" not in shown
+    assert shown.count("of version 1 as if on") == sum("'challenger'" in warning for warning in found["warnings"])
+    assert "Estimates of that share" in shown
     assert shown.count("Warning: thin overlap") == len(found["warnings"])
     run_id = Registry.at(cocok.home).versions()[0].run_id
     client = MlflowClient(f"sqlite:///{cocok.home / 'mlflow' / 'mlflow.db'}")

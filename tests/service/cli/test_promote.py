@@ -79,6 +79,11 @@ def cocok(home: Path, registry: Registry, capsys: pytest.CaptureFixture[str], mo
     return Cocok(home, capsys, monkeypatch)
 
 
+def one_line_of(out: str, begin: str) -> str:
+    (line,) = [line for line in out.splitlines() if line.startswith(begin)]
+    return line
+
+
 def one_line(err: str) -> str:
     assert err.startswith("error: ")
     assert len(err.splitlines()) == 1
@@ -103,6 +108,10 @@ def test_given_json_then_promote_says_whether_and_why(cocok: Cocok) -> None:
     assert ran.code == 3
     said = ran.json()
     assert said["promoted"] is False
+    assert [said["unseen"], one_line_of(cocok("promote", POOR).out, "Note: ")] == [
+        ["newcomers were too few to be looked at: 0 of 30 lists"],
+        "Note: newcomers were too few to be looked at: 0 of 30 lists.",
+    ]
     assert len(said["reasons"]) >= 2
     assert all(isinstance(reason, str) for reason in said["reasons"])
     assert set(said["differences"]) == {"random", "champion"}

@@ -1,5 +1,6 @@
 """Off-policy estimates against a truth that is known."""
 
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from features.errors import CocokError
 from tests.training.handmade import handmade
 from tests.training.off_policy.bandit import LENGTH, Bandit, bandit
+from training.dataset import OF_ROWS, TrainingSet
 from training.off_policy import ESTIMATORS, AsServed, OffPolicy, Pages, Strict, Target, evaluate
 
 
@@ -30,6 +32,18 @@ def targets(logged: Bandit) -> dict[str, Target]:
 @pytest.fixture(scope="module")
 def judged(logged: Bandit, targets: dict[str, Target]) -> OffPolicy:
     return evaluate(logged.rows, targets)
+
+
+def shortened(rows: TrainingSet) -> TrainingSet:
+    """The same lists, of which every third ends after two items."""
+    sizes = np.diff(rows.offsets)
+    places = np.arange(len(rows.labels)) - np.repeat(rows.offsets[:-1], sizes)
+    kept = (np.repeat(np.arange(len(rows)), sizes) % 3 > 0) | (places < 2)
+    return replace(
+        rows,
+        **{name: getattr(rows, name)[kept] for name in OF_ROWS},
+        offsets=np.append(0, np.cumsum(np.where(np.arange(len(rows)) % 3 > 0, sizes, 2))),
+    )
 
 
 def by_policy(found: OffPolicy, estimator: str) -> pd.DataFrame:
@@ -80,6 +94,61 @@ def test_the_log_s_own_policy_is_worth_what_was_seen(logged: Bandit) -> None:
     assert found.overlap.loc[0, "mass"] == pytest.approx(1, abs=1e-6)
     assert by_policy(found, "dr").loc["itself", "more"] == pytest.approx(0, abs=0.02)
     assert not found.warnings
+
+
+def test_pages_apart_are_worth_what_they_are_worth_side_by_side(
+    logged: Bandit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = shortened(logged.rows)
+    target = AsServed(rows.column("liked").astype(np.float64))
+    found = []
+    for padding in (8, 1):
+        monkeypatch.setattr("training.off_policy.pages._PADDING", padding)
+        assert len(Pages.blocks(rows)) == (1 if padding == 8 else 2)
+        found.append(evaluate(rows, {"liked": target}))
+    whole, apart = found
+    for estimator in ("ips", "snips"):
+        for column in ("value", "low", "high", "more"):
+            assert by_policy(apart, estimator).loc["liked", column] == pytest.approx(
+                by_policy(whole, estimator).loc["liked", column], rel=1e-9
+            )
+    # Orders are drawn for it.
+    assert by_policy(apart, "dr").loc["liked", "value"] == pytest.approx(
+        by_policy(whole, "dr").loc["liked", "value"], abs=0.005
+    )
+    assert apart.overlap.loc[0, "mass"] == pytest.approx(whole.overlap.loc[0, "mass"], rel=1e-9)
+
+
+@pytest.mark.parametrize("taken", [True, False])
+def test_one_list_of_ten_thousand_items_costs_what_its_rows_do(logged: Bandit, taken: bool) -> None:
+    rows, size = logged.rows, 10_000
+    index = np.concatenate([np.arange(len(rows.labels)), np.resize(np.arange(LENGTH), size)])
+    long = replace(
+        rows,
+        **{name: getattr(rows, name)[index] for name in OF_ROWS},
+        **{name: np.append(getattr(rows, name), getattr(rows, name)[-1]) for name in ("workers", "times", "feed_ids")},
+        offsets=np.append(rows.offsets, len(index)),
+    )
+    long.tasks[-size:] = np.arange(size) + rows.tasks.max() + 1
+    long.labels[-size:] = 0
+    long.labels[-size + 2] = 2 * taken
+    long.propensities[-size:] = 1 / np.arange(size + 9, 9, -1)
+    begun = time.process_time()
+    found, before = (
+        by_policy(evaluate(one, {"liked": AsServed(one.column("liked").astype(np.float64))}), "dr")
+        for one in (long, rows)
+    )
+    assert time.process_time() - begun < 60
+    assert np.isfinite(found.loc["liked", ["value", "low", "high"]].to_numpy(np.float64)).all()
+    if taken:
+        assert found.loc["liked", "value"] == pytest.approx(before.loc["liked", "value"], abs=0.03)
+
+
+def test_positions_far_down_cost_nothing(logged: Bandit) -> None:
+    positions = logged.rows.positions.copy()
+    positions[-LENGTH:] += 2**31 - 20
+    found = evaluate(replace(logged.rows, positions=positions), {})
+    assert found.lists == len(logged.rows)
 
 
 def test_thin_overlap_is_said_in_words(logged: Bandit) -> None:

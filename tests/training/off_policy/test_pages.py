@@ -133,4 +133,20 @@ def test_a_list_is_explored_if_all_its_propensities_are_told_and_two_are_below_o
 
 
 def test_a_log_without_exploration_has_no_pages() -> None:
-    assert len(Pages.of(log_of([1.0, 1.0], [1.0]))) == 0
+    rows = log_of([1.0, 1.0], [1.0])
+    assert len(Pages.of(rows)) == 0
+    assert [len(block) for block in Pages.blocks(rows)] == [0]
+
+
+def test_lists_of_much_the_same_length_stand_side_by_side_and_far_longer_ones_apart() -> None:
+    sizes = [3, 40, 2, 5, 3, 900, 4, 2, 7, 3, 600, 2, *[2] * 20]
+    rows = log_of(*([0.1] * size for size in sizes))
+    blocks = Pages.blocks(rows)
+    assert [block.lists.tolist() for block in blocks] == [[5, 10], [1], [0, 2, 3, 4, *range(6, 10), *range(11, 32)]]
+    assert sum(block.rows.size for block in blocks) < 3 * sum(sizes)
+    for block in blocks:
+        for place, one in enumerate(block.lists.tolist()):
+            (alone,) = Pages.blocks(rows.select(np.arange(len(rows)) == one))
+            np.testing.assert_allclose(block.chances[place, : sizes[one]], alone.chances[0], rtol=1e-9, atol=1e-12)
+    few = log_of(*([0.1] * size for size in sizes[:5]))
+    assert [block.lists.tolist() for block in Pages.blocks(few)] == [[0, 1, 2, 3, 4]]
