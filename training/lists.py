@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.errors import CocokError
-from features.estimates import DAY, HOUR
+from features.estimates import DAY, HOUR, LEAST_MINUTES
 from features.events import (
     AssignmentAccepted,
     AssignmentApproved,
@@ -156,7 +156,8 @@ def _nothing_happened() -> dict[str, list[Outcome]]:
 
 
 def _minutes(event: AssignmentSubmitted) -> float:
-    return event.work_seconds / 60 if event.work_seconds else nan
+    # As the state counts it: the log of less would outweigh all other work.
+    return max(event.work_seconds / 60, LEAST_MINUTES) if event.work_seconds else nan
 
 
 def prefix_of(seq: int, event: FeedServed) -> int:

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from features.errors import CocokError
-from features.estimates import DAY, HOUR
+from features.estimates import DAY, HOUR, LEAST_MINUTES
 from tests.log import Log, hour
 from training.lists import (
     LONGEST_MATURITY,
@@ -107,6 +107,11 @@ def test_the_minutes_are_those_of_the_work_that_was_handed_in() -> None:
     log = became("assignment_accepted").on("assignment_submitted", "w1", "t1", 12, work_seconds=90)
     found = history(log)
     assert labels(found, found.lists[:1], W).minutes.tolist() == [1.5, pytest.approx(math.nan, nan_ok=True)]
+
+
+def test_work_of_next_to_no_time_counts_as_the_least() -> None:
+    found = history(became().on("assignment_submitted", "w1", "t1", 12, work_seconds=1e-40))
+    assert labels(found, found.lists[:1], W).minutes[0] == pytest.approx(LEAST_MINUTES)
 
 
 @pytest.mark.parametrize(
