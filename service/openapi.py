@@ -29,8 +29,8 @@ _AMOUNT = "|".join(
         r"^10{15}$",
         r"^0\.[0-9]{1,30}$",
         # Less than a millionth is written like this.
-        r"^[1-9](\.[0-9]{1,15})?E-([7-9]|1[0-5])$",
-        r"^[1-9]E-([12][0-9]|30)$",
+        *(rf"^[1-9](\.[0-9]{{1,{30 - places}}})?E-{places}$" for places in range(7, 30)),
+        r"^[1-9]E-30$",
     )
 )
 """Amounts that `features.money.Money` takes and writes, as nearly as a pattern tells."""

@@ -71,7 +71,7 @@ class RankerParameters:
             draws them is not what draws workers with a history. 0 gives them that of all.
         max_trees: more trees are not tried.
         min_trees: fewer are not chosen. An early peak of the curve is mostly chance, and the final fit learns from more
-            than any window: with fewer, orders were worse in five of six logs (docs/tried.md).
+            than any window: with fewer, orders were mostly worse on three logs (docs/tried.md).
         folds: validation windows from which the number of trees is chosen.
         attention: of positions 1, 2, ..., relative to the first, as `training.attention` estimates it; the last holds
             for all below. A row that something came of weighs the inverse (Joachims et al. 2017). Empty: all rows weigh

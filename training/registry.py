@@ -358,8 +358,8 @@ class Registry:
             serving = self.champion()
             if instead_of != "whoever" and serving not in (instead_of, number):
                 raise CocokError(
-                    f"while version {number} was judged against {instead_of or 'nobody'}, "
-                    f"{'version ' + str(serving) if serving else 'nobody'} began to serve, so it was not promoted: "
+                    f"while version {number} was judged against {f'version {instead_of}' if instead_of else 'nobody'}, "
+                    f"{f'version {serving} began' if serving else 'that one ceased'} to serve, so it was not promoted: "
                     f"run cocok promote {number} again"
                 )
             if serving is not None and serving != number:

@@ -45,7 +45,7 @@ def evaluate(
 
     workspace = Workspace.open()
     number = workspace.registry.resolve(version)
-    with progress() as start:
+    with progress(compiles=True) as start:
         found = workspace.evaluate(number, partial(Bars(start), "Replaying the log"))
     if as_json:
         print_json(
@@ -191,7 +191,7 @@ def promote(
 
     workspace = Workspace.open()
     number = workspace.registry.resolve(version)
-    with progress() as start:
+    with progress(compiles=True) as start:
         found = workspace.promote(number, force=force, progress=partial(Bars(start), "Replaying the log"))
     if found.incomparable:
         typer.echo(f"the champion cannot be compared with: {found.incomparable}", err=True)

@@ -11,14 +11,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from features.errors import CocokError
-from features.events import FeedServed, encode_event, event_type, instant, micros
+from features.events import FeedServed, encode_event, event_type, micros
 from service.cli.console import Json, moment, out, print_json, progress
 
 EVENTS, TRUTH = "events.ndjson", "truth.json"
-YEARS = 1980, 2200
-"""In which a log may end: so that it begins, and its tasks expire, in years that a log may hold."""
-
 _DAY = 86_400_000_000
+_FIRST_YEAR, _LAST_YEAR = 1971, 2200
+_FIRST, _LAST = (micros(datetime(year, 1, 1, tzinfo=UTC)) for year in (_FIRST_YEAR, _LAST_YEAR))
+"""Between which a log lies, so that its profiles come, and its tasks expire, in years that a log may hold."""
 
 
 def register(app: typer.Typer) -> None:
@@ -63,12 +63,13 @@ def simulate(
         seed=base.seed if seed is None else seed,
     )
     end = micros(datetime.now(UTC) if until is None else moment("--until", until))
-    if not YEARS[0] <= instant(end).year <= YEARS[1]:
-        raise CocokError(f"--until must lie between the years {YEARS[0]} and {YEARS[1]}")
+    begin = end - (config.days + config.task.stock_days) * _DAY
+    if not _FIRST <= begin <= end <= _LAST:
+        raise CocokError(f"--until and --days: a log may begin in {_FIRST_YEAR} and must end before {_LAST_YEAR}")
     _claim(out_dir)
     world = World(config, end)
     counts: Counter[str] = Counter()
-    with progress(compiles=True) as start:
+    with progress() as start:
         advance = start("simulating", config.days)
         try:
             with (out_dir / EVENTS).open("wb") as file:

@@ -165,7 +165,7 @@ def test_given_another_promotion_meanwhile_then_nothing_is_displaced_but_by_forc
 
     with monkeypatch.context() as patch:
         patch.setattr(place, "_contest", overtaken)
-        with pytest.raises(CocokError, match=f"judged against {version}, version {meanwhile} began to serve"):
+        with pytest.raises(CocokError, match=f"judged against version {version}, version {meanwhile} began to serve"):
             promoted(place, late)
         assert place.registry.champion() == meanwhile
         assert place.rollback() == version

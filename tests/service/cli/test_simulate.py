@@ -57,7 +57,9 @@ def test_what_cannot_be_is_refused_before_anything_is_written(cocok: Cocok, tmp_
         (("--workers", 0), "workers is 0"),
         (("--preset", "huge"), "standard"),
         (("--until", "soon"), "--until soon"),
-        (("--until", "1970-01-02T00:00:00Z", "--days", 5), "between the years 1980"),
+        (("--until", "1970-01-02T00:00:00Z", "--days", 5), "may begin in 1971"),
+        (("--until", "1981-01-01T00:00:00Z", "--days", 6_000), "may begin in 1971"),
+        (("--until", "2201-01-01T00:00:00Z"), "must end before 2200"),
         (("--until", "9999-01-01T00:00:00Z"), "between the years"),
     ):
         ran = cocok("simulate", "--out", market, *wrong)
