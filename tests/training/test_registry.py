@@ -254,7 +254,7 @@ def test_what_was_judged_against_another_than_serves_is_not_promoted(unpromoted:
     unpromoted.promote(2, instead_of=1)
     assert unpromoted.rollback() == 1
     unpromoted.promote(1, instead_of=2)  # serves already
-    with pytest.raises(CocokError, match="judged against 2, version 1 began"):
+    with pytest.raises(CocokError, match="judged against version 2, version 1 began"):
         unpromoted.promote(2, instead_of=2)
     with pytest.raises(CocokError, match="nothing to go back to"):
         unpromoted.rollback()
