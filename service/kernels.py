@@ -10,6 +10,6 @@ def compiled() -> bool:
     # What says where it is kept takes a second to load; commands that compile nothing do not wait for it.
     from numba import config
 
-    from features import jit  # noqa: F401
+    from features import jit  # noqa: F401  # which chooses the folder
 
     return any(Path(config.CACHE_DIR).rglob("*.nbc"))

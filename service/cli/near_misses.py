@@ -39,11 +39,12 @@ def near_misses(
     from service.snapshots import Snapshots
 
     settings = load_settings()
+    ranker = ranker_of(settings, model)  # before the log is folded, which takes long: there may be no such version
     with opened(settings.store_url) as store, progress(compiles=True) as start:
         state = Snapshots(settings.snapshots, store, settings.exchange).state(Bars(start))
     if not state.catalogue.workers.get(worker):
         raise CocokError(f"no event of the log names the worker {worker}")
-    found = _found(state, ranker_of(settings, model), worker)
+    found = _found(state, ranker, worker)
     if as_json:
         print_json([msgspec.to_builtins(miss) for miss in found])
     elif found:

@@ -39,8 +39,15 @@ def test_given_nothing_stands_in_the_way_then_it_says_so(cocok: Cocok) -> None:
 
 def test_given_a_worker_whom_nobody_knows_then_it_is_an_error_of_one_line(cocok: Cocok) -> None:
     told(cocok)
-    ran = cocok("near-misses", "nobody")
+    ran = cocok("near-misses", "nobody", "--model", "fallback")
     assert (ran.code, ran.err) == (1, "error: no event of the log names the worker nobody\n")
+
+
+def test_given_a_model_that_is_not_there_then_it_is_said_before_the_log_is_read(cocok: Cocok) -> None:
+    told(cocok)
+    ran = cocok("near-misses", "nobody", "--model", "7")
+    assert ran.code == 1
+    assert "no model has been trained yet" in ran.err
 
 
 def test_it_explains_itself_with_an_example(cocok: Cocok) -> None:
