@@ -13,6 +13,7 @@ from features.layout import LANGUAGES
     POSTED,
     UPDATED,
     CLOSED,
+    ERASED,
     SERVED,
     VIEWED,
     SAVED,
@@ -25,7 +26,7 @@ from features.layout import LANGUAGES
     REJECTED,
     REQUESTER_RATED,
     WORKER_RATED,
-) = range(17)
+) = range(18)
 """What an event does to the state. ``NOTHING`` moves the clock alone."""
 
 EVENT = np.dtype(

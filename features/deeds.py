@@ -68,6 +68,46 @@ def bar(s: Arrays, worker: int, task: int) -> int:
 
 
 @lean
+def forget(s: Arrays, worker: int) -> None:
+    """A worker is erased. What is not over has no name any more, and is found by its task."""
+    task = s.workers[worker].barred
+    s.workers[worker].barred = 0
+    while task != 0:
+        dealing = s.dealings[dealing_of(s, worker, task)]
+        before = dealing.barred_before
+        if _open_assignments(dealing) > 0 or dealing.settled < dealing.submitted:
+            dealing.barred_before = s.tasks[task].nameless
+            s.tasks[task].nameless = worker
+        task = before
+
+
+@lean
+def taker(s: Arrays, worker: int, task: int, judged: bool) -> int:
+    """Return whose assignment a deed is about: the worker's, or, of an id that has none, that of one who was erased.
+
+    Requesters judge, and time runs out, after an account is gone. Without this it would be a further assignment.
+
+    Args:
+        s: the state.
+        worker: by the id that is told.
+        task: which.
+        judged: whether it is about work that was handed in, if there is any.
+    """
+    nameless = s.tasks[task].nameless
+    if nameless == 0 or s.dealings[dealing_of(s, worker, task)].accepted > 0:
+        return worker
+    found = worker
+    while nameless != 0:
+        dealing = s.dealings[dealing_of(s, nameless, task)]
+        if judged and dealing.settled < dealing.submitted:
+            return nameless
+        if found == worker and _open_assignments(dealing) > 0:
+            found = nameless
+        nameless = dealing.barred_before
+    return found
+
+
+@lean
 def serve(s: Arrays, worker: int, tasks: NDArray[np.int32], start: int, stop: int) -> None:
     """A worker was shown the tasks ``start:stop``."""
     if start == stop:
@@ -374,7 +414,9 @@ def _count_verdict(s: Arrays, index: int, task: Record, approved: bool, count: f
         if row < 0:
             continue
         _move(s.tokens[row], good * weight, bad * weight)
-        _move(s.tastes[claim_taste(s, index, row)], good * weight, bad * weight)
+        # Not of one who was erased: nobody asked for room.
+        if s.workers[index].barred != 0:
+            _move(s.tastes[claim_taste(s, index, row)], good * weight, bad * weight)
 
 
 @lean

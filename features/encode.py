@@ -145,8 +145,7 @@ class Encoder:
 
     def _erased(self, event: ev.WorkerErased) -> Row:
         # The row of the erased worker stays behind without a name; the id, should it come back, starts anew.
-        self._catalogue.erase_worker(event.worker_id)
-        return _nothing()
+        return kinds.ERASED, self._catalogue.erase_worker(event.worker_id), 0, 0, nan, 0, 0, 0
 
     def _closed(self, event: ev.TaskClosed) -> Row:
         return kinds.CLOSED, 0, self._catalogue.tasks.add(event.task_id), 0, nan, 0, 0, 0
@@ -171,7 +170,7 @@ class Encoder:
             levels = dict.fromkeys(levels, 1.0)
         self._skill_rows.extend([token("skill", name) for name in levels])
         self._skill_levels.extend(levels.values())
-        languages = [label(language_label(tag)) for tag in event.languages or ()]
+        languages = [label(name) for name in dict.fromkeys(map(language_label, event.languages or ()))]
         self._profiles.append(
             _PROFILE.pack(
                 *padded(languages, LANGUAGES),

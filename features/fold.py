@@ -10,6 +10,7 @@ from features.batch import (
     ACCEPTED,
     APPROVED,
     CLOSED,
+    ERASED,
     HIDDEN,
     POSTED,
     PROFILE,
@@ -25,7 +26,7 @@ from features.batch import (
     Batch,
 )
 from features.counts import TOKEN_ROWS, expire, set_available, settle_counts, token_of, touch_market, touch_token
-from features.deeds import accept, bar, dealing_of, foresee_tokens, give_up, judge, serve, submit
+from features.deeds import accept, bar, dealing_of, foresee_tokens, forget, give_up, judge, serve, submit, taker
 from features.jit import LINE, lean, prefetch
 from features.layout import (
     FOREVER,
@@ -85,14 +86,16 @@ def _fold(s: Arrays, batch: Batch, start: int, stop: int) -> None:
             settle_counts(s, event.task)
         elif kind == PROFILE:
             _declare(s, event, batch)
+        elif kind == ERASED:
+            forget(s, event.worker)
         elif kind == ACCEPTED:
             accept(s, event.worker, event.task, True)
         elif kind in (RETURNED, ABANDONED):
-            give_up(s, event.worker, event.task, kind == ABANDONED)
+            give_up(s, taker(s, event.worker, event.task, False), event.task, kind == ABANDONED)
         elif kind == SUBMITTED:
-            submit(s, event.worker, event.task, event.value, True)
+            submit(s, taker(s, event.worker, event.task, False), event.task, event.value, True)
         elif kind in (APPROVED, REJECTED):
-            judge(s, event.worker, event.task, kind == APPROVED)
+            judge(s, taker(s, event.worker, event.task, True), event.task, kind == APPROVED)
         elif kind == VIEWED:
             s.dealings[dealing_of(s, event.worker, event.task)].marks |= WAS_VIEWED
             s.tasks[event.task].viewed += 1

@@ -83,6 +83,7 @@ TASK = np.dtype(
         ("closed", "u1"),
         ("round", "u1"),
         ("open_at", "i4"),
+        ("nameless", "i4"),
         ("available", "i4"),
         ("n_tokens", "i4"),
         ("tokens", "i4", (TOKENS,)),
@@ -106,7 +107,8 @@ TASK = np.dtype(
 )
 """A task: its facts, its content tokens with weights of unit length, and what happened to it. ``open_at`` is its place
 in the open-task index, -1 when it is not there; ``minutes`` the sum of log minutes of work. ``round`` counts how often
-it began anew with all its slots, and starts again at ``ROUNDS``."""
+it began anew with all its slots, and starts again at ``ROUNDS``. ``nameless`` is the last worker who was erased while
+an assignment was under way or work without a verdict, 0 for none; see ``DEALING``."""
 
 ROUNDS = 256
 """Rounds of a task that can be told apart."""
@@ -288,7 +290,8 @@ DEALING = np.dtype(
 """A worker and a task; the two instants are in seconds. Counts are of assignments and end at ``MOST_DEALT``, beyond
 which earlier assignments are forgotten; ``accepted_untold`` and ``submitted_untold`` are of those that later stages
 implied and no event has told yet. ``round`` is that of the task when an assignment last began or moved on. ``marks``
-are the bits below. ``barred_before`` chains the barred tasks of a worker: the one before this, 0 at the end."""
+are the bits below. ``barred_before`` chains the barred tasks of a worker: the one before this, 0 at the end. Where the
+worker was erased, it chains those whom a task knows as ``nameless``."""
 
 MOST_DEALT = np.iinfo(np.uint16).max
 """The highest count in a dealing."""

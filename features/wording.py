@@ -66,7 +66,7 @@ def wording_of(
         token("category", category) if category else -1,
         len(asked),
         np.array(padded(asked, SKILLS), np.int32).tobytes(),
-        tuple(map(language_label, languages or ())),
+        tuple(dict.fromkeys(map(language_label, languages or ()))),
     )
 
 

@@ -594,6 +594,52 @@ def test_what_an_erased_worker_did_still_counts_for_the_market() -> None:
     assert log.state().arrays.market[0]["accepted"] == 1
 
 
+@pytest.mark.parametrize("given_up", ["assignment_returned", "assignment_abandoned"])
+def test_given_a_worker_who_was_erased_then_a_slot_that_is_given_back_later_is_free(given_up: str) -> None:
+    log = Log().post("t1", slots=1).take("w1", "t1").add("worker_erased", worker_id="w1")
+    state = log.on(given_up, "w1", "t1").state()
+    assert task(state)["occupied"] == 0
+    assert task(state)["accepted"] == task(state)["given_up"] == 1
+    # A second one is about no assignment that is known, and so implies one, as always.
+    again = log.on(given_up, "w1", "t1").state()
+    assert task(again)["occupied"] == 0
+    assert task(again)["accepted"] == 2
+
+
+@pytest.mark.parametrize(("verdict", "other"), [("approved", "rejected"), ("rejected", "approved")])
+def test_given_a_worker_who_was_erased_then_a_later_verdict_is_on_what_was_handed_in(verdict: str, other: str) -> None:
+    log = Log().post("t1", slots=9).take("w1", "t1").take("w2", "t1").take("w3", "t1")
+    log.on("assignment_submitted", "w1", "t1", work_seconds=60)
+    for name in ("w1", "w2"):
+        log.add("worker_erased", worker_id=name)
+    state = log.on(f"assignment_{verdict}", "w1", "t1").state()
+    counts = task(state)
+    assert (counts["occupied"], counts["accepted"], counts["submitted"]) == (3, 3, 1)
+    assert (counts[verdict], counts[other]) == (1, 0)
+    # That of the other one implies that the work was handed in.
+    counts = task(log.on(f"assignment_{verdict}", "w2", "t1").state())
+    assert (counts["occupied"], counts["accepted"], counts["submitted"], counts[verdict]) == (3, 3, 2, 2)
+    assert state.arrays.market[0]["accepted"] == 3
+
+
+def test_given_a_worker_who_was_erased_then_work_handed_in_later_takes_no_further_slot() -> None:
+    log = Log().post("t1", slots=2).take("w1", "t1").add("worker_erased", worker_id="w1")
+    counts = task(log.on("assignment_submitted", "w1", "t1", work_seconds=600).state())
+    assert (counts["occupied"], counts["accepted"], counts["submitted"], counts["minutes_count"]) == (1, 1, 1, 1)
+    # Who takes the task anew is somebody else.
+    counts = task(
+        log.take("w1", "t1").on("assignment_submitted", "w1", "t1").on("assignment_approved", "w1", "t1").state()
+    )
+    assert (counts["occupied"], counts["accepted"], counts["submitted"], counts["approved"]) == (2, 2, 2, 1)
+
+
+def test_given_work_that_was_over_when_its_worker_was_erased_then_a_verdict_is_on_other_work() -> None:
+    log = Log().post("t1", slots=2).take("w1", "t1").on("assignment_submitted", "w1", "t1")
+    log.on("assignment_approved", "w1", "t1").add("worker_erased", worker_id="w1")
+    counts = task(log.on("assignment_approved", "w1", "t1").state())
+    assert (counts["accepted"], counts["approved"]) == (2, 2)
+
+
 # Decay
 
 
