@@ -1,17 +1,17 @@
 """What tasks say in words, each text once, and where a worker's patterns are found.
 
-A pattern is one or more words in a row, whole and regardless of case; ``*`` stands for any part of a word, or for any
-one word where it stands alone: ``transcri*``, ``survey * minutes``. One without a letter or digit is found nowhere.
+A pattern is one or more words in a row, whole and regardless of case, punctuation and of how Unicode writes a letter
+(compatibility forms, composed or not); ``*`` stands for any part of a word, or for any one word where it stands alone:
+``transcri*``, ``survey * minutes``. One without a letter or digit is found nowhere.
 """
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-
-from features.text import words
 
 MOST_BYTES = 1 << 26
 """What patterns and their places that are remembered may take; beyond that they are searched for anew."""
@@ -19,8 +19,14 @@ MOST_BYTES = 1 << 26
 _BESIDE = 1 << 10
 """Bytes that a pattern takes beside its places, at the most."""
 
-_TOKEN = re.compile(r"[\w*][\w+#*]*(?:\.[\w*]+)*")
-_LITERAL = re.compile(r"\w")
+# Beyond ASCII, what is no part of a word is blank in plain text.
+_LETTER = "0-9a-z\\u0080-\\U0010ffff"
+_WORD = re.compile(rf"[{_LETTER}][{_LETTER}+#]*(?:\.[{_LETTER}]+)*")
+_TOKEN = re.compile(rf"[{_LETTER}*][{_LETTER}+#*]*(?:\.[{_LETTER}*]+)*")
+_LITERAL = re.compile(r"[^\W_]")
+_BETWEEN = "\0"
+_SIGN = re.compile(r"[^\w\x00-\x7f]")
+_DOT_ABOVE = "\u0307"  # left over where the Turkish capital I with a dot was made small
 
 
 class Text(NamedTuple):
@@ -77,7 +83,7 @@ class Texts:
 
 def finder(pattern: str) -> Callable[[Text], bool] | None:
     """Return what tells whether a pattern is found in a text; None for a pattern without a letter or digit."""
-    tokens: list[str] = _TOKEN.findall(pattern.casefold())
+    tokens: list[str] = _TOKEN.findall(_plain(pattern))
     literals = [part for token in tokens for part in token.split("*") if _LITERAL.search(part)]
     if not literals:
         return None
@@ -87,11 +93,29 @@ def finder(pattern: str) -> Callable[[Text], bool] | None:
     def found(text: Text) -> bool:
         parts = (text.title, text.description, *text.keywords)
         # Most texts do not hold the letters, and to see that costs a fraction of cutting them into words.
-        if longest not in "\n".join(parts).casefold():
+        plain = _plain(_BETWEEN.join(parts))
+        if longest not in plain:
             return False
-        return any(search(f" {' '.join(words(part))} ") for part in parts)
+        return any(search(f" {' '.join(_WORD.findall(part))} ") for part in plain.split(_BETWEEN))
 
     return found
+
+
+def _plain(text: str) -> str:
+    """Return a text in the form in which words are compared (Unicode Standard, section 3.13, D146, but for marks)."""
+    small = text.casefold()
+    if small.isascii():
+        return small
+    small = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    return _SIGN.sub(_kept, small)
+
+
+def _kept(sign: re.Match[str]) -> str:
+    """Return what becomes of a character that is no letter or digit: vowel signs stay, what is not seen goes."""
+    category = unicodedata.category(sign[0])
+    if category == "Cf" or sign[0] == _DOT_ABOVE:
+        return ""
+    return sign[0] if category.startswith("M") else " "
 
 
 def _expression(token: str) -> str:

@@ -65,3 +65,51 @@ def test_what_is_remembered_of_patterns_is_bounded_in_bytes(added: int, monkeypa
             texts.found_in(pattern)
             assert sum(hits.nbytes for _, hits in texts._found.values()) <= 1 << 16
     assert len(texts._found) > 1
+
+
+@pytest.mark.parametrize(
+    ("pattern", "title"),
+    [
+        ("caf\u00e9", "Rate a cafe\u0301"),
+        ("cafe\u0301", "Rate a caf\u00e9"),
+        ("istanbul", "Visit \u0130stanbul"),
+        ("survey", "A long sur\u00advey"),
+        ("survey", "\uff33\uff35\uff32\uff36\uff25\uff39 on health"),
+        ("adult content", "adult_content"),
+        ("adult", "Adult\u2014read twice"),
+        ("two lines", "of two\nlines"),
+        ("\u0915\u092e*", "\u0915\u092e\u093e\u0908"),
+        ("stra\u00dfe", "STRASSE"),
+    ],
+)
+def test_given_other_ways_to_write_the_same_then_a_pattern_is_found(pattern: str, title: str) -> None:
+    found = finder(pattern)
+    assert found is not None
+    assert found(Text(title, "", ()))
+    assert found(Text("", "", (title,)))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "title"),
+    [
+        # A word goes on behind a vowel sign.
+        ("\u0915\u092e", "\u0915\u092e\u093e\u0908"),
+        ("porn", "p\u00f6rn"),
+        ("a b", "a\0b"),
+    ],
+)
+def test_given_a_part_of_a_word_or_other_letters_then_a_pattern_is_not_found(pattern: str, title: str) -> None:
+    found = finder(pattern)
+    assert found is not None
+    assert not found(Text(title, "", ()))
+
+
+def test_a_pattern_does_not_reach_from_the_title_into_the_description() -> None:
+    found = finder("a b")
+    assert found is not None
+    assert not found(Text("a", "b", ()))
+
+
+@pytest.mark.parametrize("pattern", ["_", "\u093e*", "\u2014", "*", ""])
+def test_given_no_letter_or_digit_then_a_pattern_is_none(pattern: str) -> None:
+    assert finder(pattern) is None
