@@ -64,7 +64,7 @@ _OWN: tuple[Feature, ...] = (
         _NO_SKILLS,
         monotone=1,
     ),
-    Feature("skill_count", "skill", "count", "Skills that the task asks for", _UNPOSTED),
+    Feature("skill_count", "skill", "count", "Skills that the task asks for, 16 at the most", _UNPOSTED),
     Feature(
         "affinity",
         "skill",

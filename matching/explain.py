@@ -17,6 +17,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from features.jit import kernel, lean
+from features.layout import SKILLS
 from features.money import Money
 from features.spec import COLUMN, GROUPS
 from matching.wording import money, number
@@ -341,7 +342,8 @@ def _strengths(task: Any, found: NDArray[np.float64]) -> None:
     # Pay per hour was ranked by counts; is it about as high by the answer's figures?
     as_ranked = paid and task.hourly >= task.counted_hourly + math.log(0.8)
     found[:] = 0.0
-    if task.skill_overlap >= 0.5 and task.skill_count >= 1.0:
+    # Of a longer list not all skills are known, so no count would be true.
+    if task.skill_overlap >= 0.5 and 1.0 <= task.skill_count < SKILLS:
         found[0] = task.skill_overlap  # skills
     if takes and above > 0.3:
         found[1] = 2.0 * above  # similar_tasks

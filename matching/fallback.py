@@ -17,6 +17,9 @@ _WEIGHTS = {"affinity_z": 1.0, "skill_coverage": 2.0, "skill_overlap": 1.0, "hou
 
 _MIDDLE = {"skill_coverage": 0.5, "skill_overlap": 0.5, "hourly_rank": 0.5, "reward_rank": 0.5}
 
+_FARTHEST = 2.0
+"""How far a term may go: of a batch that everybody takes, others would lie ten standard deviations below."""
+
 
 class FallbackRanker:
     """Ranks by pay and skill; `matching.scoring.Ranker` without a model."""
@@ -39,7 +42,8 @@ class FallbackRanker:
 def _terms(features: NDArray[np.float32]) -> Iterator[tuple[str, NDArray[np.float64]]]:
     for name, weight in _WEIGHTS.items():
         values = features[:, COLUMN[name]].astype(np.float64)
-        yield name, weight * np.where(np.isnan(values), _MIDDLE.get(name, 0.0), values)
+        known = np.where(np.isnan(values), _MIDDLE.get(name, 0.0), values)
+        yield name, weight * np.clip(known, -_FARTHEST, _FARTHEST)
 
 
 def _contribute(features: NDArray[np.float32], asked: int) -> NDArray[np.float64]:

@@ -13,6 +13,7 @@ _EN = {
     "qualification_equal": "Get the qualification {name} with the value {value}",
     "skill": "Add the skill {name} to your profile",
     "skill_at_least": "Reach level {value} in {name}",
+    "skill_equal": "Have the level {value} in {name}",
     "skill_above": "Reach more than level {value} in {name}",
     "language": "Add the language {value} to your profile",
     "device": "Work on the device {value}",
@@ -31,6 +32,7 @@ _ID = {
     "qualification_equal": "Dapatkan kualifikasi {name} dengan nilai {value}",
     "skill": "Tambahkan keahlian {name} ke profil Anda",
     "skill_at_least": "Capai tingkat {value} dalam {name}",
+    "skill_equal": "Miliki tingkat {value} dalam {name}",
     "skill_above": "Capai lebih dari tingkat {value} dalam {name}",
     "language": "Tambahkan bahasa {value} ke profil Anda",
     "device": "Kerjakan dengan perangkat {value}",
@@ -70,7 +72,7 @@ def describe(
     key = kind
     if kind in ("qualification", "skill"):
         if comparator == "eq":
-            key = f"{kind}_equal" if kind == "qualification" else f"{kind}_at_least"
+            key = f"{kind}_equal"
         elif comparator != "exists":
             raised = kind == "qualification" and held is not None
             above = comparator == "gt"

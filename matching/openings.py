@@ -36,6 +36,7 @@ MOST_APPROVALS = 10_000
 """Approvals that anyone could be asked for."""
 
 _LANGUAGE, _COUNTRY, _DEVICE = (int(BIT[name]) for name in ("language", "country", "device"))
+_SETS = _LANGUAGE | _COUNTRY | _DEVICE
 _ACCEPT = LEVELS.index("accept")
 
 
@@ -136,7 +137,11 @@ def _openings(
     wanting = _wanting(program, options, ways, chosen[:considered], approvals, standing, facts.held.size)
     for k in range(considered):
         first, second = _make(options, chosen[k], approvals[k], standing, facts, changed)
-        _try(program, sheet, changed, waits, wanting, asked, first, second, k, again, asked_for, asked_anew, opened)
+        sets = asked
+        if approvals[k] == 0:
+            # What a profile tells makes one where there is none, and then a task's sets are held against it.
+            sets |= _DEVICE if options.changes[chosen[k]].kind == DEVICE else _SETS
+        _try(program, sheet, changed, waits, wanting, sets, first, second, k, again, asked_for, asked_anew, opened)
         for attribute in (first, second):
             changed.held[attribute], changed.number[attribute] = facts.held[attribute], facts.number[attribute]
             changed.start[attribute], changed.stop[attribute] = facts.start[attribute], facts.stop[attribute]

@@ -59,6 +59,7 @@ def waiting(judgement: Judgement, *, in_hand: bool) -> Waiting:
             judgement.own,
             judgement.places,
             in_hand and judgement.asked & _DEVICE != 0,
+            judgement.asked & _LANGUAGE == 0,
         ),
     )
 
@@ -82,6 +83,7 @@ def _waiting(
     own: Own,
     places: NDArray[np.int32],
     in_hand: bool,
+    unknown: bool,
 ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int64], NDArray[np.int32]]:
     # A way for each clause of each tree at the most; most have none.
     room = np.empty((sheet.nodes.size, 3), np.int32)
@@ -90,7 +92,7 @@ def _waiting(
     free = free.copy()
     _leave_out(offers, own, places, free)
     of_trees_tasks, of_signatures = np.zeros(trees, np.int64), np.empty(against.size, np.int32)
-    others, more = _divide(program, sheet, against, in_hand, of_trees, free, of_signatures, of_trees_tasks)
+    others, more = _divide(program, sheet, against, in_hand, unknown, of_trees, free, of_signatures, of_trees_tasks)
     single, tasks = np.empty(others.size, np.int32), np.empty(trees + others.size, np.int64)
     tasks[:trees] = of_trees_tasks
     ways = np.empty((found + more, 3), np.int32)
@@ -218,6 +220,7 @@ def _divide(
     sheet: Sheet,
     against: NDArray[np.uint32],
     in_hand: bool,
+    unknown: bool,
     of_trees: _OfTrees,
     free: NDArray[np.int32],
     of_signatures: NDArray[np.int32],
@@ -230,6 +233,7 @@ def _divide(
         sheet: the worker's answers.
         against: by signature, what stands against it.
         in_hand: whether a change may take the place of the device that welcomes the worker now.
+        unknown: whether the worker has no profile, so that a change may have sets looked at that are not now.
         of_trees: ways of trees.
         free: by signature, its tasks.
         of_signatures: written; -1 for others.
@@ -242,7 +246,9 @@ def _divide(
     for tree in range(tasks.size):
         hopeful[tree] = (sheet.trees[tree] == 1) | (of_trees.starts[tree] < of_trees.stops[tree])
     for k in range(bound.size):
-        bound[k] = in_hand and program.sets[k].device >= 0
+        sets = program.sets[k]
+        any_set = (sets.language >= 0) | (sets.country >= 0) | (sets.device >= 0)
+        bound[k] = (in_hand and sets.device >= 0) or (unknown and any_set)
     others, size = np.empty(against.size, np.int32), np.int32(0)
     # Without a branch, since it cannot be foreseen which wait.
     for number in range(against.size):

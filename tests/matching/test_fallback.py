@@ -78,3 +78,19 @@ def test_rows_are_scored_each_for_itself_and_none_is_no_error() -> None:
     both = np.concatenate([row(hourly_rank=0.9), row(skill_coverage=0.1)])
     assert ranker.answers(both).scores.tolist() == [score(hourly_rank=0.9), score(skill_coverage=0.1)]
     assert len(ranker.answers(both[:0]).scores) == 0
+
+
+def test_given_a_batch_that_everybody_takes_then_skill_and_pay_still_decide_among_the_others() -> None:
+    log = Log().add("worker_updated", worker_id="w", skills=["labelling"])
+    for number in range(60):
+        log.post(f"poor{number}", reward=usd(0.05), estimated_minutes=6, group_id="g", title="click here")
+    for number in range(30):
+        log.take(f"other{number}", f"poor{number}")
+    for number in range(4):
+        log.post(f"rich{number}", reward=usd(40), estimated_minutes=6, skills=["labelling"], title=f"label {number}")
+    state = log.state()
+    catalogue = state.catalogue
+    names = [f"poor{number}" for number in range(60)] + [f"rich{number}" for number in range(4)]
+    tasks = np.array([catalogue.tasks.get(name) for name in names], np.int32)
+    scores = FallbackRanker().answers(rows(state, catalogue.workers.get("w"), tasks, hour(2))).scores
+    assert scores[60:].min() > scores[:60].max()

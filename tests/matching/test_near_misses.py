@@ -30,8 +30,13 @@ def clause(attribute: str, comparator: str = "exists", **operand: Any) -> Json:
 
 
 def market(*postings: Json, verdicts: Sequence[str] = (), **profile: Any) -> MarketState:
-    """A worker ``w``, with a history of verdicts, and tasks of a tenth of an hour."""
-    log = Log().add("worker_updated", worker_id="w", **profile)
+    """A worker ``w`` with a profile and a history of verdicts, and tasks of a tenth of an hour."""
+    return market_of(profile, *postings, verdicts=verdicts)
+
+
+def market_of(profile: Json | None, *postings: Json, verdicts: Sequence[str] = ()) -> MarketState:
+    """The same, where there may be no profile."""
+    log = Log() if profile is None else Log().add("worker_updated", worker_id="w", **profile)
     for number, verdict in enumerate(verdicts):
         log.post(f"done{number}", slots=1).take("w", f"done{number}")
         log.on("assignment_submitted", "w", f"done{number}", work_seconds=600)
@@ -150,8 +155,25 @@ def test_given_no_pay_is_known_then_the_count_is_told_alone() -> None:
 
 
 def test_given_nobody_knows_the_worker_then_a_test_can_still_be_taken() -> None:
-    state = market({"requirements": [clause("qualification:q")], "languages": ["en"]})
+    # Not for the second task: with a profile that tells of the test, the worker would have to speak English as well.
+    asked = [clause("qualification:q")]
+    state = market({"requirements": asked}, {"requirements": asked, "languages": ["en"]})
     assert told(found(state, Query("newcomer", NOW))) == [("qualification:q", "exists", None, 1)]
+
+
+def test_given_nobody_knows_the_worker_then_approvals_and_a_device_make_no_profile() -> None:
+    asked = [clause("approved_count", "ge", value=1)], [clause("device", "eq", value="phone")]
+    state = market(*({"requirements": each, "countries": ["ID"]} for each in asked))
+    assert told(found(state, Query("newcomer", NOW))) == [
+        ("approved_count", "ge", 1, 1),
+        ("device", "eq", "phone", 1),
+    ]
+
+
+def test_given_the_wrong_level_of_a_skill_then_the_right_one_is_told_whichever_is_higher() -> None:
+    state = market({"requirements": [clause("skill:a", "eq", value=0.5)]}, skills={"a": 0.8})
+    (miss,) = found(state)
+    assert miss.text == "Have the level 0.5 in a: 1 task, about USD 9.00 an hour"
 
 
 def test_given_a_feed_then_its_first_page_with_reasons_tells_them() -> None:
@@ -226,9 +248,9 @@ def test_given_any_tasks_then_the_best_paid_of_each_change_are_sought(data: st.D
 
 
 @settings(max_examples=300, deadline=None)
-@given(PROFILES.filter(lambda profile: profile is not None), st.lists(TREES, min_size=1, max_size=4))
+@given(PROFILES, st.lists(TREES, min_size=1, max_size=4))
 def test_given_any_requirements_then_whoever_does_what_is_told_is_let_into_so_many_more(
-    profile: Json, requirements: list[Any]
+    profile: Json | None, requirements: list[Any]
 ) -> None:
     # Each tree twice, since what is found of a tree serves all signatures that have it.
     postings = [
@@ -236,23 +258,27 @@ def test_given_any_requirements_then_whoever_does_what_is_told_is_let_into_so_ma
         for place, tree in enumerate(requirements)
         for languages in ((["en"], ["de"]) if place % 2 else (None, ["en"]))
     ]
-    before = market(*postings, **profile)
+    before = market_of(profile, *postings)
     open_before = kept(before)
     for miss in found(before, replace(Query("w", NOW), session_minutes=30)):
         if miss.attribute in ("approval_rate", "approved_count"):
             continue
-        assert len(kept(market(*postings, **improved(profile, miss))) - open_before) == miss.tasks
+        if profile is None and miss.attribute == "device":
+            after = kept(before, Wishes(device=str(miss.value)))
+        else:
+            after = kept(market(*postings, **improved(profile, miss)))
+        assert len(after - open_before) == miss.tasks
 
 
 @settings(max_examples=60, deadline=None)
 @given(
-    PROFILES.filter(lambda profile: profile is not None),
+    PROFILES,
     st.lists(TREES, min_size=1, max_size=3),
     st.lists(st.sampled_from(["approved", "rejected"]), max_size=3),
     st.none() | st.just("phone"),
 )
 def test_given_any_requirements_then_a_change_opens_what_it_would_by_itself(
-    profile: Json, requirements: list[Any], verdicts: list[str], device: str | None
+    profile: Json | None, requirements: list[Any], verdicts: list[str], device: str | None
 ) -> None:
     postings = [
         {"requirements": tree, **sets}
@@ -264,7 +290,7 @@ def test_given_any_requirements_then_a_change_opens_what_it_would_by_itself(
         clauses = list(parse(tree).clauses())
         for change in changes_of(clauses[0]) if len(clauses) == 1 else ():
             alone.setdefault(change, set()).update(f"t{4 * place + posting}" for posting in range(4))
-    before = market(*postings, verdicts=verdicts, **profile)
+    before = market_of(profile, *postings, verdicts=verdicts)
     worker, wishes = before.catalogue.workers.get("w"), Wishes(device=device)
     judgement = judge_open(before, worker, NOW, wishes)
     openings_found = openings(judgement, before.arrays.workers[worker], in_hand=device is not None)
@@ -275,8 +301,8 @@ def test_given_any_requirements_then_a_change_opens_what_it_would_by_itself(
             if k is None:
                 continue
             more = ["approved"] * int(openings_found.approvals[k])
-            after, changed = market(*postings, verdicts=[*verdicts, *more], **profile), wishes
-        elif change.attribute == "device" and device is not None:
+            after, changed = market_of(profile, *postings, verdicts=[*verdicts, *more]), wishes
+        elif change.attribute == "device" and (device is not None or profile is None):
             after, changed = before, Wishes(device=str(change.value))
         else:
             after, changed = market(*postings, verdicts=verdicts, **improved(profile, change)), wishes
@@ -296,8 +322,9 @@ def kept(state: MarketState, wishes: Wishes | None = None) -> set[str]:
     return set(state.catalogue.tasks.externals(found))
 
 
-def improved(profile: Json, miss: NearMiss | Change) -> Json:
+def improved(profile: Json | None, miss: NearMiss | Change) -> Json:
     """The profile of a worker who did what a near miss tells."""
+    profile = profile or {}
     kind, _, name = miss.attribute.partition(":")
     if kind == "qualification":
         value = miss.value
