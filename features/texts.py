@@ -58,6 +58,10 @@ class Texts:
             self._texts.append(text)
         return index
 
+    def __getitem__(self, index: int) -> Text:
+        """Return the text of a number."""
+        return self._texts[index]
+
     def __iter__(self) -> Iterator[Text]:
         """Yield the texts by number."""
         return iter(self._texts)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from features.build import rows_of_workers
 from features.layout import UNLIMITED
 from features.state import MarketState
-from matching.audience_stages import Stages, dealt, prepared
+from matching.audience_stages import Stages, offered, prepared
 from matching.eligibility import judge
 from matching.reading import Read
 from matching.roster import Mask, Roster
@@ -140,8 +140,7 @@ class Audiences:
             raise UnpreparedError
         fit, stages = self._fit(state, task, now), self._stages
         if np.count_nonzero(fit) <= size:
-            workers = np.flatnonzero(fit).astype(np.int32)
-            return workers[~dealt(state.arrays, workers, task)]
+            return offered(state, np.flatnonzero(fit).astype(np.int32), task)
         if stages is None or stages.outdated(now):
             raise UnpreparedError
         return stages.foremost(state, task, now, fit, size)

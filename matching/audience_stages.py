@@ -155,11 +155,18 @@ class Stages:
         """
         before = len(self._active.scores)
         scores = _look(state, task, now, fit[:before], self._taken, self._active, self._first)
-        looked_at = min(max(LOOKED_AT, 4 * size), before)
-        looked = np.argpartition(-scores, looked_at - 1)[:looked_at]
-        later = before + np.flatnonzero(fit[before:])
-        workers: NDArray[np.int32] = np.concatenate([looked[fit[looked]], later]).astype(np.int32)
-        workers = workers[~dealt(state.arrays, workers, task)]
+        most = looked_at = min(max(LOOKED_AT, 4 * size), before)
+        while True:
+            foremost = np.argpartition(-scores, looked_at - 1)[:looked_at]
+            looked = offered(state, foremost[fit[foremost]].astype(np.int32), task)
+            if len(looked) >= size or looked_at == before:
+                break
+            # The foremost may be those who took it already.
+            looked_at = min(4 * looked_at, before)
+        if len(looked) > most:
+            looked = looked[np.argpartition(-scores[looked], most - 1)[:most]]
+        later = (before + np.flatnonzero(fit[before:])).astype(np.int32)
+        workers = np.concatenate([looked, offered(state, later, task)])
         if len(workers) > size:
             own = rows_of_workers(state, workers, task, now, relative=False)
             workers = workers[np.argpartition(-self._second(own[:, _OWN_PLACES]), size)[:size]]
@@ -409,8 +416,15 @@ def _first_look(
     return scores
 
 
+def offered(state: MarketState, workers: NDArray[np.int32], task: int) -> NDArray[np.int32]:
+    """Return those of the workers (int32) who were not forgotten, and neither hid the task nor took all they may."""
+    workers = workers[~_dealt(state.arrays, workers, task)]
+    named = list(map(bool, state.catalogue.workers.externals(workers.tolist())))
+    return workers[np.array(named, np.bool_)]
+
+
 @kernel
-def dealt(s: Arrays, workers: NDArray[np.int32], task: int) -> NDArray[np.bool_]:
+def _dealt(s: Arrays, workers: NDArray[np.int32], task: int) -> NDArray[np.bool_]:
     """Tell of each worker whether the task was hidden or taken as often as it may be."""
     found = np.zeros(workers.size, np.bool_)
     for i in range(workers.size):

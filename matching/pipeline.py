@@ -22,7 +22,7 @@ from matching.judgement import Judgement
 from matching.near_misses import NearMiss, Sought, seek, valued
 from matching.priors import Priors
 from matching.query import Query
-from matching.rerank import GroupSpread, PayWeight, Ranking, SlotBalance, Step
+from matching.rerank import WINDOW, GroupSpread, PayWeight, Ranking, SlotBalance, Step
 from matching.scoring import Answers, Expectation, Outcomes, Ranker, best_first, figures
 
 SHORTLIST = 300
@@ -63,14 +63,14 @@ class Feed:
     Attributes:
         items: in order; positions go on from earlier pages.
         removed: reason -> how many open tasks it removed; a task with two reasons counts for both.
-        listed: hashes of the ids of this and the earlier pages.
+        listed: hashes of the ids of the earlier pages and of this one, in order as far as the query's are.
         more: whether a further page would hold anything.
         near_misses: what would open the most; of a first page with reasons alone.
     """
 
     items: Sequence[Item]
     removed: dict[str, int]
-    listed: frozenset[int]
+    listed: Sequence[int]
     more: bool
     near_misses: Sequence[NearMiss] = ()
 
@@ -198,7 +198,7 @@ class Matcher:
         sought = seek(state, query, judgement) if query.explain and not query.listed else None
         beside = _NONE if sought is None else sought.tasks
         if query.listed:
-            at = at[~np.isin(state.arrays.open_orders[at], list(query.listed))]
+            at = at[~np.isin(state.arrays.open_orders[at], np.array(query.listed, np.uint32))]
         open_tasks, lots = state.arrays.open_tasks, np.zeros(0, np.int32)
         if query.explore is not None:
             lots = self.explore.lots(state, worker, open_tasks[at], query.explore)
@@ -215,6 +215,8 @@ class Matcher:
             size *= 4
         judgement.remove(paying_less, "min_hourly")
         ranking = verdict.best(state)
+        if query.listed:
+            ranking = replace(ranking, before=_open_still(state, query.listed[1 - WINDOW :]))
         for step in self.steps:
             ranking = step(ranking, state, verdict.features)
         if query.explore is not None:
@@ -242,7 +244,8 @@ class Matcher:
                 state, verdict, page.ranking, query, first=len(query.listed) + 1, outcomes=outcomes.first(size)
             ),
             removed=page.judgement.counts(),
-            listed=query.listed.union(_order(state, page.ranking.tasks).tolist()),
+            # Two ids of one hash count once.
+            listed=tuple(dict.fromkeys((*query.listed, *_order(state, page.ranking.tasks).tolist()))),
             more=page.more,
             near_misses=() if near is None else valued(state, query, page.judgement, near, p_approve, minutes),
         )
@@ -279,6 +282,15 @@ def _common(state: MarketState) -> Common:
     else:
         forget_common(common)
     return common
+
+
+def _open_still(state: MarketState, orders: Sequence[int]) -> NDArray[np.int32]:
+    """Return the open tasks of these hashes (int32, aligned); 0 where none is open."""
+    size = len(state.open_tasks)
+    open_orders = state.arrays.open_orders[:size]
+    places = np.flatnonzero(np.isin(open_orders, np.array(orders, np.uint32)))
+    tasks = dict(zip(open_orders[places].tolist(), state.arrays.open_tasks[places].tolist(), strict=True))
+    return np.array([tasks.get(order, 0) for order in orders], np.int32)
 
 
 def open_at(state: MarketState, now: int) -> NDArray[np.int32]:

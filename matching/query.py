@@ -1,5 +1,6 @@
 """What is asked of the matcher."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from matching.eligibility import Wishes
@@ -15,7 +16,8 @@ class Query:
         limit: items on this page.
         wishes: filters of this request.
         session_minutes: minutes the worker has now, NaN for what the profile says.
-        listed: hashes of the ids that earlier pages hold; they do not come again.
+        listed: hashes of the ids that earlier pages hold, which do not come again. The last ``WINDOW - 1`` of
+            `matching.rerank` are in order.
         locale: language of the reasons.
         explain: whether reasons are wanted.
         contributions: whether they are wanted in numbers too.
@@ -28,7 +30,7 @@ class Query:
     limit: int = 20
     wishes: Wishes = field(default_factory=Wishes)
     session_minutes: float = float("nan")
-    listed: frozenset[int] = frozenset()
+    listed: Sequence[int] = ()
     locale: str = "en"
     explain: bool = True
     contributions: bool = False

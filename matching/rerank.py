@@ -1,33 +1,40 @@
 """Re-ranking: small steps that reorder a scored list for reasons that no score of a single row knows."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from features.jit import kernel
+from features.jit import kernel, lean
 from features.layout import UNLIMITED
 from features.spec import COLUMN
 from features.state import MarketState
 
+WINDOW = 10
+"""Positions among which the tasks of a group are counted."""
+
+_NO_GROUP = np.iinfo(np.int64).min
+
 
 @dataclass(frozen=True)
 class Ranking:
-    """Tasks in order, best first; every array is aligned with ``tasks``.
+    """Tasks in order, best first; every array but the last is aligned with ``tasks``.
 
     Attributes:
         tasks: int32, dense indices.
         places: int64; where each task's row is in ``features`` and in the answers.
         scores: float64; what the order was made by.
         propensities: float64; probability of each task being drawn here given those before it, 1 where none was drawn.
+        before: int32; the tasks that earlier pages ended with, in order; 0 for one that is no longer open.
     """
 
     tasks: NDArray[np.int32]
     places: NDArray[np.int64]
     scores: NDArray[np.float64]
     propensities: NDArray[np.float64]
+    before: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
 
     def reordered(self, order: NDArray[np.intp], propensities: NDArray[np.float64] | None = None) -> "Ranking":
         """Return the ranking in another order; ``propensities`` are given in the new order."""
@@ -36,6 +43,7 @@ class Ranking:
             self.places[order],
             self.scores[order],
             self.propensities[order] if propensities is None else propensities,
+            self.before,
         )
 
 
@@ -106,17 +114,19 @@ class SlotBalance:
 class GroupSpread:
     """Keeps batches apart: of one group, or one requester without groups, no more than ``most`` in any ``window``.
 
+    Positions go on from page to page, so what earlier pages ended with counts.
+
     Attributes:
         most: tasks of one group in a window.
         window: positions looked at.
     """
 
     most: int = 3
-    window: int = 10
+    window: int = WINDOW
 
     def __call__(self, ranking: Ranking, state: MarketState, features: NDArray[np.float32]) -> Ranking:
         """Return the ranking where a further task of a crowded group waits for its turn."""
-        return ranking.reordered(_spread(state.arrays.tasks, ranking.tasks, self.most, self.window))
+        return ranking.reordered(_spread(state.arrays.tasks, ranking.before, ranking.tasks, self.most, self.window))
 
 
 @kernel
@@ -140,25 +150,36 @@ def _crowding(
     return crowding
 
 
+@lean
+def _group(records: NDArray[np.void], task: int) -> np.int64:
+    facts = records[task].facts
+    return np.int64(facts.group_token) if facts.group_token >= 0 else -1 - np.int64(facts.requester)
+
+
 @kernel
-def _spread(records: NDArray[np.void], tasks: NDArray[np.int32], most: int, window: int) -> NDArray[np.intp]:
+def _spread(
+    records: NDArray[np.void], before: NDArray[np.int32], tasks: NDArray[np.int32], most: int, window: int
+) -> NDArray[np.intp]:
     """Return the places in an order where the first one waiting whose group has room in the window comes next.
 
     Args:
         records: of all tasks.
+        before: int32, dense indices of what stands before them; 0 for what is of no group.
         tasks: int32, dense indices.
         most: tasks of one group in a window.
         window: positions looked at.
     """
-    keys = np.empty(tasks.size, np.int64)
+    keys, listed = np.empty(tasks.size, np.int64), np.empty(before.size + tasks.size, np.int64)
+    for position in range(before.size):
+        listed[position] = _group(records, before[position]) if before[position] != 0 else _NO_GROUP
     for place in range(tasks.size):
-        facts = records[tasks[place]].facts
-        keys[place] = facts.group_token if facts.group_token >= 0 else -1 - np.int64(facts.requester)
+        keys[place] = _group(records, tasks[place])
     order = np.empty(keys.size, np.intp)
     placed = np.zeros(keys.size, np.bool_)
     first = 0
     for position in range(keys.size):
-        recent = order[max(0, position - window + 1) : position]
+        end = before.size + position
+        recent = listed[max(0, end - window + 1) : end]
         while placed[first]:
             first += 1
         # Where every group that is left is crowded, the best one waiting comes all the same.
@@ -169,11 +190,12 @@ def _spread(records: NDArray[np.void], tasks: NDArray[np.int32], most: int, wind
                 continue
             times = 0
             for other in recent:
-                times += keys[other] == keys[place]
+                times += other == keys[place]
             if times < most:
                 chosen = place
                 break
             crowded = place
         order[position] = chosen
+        listed[end] = keys[chosen]
         placed[chosen] = True
     return order

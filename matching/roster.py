@@ -5,6 +5,7 @@ those that changed are read again. Facts are only ever appended; one that an old
 """
 
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,6 +19,8 @@ from features.layout import NEVER
 from features.requirements_layout import LEVELS
 from features.requirements_shape import AllOf, Clause, Guard, Node, Value
 from features.state import MarketState
+from features.text import normalise
+from features.texts import Text, finder
 from features.worker_facts import declared
 
 Mask = NDArray[np.bool_]
@@ -29,6 +32,9 @@ _BARE = 0
 """The number of no value: the attribute is held without one."""
 
 _SETS = ("language", "country", "device")
+
+_BLOCKS = "blocks"
+"""What a profile blocks is kept as if it were an attribute; no clause can name it."""
 
 
 @dataclass
@@ -47,7 +53,7 @@ class _Facts:
 
 
 class Roster:
-    """Tells of every worker whether a task may be offered by its requirements, its sets and its reward.
+    """Tells of every worker whether a task may be offered by what is declared on both sides.
 
     One thread at a time may use it.
 
@@ -62,6 +68,7 @@ class Roster:
         self._facts: dict[str, _Facts] = {}
         self._values: dict[Value, int] = {}
         self._numbers = [np.nan]
+        self._patterns: dict[str, Callable[[Text], bool] | None] = {}
         self._stale = 0
         self._next = 0
 
@@ -109,6 +116,14 @@ class Roster:
         for attribute, values in dict(declared(profile, profile.devices)).items():
             found = [self._number(value) for value in values] or [_BARE]
             added[attribute].extend((worker, number, value) for value in found)
+        blocks = [f"requester:{name}" for name in profile.blocked_requesters or ()]
+        blocks += [f"category:{normalise(name)}" for name in profile.blocked_categories or ()]
+        for pattern in profile.blocked_keywords or ():
+            blocks.append(f"keyword:{pattern}")
+            if pattern not in self._patterns:
+                self._patterns[pattern] = finder(pattern)
+        if blocks:
+            added[_BLOCKS].extend((worker, number, self._number(value)) for value in blocks)
 
     def _number(self, value: Value) -> int:
         number = self._values.get(value)
@@ -120,7 +135,7 @@ class Roster:
     def fit(self, state: MarketState, task: int, now: int, level: Guard = "accept") -> Mask:
         """Tell of each worker (bool, workers) what `matching.eligibility.judge` says of a task, as far as it goes.
 
-        Blocked requesters, categories and texts, and what the worker did with the task, are not looked at.
+        What the worker did with the task, and whether the worker was forgotten, is not looked at.
 
         Args:
             state: as of the last ``refresh``.
@@ -143,6 +158,24 @@ class Roster:
         found &= ~(minimum > 0.0) | (minimum <= facts["reward"])
         if signature.requirements is not None:
             found &= self._tree(state, signature.requirements.root, now, LEVELS.index(level))
+        if _BLOCKS in self._facts:
+            found &= ~self._blocking(state, task)
+        return found
+
+    def _blocking(self, state: MarketState, task: int) -> Mask:
+        """Tell of each worker whether the requester, the category or the text of a task is blocked."""
+        catalogue, facts = state.catalogue, state.arrays.tasks["facts"][task]
+        text = catalogue.texts[int(facts["text"])]
+        against = [
+            f"requester:{catalogue.requesters.external(int(facts['requester']))}",
+            # The label of a category is written as what blocks it.
+            catalogue.labels.external(int(facts["category"])),
+            *(f"keyword:{pattern}" for pattern, found_in in self._patterns.items() if found_in and found_in(text)),
+        ]
+        met = np.zeros(len(self._numbers), np.bool_)
+        met[[number for value in against if (number := self._values.get(value)) is not None]] = True
+        found, blocks = np.zeros(self.size, np.bool_), self._facts[_BLOCKS]
+        _answer(blocks.rows[: blocks.used], self._profile, met, False, False, found)
         return found
 
     def _tree(self, state: MarketState, node: Node, now: int, level: int) -> Mask:

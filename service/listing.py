@@ -51,7 +51,7 @@ class Ranked:
         listing: the list.
         items: in order.
         removed: reason -> count for a feed, or (task id, reasons) for the caller's own candidates.
-        listed: hashes of the ids on this and earlier pages.
+        listed: hashes of the ids on earlier pages and this one; see `Query.listed`.
         more: whether a further page would hold anything.
         near_misses: what would open the most to the worker.
     """
@@ -59,7 +59,7 @@ class Ranked:
     listing: Listing
     items: Sequence[Item]
     removed: dict[str, int] | list[tuple[str, list[str]]]
-    listed: frozenset[int] = frozenset()
+    listed: Sequence[int] = ()
     more: bool = False
     near_misses: Sequence[NearMiss] = ()
 

@@ -33,7 +33,7 @@ def warm_up(rates: Rates, ranker: Ranker) -> None:
     # So short that the cascade has something to leave out.
     matcher = Matcher(shortlist=1)
     # Near misses are told on first pages alone.
-    queries = [Query("w", _NOW, limit=1), Query("w", _NOW, limit=1, explore=1, listed=frozenset({1}))]
+    queries = [Query("w", _NOW, limit=1), Query("w", _NOW, limit=1, explore=1, listed=(1,))]
     for each in (FallbackRanker(), ranker):
         for query in queries:
             matcher.feed(state, each, query)
@@ -45,7 +45,7 @@ def warm_up(rates: Rates, ranker: Ranker) -> None:
 
 def _events() -> Iterator[Event]:
     facts = {"requester_id": "r", "title": "A few words", "slots": 9, "expires_at": _written(_NOW + 3_600_000_000)}
-    yield _event("worker_updated", worker_id="w", skills=["words"], languages=["en"])
+    yield _event("worker_updated", worker_id="w", skills=["words"], languages=["en"], blocked_requesters=["nobody"])
     for number in range(6):
         yield _event("task_posted", task_id=f"t{number}", **facts)
     yield _event("task_updated", task_id="t1", slots=3)

@@ -101,16 +101,16 @@ def _check_money(server: Runtime, request: Asked, prefix: str) -> None:
             require_rate(server.rates, money, f"{prefix}/{name}/currency")
 
 
-def _listed(request: FeedRequest, pointer: str) -> frozenset[int]:
+def _listed(request: FeedRequest, pointer: str) -> Sequence[int]:
     if request.cursor is None:
-        return frozenset()
+        return ()
     try:
         return decode_cursor(request.worker_id, request.cursor)
     except ValueError as error:
         raise invalid(str(error), pointer) from error
 
 
-def _feed_query(server: Runtime, request: FeedRequest, listed: frozenset[int], now: int) -> Query:
+def _feed_query(server: Runtime, request: FeedRequest, listed: Sequence[int], now: int) -> Query:
     query = replace(_query(server, request, now, limit=request.limit), listed=listed)
     settings, seed = server.settings, _CHANCE.getrandbits(63)
     explore = request.explore

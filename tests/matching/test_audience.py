@@ -95,6 +95,47 @@ def test_given_a_worker_asked_to_be_forgotten_then_nobody_is_told_of_them() -> N
     assert names(audience(log.state())) == ["w1"]
 
 
+@pytest.mark.parametrize(
+    ("profile", "events", "barred"),
+    [
+        ({}, ["assignment_accepted"], 30),
+        ({}, ["assignment_accepted"], 100),
+        ({}, ["task_hidden"], 30),
+        ({}, ["worker_erased"], 30),
+        ({"blocked_requesters": ["r1"]}, [], 30),
+        ({"blocked_categories": ["Label "]}, [], 30),
+        ({"blocked_keywords": ["label *"]}, [], 30),
+        ({"blocked_requesters": ["r2"], "blocked_categories": ["maps"], "blocked_keywords": ["maps", "*"]}, [], 0),
+    ],
+    ids=[
+        *("took it", "many took it", "hid it", "erased", "block the requester", "the category", "the text"),
+        "block something else",
+    ],
+)
+def test_given_the_foremost_may_not_take_it_then_the_audience_is_of_others(
+    profile: dict[str, Any], events: list[str], barred: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fields = {"category": "label", "skills": ["label"], "title": "Label cars"}
+    log = some(**fields)
+    for number in range(3):
+        log.post(f"old{number}", requester_id="r9", **fields)
+    active = barred or 30
+    for number in range(active + 10):
+        log.add("worker_updated", worker_id=f"w{number}", **(profile if number < active else {}))
+    for number in range(active):
+        for task in range(3):
+            log.take(f"w{number}", f"old{task}", at=1.0)
+        for kind in events:
+            log.add(kind, 1.5, worker_id=f"w{number}", **({} if kind == "worker_erased" else {"task_id": "t"}))
+    # Of so few workers all would be scored.
+    monkeypatch.setattr(audience_module, "SCORED", 4)
+    monkeypatch.setattr(audience_stages, "LOOKED_AT", 4)
+    state = log.state()
+    found = prepared(state, FALLBACK, NOW).audience(state, FALLBACK, state.catalogue.tasks.get("t"), NOW, 4)
+    assert len(found.members) == found.suggested == 4
+    assert all((int(name[1:]) >= active) == bool(barred) for name in names(found))
+
+
 def test_given_who_is_likeliest_to_take_it_and_be_approved_then_they_stand_first(
     market: MarketState, model: Ranker
 ) -> None:
@@ -288,21 +329,32 @@ def test_given_free_slots_then_the_audience_says_how_many_to_tell(market: Market
     assert 1 <= found.suggested <= len(found.members) == 30
 
 
+BLOCKS = st.just({}) | st.fixed_dictionaries(
+    {},
+    optional={
+        "blocked_requesters": st.lists(st.sampled_from(["r1", "r2", "nobody"]), max_size=2),
+        "blocked_categories": st.lists(st.sampled_from(["Label ", "maps", "r1"]), max_size=2),
+        "blocked_keywords": st.lists(st.sampled_from(["label", "ca*", "r1", "*", "words of * own"]), max_size=2),
+    },
+)
+
+
 @settings(max_examples=200, deadline=None)
 @given(
-    st.lists(PROFILES, min_size=1, max_size=6),
+    st.lists(st.tuples(PROFILES, BLOCKS), min_size=1, max_size=6),
     TREES,
     st.sampled_from([None, ["en"], ["id", "ja"]]),
     st.sampled_from([None, ["ID"]]),
     st.sampled_from([None, ["Phone"]]),
+    st.sampled_from([{}, {"category": "label", "title": "Label cars"}, {"description": "words of their own"}]),
 )
 def test_given_any_requirements_then_the_roster_says_what_the_judge_says(
-    profiles: list[Any], tree: Any, languages: Any, countries: Any, devices: Any
+    profiles: list[Any], tree: Any, languages: Any, countries: Any, devices: Any, wording: dict[str, str]
 ) -> None:
-    log = Log().post("t", requirements=tree, languages=languages, countries=countries, devices=devices)
-    for number, profile in enumerate(profiles):
+    log = Log().post("t", requirements=tree, languages=languages, countries=countries, devices=devices, **wording)
+    for number, (profile, blocks) in enumerate(profiles):
         if profile is not None:
-            log.add("worker_updated", worker_id=f"w{number % 4}", **profile)
+            log.add("worker_updated", worker_id=f"w{number % 4}", **profile, **blocks)
         log.post(f"done{number}").on("assignment_submitted", f"w{number % 4}", f"done{number}")
         log.on("assignment_rejected" if number % 3 == 0 else "assignment_approved", f"w{number % 4}", f"done{number}")
     state, roster = MarketState(RATES), Roster()

@@ -194,7 +194,36 @@ def test_given_hashes_listed_before_then_these_tasks_do_not_come_again() -> None
     assert names(first) == names(whole)[:15]
     assert not set(names(first)) & set(names(second))
     assert len(second.listed) == 30
-    assert first.listed < second.listed
+    assert second.listed[:15] == first.listed
+
+
+@pytest.mark.parametrize("limit", [1, 3, 5, 20])
+def test_given_pages_then_no_more_than_three_of_a_requester_stand_among_ten_positions(limit: int) -> None:
+    log = Log()
+    for number in range(12):
+        log.post(f"a{number}", requester_id="A", reward=usd(50), estimated_minutes=6)
+    for number in range(40):
+        log.post(f"b{number}", requester_id=f"B{number}", reward=usd(1), estimated_minutes=6)
+    found = pages(Matcher(), log.state(), FALLBACK, Query("w", NOW, limit=limit))
+    order = "".join(name[0] for feed in found for name in names(feed))
+    assert order.startswith("aaabbbbbbbaaabbbbbbbaaabbbbbbbaaabbbbbbb")
+
+
+def test_given_the_worker_took_what_was_listed_then_it_still_counts_and_what_closed_does_not() -> None:
+    log = Log()
+    for number in range(6):
+        log.post(f"a{number}", requester_id="A", reward=usd(50), estimated_minutes=6, slots=1)
+    for number in range(9):
+        log.post(f"b{number}", requester_id=f"B{number}", reward=usd(1), estimated_minutes=6)
+    state = log.state()
+    first = Matcher().feed(state, FALLBACK, Query("w", NOW, limit=3))
+    assert [name[0] for name in names(first)] == ["a"] * 3
+    query = Query("w", NOW, limit=3, listed=first.listed)
+    for kind, then in (("assignment_accepted", "bbb"), ("task_closed", "abb")):
+        before = len(log.entries)
+        worker = {"worker_id": "w"} if kind == "assignment_accepted" else {}
+        state.apply(log.add(kind, 1.0, task_id=names(first)[0], **worker).entries[before:])
+        assert "".join(name[0] for name in names(Matcher().feed(state, FALLBACK, query))) == then
 
 
 def test_given_a_worker_nobody_knows_then_there_is_a_full_feed_with_reasons(model: Ranker) -> None:

@@ -1,6 +1,7 @@
 """Re-ranking: each step gives the same tasks in another order, for a reason that can be seen."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from math import log1p
 
 import numpy as np
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from features.spec import COLUMN, NAMES
 from features.state import MarketState
-from matching.rerank import GroupSpread, PayWeight, Ranking, SlotBalance, Step
+from matching.rerank import WINDOW, GroupSpread, PayWeight, Ranking, SlotBalance, Step
 from tests.log import Entry, Log, folded, logs
 
 STEPS: list[Step] = [
@@ -225,3 +226,48 @@ def test_given_a_batch_ahead_then_the_fourth_of_it_waits_for_its_turn() -> None:
     after = GroupSpread(3, 10)(ranking(tasks, list(np.linspace(1, 0, 15))), state, shown([0] * 15))
     names = [state.catalogue.tasks.external(task) for task in after.tasks.tolist()]
     assert names == ["a0", "a1", "a2", *(f"b{n}" for n in range(7)), "a3", "a4", "a5", "b7", "b8"]
+
+
+@given(
+    groups=st.lists(st.sampled_from(["g1", "g2", "g3", None]), min_size=1, max_size=30),
+    limits=st.lists(st.integers(1, 7), min_size=30, max_size=30),
+    most=st.integers(1, 3),
+    window=st.integers(3, 10),
+)
+@settings(deadline=None, max_examples=100)
+def test_given_pages_of_any_length_then_they_are_spread_as_one_list(
+    groups: list[str | None], limits: list[int], most: int, window: int
+) -> None:
+    log = Log()
+    for number, group in enumerate(groups):
+        log.post(f"t{number}", requester_id=f"r{number % 2}", **({"group_id": group} if group else {}))
+    state, step = log.state(), GroupSpread(most, window)
+    tasks = [state.catalogue.tasks.get(f"t{number}") for number in range(len(groups))]
+    whole = step(ranking(tasks, [0.0] * len(tasks)), state, shown([0] * len(tasks))).tasks.tolist()
+    listed: list[int] = []
+    for limit in limits:
+        left = [task for task in tasks if task not in listed]
+        before = replace(ranking(left, [0.0] * len(left)), before=np.array(listed[1 - WINDOW :], np.int32))
+        after = step(before, state, shown([0] * len(left)))
+        np.testing.assert_array_equal(after.before, before.before)
+        listed += after.tasks.tolist()[:limit]
+    assert listed == whole
+
+
+def test_given_what_stood_before_has_closed_then_it_takes_its_position_and_is_of_no_group() -> None:
+    log = Log()
+    for number in range(6):
+        log.post(f"a{number}", group_id="a")
+    for number in range(9):
+        log.post(f"b{number}", requester_id=f"other{number}")
+    state = log.state()
+    a, b = list(range(1, 7)), list(range(7, 16))
+    rest = ranking([*a[3:], *b], list(np.linspace(1, 0, 12)))
+    for before, first in (
+        (a[:3], b[:7]),
+        ([*a[:2], 0], [a[3], *b[:6], a[4]]),
+        ([*a[:3], *[0] * 6], [b[0], *a[3:]]),
+        ([0] * 9, a[3:]),
+    ):
+        after = GroupSpread(3, 10)(replace(rest, before=np.array(before, np.int32)), state, shown([0] * 12))
+        assert after.tasks.tolist()[: len(first)] == first

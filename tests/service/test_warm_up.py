@@ -26,7 +26,7 @@ warm_up(RATES, FallbackRanker())
 warm = compiled()
 state = MarketState(RATES)
 state.apply([(seq, _NOW, event) for seq, event in enumerate(_events(), 1)])
-for query in (Query("somebody", _NOW), Query("w", _NOW, explore=1), Query("w", _NOW, listed=frozenset({1}))):
+for query in (Query("somebody", _NOW), Query("w", _NOW, explore=1), Query("w", _NOW, listed=(1,))):
     Matcher().feed(state, FallbackRanker(), query)
 matcher, query = Matcher(shortlist=1), Query("w", _NOW, limit=1)
 matcher.feed(state, FallbackRanker(), query)

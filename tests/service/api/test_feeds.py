@@ -133,6 +133,21 @@ def test_given_most_of_what_was_listed_has_closed_then_the_feed_still_goes_on(ap
     api.events(*(event("task_closed", task_id=f"page{number}") for number in range(60)))
 
 
+def test_given_short_pages_then_a_batch_is_spread_over_them(api: Api) -> None:
+    batch = [f"batch{number}" for number in range(9)]
+    others = [f"other{number}" for number in range(25)]
+    fields = {"category": "spreading", "estimated_minutes": 10}
+    api.events(
+        *(task(name, reward=usd(90), group_id="batch", **fields) for name in batch),
+        *(task(name, reward=usd(1), requester_id=name, **fields) for name in others),
+    )
+    pages = list(paged(api, "w", limit=4, categories=["spreading"], explore=False, **UNRECORDED))
+    order = "".join(name[0] for page in pages for name in ids(page))
+    assert len(order) == len(batch) + len(others)
+    assert max(order[first : first + 10].count("b") for first in range(len(order) - 9)) == 3
+    api.events(*(event("task_closed", task_id=name) for name in (*batch, *others)))
+
+
 def paged(api: Api, worker_id: str, **fields: Any) -> Iterator[dict[str, Any]]:
     cursor = fields.pop("cursor", None)
     while True:
@@ -143,27 +158,30 @@ def paged(api: Api, worker_id: str, **fields: Any) -> Iterator[dict[str, Any]]:
             return
 
 
-GIVEN = encode_cursor("w", frozenset({7, 9}))
+# The last nine are in the order in which they were listed, those before by their numbers.
+GIVEN = encode_cursor("w", (9, 7, *range(30, 20, -1)))
 IN_BYTES = base64.urlsafe_b64decode(GIVEN + "=" * (-len(GIVEN) % 4))
 
 
 @pytest.mark.parametrize(
     "cursor",
     [
-        *("x", "AA", GIVEN[:-1], f"{GIVEN}A", encode_cursor("w", frozenset(range(10_001)))),
+        *("x", "AA", GIVEN[:-1], f"{GIVEN}A", encode_cursor("w", range(10_001))),
         *(
             base64.urlsafe_b64encode(raw).decode().rstrip("=")
             for raw in (
                 b"\x01" + IN_BYTES[1:],
+                b"\x02" + IN_BYTES[1:],
                 IN_BYTES[:4],
                 IN_BYTES[:-1],
-                IN_BYTES[:5] + IN_BYTES[9:] + IN_BYTES[5:9],
+                IN_BYTES[:5] + IN_BYTES[9:13] + IN_BYTES[5:9] + IN_BYTES[13:],
+                IN_BYTES[:-4] + IN_BYTES[-8:-4],
             )
         ),
     ],
     ids=[
         *("no text of bytes", "other bytes", "a letter less", "a letter more", "too many"),
-        *("another version", "half a head", "half a hash", "in another order"),
+        *("another version", "that without an order", "half a head", "half a hash", "in another order", "one twice"),
     ],
 )
 def test_given_a_cursor_that_is_none_then_it_is_refused(api: Api, cursor: str) -> None:
