@@ -69,8 +69,11 @@ class SqliteStore:
             f"sqlite:///{path}", isolation_level="AUTOCOMMIT", connect_args={"timeout": BUSY_SECONDS}
         )
         event.listen(self._engine, "connect", _configure)
-        with self._writing, self._connection() as connection, _immediate(connection.exec_driver_sql):
-            self._migrate(connection)
+        with self._writing, self._connection() as connection:
+            # Who has nothing to migrate waits for no writer: one may take minutes.
+            if _version(connection) != schema.VERSION:
+                with _immediate(connection.exec_driver_sql):
+                    self._migrate(connection)
         self._archive.tidy()
 
     def append(self, events: Iterable[Event]) -> Appended:
@@ -321,7 +324,7 @@ class SqliteStore:
             writer.close()
 
     def _migrate(self, connection: Connection) -> None:
-        version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
+        version = _version(connection)
         # Version 1 kept every event as it is, version 2 had no files of old lists; what they wrote is read as well.
         if version < schema.VERSION:
             connection.exec_driver_sql(f"PRAGMA user_version = {schema.VERSION}")
@@ -334,6 +337,11 @@ class SqliteStore:
         connection.exec_driver_sql(
             "INSERT OR IGNORE INTO log_identity (only, log, rewrites) VALUES (1, ?, 0)", (secrets.token_hex(16),)
         )
+
+
+def _version(connection: Connection) -> int:
+    """Return the schema version of a store, 0 of one that is new."""
+    return int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
 
 
 def _configure(connection: sqlite3.Connection, _record: Any) -> None:
