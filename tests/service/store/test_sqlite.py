@@ -3,6 +3,7 @@
 import sqlite3
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -133,3 +134,16 @@ def test_given_a_file_of_an_older_schema_then_it_is_migrated(tmp_path: Path, ver
     assert len(store.identity().log) == 32
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("PRAGMA user_version").fetchone() == (3,)
+
+
+def test_given_several_erasures_at_once_then_each_waits_until_the_others_have_cut_the_log(tmp_path: Path) -> None:
+    stores = [SqliteStore(tmp_path / "cocok.db") for _ in range(4)]
+    stores[0].append([view(number) for number in range(80)])
+
+    def rewrite(which: int) -> None:
+        for number in range(which, 80, 4):
+            stores[which].rewrite(number + 1, view(number, worker="gone"))
+
+    with ThreadPoolExecutor() as threads:
+        list(threads.map(rewrite, range(4)))
+    assert all(getattr(row.event, "worker_id") == "gone" for rows in stores[0].read() for row in rows)  # noqa: B009
