@@ -5,7 +5,6 @@ replay folds to the same market. Profiles, wishes and free text are dropped.
 """
 
 import logging
-import re
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
@@ -32,8 +31,6 @@ log = logging.getLogger(__name__)
 RETRY_SECONDS = 5.0
 AT_ONCE = 5_000
 """Events that one transaction rewrites."""
-
-_PSEUDONYM = re.compile(r"erased-[0-9a-f]{32}")
 
 
 def erase(store: Store, erasures: Iterable[tuple[int, WorkerErased]]) -> int:
@@ -71,8 +68,12 @@ def _pseudonym(erased: WorkerErased) -> str:
 
 
 def carried_out(erased: WorkerErased) -> bool:
-    """Tell whether an event that erases has itself been rewritten, which is the last that an erasure does."""
-    return bool(_PSEUDONYM.fullmatch(erased.worker_id))
+    """Tell whether an event that erases has itself been rewritten, with the last of what its erasure rewrites.
+
+    What was there before may still be in the store: see `service.store.base.Store.rewrite_all`.
+    """
+    # The very pseudonym: a worker may have an id that looks like one.
+    return erased.worker_id == _pseudonym(erased)
 
 
 def anonymous(event: Event, pseudonym: str) -> Event:
@@ -94,7 +95,9 @@ def anonymous(event: Event, pseudonym: str) -> Event:
 class Eraser:
     """Carries out erasures in a thread of its own, since the whole log is searched for each.
 
-    One that was logged but not carried out, because the process ended, is noted again when the log is folded.
+    One that was logged but not carried out, because the process ended, is noted again when the log is folded. Whether a
+    process ended after it had rewritten events, but before the store was rid of what was there before, cannot be told
+    from the log: so of a log in which anything was ever rewritten, the store is rid of that at the start.
 
     Args:
         store: the log.
@@ -108,6 +111,7 @@ class Eraser:
         self._forget = forget
         self._wait = wait
         self._outdated = self._forgotten = 0
+        self._unsure = False
         self._pending: dict[int, WorkerErased] = {}
         self._waiting: dict[int, list[Future[None]]] = defaultdict(list)
         self._changed = Condition()
@@ -116,6 +120,7 @@ class Eraser:
 
     def start(self) -> None:
         """Begin with what has been noted."""
+        self._unsure = self._store.identity().rewrites > 0
         self._thread.start()
 
     def stop(self) -> None:
@@ -148,17 +153,19 @@ class Eraser:
     def _run(self) -> None:
         for outdated, erasures in self._batches():
             try:
-                self._forget(outdated)
-                count = erase(self._store, erasures.items()) if erasures else 0
+                if outdated:
+                    self._forget(outdated)
+                # Also of none: another process may have been cut off in one.
+                count = erase(self._store, erasures.items())
             except Exception:
-                log.exception("%d erasures could not be carried out; trying again", len(erasures))
+                log.exception("erasures could not be carried out to the end, %d are left; trying again", len(erasures))
                 with self._changed:
                     self._changed.wait_for(lambda: self._stopping, RETRY_SECONDS)
                 continue
             if erasures:
                 log.info("%d workers were erased from %d events", len(erasures), count)
             with self._changed:
-                self._forgotten = outdated
+                self._forgotten, self._unsure = outdated, False
                 futures = [future for seq in erasures for future in self._waiting.pop(seq, [])]
                 for seq in erasures:
                     del self._pending[seq]
@@ -169,7 +176,7 @@ class Eraser:
     def _batches(self) -> Iterator[tuple[int, dict[int, WorkerErased]]]:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._pending or self._outdated > self._forgotten or self._stopping)
+                self._changed.wait_for(lambda: self._due() or self._stopping)
                 if self._stopping:
                     return
                 outdated, erasures = self._outdated, dict(self._pending)
@@ -177,3 +184,6 @@ class Eraser:
                 if stopped:
                     return
             yield outdated, erasures
+
+    def _due(self) -> bool:
+        return bool(self._pending) or self._outdated > self._forgotten or self._unsure

@@ -13,7 +13,7 @@ import msgspec
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Match
 
@@ -161,6 +161,9 @@ def problem_of(error: Exception) -> Problem:
         log.error("a request failed: %s", error)
         detail = "The log cannot be used at the moment; try again."
         return Problem(Kind.STORE_UNAVAILABLE, detail, headers={"Retry-After": "1"})
+    if isinstance(error, ClientDisconnect):
+        # Nobody reads it, but it is counted.
+        return Problem(Kind.MALFORMED, "The client went away before the body had come.")
     return unexpected(error)
 
 

@@ -219,7 +219,9 @@ def require_rate(rates: Rates, money: Money, pointer: str) -> None:
 
 async def append(server: Runtime, events: Sequence[Event]) -> Appended:
     """Append events; return when they are durable and reads see them. No thread waits meanwhile."""
-    return await asyncio.wrap_future(server.engine.submit(events))
+    appended = await asyncio.wrap_future(server.engine.submit(events))
+    server.metrics.events.inc(appended.accepted)
+    return appended
 
 
 def head_of(engine: Engine, kind: str) -> dict[str, str]:

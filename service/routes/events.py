@@ -65,6 +65,4 @@ async def post_events(server: Server, request: Request) -> Response:
         if latest is not None and micros(event.at) > latest:
             raise invalid("is more than 5 minutes ahead of the server's clock; correct the sender's", f"/{place}/at")
         require_rates(server.rates, event, f"/{place}")
-    appended = await append(server, events)
-    server.metrics.events.inc(appended.accepted)
-    return respond(appended._asdict())
+    return respond((await append(server, events))._asdict())

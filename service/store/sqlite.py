@@ -2,6 +2,7 @@
 
 import secrets
 import sqlite3
+import time
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -29,6 +30,7 @@ from service.store.squeeze import SQUEEZED, squeeze, unsqueeze, unsqueeze_each
 
 BUSY_SECONDS = 30
 CUT_SECONDS = 2
+CUT_PAUSE_SECONDS = 0.02
 SEARCHED = 8  # workers that are searched for in the text; of more, every event is decoded
 _CHUNK = 5_000  # far below the number of parameters SQLite allows in one statement
 _END = "SELECT seq, known_at FROM events ORDER BY seq DESC LIMIT 1"
@@ -44,6 +46,7 @@ _INSERT_ALONE = (
     " SELECT seq + 1, ?, ?, max(known_at, ?), ?, ? FROM (SELECT seq, known_at FROM events ORDER BY seq DESC LIMIT 1)"
     " WHERE NOT EXISTS (SELECT 1 FROM archived_ids WHERE id = ?) ON CONFLICT (event_id) DO NOTHING"
 )
+_CUT = "PRAGMA wal_checkpoint(TRUNCATE)"
 _REWRITE = "UPDATE events SET type = ?, payload = ? WHERE seq = ? AND event_id = ?"
 
 
@@ -69,8 +72,11 @@ class SqliteStore:
             f"sqlite:///{path}", isolation_level="AUTOCOMMIT", connect_args={"timeout": BUSY_SECONDS}
         )
         event.listen(self._engine, "connect", _configure)
-        with self._writing, self._connection() as connection, _immediate(connection.exec_driver_sql):
-            self._migrate(connection)
+        with self._writing, self._connection() as connection:
+            # Who has nothing to migrate waits for no writer: one may take minutes.
+            if _version(connection) != schema.VERSION:
+                with _immediate(connection.exec_driver_sql):
+                    self._migrate(connection)
         self._archive.tidy()
 
     def append(self, events: Iterable[Event]) -> Appended:
@@ -177,11 +183,14 @@ class SqliteStore:
         while not self._rewrite(wanted, self._archive.rewrite(wanted)):
             # Lists were moved to a file meanwhile.
             pass
+        until = time.monotonic() + CUT_SECONDS
         with self._connection() as connection:
             # The write-ahead log holds the old pages until it is cut, which waits for those who read it.
             connection.exec_driver_sql(f"PRAGMA busy_timeout = {CUT_SECONDS * 1_000}")
             try:
-                in_use = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()[0]
+                # For another that cuts it, SQLite does not wait.
+                while (in_use := connection.exec_driver_sql(_CUT).one()[0]) and time.monotonic() < until:
+                    time.sleep(CUT_PAUSE_SECONDS)
             finally:
                 connection.exec_driver_sql(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1_000}")
         if in_use:
@@ -321,7 +330,7 @@ class SqliteStore:
             writer.close()
 
     def _migrate(self, connection: Connection) -> None:
-        version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
+        version = _version(connection)
         # Version 1 kept every event as it is, version 2 had no files of old lists; what they wrote is read as well.
         if version < schema.VERSION:
             connection.exec_driver_sql(f"PRAGMA user_version = {schema.VERSION}")
@@ -334,6 +343,11 @@ class SqliteStore:
         connection.exec_driver_sql(
             "INSERT OR IGNORE INTO log_identity (only, log, rewrites) VALUES (1, ?, 0)", (secrets.token_hex(16),)
         )
+
+
+def _version(connection: Connection) -> int:
+    """Return the schema version of a store, 0 of one that is new."""
+    return int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
 
 
 def _configure(connection: sqlite3.Connection, _record: Any) -> None:

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,8 @@ import httpx
 import pytest
 
 from features.errors import CocokError
-from tests.service.api.server import Api, problem, serving
+from tests.service.api.server import Api, event, problem, serving
+from tests.service.live.server import until
 
 JSON = {"content-type": "application/json"}
 LIMIT = 100_000
@@ -183,3 +185,41 @@ def test_given_requests_then_metrics_count_them_by_route_and_not_by_id(api: Api)
     assert 'cocok_model_info{version="fallback"} 1.0' in text
     assert "secret" not in text
     assert "PROPFIND" not in text
+
+
+@pytest.mark.parametrize(("method", "path"), CALLS)
+def test_given_a_client_that_goes_away_in_a_body_then_it_is_no_fault_of_the_server(
+    api: Api, method: str, path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def counted(status: str) -> float:
+        lines = re.findall(
+            rf'^cocok_http_requests_total{{method="{method}".*status="{status}"}} (\S+)$', metrics(), re.M
+        )
+        return sum(map(float, lines))
+
+    def metrics() -> str:
+        return api.get("/metrics").text
+
+    refused, failed = counted("400"), counted("5..")
+    with socket.create_connection((api.base_url.host, api.base_url.port or 80), timeout=5) as connection:
+        head = f"{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 500\r\n\r\n"
+        connection.sendall(head.encode() + b'{"worker_id":')
+    until(lambda: counted("400") + counted("5..") > refused + failed, seconds=10)
+    assert (counted("400"), counted("5..")) == (refused + 1, failed)
+    assert not caplog.records
+
+
+def test_given_workers_and_tasks_then_their_events_are_counted_with_the_others(api: Api) -> None:
+    def accepted() -> float:
+        return float(re.findall(r"^cocok_events_accepted_total (\S+)$", api.get("/metrics").text, re.M)[0])
+
+    before = accepted()
+    api.put("/v1/workers/counted", json={})
+    api.put("/v1/tasks/counted", json={"requester_id": "r", "title": "Label"})
+    api.delete("/v1/workers/counted")
+    api.delete("/v1/tasks/counted")
+    assert accepted() == before + 4
+    twice = event("task_viewed", worker_id="w", task_id="t")
+    api.events(twice, event("task_viewed", worker_id="w", task_id="t"))
+    api.events(twice)
+    assert accepted() == before + 6

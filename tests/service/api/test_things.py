@@ -1,14 +1,18 @@
 """Workers and tasks by their ids: set, tell, forget, close."""
 
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 
 from features.events import decode_event
-from service.store import open_store
+from service import erasure
+from service.store import open_store, sqlite
 from tests.service.api.server import Api, event, pointers, problem, serving, task, usd
+from tests.service.live.server import until
 
 PROFILE = {
     "skills": {"python": 0.5},
@@ -199,3 +203,36 @@ def test_given_a_process_that_ended_before_it_erased_then_the_next_one_does(tmp_
     with serving(tmp_path / "home") as api:
         api.runtime.engine.erased(40).result(timeout=10)
         assert b"hadi-zq" not in bytes_of(tmp_path / "home")
+
+
+def test_given_an_id_that_looks_like_a_pseudonym_then_it_is_erased_like_any_other(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    worker = f"erased-{1:032x}"
+    with serving(tmp_path / "home") as api:
+        api.put(f"/v1/workers/{worker}", json={"region": "Kota-zq"})
+        assert api.delete(f"/v1/workers/{worker}").status_code == 204
+        assert b"Kota-zq" not in bytes_of(tmp_path / "home")
+        assert worker.encode() not in bytes_of(tmp_path / "home")
+    assert "read anew" not in caplog.text
+
+
+def test_given_a_process_that_ended_before_it_cut_the_log_then_the_next_one_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    monkeypatch.setattr(sqlite, "CUT_SECONDS", 0)
+    monkeypatch.setattr(erasure, "RETRY_SECONDS", 0.1)
+    with serving(home) as api:
+        api.put("/v1/workers/indah-zq", json={"region": "Kota-zq"})
+        with closing(sqlite3.connect(home / "cocok.db", isolation_level=None)) as reader:
+            reader.execute("BEGIN")
+            reader.execute("SELECT COUNT(*) FROM events").fetchone()
+            api.events(event("worker_erased", worker_id="indah-zq"))
+            until(lambda: "indah" not in str(api.log()), seconds=10)
+            api.runtime.engine.stop()
+            with serving(home) as again:
+                assert b"Kota-zq" in bytes_of(home)
+                reader.execute("ROLLBACK")
+                until(lambda: b"-zq" not in bytes_of(home), seconds=10)
+                assert again.log()[0]["worker_id"] == again.log()[1]["worker_id"]

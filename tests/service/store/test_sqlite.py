@@ -3,12 +3,14 @@
 import sqlite3
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from features.errors import CocokError
-from service.store import SqliteStore, Store, open_store
+from service.store import SqliteStore, Store, open_store, sqlite
 from tests.service.store.contract import StoreContract, ids, view
 
 ROOT = Path(__file__).parents[3]
@@ -106,3 +108,42 @@ def test_given_an_erased_text_then_the_file_no_longer_holds_it(tmp_path: Path) -
 def test_given_an_unsupported_url_then_the_error_says_what_is_supported(url: str) -> None:
     with pytest.raises(CocokError, match=r"write sqlite:///PATH"):
         open_store(url)
+
+
+def test_given_another_process_writes_for_long_then_the_log_can_be_opened_and_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "cocok.db"
+    SqliteStore(path).append([view(1)])
+    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.1)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert ids(SqliteStore(path)) == ["e1"]
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_given_a_file_of_an_older_schema_then_it_is_migrated(tmp_path: Path, version: int) -> None:
+    path = tmp_path / "cocok.db"
+    SqliteStore(path).append([view(1)])
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"PRAGMA user_version = {version}")
+        for table in ("log_identity", "archives", "archived_ids"):
+            connection.execute(f"DROP TABLE {table}")
+    store = SqliteStore(path)
+    assert ids(store) == ["e1"]
+    assert len(store.identity().log) == 32
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (3,)
+
+
+def test_given_several_erasures_at_once_then_each_waits_until_the_others_have_cut_the_log(tmp_path: Path) -> None:
+    stores = [SqliteStore(tmp_path / "cocok.db") for _ in range(4)]
+    stores[0].append([view(number) for number in range(80)])
+
+    def rewrite(which: int) -> None:
+        for number in range(which, 80, 4):
+            stores[which].rewrite(number + 1, view(number, worker="gone"))
+
+    with ThreadPoolExecutor() as threads:
+        list(threads.map(rewrite, range(4)))
+    assert all(getattr(row.event, "worker_id") == "gone" for rows in stores[0].read() for row in rows)  # noqa: B009
