@@ -1,7 +1,7 @@
 """Re-ranking: small steps that reorder a scored list for reasons that no score of a single row knows."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Protocol
 
 import numpy as np
@@ -36,6 +36,12 @@ class Ranking:
             self.places[order],
             self.scores[order],
             self.propensities[order] if propensities is None else propensities,
+        )
+
+    def followed_by(self, other: "Ranking") -> "Ranking":
+        """Return the ranking with another one of the same rows behind it."""
+        return Ranking(
+            *(np.concatenate((getattr(self, each.name), getattr(other, each.name))) for each in fields(self))
         )
 
 
