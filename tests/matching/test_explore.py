@@ -23,6 +23,7 @@ from matching.scoring import Answers
 from tests.log import Log, hour, usd
 
 NOBODY = np.empty(0, np.int32)
+ONE = np.ones(1)
 NOW = hour(2)
 
 
@@ -117,6 +118,23 @@ def test_given_promised_tasks_among_the_best_and_below_then_each_has_its_part_of
         assert after.propensities[0] == pytest.approx({1: 0.75, 2: 0.25, 3: 1.0}[int(after.tasks[0])])
     for task, chance in ((1, 0.6), (2, 0.2), (3, 0.2)):
         assert first[task] / draws == pytest.approx(chance, abs=0.02)
+
+
+def test_given_what_was_scored_for_its_lot_alone_then_it_comes_by_a_position_given_away_or_not_at_all() -> None:
+    # The model would put task 4 first. Tasks 5 and 6 turned out to pay too little: they are nowhere.
+    shortlisted, lot = ranking([1.0, 0.0, -1.0]), Ranking(np.array([4], np.int32), np.array([3]), np.array([9.0]), ONE)
+    explore = Explore(depth=2, temperature=0.5, floor=0.8)
+    draws, first = 4000, Counter[int]()
+    for seed in range(draws):
+        after = explore(shortlisted, lots([3, 4, 5, 6], seed), seed, lot)
+        first[int(after.tasks[0])] += 1
+        assert sorted(after.tasks.tolist()) == [1, 2, 3, 4]
+        assert after.propensities[after.tasks >= 3].tolist() == [1, 1]
+    chances = np.exp(np.array([1.0, 0.0]) / (0.5 * shortlisted.scores.std()))
+    chances /= chances.sum()
+    # What is given to tasks 5 and 6, a half of the floor, is drawn after all.
+    for task, chance in zip((1, 2, 3, 4), (*(chances * 0.6), 0.2, 0.2), strict=True):
+        assert first[task] / draws == pytest.approx(chance, abs=0.03)
 
 
 def test_given_a_whole_floor_then_what_is_not_promised_comes_last() -> None:
