@@ -28,6 +28,9 @@ class Explore:
       of the scores, mixed with an even share for the promised among them.
     - Positions are given away to promised tasks from further down, by a coin that looks at nothing else, and evenly.
 
+    The best are those of the shortlist. What was scored for its lot alone is never among them, whatever the model says
+    of it: it is scored in some draws only, and would stand there by a chance that no propensity tells.
+
     No task comes both ways, so that the order of the best is Plackett and Luce whatever is given away, as
     `training.off_policy` asks for. The propensity of a task that was drawn is its probability given those before it and
     the positions given away. A task that was given its position has propensity 1, since nothing else would move it.
@@ -53,16 +56,11 @@ class Explore:
     new_task: int = 20
     new_worker: int = 3
 
-    @property
-    def reserve(self) -> int:
-        """How many of the lots must be scored: ``depth`` may be given away, and as many more be among the best."""
-        return 2 * self.depth
-
     def lots(self, state: MarketState, worker: int, tasks: NDArray[np.int32], seed: int) -> NDArray[np.int32]:
         """Return the promised ones among a worker's eligible tasks, in the order in which positions are given to them.
 
-        That order does not ask for scores, so it can come first: then the shortlist has room for those that may be
-        needed, and the promise holds for every eligible task, however many there are.
+        That order does not ask for scores, so it can come first: those that may be needed are then scored beside the
+        shortlist, and the promise holds for every eligible task, however many there are.
 
         Args:
             state: the market.
@@ -75,13 +73,18 @@ class Explore:
             tasks = tasks[arrays.tasks["served"][tasks] < self.new_task]
         return np.random.default_rng([seed, 0]).permutation(tasks)
 
-    def __call__(self, ranking: Ranking, lots: NDArray[np.int32], seed: int) -> Ranking:
+    def reserve(self, lots: NDArray[np.int32], shortlist: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Return the lots (int32) to score beside a shortlist: no more than ``depth`` positions are given away."""
+        return lots[~np.isin(lots, shortlist)][: self.depth]
+
+    def __call__(self, ranking: Ranking, lots: NDArray[np.int32], seed: int, reserve: Ranking | None = None) -> Ranking:
         """Return a drawn order with its propensities.
 
         Args:
-            ranking: best first.
-            lots: int32, as of `lots`; the first ``reserve`` of them are in the ranking.
+            ranking: the shortlist, best first.
+            lots: int32, as of `lots`, without those of the shortlist that it turned out not to hold.
             seed: of the list; the same for the same list.
+            reserve: what there is of the lots of `reserve`; those given no position come last.
         """
         if not len(ranking.tasks):
             return ranking
@@ -91,18 +94,20 @@ class Explore:
         weights = self._weights(ranking, promised, len(beyond))
         # Perturbed logs of weights in falling order are a draw from Plackett-Luce (Yellott 1977).
         race = np.argsort(-(weights + random.gumbel(size=len(best))), kind="stable")
-        given = random.random(len(best)) * max(len(lots), 1) < self.floor * len(beyond)
-        given &= np.cumsum(given) <= len(beyond)
-        first = np.empty(len(best), np.intp)
-        place_of = {task: place for place, task in enumerate(ranking.tasks.tolist())}
-        first[given] = [place_of[task] for task in beyond[: given.sum()].tolist()]
-        first[~given] = race[: (~given).sum()]
-        order = np.concatenate([first, np.setdiff1d(np.arange(len(ranking.tasks)), first, assume_unique=True)])
+        given = np.flatnonzero(random.random(len(best)) * max(len(lots), 1) < self.floor * len(beyond))[: len(beyond)]
+        every = ranking if reserve is None else ranking.followed_by(reserve)
+        place_of = {task: place for place, task in enumerate(every.tasks.tolist())}
+        first = np.full(len(best), -1, np.intp)
+        # A lot that pays too little, as was seen when it was scored, is in neither; its position is drawn after all.
+        first[given] = [place_of.get(task, -1) for task in beyond[: len(given)].tolist()]
+        drawn = first < 0
+        first[drawn] = race[: drawn.sum()]
+        order = np.concatenate([first, np.setdiff1d(np.arange(len(every.tasks)), first, assume_unique=True)])
         propensities = np.ones(len(order))
         # Sums from the end, in logs: taking what was drawn off the whole would leave nothing of small weights.
         left = np.logaddexp.accumulate(weights[race][::-1])[::-1]
-        propensities[: len(best)][~given] = np.exp(weights[race] - left)[: (~given).sum()]
-        return ranking.reordered(order, propensities)
+        propensities[: len(best)][drawn] = np.exp(weights[race] - left)[: drawn.sum()]
+        return every.reordered(order, propensities)
 
     def _weights(self, ranking: Ranking, promised: NDArray[np.bool_], beyond: int) -> NDArray[np.float64]:
         """Return the logs of the weights of the first positions; ``beyond`` is how many more are promised a part.

@@ -199,7 +199,7 @@ class Matcher:
         beside = _NONE if sought is None else sought.tasks
         if query.listed:
             at = at[~np.isin(state.arrays.open_orders[at], np.array(query.listed, np.uint32))]
-        open_tasks, lots = state.arrays.open_tasks, np.zeros(0, np.int32)
+        open_tasks, lots, reserve = state.arrays.open_tasks, _NONE, _NONE
         if query.explore is not None:
             lots = self.explore.lots(state, worker, open_tasks[at], query.explore)
         size = self.wanted(len(at), query.limit)
@@ -208,21 +208,26 @@ class Matcher:
             tasks = open_tasks[chosen]
             if len(lots):
                 # Whatever the first stage thinks of it: what is promised a position must be there to get it.
-                tasks, computed = np.union1d(tasks, lots[: self.explore.reserve]), None
+                reserve = self.explore.reserve(lots, tasks)
+                tasks, computed = np.union1d(tasks, reserve), None
             verdict, paying_less = self.score(state, ranker, query, tasks, common, computed, beside)
-            if np.isnan(query.wishes.min_hourly) or len(verdict.tasks) > query.limit or len(tasks) == len(at):
+            ranking, reserved = verdict.best(state), None
+            if len(reserve):
+                # Whom the reserve consists of was drawn, and no propensity tells how likely: so the rest ignores it.
+                apart = np.isin(ranking.tasks, reserve)
+                ranking, reserved = (ranking.reordered(np.flatnonzero(part)) for part in (~apart, apart))
+            if np.isnan(query.wishes.min_hourly) or len(ranking.tasks) > query.limit or len(chosen) == len(at):
                 break
             size *= 4
         judgement.remove(paying_less, "min_hourly")
-        ranking = verdict.best(state)
         if query.listed:
             ranking = replace(ranking, before=_open_still(state, query.listed[1 - WINDOW :]))
         for step in self.steps:
             ranking = step(ranking, state, verdict.features)
         if query.explore is not None:
-            # Pay per hour is known of scored tasks alone, and what pays too little is not promised anything.
-            lots = lots if np.isnan(query.wishes.min_hourly) else lots[np.isin(lots, verdict.tasks)]
-            ranking = self.explore(ranking, lots, query.explore)
+            # What pays too little is promised nothing, as far as that is known in every draw.
+            lots = lots[~np.isin(lots, np.setdiff1d(paying_less, reserve))]
+            ranking = self.explore(ranking, lots, query.explore, reserved)
         page = ranking.reordered(np.arange(min(query.limit, len(ranking.tasks))))
         if query.swap is not None:
             page = self.swap(page, query.swap)

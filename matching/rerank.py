@@ -46,6 +46,16 @@ class Ranking:
             self.before,
         )
 
+    def followed_by(self, other: "Ranking") -> "Ranking":
+        """Return the ranking with another one of the same rows behind it."""
+        return Ranking(
+            np.concatenate((self.tasks, other.tasks)),
+            np.concatenate((self.places, other.places)),
+            np.concatenate((self.scores, other.scores)),
+            np.concatenate((self.propensities, other.propensities)),
+            self.before,
+        )
+
 
 class Step(Protocol):
     """Reorders a ranking; it neither drops nor adds."""

@@ -9,18 +9,21 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from features.spec import COLUMN, NAMES
 from features.state import MarketState
 from matching.eligibility import Wishes
 from matching.explore import Explore, Swap
 from matching.fallback import FallbackRanker
-from matching.pipeline import Matcher
+from matching.pipeline import Matcher, feed_steps
 from matching.query import Query
-from matching.rerank import Ranking, SlotBalance
+from matching.rerank import Ranking, SlotBalance, Step
+from matching.scoring import Answers
 from tests.log import Log, hour, usd
 
 NOBODY = np.empty(0, np.int32)
+ONE = np.ones(1)
 NOW = hour(2)
 
 
@@ -117,6 +120,23 @@ def test_given_promised_tasks_among_the_best_and_below_then_each_has_its_part_of
         assert first[task] / draws == pytest.approx(chance, abs=0.02)
 
 
+def test_given_what_was_scored_for_its_lot_alone_then_it_comes_by_a_position_given_away_or_not_at_all() -> None:
+    # The model would put task 4 first. Tasks 5 and 6 turned out to pay too little: they are nowhere.
+    shortlisted, lot = ranking([1.0, 0.0, -1.0]), Ranking(np.array([4], np.int32), np.array([3]), np.array([9.0]), ONE)
+    explore = Explore(depth=2, temperature=0.5, floor=0.8)
+    draws, first = 4000, Counter[int]()
+    for seed in range(draws):
+        after = explore(shortlisted, lots([3, 4, 5, 6], seed), seed, lot)
+        first[int(after.tasks[0])] += 1
+        assert sorted(after.tasks.tolist()) == [1, 2, 3, 4]
+        assert after.propensities[after.tasks >= 3].tolist() == [1, 1]
+    chances = np.exp(np.array([1.0, 0.0]) / (0.5 * shortlisted.scores.std()))
+    chances /= chances.sum()
+    # What is given to tasks 5 and 6, a half of the floor, is drawn after all.
+    for task, chance in zip((1, 2, 3, 4), (*(chances * 0.6), 0.2, 0.2), strict=True):
+        assert first[task] / draws == pytest.approx(chance, abs=0.03)
+
+
 def test_given_a_whole_floor_then_what_is_not_promised_comes_last() -> None:
     before = ranking([1.0, 0.0, -1.0])
     drawn = [Explore(depth=3, floor=1.0)(before, lots([2, 3], seed), seed).tasks.tolist() for seed in range(40)]
@@ -207,6 +227,62 @@ def test_given_a_least_pay_per_hour_then_only_what_pays_it_is_promised_anything(
         # All five best pay enough, and each is as likely as the other; the rest of the floor is for those below.
         assert items[0].propensity in (pytest.approx(1 / 5), 1.0)
         assert all(item.expected_hourly is not None and float(item.expected_hourly.amount) >= 200 for item in items)
+
+
+class Enthusiast(FallbackRanker):
+    """Puts short tasks second, once it looks at one for a worker; the first stage, which asks for nobody, does not."""
+
+    second = 0.0
+
+    def answers(self, features: NDArray[np.float32]) -> Answers:
+        said = super().answers(features)
+        short = (features[:, COLUMN["limit_minutes"]] < np.log(8.5)) & ~np.isnan(
+            features[:, COLUMN["hourly_against_declared"]]
+        )
+        return replace(said, scores=np.where(short, self.second, said.scores))
+
+
+def overlooked() -> tuple[MarketState, Enthusiast]:
+    """A market of t0 to t59 with a new worker, and a ranker that likes t0 to t3, which its first stage leaves out."""
+    log, ranker = Log(), Enthusiast()
+    for number in range(60):
+        terms = {"reward": usd(1 + number), "estimated_minutes": 10, "time_limit_minutes": 7 if number < 4 else 60}
+        log.post(f"t{number}", requester_id=f"r{number}", **terms)
+    state = log.add("worker_updated", worker_id="w", expected_hourly=usd(5)).state()
+    everything = Matcher(steps=()).page(state, ranker, Query("w", NOW, limit=60, explain=False))
+    ranker.second = float(everything.scores[:2].mean())
+    return state, ranker
+
+
+@pytest.mark.parametrize("steps", [(), feed_steps(0.5)])
+@pytest.mark.parametrize("listed", [0, 3])
+@pytest.mark.parametrize("min_hourly", [np.nan, 200.0])
+def test_given_tasks_that_the_first_stage_drops_and_the_model_likes_then_promise_and_propensities_are_true(
+    steps: Sequence[Step], listed: int, min_hourly: float
+) -> None:
+    state, ranker = overlooked()
+    explore = Explore(depth=2, temperature=0.01, floor=0.9)
+    matcher = Matcher(steps=steps, shortlist=12, explore=explore)
+    query = Query("w", NOW, limit=max(listed, 2), explain=False)
+    if listed:
+        query = replace(query, limit=2, listed=matcher.feed(state, ranker, query).listed)
+    pages = [
+        matcher.page(state, ranker, replace(query, wishes=Wishes(min_hourly=min_hourly), explore=seed)).ranking
+        for seed in range(1000)
+    ]
+    drawn = [page for page in pages if page.propensities[0] < 1]
+    stated = {(int(page.tasks[0]), float(page.propensities[0])) for page in drawn}
+    # Two are drawn from in each list, always with the same chances.
+    assert len(stated) == 2
+    assert sum(chance for _, chance in stated) == pytest.approx(1)
+    for task, chance in stated:
+        times = sum(page.tasks[0] == task for page in drawn)
+        assert times / len(drawn) == pytest.approx(chance, abs=4 * np.sqrt(chance * (1 - chance) / len(drawn)))
+    first = Counter(int(page.tasks[0]) for page in pages)
+    low, high = ([state.catalogue.tasks.get(f"t{number}") for number in which] for which in (range(4), range(42, 48)))
+    for promised in (low, high) if np.isnan(min_hourly) else (high,):
+        chance = len(promised) * explore.floor / (60 - listed)
+        assert sum(first[task] for task in promised) / 1000 >= chance - 3 * np.sqrt(chance / 1000)
 
 
 def test_given_a_swap_then_one_pair_of_neighbours_is_at_stake_and_both_orders_come() -> None:
