@@ -303,6 +303,71 @@ def test_given_a_bad_row_then_its_number_is_named(cocok: Cocok, tmp_path: Path) 
     assert [(line["line"], line["reason"][:9]) for line in ran.json()["refused"]] == [(2, "`task_id`")]
 
 
+def head(**columns: pa.Array) -> pa.Table:
+    """A table of one profile a row, as many as the first of ``columns`` has."""
+    rows = range(len(next(iter(columns.values()))))
+    profile = {"event_id": [f"e{row}" for row in rows], "type": ["worker_updated"] * len(rows)}
+    at = pa.array([NOON] * len(rows), pa.timestamp("us", "UTC"))
+    return pa.table({**profile, "worker_id": ["w"] * len(rows), "at": at, **columns})
+
+
+def test_given_nanoseconds_as_pandas_writes_them_then_they_are_cut_to_microseconds(
+    cocok: Cocok, tmp_path: Path
+) -> None:
+    frame = pd.DataFrame({"event_id": ["a", "b"], "type": ["task_posted"] * 2, "task_id": ["t"] * 2})
+    frame["requester_id"] = "r"
+    frame["at"] = pd.to_datetime([1767225600000000000, 1767225600000001999], unit="ns", utc=True)
+    frame["expires_at"] = pd.to_datetime([1767225600000000000, None], unit="ns", utc=True)
+    frame.to_parquet(tmp_path / "a.parquet")
+    assert pq.read_schema(tmp_path / "a.parquet").field("at").type.unit == "ns"
+    assert cocok("import", tmp_path / "a.parquet", "--json").json()["accepted"] == 2
+    new_year = datetime(2026, 1, 1, tzinfo=UTC)
+    assert [event.at for event in stored(cocok.home)] == [new_year, new_year + timedelta(microseconds=1)]
+    assert [getattr(event, "expires_at", None) for event in stored(cocok.home)] == [new_year, None]
+
+
+@pytest.mark.parametrize("unit", ["ns", "us", "int96"])
+def test_given_a_timestamp_without_a_zone_then_the_row_is_refused_and_told_what_to_write(
+    cocok: Cocok, tmp_path: Path, unit: str
+) -> None:
+    table = head(at=pa.array([NOON.replace(tzinfo=None)], pa.timestamp("us" if unit == "us" else "ns")))
+    pq.write_table(table, tmp_path / "a.parquet", use_deprecated_int96_timestamps=unit == "int96")
+    ran = cocok("import", tmp_path / "a.parquet")
+    assert ran.code == 1
+    assert "line 1: `at`: found 2026-03-01T12:00:00 without a time zone; write a timestamp in UTC" in ran.err
+
+
+NOT_UTF8 = pa.Array.from_buffers(
+    pa.string(), 2, [None, pa.py_buffer(b"\0\0\0\0\x01\0\0\0\x03\0\0\0"), pa.py_buffer(b"x\xff\xfe")]
+)
+
+
+@pytest.mark.parametrize("command", ["import", "doctor"])
+@pytest.mark.parametrize(
+    ("name", "column", "words"),
+    [
+        ("at", pa.array([0, 400_000 * 365 * 86_400], pa.timestamp("s", "UTC")), "out of range"),
+        ("region", NOT_UTF8, "can't decode byte 0xff"),
+        ("skills", pa.array([[("x", 0.5)], [("x", 0.5), ("x", 0.6)]], pa.map_(pa.string(), pa.float64())), "key was 'x'"),
+        ("null_fields", pa.array([None, 5]), "is no list of names"),
+    ],
+)
+def test_given_a_value_that_python_cannot_hold_then_its_row_alone_is_refused(
+    cocok: Cocok, tmp_path: Path, command: str, name: str, column: pa.Array, words: str
+) -> None:
+    file = tmp_path / "a.parquet"
+    pq.write_table(head(**{name: column}), file)
+    if command == "doctor":
+        lines = next(found for found in cocok("doctor", file, "--json").json()["findings"] if found["check"] == "lines")
+        assert f"{file}, line 2: `{name}`" in lines["message"]
+        return
+    ran = cocok("import", file, "--on-error", "skip", "--json")
+    ((line, reason),) = [(refused["line"], refused["reason"]) for refused in ran.json()["refused"]]
+    assert (ran.code, ran.json()["accepted"], line) == (0, 1, 2)
+    assert reason.startswith(f"`{name}`: ")
+    assert words in reason
+
+
 def test_given_an_empty_log_then_the_doctor_says_so_and_fails(cocok: Cocok) -> None:
     ran = cocok("doctor", "--json")
     assert ran.code == 1
