@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib.metadata import version
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -107,5 +108,5 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 def _give_up_output() -> None:
     """Drop what standard output still holds, which the interpreter would try to write once more at its end."""
-    with suppress(OSError), open(os.devnull, "wb") as nowhere:
+    with suppress(OSError), Path(os.devnull).open("wb") as nowhere:
         os.dup2(nowhere.fileno(), sys.stdout.fileno())
