@@ -4,6 +4,7 @@ import gzip
 import math
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
@@ -14,12 +15,16 @@ from msgspec import inspect
 
 from features.errors import CocokError, EventError
 from features.events import EVENT_TYPES, Event, encode_event
+from service.parquet_rows import ROWS, read_rows
 
 SUFFIXES = (".ndjson", ".ndjson.gz", ".parquet")
 NULLS = "null_fields"
+_NO_ZONE = (
+    "without a time zone; write a timestamp in UTC (Spark: outputTimestampType TIMESTAMP_MICROS), or name the zone"
+    " in a mapping"
+)
 _WHAT_ELSE = f"log files end in {', '.join(SUFFIXES)}"
 _BOM = b"\xef\xbb\xbf"
-_ROWS = 2_000
 
 Column = Literal["string", "int64", "float64", "bool", "timestamp", "json"]
 Line = tuple[int, bytes | EventError]
@@ -99,18 +104,18 @@ def _parquet_lines(path: Path) -> Iterator[Line]:
 
     try:
         with parquet.ParquetFile(path) as file:
-            number = 0
-            for batch in file.iter_batches(batch_size=_ROWS):
-                types = {field.name: field.type for field in batch.schema}
-                for row in batch.to_pylist(maps_as_pydicts="strict"):
-                    number += 1
-                    yield number, _row_to_json(row, types)
+            types = {field.name: field.type for field in file.schema_arrow}
+            for number, row in read_rows(file.iter_batches(batch_size=ROWS)):
+                yield number, row if isinstance(row, EventError) else _row_to_json(row, types)
     except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError) as error:
         yield 1, EventError(f"cannot be read as Parquet: {str(error).splitlines()[0]}")
 
 
 def _row_to_json(row: dict[str, Any], types: dict[str, Any]) -> bytes | EventError:
-    fields: dict[str, Any] = dict.fromkeys(row.pop(NULLS, None) or ())
+    nulls = row.pop(NULLS, None) or []
+    if not isinstance(nulls, list) or not all(isinstance(name, str) for name in nulls):
+        return EventError("is no list of names of fields", f"$.{NULLS}")
+    fields: dict[str, Any] = dict.fromkeys(nulls)
     for name, value in row.items():
         # A table has no absent cells: null is absent, and so is the NaN by which pandas writes a missing number.
         if value is None or (isinstance(value, float) and math.isnan(value)):
@@ -120,6 +125,8 @@ def _row_to_json(row: dict[str, Any], types: dict[str, Any]) -> bytes | EventErr
             fields[name] = msgspec.Raw(value.encode()) if isinstance(value, str) else _plain(value, types[name])
         elif kind == "int64" and isinstance(value, float) and value.is_integer():
             fields[name] = int(value)
+        elif isinstance(value, datetime) and value.tzinfo is None:
+            return EventError(f"found {value.isoformat()} {_NO_ZONE}", f"$.{name}")
         else:
             fields[name] = value
     try:

@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.errors import CocokError, EventError
-from features.events import Event, moneys
+from features.events import Event, WorkerErased, moneys
 from features.money import Rates
 from service.adapters import Advance, Found, Read
+from service.erasure import carried_out
 from service.store.base import ConflictError, Packed, Store, pack
 
 OnError = Literal["stop", "skip"]
@@ -38,11 +39,19 @@ class Refused(NamedTuple):
 
 @dataclass
 class Imported:
-    """What an import did."""
+    """What an import did.
+
+    Attributes:
+        accepted: events that are new.
+        duplicates: those that were there.
+        refused: lines that were not taken.
+        to_erase: workers whom the files say to erase, and of whom the log may still tell.
+    """
 
     accepted: int = 0
     duplicates: int = 0
     refused: list[Refused] = field(default_factory=list)
+    to_erase: set[str] = field(default_factory=set)
 
 
 @dataclass
@@ -114,6 +123,8 @@ def _merge(store: Store, waiting: "_Waiting", found: Iterator[Found], on_error: 
     for file, number, event in found:
         if not isinstance(event, EventError):
             waiting.add(event, file, number)
+            if isinstance(event, WorkerErased) and not carried_out(event):
+                done.to_erase.add(event.worker_id)
             continue
         done.refused.append(Refused(str(file), number, str(event)))
         if on_error == "stop":

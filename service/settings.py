@@ -8,11 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import AliasChoices, Field, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
 from pydantic_settings.exceptions import SettingsError
 
 from features.errors import CocokError
 from features.money import Rates
+from service.store import sqlite_url
 
 PREFIX = "COCOK_"
 CONFIG_VARIABLE = f"{PREFIX}CONFIG"
@@ -133,7 +140,7 @@ class Settings(BaseSettings):
     @property
     def store_url(self) -> str:
         """Database URL of the event log, the default filled in."""
-        return self.database_url or f"sqlite:///{self.home / 'cocok.db'}"
+        return self.database_url or sqlite_url(self.home / "cocok.db")
 
     @property
     def ranked_at_once(self) -> int:
@@ -161,7 +168,14 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Put the variables before the TOML file."""
         file = TomlConfigSettingsSource(settings_cls, toml_file=_config_file())
-        return init_settings, env_settings, file
+        return init_settings, _Variables(settings_cls), file
+
+
+class _Variables(EnvSettingsSource):
+    """The variables, but for a home that is empty: that would be the current folder, and nobody means it."""
+
+    def __call__(self) -> dict[str, Any]:
+        return {name: value for name, value in super().__call__().items() if (name, value) != ("home", "")}
 
 
 def load_settings(**overrides: Any) -> Settings:

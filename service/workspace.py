@@ -13,7 +13,7 @@ from features.progress import Progress, Steps
 from features.spec import NAMES, fingerprint
 from matching.bundle import Bundle, BundleError
 from service.settings import Settings, load_settings
-from service.store import Stored, opened
+from service.store import Stored, opened, sqlite_url
 from training.registry import Registry
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class Workspace:
         from training.simulation import PRESETS, NewestFirst, World
 
         folder = load_settings().home / "sample" if home is None else Path(home)
-        name = f"sqlite:///{folder / 'cocok.db'}"
+        name = sqlite_url(folder / "cocok.db")
         found = cls(load_settings(home=folder, database_url=name, mlflow_tracking_uri=""))
         with opened(found.settings.store_url) as store:
             if store.count() == 0:

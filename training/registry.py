@@ -113,7 +113,9 @@ class Registry:
         if tracking_uri is not None:
             return cls(tracking_uri, None, cache)
         store = home / "mlflow"
-        return cls(f"sqlite:///{store / 'mlflow.db'}", (store / "artifacts").as_uri(), cache)
+        # No more is escaped than has to be: MLflow makes a folder of what stands here, too.
+        path = str(store / "mlflow.db").replace("%", "%25").replace("?", "%3F")
+        return cls(f"sqlite:///{path}", (store / "artifacts").as_uri(), cache)
 
     def log_run(
         self,

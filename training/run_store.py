@@ -45,9 +45,10 @@ class RunStore:
         """Return MLflow's client, for what is no run."""
         _hush()
         from mlflow import MlflowClient
+        from sqlalchemy import make_url
 
         if self._uri.startswith("sqlite:///"):
-            Path(self._uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+            Path(make_url(self._uri).database or "").parent.mkdir(parents=True, exist_ok=True)
         return MlflowClient(tracking_uri=self._uri, registry_uri=self._uri)
 
     def experiment(self, name: str, about: str) -> str:

@@ -1,8 +1,11 @@
 """The command line: one Typer application, its commands grouped by what they are for."""
 
+import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.metadata import version
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -66,8 +69,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments: instead of those of the process.
     """
     try:
+        code = _run(arguments)
+        # What is left to write is written here, where a full disk can still be told of.
+        sys.stdout.flush()
+    except OSError as error:
+        code = 1
+        _give_up_output()
+        if not isinstance(error, BrokenPipeError):  # whoever read the output has seen enough
+            where = "" if error.filename is None else f" {error.filename}"
+            print_error(f"cannot read or write{where}: {error.strerror or error}")
+    sys.exit(code)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    """Return the exit code.
+
+    Raises:
+        OSError: something could not be read or written, standard output perhaps.
+    """
+    try:
         code = app(args=None if arguments is None else list(arguments), prog_name="cocok", standalone_mode=False)
-        sys.exit(code if isinstance(code, int) else 0)
     except TyperException as error:
         message = error.format_message().replace("Value error, ", "")
         if error.exit_code != USAGE:
@@ -76,9 +97,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
             context = getattr(error, "ctx", None)
             hint = f"{context.command_path} --help" if context else "cocok --help"
             print_error(f"{message.rstrip('.')}; see {hint}")
-        sys.exit(error.exit_code)
+        return error.exit_code
     except Abort:
-        sys.exit(130)
+        return 130
     except CocokError as error:
         print_error(str(error))
-        sys.exit(1)
+        return 1
+    return code if isinstance(code, int) else 0
+
+
+def _give_up_output() -> None:
+    """Drop what standard output still holds, which the interpreter would try to write once more at its end."""
+    with suppress(OSError), Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())

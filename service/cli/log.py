@@ -1,7 +1,8 @@
 """The commands of the log: `import`, `export`, `doctor`."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -17,8 +18,8 @@ from service.cli.console import Json, out, print_error, print_json, progress
 from service.doctor import Finding, check_archive, examine, survey
 from service.log_files import find_files, write_events, write_lines
 from service.log_import import Imported, OnError, Watch, first_refusal, import_files
-from service.settings import load_settings
-from service.store import opened
+from service.settings import Settings, load_settings
+from service.store import Store, opened
 from service.wording import counted
 
 FormatName = Annotated[
@@ -31,6 +32,12 @@ FormatName = Annotated[
 ]
 SHOWN = 20
 STDOUT = "-"
+ATTEMPTS = 3
+"""How often an export to a file is begun because workers were erased meanwhile."""
+
+
+class RewrittenError(CocokError):
+    """The log was rewritten while it was read."""
 
 
 def register(app: typer.Typer) -> None:
@@ -54,7 +61,8 @@ def import_(
     """Append events to the log.
 
     The files of one command are merged by time, then by file as given, then by line. What is in the log already is
-    counted as a duplicate and not taken again. Other formats are turned into events on the way.
+    counted as a duplicate and not taken again. Other formats are turned into events on the way. Workers whom the events
+    say to erase are erased from the log before the command ends.
 
     Exit code: 0 when the files were taken, with `--on-error skip` also if some lines were refused; 1 when nothing was.
 
@@ -95,6 +103,19 @@ def import_(
         raise first_refusal(done.refused)
     if done.refused and not done.accepted and not done.duplicates:
         raise CocokError(f"every line was refused, the first because: {done.refused[0].reason}")
+    if done.to_erase and (erased := _erase(settings, done.to_erase)) and not as_json:
+        out().print(f"{counted(erased, 'erasure')} carried out", highlight=False)
+
+
+def _erase(settings: Settings, worker_ids: Collection[str]) -> int:
+    # These take seconds to load, and few imports erase anybody.
+    from service.engine import HEARD_SECONDS
+    from service.imported_erasures import carry_out
+    from service.snapshots import Snapshots
+
+    with opened(settings.store_url) as store:
+        snapshots = Snapshots(settings.snapshots, store, settings.exchange)
+        return carry_out(store, worker_ids, snapshots.forget, HEARD_SECONDS)
 
 
 def _print_import(done: Imported) -> None:
@@ -127,23 +148,37 @@ def export(
     if str(to) == STDOUT and as_json:
         raise CocokError("--json and --out - would both write to standard output; give --out a file")
     with opened(load_settings().store_url) as store, progress() as start:
-        advance = start("writing", store.count())
-
-        def batches() -> Iterator[list[Event]]:
-            # Parquet files have a group of rows for each.
-            for rows in store.read(batch=10_000):
-                yield [row.event for row in rows]
-                advance(len(rows))
-
         if str(to) == STDOUT:
-            write_lines(batches(), sys.stdout.buffer)
+            write_lines(_batches(store, start("writing", store.count())), sys.stdout.buffer)
             sys.stdout.buffer.flush()
             return
-        count = write_events(batches(), to)
+        count = _write(store, to, start)
     if as_json:
         print_json({"events": count, "file": str(to)})
     else:
         out().print(f"{counted(count, 'event')} written to {escape(str(to))}", highlight=False, soft_wrap=True)
+
+
+def _write(store: Store, to: Path, start: Callable[[str, float], Callable[[float], None]]) -> int:
+    for _ in range(ATTEMPTS):
+        with suppress(RewrittenError):
+            return write_events(_batches(store, start("writing", store.count())), to)
+    raise CocokError(f"workers were erased each time that {to} was written; it is as it was, export again")
+
+
+def _batches(store: Store, advance: Callable[[float], None]) -> Iterator[list[Event]]:
+    """Yield the whole log.
+
+    Raises:
+        RewrittenError: workers were erased meanwhile; what came before of them bears their names.
+    """
+    identity = store.identity()
+    # Parquet files have a group of rows for each.
+    for rows in store.read(batch=10_000):
+        yield [row.event for row in rows]
+        advance(len(rows))
+    if store.identity() != identity:
+        raise RewrittenError("workers were erased meanwhile: what was written may still name them; export again")
 
 
 def doctor(

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from features.errors import CocokError
@@ -25,7 +25,13 @@ __all__ = [
     "open_store",
     "opened",
     "pack",
+    "sqlite_url",
 ]
+
+
+def sqlite_url(path: Path) -> str:
+    """Return the URL of the log in a SQLite file; what means something else in a URL, like ``?``, is escaped."""
+    return URL.create("sqlite", database=str(path)).render_as_string()
 
 
 def open_store(url: str) -> Store:

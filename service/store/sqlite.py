@@ -15,7 +15,7 @@ from threading import Lock
 from typing import Any, TypeVar, cast
 
 import msgspec
-from sqlalchemy import Connection, create_engine, event, select
+from sqlalchemy import URL, Connection, create_engine, event, select
 from sqlalchemy.exc import DatabaseError, IntegrityError
 from sqlalchemy.pool import PoolProxiedConnection
 
@@ -69,7 +69,9 @@ class SqliteStore:
             raise CocokError(f"cannot create the folder {path.parent}: {error.strerror}; set COCOK_HOME") from error
         self._archive = archive.Archive(path.with_name(f"{path.name}-lists"), self._driver, self._transaction)
         self._engine = create_engine(
-            f"sqlite:///{path}", isolation_level="AUTOCOMMIT", connect_args={"timeout": BUSY_SECONDS}
+            URL.create("sqlite", database=str(path)),
+            isolation_level="AUTOCOMMIT",
+            connect_args={"timeout": BUSY_SECONDS},
         )
         event.listen(self._engine, "connect", _configure)
         with self._writing, self._connection() as connection:

@@ -6,7 +6,9 @@ import pytest
 
 from features.errors import CocokError
 from matching.pipeline import Matcher, feed_steps
+from service.security import KeyStore
 from service.settings import Settings, load_settings, unknown_variables
+from service.store import opened
 
 
 @pytest.fixture(autouse=True)
@@ -31,6 +33,24 @@ def test_given_a_file_then_it_is_read_and_a_variable_wins(tmp_path: Path, monkey
     settings = load_settings()
     assert (settings.home, settings.exchange.base) == (Path("there"), "EUR")
     assert settings.exchange.per_base["IDR"] == 18000
+
+
+def test_given_an_empty_home_then_it_is_as_good_as_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COCOK_HOME", "")
+    assert load_settings().home == Path(".cocok")
+    (tmp_path / "cocok.toml").write_text('home = "here"\n')
+    assert load_settings().home == Path("here")
+
+
+@pytest.mark.parametrize("name", ["a?b", "a%20b", "a b", "a#b", "a:b@c", "ü"])
+def test_given_a_home_whose_name_means_something_in_a_url_then_the_database_is_in_it(tmp_path: Path, name: str) -> None:
+    home = tmp_path / name
+    settings = load_settings(home=home)
+    with opened(settings.store_url) as store:
+        assert store.count() == 0
+    KeyStore(settings.store_url).close()
+    assert (home / "cocok.db").exists()
+    assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 def test_given_a_named_file_then_it_is_read_instead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

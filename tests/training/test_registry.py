@@ -35,7 +35,7 @@ def save_bundle(folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("home with blanks")
+    return tmp_path_factory.mktemp("home with blanks? 50%20")
 
 
 @pytest.fixture(scope="module")

@@ -16,9 +16,9 @@ from features.errors import CocokError, EventError
 from service.adapters.mapping.columns import Row, Scope
 from service.adapters.mapping.shape import Source
 from service.log_files import read_lines
+from service.parquet_rows import ROWS, read_rows
 
 Cells = Iterator[tuple[int, dict[str, Any] | EventError]]
-_ROWS = 2_000
 _FORMATS = {".csv": "csv", ".tsv": "csv", ".txt": "csv", ".ndjson": "ndjson", ".jsonl": "ndjson", ".parquet": "parquet"}
 
 
@@ -147,10 +147,8 @@ class Table:
                 self._check(file, table.schema_arrow.names)
                 wanted = {name.split(".")[0] for name in self.scope.used} | set(self.scope.used)
                 columns = [name for name in table.schema_arrow.names if name in wanted]
-                for batch in table.iter_batches(batch_size=_ROWS, columns=columns):
-                    for row in batch.to_pylist(maps_as_pydicts="strict"):
-                        number += 1
-                        yield number, row
+                for number, row in read_rows(table.iter_batches(batch_size=ROWS, columns=columns)):
+                    yield number, row
             advance(file.stat().st_size)
         except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError, OSError) as error:
             yield number + 1, EventError(f"cannot be read as Parquet: {str(error).splitlines()[0]}")

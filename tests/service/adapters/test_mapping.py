@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -371,6 +373,27 @@ def test_given_a_table_in_parquet_then_its_columns_keep_their_types(export: Expo
     assert full["expires_at"] == "2026-03-02T00:00:00Z"
     assert (full["slots"], full["skills"]) == (3, ["sql"])
     assert not {"expires_at", "slots", "skills"} & bare.keys()
+
+
+@pytest.mark.parametrize("column", ["until", "ends.at"])
+@pytest.mark.parametrize("int96", [False, True])
+def test_given_nanoseconds_in_parquet_then_they_are_times_of_microseconds(
+    export: Export, int96: bool, column: str
+) -> None:
+    moments = pa.array([1767225600000001999], pa.timestamp("ns"))
+    table = pa.table({"until": moments, "ends": pa.StructArray.from_arrays([moments], ["at"])})
+    pq.write_table(table, export.folder / "rows.parquet", use_deprecated_int96_timestamps=int96)
+    until = f'expires_at = {{ text = "{{{column}}}", time = "iso", zone = "Asia/Jakarta" }}'
+    (event,) = export.read(task(until, name="rows.parquet"))
+    assert event["expires_at"] == "2025-12-31T17:00:00.000001Z"
+
+
+def test_given_a_value_in_parquet_that_python_cannot_hold_then_its_row_alone_is_refused(export: Export) -> None:
+    column = pa.array([400_000 * 365 * 86_400, 0], pa.timestamp("s", "UTC"))
+    pq.write_table(pa.table({"until": column}), export.folder / "rows.parquet")
+    refused, event = export.read(task('expires_at = "{until}"', name="rows.parquet"))
+    assert refused == "rows.parquet 1: `until`: holds a value that cannot be read: date value out of range"
+    assert event["expires_at"] == "1970-01-01T00:00:00Z"
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """`cocok serve` and `cocok keys`, as they are typed."""
 
 import asyncio
+import json
 import os
 import pickle
 import re
@@ -17,7 +18,7 @@ import pytest
 
 from service.cli import main
 from service.cli.serve import _bind, _Port
-from tests.service.api.server import task
+from tests.service.api.server import event, serving, task
 from tests.service.cli.run import Cocok
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="processes share one socket here")
@@ -61,6 +62,22 @@ def test_given_ctrl_c_then_the_server_ends_cleanly_and_everything_accepted_is_th
     assert "Traceback" not in err
     assert "somebody-zq" not in out + err
     assert '"task_id":"t"' in cocok("export", "--out", "-").out
+
+
+def test_given_an_erasure_that_is_imported_beside_a_server_then_it_is_carried_out_and_the_server_goes_on(
+    cocok: Cocok, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "erasure.ndjson"
+    file.write_text(json.dumps(event("worker_erased", minutes_ago=0, worker_id="jane-zq")))
+    with serving(cocok.home) as api:
+        api.events(task("t"), *(event("task_viewed", worker_id="jane-zq", task_id="t") for _ in range(20)))
+        ran = cocok("import", file)
+        assert (ran.code, ran.out.splitlines()[-1]) == (0, "1 erasure carried out")
+        assert len(api.log()) == 22
+        assert "jane-zq" not in str(api.log())
+        assert api.get("/v1/workers/jane-zq").status_code == 404
+        assert api.get("/v1/tasks/t").status_code == 200
+    assert "read anew" not in caplog.text
 
 
 def test_given_no_key_then_other_machines_are_kept_out_in_one_line(cocok: Cocok) -> None:

@@ -2,7 +2,11 @@
 
 import gzip
 import json
+import os
 import random
+import subprocess
+import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,11 +16,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from features.events import Event
-from service.store import open_store
+from features.errors import CocokError
+from features.events import Event, WorkerErased, decode_event, encode_event
+from service.erasure import erase
+from service.store import SqliteStore, Stored, open_store, opened
 from tests.features.examples import BODIES, written
 from tests.service.cli.run import Cocok
 
+COMMAND = (sys.executable, "-c", "from service.cli import main; main()")
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
@@ -46,7 +53,13 @@ def ids(home: Path) -> list[str]:
 
 
 @pytest.fixture
-def all_types(tmp_path: Path) -> Path:
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No wait for servers, of which there are none."""
+    monkeypatch.setattr("service.engine.HEARD_SECONDS", 0.0)
+
+
+@pytest.fixture
+def all_types(tmp_path: Path, _at_once: None) -> Path:
     clear = {"event_id": "clear", "type": "task_updated", "at": NOON.isoformat(), "task_id": "t1", "slots": None}
     events = [written(kind, event_id=f"{place}") for place, kind in enumerate(BODIES)]
     return write(tmp_path / "all.ndjson", *events, {**clear, "title": None, "skills": None})
@@ -301,6 +314,215 @@ def test_given_a_bad_row_then_its_number_is_named(cocok: Cocok, tmp_path: Path) 
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "a.parquet")
     ran = cocok("import", tmp_path / "a.parquet", "--on-error", "skip", "--json")
     assert [(line["line"], line["reason"][:9]) for line in ran.json()["refused"]] == [(2, "`task_id`")]
+
+
+def people(*workers: str) -> list[Event]:
+    """For each worker a profile and, after all of them, an erasure."""
+    profiles = [written("worker_updated", event_id=f"p-{who}", worker_id=who, region=f"of {who}") for who in workers]
+    erasures = [written("worker_erased", event_id=f"x-{who}", worker_id=who) for who in workers]
+    return [decode_event(json.dumps(each).encode()) for each in profiles + erasures]
+
+
+def erasing_while_read(monkeypatch: pytest.MonkeyPatch, home: Path, workers: list[str]) -> None:
+    """Let each reading of the log be interrupted by the erasure of the next of some workers."""
+    read = SqliteStore.read
+
+    def interrupted(store: SqliteStore, **how: Any) -> Iterator[list[Stored]]:
+        for rows in read(store, **how):
+            yield rows
+            if workers:
+                event = WorkerErased(event_id=f"x-{workers[0]}", at=NOON, worker_id=workers.pop(0))
+                with opened(f"sqlite:///{home / 'cocok.db'}") as other:
+                    erase(other, [(other.last_seq(), event)])
+
+    monkeypatch.setattr(SqliteStore, "read", interrupted)
+
+
+@pytest.mark.parametrize("name", ["out.ndjson", "out.ndjson.gz", "out.parquet"])
+def test_given_an_erasure_during_an_export_to_a_file_then_it_begins_again_and_does_not_hold_the_worker(
+    cocok: Cocok, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    with opened(f"sqlite:///{cocok.home / 'cocok.db'}") as store:
+        store.append(people("jane", "joe"))
+    erasing_while_read(monkeypatch, cocok.home, ["jane", "joe"])
+    assert cocok("export", "--out", tmp_path / name, "--json").json()["events"] == 4
+    monkeypatch.undo()
+    monkeypatch.setenv("COCOK_HOME", str(tmp_path / "fresh"))
+    cocok("import", tmp_path / name)
+    assert "jane" not in str(found := stored(tmp_path / "fresh")).replace("-jane", "")
+    assert "joe" not in str(found).replace("-joe", "")
+    assert len(found) == 4
+
+
+def test_given_erasures_during_every_attempt_then_export_fails_and_the_file_stays_as_it_was(
+    cocok: Cocok, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write(tmp_path / "out.ndjson", b"as it was")
+    with opened(f"sqlite:///{cocok.home / 'cocok.db'}") as store:
+        store.append(people("jane", "joe", "jim"))
+    erasing_while_read(monkeypatch, cocok.home, ["jane", "joe", "jim"])
+    ran = cocok("export", "--out", file)
+    assert (ran.code, ran.out, len(ran.err.splitlines())) == (1, "", 1)
+    assert "export again" in ran.err
+    assert file.read_bytes() == b"as it was\n"
+    assert [path.name for path in tmp_path.glob("*out*")] == ["out.ndjson"]
+
+
+def test_given_an_erasure_during_an_export_to_standard_output_then_it_ends_with_an_error(
+    cocok: Cocok, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened(f"sqlite:///{cocok.home / 'cocok.db'}") as store:
+        store.append(people("jane"))
+    erasing_while_read(monkeypatch, cocok.home, ["jane"])
+    ran = cocok("export", "--out", "-")
+    assert (ran.code, len(ran.out.splitlines())) == (1, 2)
+    assert ran.err == "error: workers were erased meanwhile: what was written may still name them; export again\n"
+    assert cocok("export", "--out", "-").code == 0
+
+
+@pytest.mark.usefixtures("_at_once")
+def test_given_an_imported_erasure_then_it_is_carried_out_without_a_server(cocok: Cocok, tmp_path: Path) -> None:
+    def told(kind: str, minutes: int, **fields: str) -> dict[str, Any]:
+        at = (NOON + timedelta(minutes=minutes)).isoformat()
+        return {"event_id": f"{kind}{minutes}", "type": kind, "at": at, **fields}
+
+    jane, joe = {"worker_id": "jane-zq"}, {"worker_id": "joe-zq"}
+    seen = [told("task_viewed", minute, task_id="t", **(jane if minute % 3 else joe)) for minute in range(30)]
+    cocok("import", write(tmp_path / "a.ndjson", told("worker_updated", 30, region="Kota", **jane), *seen))
+    assert cocok("snapshot").code == 0
+    assert list((cocok.home / "snapshots").glob("*.snapshot"))
+    later = told("task_viewed", 50, task_id="t", **jane)
+    file = write(tmp_path / "b.ndjson", told("worker_erased", 40, **jane), later)
+    ran = cocok("import", file)
+    assert (ran.code, ran.out.splitlines()[-1]) == (0, "1 erasure carried out")
+    found = stored(cocok.home)
+    assert len(found) == 33
+    assert [event.event_id for event in found if getattr(event, "worker_id", "") == "jane-zq"] == ["task_viewed50"]
+    assert sum(getattr(event, "worker_id", "") == "joe-zq" for event in found) == 10
+    assert "Kota" not in str(found)
+    assert not list((cocok.home / "snapshots").glob("*.snapshot"))
+    again = cocok("import", file, "--json")
+    assert again.json() == {"accepted": 0, "duplicates": 2, "refused": []}
+    assert stored(cocok.home) == found
+
+
+@pytest.mark.usefixtures("_at_once")
+def test_given_an_erasure_that_could_not_be_carried_out_then_it_is_said_and_the_same_import_does_it(
+    cocok: Cocok, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def held(*_: object) -> int:
+        raise CocokError("the log is being read")
+
+    file = write(tmp_path / "a.ndjson", *map(encode_event, people("jane")))
+    with monkeypatch.context() as patch:
+        patch.setattr("service.imported_erasures.erase", held)
+        ran = cocok("import", file, "--json")
+    assert (ran.code, ran.json()["accepted"], len(ran.err.splitlines())) == (1, 2, 1)
+    assert "1 erasure could not be carried out to the end: the log is being read; import the file again" in ran.err
+    assert [getattr(event, "worker_id", "") for event in stored(cocok.home)] == ["jane", "jane"]
+    assert cocok("import", file, "--json").json() == {"accepted": 0, "duplicates": 2, "refused": []}
+    assert "jane" not in str(stored(cocok.home)).replace("-jane", "")
+
+
+@pytest.mark.usefixtures("_at_once")
+def test_given_an_erasure_that_is_refused_then_nobody_is_erased(cocok: Cocok, tmp_path: Path) -> None:
+    profile, erasure = people("jane")
+    cocok("import", write(tmp_path / "a.ndjson", encode_event(profile), closed(1)))
+    before = stored(cocok.home)
+    other = {**written("worker_erased", event_id="e1", worker_id="jane")}
+    assert cocok("import", write(tmp_path / "b.ndjson", other), "--on-error", "skip").code == 1
+    assert cocok("import", write(tmp_path / "c.ndjson", encode_event(erasure), b"{}")).code == 1
+    assert stored(cocok.home) == before
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+@pytest.mark.parametrize("command", ["export --out -", "doctor --json", "import a.ndjson --json", "import a.ndjson"])
+def test_given_a_full_disk_at_standard_output_then_one_line_says_so(cocok: Cocok, tmp_path: Path, command: str) -> None:
+    cocok("import", write(tmp_path / "a.ndjson", closed(1)))
+    with Path("/dev/full").open("wb") as full:
+        ran = subprocess.run([*COMMAND, *command.split()], stdout=full, stderr=subprocess.PIPE, check=False)
+    assert (ran.returncode, ran.stderr) == (1, b"error: cannot read or write: No space left on device\n")
+
+
+def test_given_a_reader_that_leaves_then_nothing_is_said(cocok: Cocok, tmp_path: Path) -> None:
+    cocok("import", write(tmp_path / "a.ndjson", *(closed(number) for number in range(3_000))))
+    reading, writing = os.pipe()
+    os.close(reading)
+    for command in ("export --out -", "doctor --json"):
+        ran = subprocess.run([*COMMAND, *command.split()], stdout=writing, stderr=subprocess.PIPE, check=False)
+        assert ran.returncode == 1
+        assert b"Traceback" not in ran.stderr
+        assert b"Broken" not in ran.stderr
+    os.close(writing)
+
+
+def head(**columns: pa.Array) -> pa.Table:
+    """A table of one profile a row, as many as the first of ``columns`` has."""
+    rows = range(len(next(iter(columns.values()))))
+    profile = {"event_id": [f"e{row}" for row in rows], "type": ["worker_updated"] * len(rows)}
+    at = pa.array([NOON] * len(rows), pa.timestamp("us", "UTC"))
+    return pa.table({**profile, "worker_id": ["w"] * len(rows), "at": at, **columns})
+
+
+def test_given_nanoseconds_as_pandas_writes_them_then_they_are_cut_to_microseconds(
+    cocok: Cocok, tmp_path: Path
+) -> None:
+    frame = pd.DataFrame({"event_id": ["a", "b"], "type": ["task_posted"] * 2, "task_id": ["t"] * 2})
+    frame["requester_id"] = "r"
+    frame["at"] = pd.to_datetime([1767225600000000000, 1767225600000001999], unit="ns", utc=True)
+    frame["expires_at"] = pd.to_datetime([1767225600000000000, 1767225600000000999], unit="ns", utc=True)
+    frame.to_parquet(tmp_path / "a.parquet")
+    assert pq.read_schema(tmp_path / "a.parquet").field("at").type.unit == "ns"
+    assert cocok("import", tmp_path / "a.parquet", "--json").json()["accepted"] == 2
+    new_year = datetime(2026, 1, 1, tzinfo=UTC)
+    assert [event.at for event in stored(cocok.home)] == [new_year, new_year + timedelta(microseconds=1)]
+    assert [getattr(event, "expires_at", None) for event in stored(cocok.home)] == [new_year, new_year]
+
+
+@pytest.mark.parametrize("unit", ["ns", "us", "int96"])
+def test_given_a_timestamp_without_a_zone_then_the_row_is_refused_and_told_what_to_write(
+    cocok: Cocok, tmp_path: Path, unit: str
+) -> None:
+    table = head(at=pa.array([NOON.replace(tzinfo=None)], pa.timestamp("us" if unit == "us" else "ns")))
+    pq.write_table(table, tmp_path / "a.parquet", use_deprecated_int96_timestamps=unit == "int96")
+    ran = cocok("import", tmp_path / "a.parquet")
+    assert ran.code == 1
+    assert "line 1: `at`: found 2026-03-01T12:00:00 without a time zone; write a timestamp in UTC" in ran.err
+
+
+NOT_UTF8 = pa.Array.from_buffers(
+    pa.string(), 2, [None, pa.py_buffer(b"\0\0\0\0\x01\0\0\0\x03\0\0\0"), pa.py_buffer(b"x\xff\xfe")]
+)
+
+
+@pytest.mark.parametrize("command", ["import", "doctor"])
+@pytest.mark.parametrize(
+    ("name", "column", "words"),
+    [
+        ("at", pa.array([0, 400_000 * 365 * 86_400], pa.timestamp("s", "UTC")), "out of range"),
+        ("region", NOT_UTF8, "can't decode byte 0xff"),
+        (
+            "skills",
+            pa.array([[("x", 0.5)], [("x", 0.5), ("x", 0.6)]], pa.map_(pa.string(), pa.float64())),
+            "key was 'x'",
+        ),
+        ("null_fields", pa.array([None, 5]), "is no list of names"),
+    ],
+)
+def test_given_a_value_that_python_cannot_hold_then_its_row_alone_is_refused(
+    cocok: Cocok, tmp_path: Path, command: str, name: str, column: pa.Array, words: str
+) -> None:
+    file = tmp_path / "a.parquet"
+    pq.write_table(head(**{name: column}), file)
+    if command == "doctor":
+        lines = next(found for found in cocok("doctor", file, "--json").json()["findings"] if found["check"] == "lines")
+        assert f"{file}, line 2: `{name}`" in lines["message"]
+        return
+    ran = cocok("import", file, "--on-error", "skip", "--json")
+    ((line, reason),) = [(refused["line"], refused["reason"]) for refused in ran.json()["refused"]]
+    assert (ran.code, ran.json()["accepted"], line) == (0, 1, 2)
+    assert reason.startswith(f"`{name}`: ")
+    assert words in reason
 
 
 def test_given_an_empty_log_then_the_doctor_says_so_and_fails(cocok: Cocok) -> None:
