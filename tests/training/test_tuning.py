@@ -117,7 +117,7 @@ def test_given_a_search_in_two_calls_then_the_second_goes_on_and_ends_as_one(
     assert len(tune(rows, START, 2, store=store).trials) == 9
 
 
-@pytest.mark.parametrize("rest", [b"", b'{"op_code":5,"tri', b"\0\0\0"], ids=["whole", "cut off", "not written"])
+@pytest.mark.parametrize("rest", [b"", b'{"op_code":5,"tri', b"\0\0\0"], ids=["shortened", "begun", "not written"])
 def test_given_a_write_that_was_cut_off_then_the_search_goes_on_from_what_is_whole(
     rows: TrainingSet, found: Tuning, tmp_path: Path, rest: bytes
 ) -> None:
