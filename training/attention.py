@@ -19,6 +19,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
+from features.encode import SAMPLED
 from features.errors import CocokError
 from features.estimates import HOUR
 from features.events import AssignmentAccepted, Event, FeedServed, TaskSaved, TaskViewed, WorkerErased, micros
@@ -57,8 +58,8 @@ def read_swaps(batches: Iterable[Sequence[tuple[int, int, Event]]]) -> Swaps:
     """Collect pairs and what became of them.
 
     A task was opened from a list if it was viewed, saved or accepted from it: by the event's ``feed_id`` or, where it
-    has none, within an hour of the list, if that is the last that held the task. Workers who asked to be forgotten are
-    left out.
+    has none, within an hour after the list, if that is the last that held the task. Lists that were never shown, of the
+    policy ``sampled``, and workers who asked to be forgotten are left out.
 
     Args:
         batches: the log from its beginning, as (sequence number, ``known_at`` in microseconds since 1970, event).
@@ -68,6 +69,8 @@ def read_swaps(batches: Iterable[Sequence[tuple[int, int, Event]]]) -> Swaps:
     for batch in batches:
         for _, _, event in batch:
             if isinstance(event, FeedServed):
+                if event.policy == SAMPLED:
+                    continue
                 listed = {(event.worker_id, item.task_id) for item in event.items} & latest.keys()
                 if event.policy == SWAPPED and (pair := _Pair.of(event)) is not None:
                     pairs[event.feed_id] = pair
@@ -78,7 +81,7 @@ def read_swaps(batches: Iterable[Sequence[tuple[int, int, Event]]]) -> Swaps:
                 feed_id = event.feed_id
                 if feed_id is None:
                     last, served = latest.get((event.worker_id, event.task_id), ("", 0))
-                    feed_id = last if micros(event.at) - served <= _WITHIN else ""
+                    feed_id = last if 0 <= micros(event.at) - served <= _WITHIN else ""
                 if (pair := pairs.get(feed_id)) is not None and event.worker_id == pair.worker_id:
                     pair.opened.add(event.task_id)
                     pair.taken |= isinstance(event, AssignmentAccepted) and event.task_id == pair.upper

@@ -30,7 +30,7 @@ KEYS = (
 
 _HOUR = 3_600_000_000
 OF_ROWS = (
-    *("features", "labels", "late", "verdicts", "minutes", "decided", "timed"),
+    *("features", "labels", "late", "verdicts", "minutes", "decided", "timed", "told"),
     *("tasks", "positions", "propensities"),
 )
 """Arrays of a training set with a value, or a line, for each row."""
@@ -50,7 +50,11 @@ class TrainingSet:
             it is known, where that is better than what came before; else 0.
         verdicts: int8, rows; 1 if work that followed was approved, 0 if it was rejected, -1 without a verdict so far.
         minutes: float32, rows; minutes of the work that followed, NaN without any.
-        decided, timed: int64, rows; when the verdict and the minutes came about, microseconds since 1970; 0 without.
+        decided, timed: int64, rows; from when the verdict and the minutes were known, microseconds since 1970; 0
+            without.
+        told: int64, rows; when the last of those things was known that the log tells late, out of the order of time,
+            and that count here: outcomes within ``patience``, and the list itself if the row knows all that the log has
+            before it. 0 where nothing was told late.
         offsets: int64, lists + 1; the rows of list ``i`` are ``offsets[i]:offsets[i + 1]``.
         workers: int32, lists; index of the worker in ``worker_ids``.
         times: int64, lists; instant of the list in microseconds since 1970, non-decreasing.
@@ -74,6 +78,7 @@ class TrainingSet:
     minutes: NDArray[np.float32]
     decided: NDArray[np.int64]
     timed: NDArray[np.int64]
+    told: NDArray[np.int64]
     offsets: NDArray[np.int64]
     workers: NDArray[np.int32]
     times: NDArray[np.int64]
@@ -101,6 +106,11 @@ class TrainingSet:
         """What an order is learned from and judged by (int8, rows): the label, or what came late if that is better."""
         return np.maximum(self.labels, self.late)
 
+    @property
+    def told_of_lists(self) -> NDArray[np.int64]:
+        """The latest ``told`` of each list (int64, lists)."""
+        return np.maximum.reduceat(self.told, self.offsets[:-1]) if len(self) else np.zeros(0, np.int64)
+
     def column(self, name: str) -> NDArray[np.float32]:
         """Return one column of features.
 
@@ -121,7 +131,7 @@ class TrainingSet:
         return replace(self, **kept, offsets=np.concatenate([[0], np.cumsum(sizes[lists])]).astype(np.int64))
 
     def known_before(self, instant: int) -> "TrainingSet":
-        """Take away verdicts and minutes that came about at an instant (microseconds since 1970) or later.
+        """Take away verdicts and minutes that were known only from an instant (microseconds since 1970) on, or later.
 
         Labels stay: `training.splits` leaves out the lists whose labels were open.
         """
@@ -277,6 +287,7 @@ def labelled(
         minutes=found.minutes,
         decided=found.decided,
         timed=found.timed,
+        told=found.told,
         offsets=np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
         workers=workers.astype(np.int32),
         times=np.array([served.at for served in lists], np.int64),

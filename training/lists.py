@@ -27,6 +27,7 @@ from features.events import (
     TaskSaved,
     TaskViewed,
     WorkerErased,
+    instant,
     micros,
 )
 
@@ -40,7 +41,7 @@ PATIENCE_SHARE = 0.05
 
 SHORTEST_MATURITY, LONGEST_MATURITY = HOUR, 14 * DAY
 
-_NONE = -(1 << 63)
+_NONE, _NEVER = -(1 << 63), (1 << 63) - 1
 _REJECTED = -1
 _STAGES: dict[type, int] = {
     TaskViewed: VIEWED,
@@ -53,8 +54,9 @@ _STAGES: dict[type, int] = {
 _POSITION = attrgetter("position")
 _INSTANT = itemgetter(1)
 
-Outcome = tuple[int, int, int, float]
-"""Sequence number, its own instant in microseconds, stage, and minutes of work, NaN where none are given."""
+Outcome = tuple[int, int, int, float, int]
+"""Sequence number, its own instant in microseconds, stage, minutes of work, NaN where none are given, and the instant
+from which it was known: later than its own where the log tells it late."""
 
 
 @dataclass(slots=True)
@@ -70,6 +72,7 @@ class ServedList:
         positions: their positions, 1-based.
         propensities: probability of each standing there given those before it, NaN if not said.
         session_minutes: what the worker had, NaN if not said.
+        told: when its rows were known, if the log tells the list late and they know all before it; else 0.
     """
 
     prefix: int
@@ -80,6 +83,7 @@ class ServedList:
     positions: list[int]
     propensities: list[float]
     session_minutes: float
+    told: int = 0
 
 
 @dataclass
@@ -104,22 +108,22 @@ class History:
     def extend(self, entries: Iterable[tuple[int, int, Event]]) -> None:
         """Take in the next events of the log, each with its sequence number and ``known_at``."""
         stages, by_worker = _STAGES, self.outcomes
-        for seq, _, event in entries:
+        for seq, known_at, event in entries:
             stage = stages.get(type(event))
             if stage is None:
-                self._take_in(seq, event)
+                self._take_in(seq, known_at, event)
             else:
                 # In place, for these are most of the log.
                 deed: Any = event
                 minutes = _minutes(deed) if stage == SUBMITTED else nan
                 outcomes, at = by_worker[deed.worker_id][deed.task_id], micros(deed.at)
-                outcomes.append((seq, at, stage, minutes))
+                outcomes.append((seq, at, stage, minutes, known_at if known_at > at else at))
                 if len(outcomes) > 1 and outcomes[-2][1] > at:
                     outcomes.sort(key=_INSTANT)
 
-    def _take_in(self, seq: int, event: Event) -> None:
+    def _take_in(self, seq: int, known_at: int, event: Event) -> None:
         if isinstance(event, FeedServed):
-            served = _served(seq, event)
+            served = _served(seq, known_at, event)
             if served.prefix >= self.erased.get(served.worker_id, 0):
                 self.lists.append(served)
         elif isinstance(event, FeedShown):
@@ -165,7 +169,7 @@ def prefix_of(seq: int, event: FeedServed) -> int:
     return seq - 1 if event.log_seq is None else min(event.log_seq, seq - 1)
 
 
-def _served(seq: int, event: FeedServed) -> ServedList:
+def _served(seq: int, known_at: int, event: FeedServed) -> ServedList:
     items: Sequence[FeedItem] = event.items
     positions = [item.position for item in items]
     # Nearly all are in order, and numbers that are take little time to sort.
@@ -173,15 +177,17 @@ def _served(seq: int, event: FeedServed) -> ServedList:
         items = sorted(items, key=_POSITION)
         positions = [item.position for item in items]
     minutes = event.context.session_minutes if event.context else None
+    at = micros(event.at)
     return ServedList(
         prefix_of(seq, event),
-        micros(event.at),
+        at,
         event.feed_id,
         event.worker_id,
         [item.task_id for item in items],
         positions,
         [nan if item.propensity is None else item.propensity for item in items],
         nan if minutes is None else minutes,
+        known_at if event.log_seq is None and known_at > at else 0,
     )
 
 
@@ -232,7 +238,7 @@ def delays_of(history: History) -> list[int]:
     accepted: dict[str, dict[str, list[list[int]]]] = defaultdict(dict)
     for worker_id, by_task in history.outcomes.items():
         for task_id, outcomes in by_task.items():
-            found = [[seq, at, _NONE] for seq, at, stage, _ in outcomes if stage == ACCEPTED]
+            found = [[seq, at, _NONE] for seq, at, stage, *_ in outcomes if stage == ACCEPTED]
             if found:
                 accepted[worker_id][task_id] = found
     for served in history.lists:
@@ -255,7 +261,10 @@ def mature(history: History, since: int | None, until: int, maturity: int, *, wh
         CocokError: the log has no lists, or none is mature.
     """
     if not history.lists:
-        raise CocokError("the log has no feed_served lists, so there is nothing to learn from; import what was listed")
+        raise CocokError(
+            f"the log has no feed_served lists known before {instant(until).isoformat()} (its end, or --until): "
+            "nothing to learn from; import what was listed, or choose a later --until"
+        )
     kept = []
     for served in history.lists:
         if served.at + maturity >= until or (since is not None and served.at < since):
@@ -268,9 +277,11 @@ def mature(history: History, since: int | None, until: int, maturity: int, *, wh
         if served.task_ids:
             kept.append(served)
     if not kept:
+        accepted = bool(delays_of(history))
+        why = "" if accepted else ", and no assignment_accepted follows any of them to tell how long they take"
         raise CocokError(
-            f"none of the {len(history.lists)} lists is mature: outcomes are waited for {maturity / HOUR:.1f} h; "
-            "choose a later --until or a shorter --maturity"
+            f"none of the {len(history.lists)} lists is mature: outcomes are waited for {maturity / HOUR:.1f} h{why}; "
+            f"{'' if accepted else 'import what was accepted, or '}choose a later --until or a shorter --maturity"
         )
     return sorted(kept, key=lambda served: served.at)
 
@@ -286,6 +297,7 @@ def _cut(served: ServedList, count: int) -> ServedList:
         served.positions[:count],
         served.propensities[:count],
         served.session_minutes,
+        served.told,
     )
 
 
@@ -297,8 +309,9 @@ class Labels:
         labels, late: int8; see `training.dataset.TrainingSet`.
         verdicts: int8; 1 if work on it was approved, 0 if it was rejected and none approved, -1 without a verdict.
         minutes: float32; minutes of work of the first submission, NaN without any.
-        decided, timed: int64; when verdict and minutes came about, microseconds since 1970; 0 without. A verdict that
-            was said before it was said again counts from the first time.
+        decided, timed: int64; from when verdict and minutes were known, microseconds since 1970; 0 without. A verdict
+            that was said before it was said again counts from the first time.
+        told: int64; see `training.dataset.TrainingSet`.
     """
 
     labels: NDArray[np.int8]
@@ -307,6 +320,7 @@ class Labels:
     minutes: NDArray[np.float32]
     decided: NDArray[np.int64]
     timed: NDArray[np.int64]
+    told: NDArray[np.int64]
 
 
 def labels(history: History, lists: Iterable[ServedList], maturity: int, patience: int | None = None) -> Labels:
@@ -314,12 +328,15 @@ def labels(history: History, lists: Iterable[ServedList], maturity: int, patienc
 
     An outcome counts for the label if the log has it after what the list's rows know, and it came about within
     ``maturity`` of the list; for what is late within ``patience``, where None stands for none. Verdicts and minutes
-    come later than acceptances, and count whenever they came about; ``decided`` and ``timed`` say when, for splits that
-    must not know them yet.
+    come later than acceptances, and count whenever they came about; ``decided`` and ``timed`` say from when they were
+    known, and ``told`` when the last of the others was that the log tells late, for splits that must not know them yet.
     """
     size = 0
     met: list[tuple[int, ServedList, list[Outcome]]] = []
+    late_lists: list[tuple[int, int, int]] = []
     for served in lists:
+        if served.told:
+            late_lists.append((size, size + len(served.task_ids), served.told))
         if known := history.outcomes.get(served.worker_id):
             # Few items have an outcome.
             met += [
@@ -335,23 +352,29 @@ def labels(history: History, lists: Iterable[ServedList], maturity: int, patienc
         np.full(size, np.nan, np.float32),
         np.zeros(size, np.int64),
         np.zeros(size, np.int64),
+        np.zeros(size, np.int64),
     )
-    places, courses, spent, decided, timed = array("q"), [], array("d"), array("q"), array("q")
+    for first, stop, known_at in late_lists:
+        found.told[first:stop] = known_at
+    places, courses, spent = array("q"), [], array("d")
+    decided, timed, told = array("q"), array("q"), array("q")
     for place, served, outcomes in met:
         prefix, begin = served.prefix, served.at
         end, last = begin + maturity, begin + (maturity if patience is None else patience)
         stages, in_time, within, minutes, submitted = [], 0, 0, nan, 0
-        first_said = {APPROVED: 0, _REJECTED: 0}
-        for seq, at, stage, lasted in outcomes:
+        first_said, last_told = {APPROVED: _NEVER, _REJECTED: _NEVER}, served.told
+        for seq, at, stage, lasted, known_at in outcomes:
             if seq > prefix and at >= begin:
                 stages.append(stage)
                 # In order of their time, so that these are the first ones.
                 in_time += at <= end
                 within += at <= last
                 if lasted > 0 and not minutes > 0:
-                    minutes, submitted = lasted, at
-                if first_said.get(stage) == 0:
-                    first_said[stage] = at
+                    minutes, submitted = lasted, known_at
+                if stage in first_said:
+                    first_said[stage] = min(first_said[stage], known_at)
+                if at < known_at and at <= last:
+                    last_told = max(last_told, known_at)
         if stages:
             course = _course(tuple(stages), in_time, within)
             places.append(place)
@@ -359,9 +382,11 @@ def labels(history: History, lists: Iterable[ServedList], maturity: int, patienc
             spent.append(minutes)
             timed.append(submitted)
             decided.append(0 if course[2] < 0 else first_said[APPROVED if course[2] else _REJECTED])
+            told.append(last_told)
     if courses:
         found.labels[places], found.late[places], found.verdicts[places] = np.array(courses, np.int8).T
         found.minutes[places], found.decided[places], found.timed[places] = spent, decided, timed
+        found.told[places] = told
     return found
 
 

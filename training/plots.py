@@ -231,7 +231,8 @@ def learning_curve(table: pd.DataFrame) -> Figure:
             fontsize=_NOTE,
             color=_INK,
         )
-    axes.set_xlim(0, 1.05 * shown["lists"].max())
+    if len(shown):
+        axes.set_xlim(0, 1.05 * shown["lists"].max())
     axes.margins(y=0.1)
     axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.set_ylabel("NDCG@10 on the last part", fontsize=_LABEL, color=_INK)

@@ -3,7 +3,8 @@
 A split has a boundary instant: lists before it may be learned from, lists from it on are judged (half-open, as every
 interval here). The label of a list is known only ``maturity`` after it; a list whose window of labels reaches beyond
 the boundary is left out of both sides, since on the day of the boundary nobody knew its label (López de Prado 2018
-calls this purging).
+calls this purging). So is a list before the boundary of which the log tells something that counts only at the boundary
+or later.
 """
 
 from dataclasses import dataclass
@@ -47,9 +48,9 @@ def holdout(
     Raises:
         CocokError: too few lists on a side.
     """
-    fold = split_at(rows.times, boundary(rows.times, 1 - share), maturity=maturity)
+    fold = split_at(rows.times, boundary(rows.times, 1 - share), maturity=maturity, told=rows.told_of_lists)
     if not _usable(fold):
-        raise _too_little(len(rows))
+        raise _too_little(rows)
     return fold.training, fold.validation
 
 
@@ -73,10 +74,13 @@ def time_folds(rows: TrainingSet, folds: int = 3, *, first: float = 0.4, maturit
     """
     edges = [boundary(rows.times, first + (1 - first) * fold / folds) for fold in range(folds)]
     ends = [*edges[1:], np.iinfo(np.int64).max]
-    cut = [split_at(rows.times, start, end, maturity=maturity) for start, end in zip(edges, ends, strict=True)]
+    told = rows.told_of_lists
+    cut = [
+        split_at(rows.times, start, end, maturity=maturity, told=told) for start, end in zip(edges, ends, strict=True)
+    ]
     usable = [fold for fold in cut if _usable(fold)]
     if not usable:
-        raise _too_little(len(rows))
+        raise _too_little(rows)
     return usable
 
 
@@ -95,7 +99,14 @@ def boundary(times: NDArray[np.int64], share: float) -> int:
     return int(instant)
 
 
-def split_at(times: NDArray[np.int64], start: int, end: int | None = None, *, maturity: int = 0) -> Fold:
+def split_at(
+    times: NDArray[np.int64],
+    start: int,
+    end: int | None = None,
+    *,
+    maturity: int = 0,
+    told: NDArray[np.int64] | None = None,
+) -> Fold:
     """Split at the instant ``start``: learn from what was known by then, judge ``[start, end)``.
 
     Args:
@@ -103,19 +114,23 @@ def split_at(times: NDArray[np.int64], start: int, end: int | None = None, *, ma
         start: the boundary.
         end: end of the validation window, exclusive; None for all that follows.
         maturity: microseconds after an instant until its label is known.
+        told: int64, as ``times``; when the last was known that the log tells late, 0 for none. None for none at all.
     """
     validation = times >= start
     if end is not None:
         validation &= times < end
-    return Fold((times < start) & (times + maturity <= start), validation)
+    known = True if told is None else told < start
+    return Fold((times < start) & (times + maturity <= start) & known, validation)
 
 
 def _usable(fold: Fold) -> bool:
     return min(int(fold.training.sum()), int(fold.validation.sum())) >= MINIMUM_LISTS
 
 
-def _too_little(lists: int) -> CocokError:
+def _too_little(rows: TrainingSet) -> CocokError:
+    late = int((rows.told_of_lists > 0).sum())
+    why = f", {late:,} of which, or their outcomes, the log tells late: what belongs together is imported at once"
     return CocokError(
-        f"too little history to split by time ({lists} lists): import more, begin earlier (--since) or wait less for "
-        "outcomes (--maturity)"
+        f"too little history to split by time ({len(rows):,} lists{why if late else ''}): import more, begin earlier "
+        "(--since) or wait less for outcomes (--maturity)"
     )

@@ -160,6 +160,7 @@ def fit_outcomes(rows: TrainingSet, num_threads: int = 0) -> tuple[dict[str, Any
             linear=[name for name in rows.names if name not in DATES],
             # As in the ranker: of columns that say nearly the same, one that takes back a part is no error.
             linear_monotone=[sign if name in BY_REWARD else 0 for name, sign in zip(rows.names, monotone, strict=True)],
+            known=np.repeat(rows.told_of_lists, np.diff(rows.offsets)),
             parameters=OutcomeParameters(num_threads=num_threads),
             **common,
         ),

@@ -28,6 +28,7 @@ from training.splits import holdout
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
+    from optuna.storages import JournalStorage
     from optuna.study import Study
     from optuna.trial import FrozenTrial, Trial
 
@@ -115,7 +116,7 @@ def tune(
 
     Raises:
         CocokError: too few lists to split by time, or none from which an order can be learned; the search was
-            interrupted.
+            interrupted, or ``store`` cannot be read.
     """
     before, _ = holdout(rows, maturity=rows.patience)
     development = rows.select(before)
@@ -166,22 +167,43 @@ def _space(start: RankerParameters, rows: int) -> "dict[str, BaseDistribution]":
 
 def _study(store: Path | None, name: str, start: RankerParameters) -> "Study":
     import optuna
-    from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    if store is not None:
-        store.parent.mkdir(parents=True, exist_ok=True)
-    study = optuna.create_study(
-        storage=None if store is None else JournalStorage(JournalFileBackend(str(store))),
-        study_name=name,
-        load_if_exists=True,
-        direction="maximize",
-        pruner=optuna.pruners.MedianPruner(n_startup_trials=_UNPRUNED_TRIALS, n_warmup_steps=1),
-    )
+    try:
+        study = optuna.create_study(
+            storage=None if store is None else _journal(store),
+            study_name=name,
+            load_if_exists=True,
+            direction="maximize",
+            pruner=optuna.pruners.MedianPruner(n_startup_trials=_UNPRUNED_TRIALS, n_warmup_steps=1),
+        )
+    except Exception as error:
+        # Optuna reads the whole file here, and has no error of its own for lines that make no sense.
+        if store is None:
+            raise
+        reason = f"{type(error).__name__}: {error}"
+        raise CocokError(f"{store} cannot be read ({reason}): move it away, and the search begins anew") from error
     if not any(_START in trial.user_attrs for trial in _finished(study)):
         study.enqueue_trial({each: getattr(start, each) for each in SEARCHED}, user_attrs={_START: True})
     return study
+
+
+def _journal(store: Path) -> "JournalStorage":
+    """Open the file of trials, without what a writer that was killed left of its last line."""
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
+
+    store.parent.mkdir(parents=True, exist_ok=True)
+    lock = JournalFileSymlinkLock(str(store))
+    backend = JournalFileBackend(str(store), lock)
+    # Who writes holds the lock, so that no line is cut that is only about to end.
+    lock.acquire()
+    try:
+        with store.open("r+b") as file:
+            file.truncate(file.read().rfind(b"\n") + 1)
+    finally:
+        lock.release()
+    return JournalStorage(backend)
 
 
 def _name(development: TrainingSet, start: RankerParameters, space: "Mapping[str, BaseDistribution]") -> str:
@@ -193,7 +215,10 @@ def _name(development: TrainingSet, start: RankerParameters, space: "Mapping[str
         ).encode(),
         digest_size=16,
     )
-    for part in (development.features, development.relevance, development.offsets, development.times):
+    for part in (
+        *(development.features, development.relevance, development.offsets, development.times),
+        development.told,
+    ):
         digest.update(np.ascontiguousarray(part).data)
     return digest.hexdigest()
 

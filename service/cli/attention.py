@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from service.cli.console import Json, moment, out, plain, print_json
+from service.cli.console import Json, moment, out, print_json
 
 
 def register(app: typer.Typer) -> None:
@@ -30,7 +30,7 @@ def attention(
 
     found = Workspace.open().attention(None if until is None else moment("--until", until))
     if as_json:
-        print_json({"positions": [plain(row) for row in found.to_dict("records")]})
+        print_json({"positions": found.to_dict("records")})
         return
     table = Table("position", "lists", "of the position before", "attention", box=None)
     for column in table.columns[:2]:

@@ -34,8 +34,8 @@ def out() -> Console:
 
 
 def print_json(value: Any) -> None:
-    """Print one JSON document to standard output."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+    """Print one JSON document to standard output; a figure that does not exist, or is infinite, is null."""
+    sys.stdout.write(json.dumps(_plain(value), ensure_ascii=False, indent=2, allow_nan=False) + "\n")
 
 
 def print_error(message: str) -> None:
@@ -102,10 +102,12 @@ class Bars:
         self._bars[step] = advance, done
 
 
-def plain(value: Any) -> Any:
-    """Return estimates as JSON knows them; a figure that does not exist is null."""
+def _plain(value: Any) -> Any:
+    """Return estimates as JSON knows them, which has no number that is not finite."""
     if isinstance(value, dict):
-        return {name: plain(part) for name, part in value.items()}
+        return {name: _plain(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
     if is_dataclass(value) and not isinstance(value, type):
-        return plain(asdict(value))
-    return None if isinstance(value, float) and math.isnan(value) else value
+        return _plain(asdict(value))
+    return None if isinstance(value, float) and not math.isfinite(value) else value

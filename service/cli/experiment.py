@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from features.errors import CocokError
-from service.cli.console import Bars, Json, out, plain, print_json, progress
+from service.cli.console import Bars, Json, out, print_json, progress
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -123,7 +123,7 @@ def experiment(
         pages={PAGE: html},
     )
     if as_json:
-        records = [plain(record) for record in summary.to_dict("records")]
+        records = summary.to_dict("records")
         print_json({**about, "policies": list(tried.policies), "run_id": run, "results": records})
     else:
         _print(results, out_dir)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from service.cli.console import Bars, Json, out, plain, print_json, progress
+from service.cli.console import Bars, Json, out, print_json, progress
 
 if TYPE_CHECKING:
     from training.gate import Verdict
@@ -52,7 +52,7 @@ def evaluate(
             {
                 "version": number,
                 "lists": found.evaluation.lists,
-                **plain(_records(found)),
+                **_records(found),
                 "off_policy": _off_policy_record(found.off_policy),
             }
         )
@@ -202,7 +202,7 @@ def promote(
             {
                 "promoted": found.promoted,
                 "reasons": found.reasons,
-                **plain({"differences": differences}),
+                "differences": differences,
                 "checks": checks,
                 "unseen": [] if found.verdict is None else list(found.verdict.unseen),
             }

@@ -12,7 +12,7 @@ from rich.table import Table
 from features.errors import CocokError
 from features.events import micros
 from features.spec import fingerprint
-from service.cli.console import Bars, Json, moment, out, plain, print_json, progress
+from service.cli.console import Bars, Json, moment, out, print_json, progress
 from service.settings import Settings, load_settings
 from service.store import opened
 from service.wording import counted
@@ -94,7 +94,7 @@ def train(
         print_json(
             {
                 "version": version,
-                **{name: plain(getattr(trained, name)) for name in ("metrics", "baselines", "slices", "unfitted")},
+                **{name: getattr(trained, name) for name in ("metrics", "baselines", "slices", "unfitted")},
                 "lists": len(rows),
                 "judged_lists": trained.judged,
                 "rows": len(rows.labels),
@@ -114,7 +114,7 @@ def _tuning(tuning: "Tuning") -> dict[str, Any]:
         "trials": len(tuning.trials),
         "pruned": int((tuning.trials["state"] == PRUNED).sum()),
         "won": tuning.won,
-        "gain": plain(tuning.gain),
+        "gain": tuning.gain,
         **{which: {name: getattr(getattr(tuning, which), name) for name in SEARCHED} for which in ("start", "best")},
     }
 

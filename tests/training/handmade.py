@@ -42,6 +42,7 @@ def handmade(
         minutes=np.full(rows, np.nan, np.float32),
         decided=np.zeros(rows, np.int64),
         timed=np.zeros(rows, np.int64),
+        told=np.zeros(rows, np.int64),
         offsets=np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
         workers=np.asarray(whose, dtype=np.int32),
         times=np.arange(lists, dtype=np.int64),

@@ -52,6 +52,17 @@ def test_given_views_without_a_list_then_they_belong_to_the_last_that_held_the_t
     assert found(log) == [(1, 0, True, False), (1, 0, True, False)]
 
 
+def test_given_a_list_that_was_never_shown_then_it_takes_no_view_away() -> None:
+    log = swapped(Log(), "ann", "f1", "abc", 1).serve("ann", "ab", 0.1, policy="sampled")
+    assert found(log.on("task_viewed", "ann", "a", 0.2)) == [(1, 0, True, False)]
+
+
+def test_given_a_view_from_before_the_list_that_is_told_after_it_then_it_is_not_from_the_list() -> None:
+    log = swapped(Log(), "ann", "f1", "abc", 1, 200.0).on("task_viewed", "ann", "a", 80.0)
+    assert found(log) == [(1, 0, False, False)]
+    assert found(log.on("task_viewed", "ann", "a", 200.0)) == [(1, 0, True, False)]
+
+
 def test_given_other_lists_or_a_worker_who_asked_to_be_forgotten_then_they_do_not_count() -> None:
     log = swapped(Log(), "ann", "f1", "abc", 1)
     swapped(log, "ben", "f2", "abc", 1, policy="explored")

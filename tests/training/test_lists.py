@@ -138,6 +138,44 @@ def test_minutes_came_about_when_the_work_was_handed_in() -> None:
     assert labels(found, found.lists[:1], W).timed.tolist() == [hour(14), 0]
 
 
+@pytest.mark.parametrize("at", [11, 33.9, 34.0])
+def test_what_is_told_late_is_known_from_its_place_in_the_log_on(at: float) -> None:
+    log = became().post("t3", 500).on("task_viewed", "w1", "t1", at)
+    log.on("assignment_submitted", "w1", "t1", at, work_seconds=90).on("assignment_approved", "w1", "t1", at)
+    found = labels(history(log), history(log).lists, W)
+    assert found.labels.tolist() == [4, 0]
+    assert [each.tolist() for each in (found.told, found.decided, found.timed)] == [[hour(500), 0]] * 3
+
+
+def test_of_what_is_told_late_only_that_is_waited_for_which_counts() -> None:
+    log = became("assignment_accepted", "assignment_submitted").post("t3", 500)
+    log.on("assignment_approved", "w1", "t1", 40).on("task_viewed", "w2", "t1", 11).on("task_viewed", "w1", "t1", 9)
+    found = history(log)
+    assert labels(found, found.lists, W).told.tolist() == [0, 0]
+    assert labels(found, found.lists, W, 30 * HOUR).told.tolist() == [hour(500), 0]
+
+
+def test_a_verdict_that_was_told_late_and_said_again_before_is_known_from_the_first_telling() -> None:
+    log = became("assignment_submitted").on("assignment_approved", "w1", "t1", 20).post("t3", 500)
+    found = history(log.on("assignment_approved", "w1", "t1", 13))
+    assert labels(found, found.lists, W).decided.tolist() == [hour(20), 0]
+
+
+def test_a_log_in_order_of_time_tells_nothing_late() -> None:
+    log = became("task_viewed", "assignment_accepted", "assignment_submitted", "assignment_approved")
+    assert labels(history(log), history(log).lists, W).told.tolist() == [0, 0]
+
+
+@pytest.mark.parametrize(("seen", "told"), [({}, 500), ({"log_seq": 2}, 0)], ids=["all before it", "what it says"])
+def test_a_list_that_is_told_late_is_known_late_if_its_rows_know_all_before_it(
+    seen: dict[str, int], told: float
+) -> None:
+    log = Log().post("t1").post("t2", 500).serve("w1", ["t1", "t2"], 10, feed_id="f", **seen)
+    log.add("feed_shown", 10, feed_id="f", up_to_position=1)
+    (served,) = kept(log)
+    assert labels(history(log), [served], W).told.tolist() == [hour(told) if told else 0]
+
+
 def test_an_outcome_counts_whichever_list_led_to_it() -> None:
     log = Log().serve("w1", ["t1"], 10, feed_id="a").serve("w1", ["t1"], 11, feed_id="b")
     log.on("assignment_accepted", "w1", "t1", 12, feed_id="b")
@@ -275,13 +313,20 @@ def test_of_an_erased_worker_only_what_came_after_is_kept() -> None:
 
 
 def test_given_no_lists_then_the_error_says_what_to_import() -> None:
-    with pytest.raises(CocokError, match="no feed_served lists"):
-        kept(Log().post("t1"))
+    with pytest.raises(CocokError, match=r"no feed_served lists known before 2026-03-02T01:00:00.*later --until"):
+        kept(Log().post("t1"), until=25)
 
 
 def test_given_no_mature_list_then_the_error_says_how_long_is_waited() -> None:
     with pytest.raises(CocokError, match=r"none of the 2 lists is mature.*24\.0 h.*--until"):
         kept(feeds(10, 11), until=30)
+
+
+def test_given_no_mature_list_and_no_acceptance_then_the_error_says_so() -> None:
+    with pytest.raises(CocokError, match=r"no assignment_accepted follows any of them.*import what was accepted"):
+        kept(feeds(10, 11), until=30)
+    with pytest.raises(CocokError, match=r"waited for 24\.0 h; choose a later --until"):
+        kept(feeds(10, 11).take("w1", "t1", 12), until=30)
 
 
 # Maturity

@@ -194,6 +194,7 @@ def test_summary_names_its_metrics_and_reports_the_mean_over_lists() -> None:
         minutes=np.full(4, np.nan, np.float32),
         decided=np.zeros(4, np.int64),
         timed=np.zeros(4, np.int64),
+        told=np.zeros(4, np.int64),
         offsets=np.array([0, 2, 4]),
         workers=np.array([0, 1], dtype=np.int32),
         times=np.array([0, 1]),

@@ -195,6 +195,13 @@ def test_given_a_learning_curve_then_shares_without_a_figure_are_not_shown() -> 
     assert axes.get_ylabel() == "NDCG@10 on the last part"
 
 
+def test_given_a_learning_curve_without_any_figure_then_it_is_empty() -> None:
+    nothing = [np.nan, np.nan]
+    table = pd.DataFrame({"share": [0.5, 1.0], "lists": [5, 10], "value": nothing, "low": nothing, "high": nothing})
+    axes = drawn(plots.learning_curve(table)).axes[0]
+    assert [text.get_text() for text in axes.texts] == []
+
+
 @pytest.mark.parametrize("chosen", [3, 20], ids=["a tried number", "more than were tried"])
 def test_given_a_choice_of_trees_then_folds_mean_and_choice_are_marked(chosen: int) -> None:
     folds = np.array([[0.1, 0.2, 0.4, 0.3], [0.2, 0.3, 0.5, 0.4]])

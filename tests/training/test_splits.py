@@ -1,11 +1,14 @@
 """Splits by time: nothing learned from the validation window, nor from labels known only within it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from features.errors import CocokError
+from tests.training.handmade import handmade
 from training.dataset import TrainingSet, task_catalogue
 from training.splits import MINIMUM_LISTS, boundary, holdout, time_folds
 
@@ -21,6 +24,7 @@ def lists_at(times: list[int]) -> TrainingSet:
         minutes=np.full(count, np.nan, np.float32),
         decided=np.zeros(count, np.int64),
         timed=np.zeros(count, np.int64),
+        told=np.zeros(count, np.int64),
         offsets=np.arange(count + 1),
         workers=np.zeros(count, dtype=np.int32),
         times=np.array(times, dtype=np.int64),
@@ -45,6 +49,32 @@ def test_a_list_whose_labels_were_unknown_at_the_boundary_is_on_neither_side() -
     # The list at 75 matures at 85, the very instant of the boundary: its last label is known.
     assert np.flatnonzero(development).tolist() == list(range(76))
     assert np.flatnonzero(held_out)[0] == 85
+
+
+def test_a_list_of_which_the_log_tells_something_only_after_the_boundary_is_on_neither_side() -> None:
+    told = np.zeros(100, np.int64)
+    told[[3, 20, 50, 90]] = [84, 85, 86, 200]
+    rows = replace(lists_at(list(range(100))), told=told)
+    development, held_out = holdout(rows, 0.15)
+    assert np.flatnonzero(~development).tolist() == [20, 50, *range(85, 100)]
+    assert np.flatnonzero(held_out).tolist() == list(range(85, 100))
+    first, _, last = time_folds(rows, 3, first=0.4)
+    assert np.flatnonzero(~first.training[:40]).tolist() == [3, 20]
+    assert np.flatnonzero(~last.training[:80]).tolist() == [3, 20, 50]
+    assert last.validation.sum() == 20
+
+
+def test_the_latest_of_what_is_told_of_a_list_counts() -> None:
+    rows = replace(handmade([[0, 0], [0], [0, 0, 0]]), told=np.array([0, 7, 0, 9, 8, 0]))
+    assert rows.told_of_lists.tolist() == [7, 0, 9]
+    assert rows.select(np.array([False, True, True])).told_of_lists.tolist() == [0, 9]
+
+
+def test_given_too_little_history_since_much_was_told_late_then_the_error_says_so() -> None:
+    rows = replace(lists_at(list(range(100))), told=np.full(100, 1000))
+    for split in (holdout, time_folds):
+        with pytest.raises(CocokError, match="100 of which, or their outcomes, the log tells late"):
+            split(rows)
 
 
 def test_folds_expand_and_their_windows_tile_the_rest() -> None:

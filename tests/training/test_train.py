@@ -20,10 +20,10 @@ from training.contest import CHALLENGER
 from training.dataset import TrainingSet
 from training.evaluation import evaluate
 from training.metrics import ndcg, per_list
-from training.outcomes import DATES
+from training.outcomes import DATES, Unfitted
 from training.ranker import RankerParameters
 from training.splits import holdout
-from training.train import Trained, train
+from training.train import Trained, fit_outcomes, train
 
 PARAMETERS = RankerParameters(min_trees=20, max_trees=25, folds=2, num_threads=1)
 
@@ -167,6 +167,35 @@ def test_what_is_judged_does_not_know_what_was_decided_after_the_boundary(rows: 
     for name in ("approve", "minutes"):
         said, again = (getattr(judge, name).predict(rows.features) for judge in judges)
         np.testing.assert_array_equal(said, again)
+
+
+def test_what_is_judged_does_not_know_the_labels_that_were_told_after_the_boundary(rows: TrainingSet) -> None:
+    before, last = holdout(rows, maturity=rows.patience)
+    untold = np.repeat(before & (np.arange(len(rows)) % 4 == 0), np.diff(rows.offsets))
+    late = dataclasses.replace(rows, told=np.where(untold, rows.times[last][0], rows.told))
+    labels = np.where(untold, 4 - late.labels, late.labels).astype(np.int8)
+    judges = [trained_on(one).bundle.judge for one in (late, dataclasses.replace(late, labels=labels))]
+    for name in ("ranker", "accept"):
+        said, again = (getattr(judge, name).predict(rows.features) for judge in judges)
+        np.testing.assert_array_equal(said, again)
+
+
+def test_acceptance_learns_from_a_list_before_a_window_only_if_all_of_it_was_known(
+    rows: TrainingSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[np.ndarray] = []
+
+    def unfitted(*_: object, known: np.ndarray, **__: object) -> Unfitted:
+        asked.append(known)
+        return Unfitted("not asked for")
+
+    monkeypatch.setattr("training.train.fit_probability", unfitted)
+    long = int(np.diff(rows.offsets).argmax())
+    begin, end = rows.offsets[long : long + 2].tolist()
+    told = np.zeros(len(rows.labels), np.int64)
+    told[begin + 1] = 77
+    fit_outcomes(dataclasses.replace(rows, told=told), num_threads=1)
+    assert np.flatnonzero(asked[0]).tolist() == list(range(begin, end))
 
 
 def test_acceptance_rests_on_a_linear_part_and_not_on_the_day(trained: Trained, rows: TrainingSet) -> None:

@@ -117,6 +117,33 @@ def test_given_a_search_in_two_calls_then_the_second_goes_on_and_ends_as_one(
     assert len(tune(rows, START, 2, store=store).trials) == 9
 
 
+@pytest.mark.parametrize("rest", [b"", b'{"op_code":5,"tri', b"\0\0\0"], ids=["shortened", "begun", "not written"])
+def test_given_a_write_that_was_cut_off_then_the_search_goes_on_from_what_is_whole(
+    rows: TrainingSet, found: Tuning, tmp_path: Path, rest: bytes
+) -> None:
+    store = tmp_path / "tuning.journal"
+    tune(rows, START, 2, store=store)
+    whole = store.read_bytes()
+    store.write_bytes(whole + rest if rest else whole[:-40])
+    again = tune(rows, START, 3, store=store)
+    pd.testing.assert_frame_equal(without_time(again), without_time(found).head(3))
+    assert not rest or store.read_bytes().startswith(whole + b"{")
+    assert len(tune(rows, START, 3, store=store).trials) == 3
+
+
+@pytest.mark.parametrize("content", [b"garbage\n", b"{}\n", b"[]\n", b"\0\0\n", b"\xff\xfe\n", None])
+def test_given_a_file_of_trials_that_makes_no_sense_then_the_error_says_which_and_what_to_do(
+    rows: TrainingSet, tmp_path: Path, content: bytes | None
+) -> None:
+    store = tmp_path / "tuning.journal"
+    if content is None:
+        store.mkdir()
+    else:
+        store.write_bytes(content)
+    with pytest.raises(CocokError, match=r"tuning\.journal cannot be read .*move it away"):
+        tune(rows, START, 1, store=store)
+
+
 def test_given_more_threads_then_the_search_is_the_same(rows: TrainingSet, tmp_path: Path) -> None:
     store = tmp_path / "tuning.journal"
     told: list[tuple[str, int, int]] = []

@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from training.dataset import TrainingSet
@@ -51,6 +52,8 @@ class Pages:
         rows: int64, lists x longest; row of the training set at each place, 0 beyond the end of the page.
         there: bool, lists x longest; whether the page reaches so far.
         drawn: bool, lists x longest; whether the place was drawn. What was not keeps its place under every policy.
+        ties: uint64, lists x longest; a number of each task, the same wherever it is listed, that hangs on nothing but
+            its id.
         weights: float64, lists x longest; log of the weight that the item was drawn with, -inf where it was not.
         rest: float64, lists; log of the weight of the candidates that were not drawn.
         chances: float64, lists x longest; log of the probability of the item standing here, given those before it and
@@ -61,6 +64,7 @@ class Pages:
     rows: NDArray[np.int64]
     there: NDArray[np.bool_]
     drawn: NDArray[np.bool_]
+    ties: NDArray[np.uint64]
     weights: Floats
     rest: Floats
     chances: Floats
@@ -97,7 +101,8 @@ class Pages:
         for part in parts(at.shape):
             comes_first = _comes_first(weights[part], rest[part])
             first[part] = comes_first[:, 1:] - comes_first[:, :-1]
-        return cls(lists, at, there, drawn, weights, rest, np.where(drawn, np.log(chances) + first, 0.0))
+        ties = pd.util.hash_array(rows.catalogue["task_id"].to_numpy(object), categorize=False)[rows.tasks[at]]
+        return cls(lists, at, there, drawn, ties, weights, rest, np.where(drawn, np.log(chances) + first, 0.0))
 
     def __len__(self) -> int:
         """Return the number of lists."""

@@ -17,7 +17,6 @@ Target = Callable[[Pages], Floats]
 """Utilities of logged pages (float64, lists x longest)."""
 
 _FAR = 1e3
-_TIE_SEED = 20_240_229
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +43,7 @@ class AsServed:
 
 @dataclass(frozen=True, eq=False)
 class Strict:
-    """A ranker that takes the best each time; equal scores stand in a fixed random order.
+    """A ranker that takes the best each time; tasks of equal scores stand in a fixed random order.
 
     Far less of a log speaks to it than to `AsServed`.
 
@@ -57,8 +56,8 @@ class Strict:
     def __call__(self, pages: Pages) -> Floats:
         """Return the utilities."""
         own = _known(pages, self.scores)
-        ties = np.random.default_rng(_TIE_SEED).permutation(own.size).reshape(own.shape)
-        ranks = np.argsort(np.lexsort((ties, -own), axis=1), axis=1)
+        # By the task: an order of equals that hung on the logged one would be another policy for each order.
+        ranks = np.argsort(np.lexsort((pages.ties, -own), axis=1), axis=1)
         return np.where(pages.drawn, -_FAR * ranks, -np.inf)
 
 

@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import replace
+from itertools import permutations
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ import pytest
 from features.errors import CocokError
 from tests.training.handmade import handmade
 from tests.training.off_policy.bandit import LENGTH, Bandit, bandit
-from training.dataset import OF_ROWS, TrainingSet
+from training.dataset import OF_ROWS, TrainingSet, task_catalogue
 from training.off_policy import ESTIMATORS, AsServed, OffPolicy, Pages, Strict, Target, evaluate
 
 
@@ -130,6 +131,10 @@ def test_one_list_of_ten_thousand_items_costs_what_its_rows_do(logged: Bandit, t
         offsets=np.append(rows.offsets, len(index)),
     )
     long.tasks[-size:] = np.arange(size) + rows.tasks.max() + 1
+    tasks = int(long.tasks.max()) + 1
+    long = replace(
+        long, catalogue=task_catalogue([f"t{task}" for task in range(tasks)], [None] * tasks, [None] * tasks)
+    )
     long.labels[-size:] = 0
     long.labels[-size + 2] = 2 * taken
     long.propensities[-size:] = 1 / np.arange(size + 9, 9, -1)
@@ -163,6 +168,31 @@ def test_a_ranker_that_takes_the_best_has_its_order_alone() -> None:
     utilities = Strict(np.array([1.0, 3.0, 2.0]))(Pages.of(rows))
     assert np.argsort(-utilities[0]).tolist() == [1, 2, 0]
     assert (-np.diff(np.sort(-utilities[0]))).max() < -500
+
+
+def test_equal_scores_stand_in_the_same_order_whatever_the_logged_one_was() -> None:
+    """Three tasks of equal weight, listed in each order: one of the six is that of the target."""
+    orders = list(permutations(range(3)))
+    rows = replace(
+        handmade([[0, 0, 0]] * len(orders)),
+        tasks=np.ravel(orders).astype(np.int32),
+        catalogue=task_catalogue(["t1", "t2", "t3"], [None] * 3, [None] * 3),
+        propensities=np.tile([1 / 4, 1 / 3, 1 / 2], len(orders)),
+    )
+    pages = Pages.of(rows)
+    ranks = np.argsort(-Strict(np.zeros(len(rows.labels)))(pages), axis=1)
+    chosen = {tuple(np.array(order)[rank]) for order, rank in zip(orders, ranks, strict=True)}
+    assert len(chosen) == 1
+    fewer = rows.select(np.arange(len(rows)) >= 4)
+    np.testing.assert_array_equal(np.argsort(-Strict(np.zeros(6))(Pages.of(fewer)), axis=1), ranks[4:])
+
+
+def test_the_order_of_equal_scores_hangs_on_nothing_but_the_tasks() -> None:
+    """Tasks that are listed once: an order by first appearance would be that of the log."""
+    lists = 400
+    rows = replace(handmade([[0, 0]] * lists), propensities=np.tile([1 / 3, 1 / 2], lists))
+    as_logged = Strict(np.zeros(2 * lists))(Pages.of(rows))[:, 0] == 0
+    assert 0.4 < as_logged.mean() < 0.6
 
 
 def test_a_ranker_that_explores_is_as_sharp_as_the_log_was_and_its_unknown_scores_are_low() -> None:
