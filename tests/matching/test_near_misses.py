@@ -35,8 +35,10 @@ def market(*postings: Json, verdicts: Sequence[str] = (), **profile: Any) -> Mar
 
 
 def market_of(profile: Json | None, *postings: Json, verdicts: Sequence[str] = ()) -> MarketState:
-    """The same, where there may be no profile."""
-    log = Log() if profile is None else Log().add("worker_updated", worker_id="w", **profile)
+    """The same, where there may be no profile. The worker was seen before: who was not has no age."""
+    log = Log().add("task_viewed", worker_id="w", task_id="elsewhere")
+    if profile is not None:
+        log.add("worker_updated", worker_id="w", **profile)
     for number, verdict in enumerate(verdicts):
         log.post(f"done{number}", slots=1).take("w", f"done{number}")
         log.on("assignment_submitted", "w", f"done{number}", work_seconds=600)
