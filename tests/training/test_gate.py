@@ -232,7 +232,7 @@ def test_given_a_missing_model_that_nobody_has_then_it_is_said(
     trained: Bundle, lists: Contest, model: str, figure: str
 ) -> None:
     assert lists.champion is not None
-    alike = replace(lists.champion, models=without(trained, model))
+    alike = replace(lists.champion, models=without(trained, model).judge)
     for champion in (None, alike):
         verdict = examined(replace(lists, champion=champion), without(trained, model))
         assert verdict.reasons == []
