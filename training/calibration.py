@@ -39,9 +39,9 @@ def _isotonic(margins: NDArray[np.float64], target: NDArray[np.bool_]) -> Calibr
     """Centred isotonic regression (Oron & Flournoy 2017): each level block becomes one knot at its middle.
 
     Between knots the curve rises, so rows keep the order of their margins instead of being tied over a whole block. But
-    half of a wide block is lifted so towards the next one, and if the block below is nearer, more than the other half is
-    lowered. A block whose mean would leave what came about there by more than its standard error becomes a line through
-    its mean instead, from its first margin to its last, which leaves the mean where it is.
+    the upper half of a wide block is lifted so towards the next one, and nothing need make up for it below. A block
+    whose mean would so leave the share that came about in it by more than its standard error becomes a line instead,
+    from its first margin to its last and through its mean, which stays where it is.
     """
     levels = IsotonicRegression().fit_transform(margins, target.astype(np.float64))
     blocks, owner = np.unique(levels, return_inverse=True)

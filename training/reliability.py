@@ -140,7 +140,7 @@ def last_of_each_work(
         instants: rows; when the verdict or the minutes came about, microseconds since 1970; 0 without.
     """
     works = pd.DataFrame({"worker": workers, "task": tasks, "at": instants})
-    return (instants > 0) & ~works.duplicated(keep="last").to_numpy()
+    return np.asarray((instants > 0) & ~works.duplicated(keep="last").to_numpy())
 
 
 def _begins(probabilities: NDArray[np.float64], bins: int) -> NDArray[np.int64]:

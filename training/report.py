@@ -118,6 +118,8 @@ def report(contest: Contest) -> Report:
     return Report(
         evaluation=evaluate(rows, contest.scores(), CHALLENGER),
         reliability=found,
-        minutes=None if models.minutes is None else minutes_reliability(models.minutes, features[timed], rows.minutes[timed]),
+        minutes=None
+        if models.minutes is None
+        else minutes_reliability(models.minutes, features[timed], rows.minutes[timed]),
         importance=gain(models.ranker.booster, contest.challenger.names),
     )

@@ -3,6 +3,7 @@
 import re
 import time
 from dataclasses import replace
+from typing import Any
 
 import lightgbm as lgb
 import numpy as np
@@ -206,9 +207,9 @@ def test_given_a_work_that_many_lists_led_to_then_its_verdict_counts_once(traine
     told, again = report(lists), report(often)
     assert told.minutes is not None
     assert told.minutes == again.minutes
-    tables = [each.calibration().set_index("figure") for each in (told, again)]
-    assert tables[0].loc["p_approve"].equals(tables[1].loc["p_approve"])
-    assert 20 * tables[0].loc["p_accept", "rows"] == tables[1].loc["p_accept", "rows"]
+    approved = [each.calibration().query("figure == 'p_approve'") for each in (told, again)]
+    assert len(approved[0]) == 1
+    assert approved[0].equals(approved[1])
     # No worker of this market does a task twice.
     rows = lists.rows
     owners, timed = np.repeat(rows.workers, np.diff(rows.offsets)), rows.minutes > 0
@@ -231,8 +232,10 @@ def test_given_a_model_that_the_champion_has_and_it_has_not_then_it_is_refused(
 def test_given_a_missing_model_that_nobody_has_then_it_is_said(
     trained: Bundle, lists: Contest, model: str, figure: str
 ) -> None:
+    judge = without(trained, model).judge
     assert lists.champion is not None
-    alike = replace(lists.champion, models=without(trained, model).judge)
+    assert judge is not None
+    alike = replace(lists.champion, models=judge)
     for champion in (None, alike):
         verdict = examined(replace(lists, champion=champion), without(trained, model))
         assert verdict.reasons == []
@@ -241,7 +244,8 @@ def test_given_a_missing_model_that_nobody_has_then_it_is_said(
 
 def without(bundle: Bundle, model: str) -> Bundle:
     assert bundle.judge is not None
-    return replace(bundle, judge=replace(bundle.judge, **{model: None}), **{model: None})
+    nothing: dict[str, Any] = {model: None}
+    return replace(bundle, **{**nothing, "judge": replace(bundle.judge, **nothing)})
 
 
 def test_given_a_probability_that_only_the_bundle_has_or_no_verdict_then_what_was_not_seen_is_said(

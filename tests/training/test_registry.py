@@ -214,11 +214,11 @@ def test_a_bundle_that_cannot_be_fetched_though_it_is_there_is_not_taken_for_gon
     try:
         with monkeypatch.context() as patch:
             patch.setattr(registry._store.client, "download_artifacts", broken)
-            with pytest.raises(CocokError, match="cannot be used .connection reset") as raised:
+            with pytest.raises(CocokError, match="connection reset") as raised:
                 registry.fetch(number)
             assert not isinstance(raised.value, BundleError)
             patch.setattr(registry._store.client, "list_artifacts", broken)
-            with pytest.raises(CocokError, match="cannot be used .connection reset") as raised:
+            with pytest.raises(CocokError, match="connection reset") as raised:
                 registry.fetch(number)
             assert not isinstance(raised.value, BundleError)
     finally:
