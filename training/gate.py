@@ -17,12 +17,15 @@ from training.contest import CHALLENGER, CHAMPION, Contest
 from training.dataset import TrainingSet
 from training.lists import ACCEPTED
 from training.metrics import Estimate, ndcg, paired_difference
-from training.reliability import reliability
+from training.reliability import last_of_each_work, reliability
 from training.slices import slices
 
 NEWCOMERS = "workers: new"
 LEAST_NEWCOMERS = 30
 """Newcomers are looked at however large a slice must be, but for fewer lists than this nobody can tell."""
+
+_MODELS = {"p_accept": "accept", "p_approve": "approve", "minutes": "minutes"}
+"""Figure -> what a bundle calls the model of it."""
 
 _PAY = [feature.name for feature in FEATURES if feature.monotone == 1 and feature.group == "pay"]
 _MONOTONE_ROWS = 200
@@ -100,8 +103,8 @@ def examine(contest: Contest, bundle: Bundle, limits: Limits | None = None) -> V
 
     Order is compared with the champion over all lists and within slices, and with a random order. Probabilities are
     held against what came about, those of the judge, since the bundle's own were calibrated on these very lists, and
-    those of the bundle too, since they would be served. Whether the score may fall as pay rises, and how long a list
-    takes, is asked of the bundle.
+    those of the bundle too, since they would be served. A model that the champion has must not be missing. Whether the
+    score may fall as pay rises, and how long a list takes, is asked of the bundle.
 
     Args:
         contest: the lists, and who stands for whom.
@@ -118,13 +121,15 @@ def examine(contest: Contest, bundle: Bundle, limits: Limits | None = None) -> V
     checks = [
         *_overall(differences, limits),
         *(_sliced(own, values[CHAMPION], judged, rows, limits) if CHAMPION in values else ()),
+        *_missing(contest, bundle),
         *_calibrated(contest, bundle, limits),
         _monotone(bundle, contest),
         _quick(bundle, contest, limits),
     ]
     newcomers = int(judged[NEWCOMERS].sum()) if NEWCOMERS in judged else LEAST_NEWCOMERS
     few = f"newcomers were too few to be looked at: {newcomers} of {LEAST_NEWCOMERS} lists"
-    return Verdict(len(rows), tuple(checks), differences, (few,) if newcomers < LEAST_NEWCOMERS else ())
+    unseen = ((few,) if newcomers < LEAST_NEWCOMERS else ()) + tuple(_unseen(contest, bundle))
+    return Verdict(len(rows), tuple(checks), differences, unseen)
 
 
 def _overall(differences: dict[str, Estimate], limits: Limits) -> Iterator[Check]:
@@ -168,17 +173,49 @@ def _sliced(
         )
 
 
+def _missing(contest: Contest, bundle: Bundle) -> Iterator[Check]:
+    """Refuse to lose a figure that the champion answers with."""
+    for name, attribute in _MODELS.items():
+        if _lost(contest, bundle, attribute):
+            reason = f"it has no model of {name}, which the champion has"
+            yield Check(f"a model of {name}", "none", "one, as the champion has", reason)
+
+
+def _lost(contest: Contest, bundle: Bundle, attribute: str) -> bool:
+    had = contest.champion is not None and getattr(contest.champion.models, attribute) is not None
+    return had and getattr(bundle, attribute) is None
+
+
+def _unseen(contest: Contest, bundle: Bundle) -> Iterator[str]:
+    """Tell of models that the checks did not look at."""
+    for name, attribute in _MODELS.items():
+        if getattr(bundle, attribute) is None and not _lost(contest, bundle, attribute):
+            yield f"there is no model of {name} to be looked at"
+    for name, (_, known) in _outcomes(contest.rows).items():
+        if getattr(bundle, _MODELS[name]) is None:
+            continue
+        if not known.any():
+            yield f"{name} was not held against what came about: nothing did on these lists so far"
+        elif getattr(contest.challenger.models, _MODELS[name]) is None:
+            yield f"{name} was not looked at on lists set aside: before them there was too little to fit a model of it"
+
+
+def _outcomes(rows: TrainingSet) -> dict[str, tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
+    """Return for each probability what came about, and of which rows that is known and counts (bool, rows)."""
+    workers = np.repeat(rows.workers, np.diff(rows.offsets))
+    settled = (rows.verdicts >= 0) & last_of_each_work(workers, rows.tasks, rows.decided)
+    return {
+        "p_accept": (rows.labels >= ACCEPTED, np.ones(len(rows.labels), np.bool_)),
+        "p_approve": (rows.verdicts == 1, settled),
+    }
+
+
 def _calibrated(contest: Contest, bundle: Bundle, limits: Limits) -> Iterator[Check]:
     rows = contest.rows
     features = contest.challenger.columns(rows)
-    settled = rows.verdicts >= 0
-    outcomes = {
-        "p_accept": ("accept", rows.labels >= ACCEPTED, np.ones(len(rows.labels), np.bool_)),
-        "p_approve": ("approve", rows.verdicts == 1, settled),
-    }
-    for name, (attribute, came_about, known) in outcomes.items():
+    for name, (came_about, known) in _outcomes(rows).items():
         for models, who in ((contest.challenger.models, "on lists set aside"), (bundle, "as it would serve")):
-            model = getattr(models, attribute)
+            model = getattr(models, _MODELS[name])
             if model is None or not known.any():
                 continue
             found = reliability(model.predict(features[known]), came_about[known])

@@ -275,7 +275,7 @@ class Registry:
 
         Raises:
             CocokError: there is no such version.
-            BundleError: the store holds a damaged bundle.
+            BundleError: the store holds a damaged bundle, or can be reached and has none.
         """
         # Numbers repeat from one store to the next, the ids of runs do not.
         run_id = self._named(str(version)).run_id
@@ -285,8 +285,14 @@ class Registry:
         unfinished = self._cache / f".{run_id}.{uuid.uuid4().hex}"
         unfinished.mkdir(parents=True)
         try:
-            with self._store.spoken():
-                fetched = Path(self._store.client.download_artifacts(run_id, _BUNDLE, str(unfinished)))
+            try:
+                with self._store.spoken():
+                    fetched = Path(self._store.client.download_artifacts(run_id, _BUNDLE, str(unfinished)))
+            except CocokError as error:
+                if self._keeps_bundle(run_id):
+                    raise
+                reason = f"the bundle of version {version} is gone from the store: train a new model with cocok train"
+                raise BundleError(reason) from error
             try:
                 verify(fetched)
             except BundleError as error:
@@ -403,6 +409,12 @@ class Registry:
         home = self._cache.parent
         home.mkdir(parents=True, exist_ok=True)
         return FileLock(home / "promotion.lock")
+
+    def _keeps_bundle(self, run_id: str) -> bool:
+        """Ask a store that must be within reach whether it has the bundle of a run."""
+        folder, _, _ = _BUNDLE.rpartition("/")
+        with self._store.spoken():
+            return any(kept.path == _BUNDLE for kept in self._store.client.list_artifacts(run_id, folder))
 
     def _named(self, model: str) -> Version:
         versions = self.versions()

@@ -1,6 +1,7 @@
 """Whether probabilities and minutes mean what they say, on rows that no model has learned from."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -123,6 +124,23 @@ def minutes_reliability(
     low, middle, high = model.quantiles(features[timed], LOW, 0.5, HIGH)
     inside = (taken >= low) & (taken <= high)
     return MinutesReliability(int(timed.sum()), float(inside.mean()), float(np.median(taken / middle)))
+
+
+def last_of_each_work(
+    workers: NDArray[np.integer[Any]], tasks: NDArray[np.integer[Any]], instants: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """Return which rows stand for a work (bool, rows): the last one of those with what came of the same work.
+
+    A verdict and the minutes of a work belong to every list that held the task before, so that one work may have very
+    many rows. They are one throw of chance, and many rows would make it look like many.
+
+    Args:
+        workers: rows, in order of time; whose row it is.
+        tasks: rows; the task.
+        instants: rows; when the verdict or the minutes came about, microseconds since 1970; 0 without.
+    """
+    works = pd.DataFrame({"worker": workers, "task": tasks, "at": instants})
+    return np.asarray((instants > 0) & ~works.duplicated(keep="last").to_numpy())
 
 
 def _begins(probabilities: NDArray[np.float64], bins: int) -> NDArray[np.int64]:

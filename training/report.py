@@ -12,7 +12,7 @@ from training.evaluation import Evaluation, evaluate
 from training.importance import gain, permutation
 from training.lists import ACCEPTED
 from training.off_policy import OffPolicy
-from training.reliability import MinutesReliability, Reliability, minutes_reliability, reliability
+from training.reliability import MinutesReliability, Reliability, last_of_each_work, minutes_reliability, reliability
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,8 +30,9 @@ class Report:
 
     Attributes:
         evaluation: the order, beside champion and baselines, over all lists and by slice.
-        reliability: ``p_accept`` and ``p_approve``, as far as there are models and outcomes, against what came about.
-        minutes: minutes of work against what was predicted; None without a model of them.
+        reliability: ``p_accept`` and ``p_approve``, as far as there are models and outcomes, against what came about;
+            a work counts once.
+        minutes: minutes of work against what was predicted, a work once; None without a model of them.
         importance: what the ranker's columns gained; see `training.importance.gain`.
         off_policy: what the rankers would have been worth, from lists in a drawn order; or why that is not told.
     """
@@ -105,7 +106,8 @@ def report(contest: Contest) -> Report:
     rows, models = contest.rows, contest.challenger.models
     features = contest.challenger.columns(rows)
     workers = np.repeat(rows.workers, np.diff(rows.offsets))
-    settled = rows.verdicts >= 0
+    judged, timed = (last_of_each_work(workers, rows.tasks, instants) for instants in (rows.decided, rows.timed))
+    settled = judged & (rows.verdicts >= 0)
     found = {}
     if models.accept is not None:
         found["p_accept"] = reliability(models.accept.predict(features), rows.labels >= ACCEPTED, workers)
@@ -116,6 +118,8 @@ def report(contest: Contest) -> Report:
     return Report(
         evaluation=evaluate(rows, contest.scores(), CHALLENGER),
         reliability=found,
-        minutes=None if models.minutes is None else minutes_reliability(models.minutes, features, rows.minutes),
+        minutes=None
+        if models.minutes is None
+        else minutes_reliability(models.minutes, features[timed], rows.minutes[timed]),
         importance=gain(models.ranker.booster, contest.challenger.names),
     )

@@ -179,9 +179,10 @@ def promote(
     """Let a version serve, if the gate passes it.
 
     On recent lists that neither it nor the champion has learned from, it must not be worse than the champion over all,
-    for newcomers (from 30 lists on; it says so if there are fewer) or within a large slice, by more than a margin; its
-    probabilities must be calibrated; its score must never fall as pay rises; and it must score a list in time. Without
-    a champion it must beat a random order. The limits are settings (COCOK_GATE_...).
+    for newcomers (from 30 lists on; it says so if there are fewer) or within a large slice, by more than a margin; it
+    must not lack a model that the champion has; its probabilities must be calibrated; its score must never fall as pay
+    rises; and it must score a list in time. Without a champion it must beat a random order. The limits are settings
+    (COCOK_GATE_...).
 
     Exit code: 0 when it was promoted, 3 when the gate refused, with the reasons.
 

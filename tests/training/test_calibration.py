@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 from matching.calibration import Calibration
 from training.calibration import ISOTONIC_FROM, calibrate
@@ -67,6 +68,50 @@ def test_few_rows_at_an_end_do_not_make_certain() -> None:
     low, high = probabilities(calibrate(margins, target), margins[[0, -1]])
     assert low == pytest.approx(0.9 / 6, abs=0.01)
     assert high == pytest.approx(9.9 / 10, abs=0.01)
+
+
+@pytest.mark.parametrize("sign", [1, -1], ids=["surely not", "surely"])
+@pytest.mark.parametrize("sure", [20_000, 200_000])
+def test_a_wide_block_keeps_the_share_that_came_about_in_it(sign: int, sure: int) -> None:
+    random = np.random.default_rng(0)
+    margins = sign * np.concatenate([random.uniform(-20, -3, sure), random.normal(-0.7, 0.3, 2_000)])
+    rarer = np.concatenate([np.zeros(sure, np.bool_), random.random(2_000) < 0.33])
+    curve = calibrate(margins, rarer if sign > 0 else ~rarer)
+    said = probabilities(curve, margins)
+    said = said if sign > 0 else 1 - said
+    assert said.mean() == pytest.approx(rarer.mean(), rel=0.04)
+    assert said[:sure].mean() < 2e-4
+    assert said[sure:].mean() == pytest.approx(rarer[sure:].mean(), rel=0.04)
+    # Within the block rows still keep their order.
+    assert (np.diff(probabilities(curve, np.linspace(-19, 19, 50))) >= 0).all()
+    assert (np.diff(probabilities(curve, sign * np.linspace(-4, -19, 50)[::sign])) != 0).all()
+
+
+def test_wide_steps_keep_their_shares() -> None:
+    random = np.random.default_rng(1)
+    margins = random.uniform(-20, 2, 60_000)
+    step = np.searchsorted([-8, -4, -1], margins)
+    target = random.random(60_000) < np.array([1e-4, 0.004, 0.03, 0.3])[step]
+    said = probabilities(calibrate(margins, target), margins)
+    assert said.mean() == pytest.approx(target.mean(), rel=0.01)
+    for each in range(1, 4):
+        rows = step == each
+        assert said[rows].mean() == pytest.approx(target[rows].mean(), rel=0.1)
+
+
+@pytest.mark.parametrize("rate", [0.007, 0.02], ids=["sigmoid", "isotonic"])
+def test_the_curve_is_the_same_on_any_number_of_threads(rate: float) -> None:
+    # Many rows, so that sums are shared among threads where they may be.
+    random = np.random.default_rng(1)
+    margins = random.normal(-4, 1.5, 60_000)
+    truth = sigmoid(margins - 1)
+    target = random.random(60_000) < truth * rate / truth.mean()
+    curves = []
+    for threads in (1, 2):
+        with threadpool_limits(threads):
+            curves.append(calibrate(margins, target))
+    assert curves[0].x.tolist() == curves[1].x.tolist()
+    assert curves[0].y.tolist() == curves[1].y.tolist()
 
 
 @pytest.mark.parametrize("target", [np.arange(2_000) % 2 == 0, np.arange(2_000) < 1_000])

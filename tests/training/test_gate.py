@@ -3,6 +3,7 @@
 import re
 import time
 from dataclasses import replace
+from typing import Any
 
 import lightgbm as lgb
 import numpy as np
@@ -15,8 +16,9 @@ from service.settings import Settings
 from tests.market import RATES, batches, bundle_of, end_of, entries, usual
 from training.columns import monotone_directions
 from training.contest import Contest, contest
-from training.dataset import TrainingSet
+from training.dataset import OF_ROWS, TrainingSet
 from training.gate import LEAST_NEWCOMERS, Limits, Verdict, examine
+from training.report import report
 
 LIMITS = Limits(slice_lists=60)
 """The market of the tests is small, so smaller slices are looked at."""
@@ -180,6 +182,87 @@ def test_given_probabilities_that_are_far_too_high_then_it_is_refused_as_miscali
 def raised(model: CalibratedModel | None) -> CalibratedModel:
     assert model is not None
     return replace(model, calibration=Calibration(model.calibration.x, model.calibration.y**0.3))
+
+
+def polled(rows: TrainingSet, times: int) -> TrainingSet:
+    """Return the lists as one asks for them again and again before he takes what he takes."""
+    lists = np.repeat(np.arange(len(rows)), times)
+    places = np.concatenate([np.arange(*rows.offsets[[each, each + 1]]) for each in lists])
+    return replace(
+        rows,
+        **{name: getattr(rows, name)[places] for name in OF_ROWS},
+        **{name: getattr(rows, name)[lists] for name in ("workers", "times", "feed_ids")},
+        offsets=np.concatenate([[0], np.cumsum(np.diff(rows.offsets)[lists])]),
+    )
+
+
+def test_given_a_work_that_many_lists_led_to_then_its_verdict_counts_once(trained: Bundle, lists: Contest) -> None:
+    often = replace(lists, rows=polled(lists.rows, 20))
+    once, many = (
+        [check for check in examined(each, trained).checks if check.name.startswith("p_approve calibrated")]
+        for each in (lists, often)
+    )
+    assert len(once) == 2
+    assert once == many
+    told, again = report(lists), report(often)
+    assert told.minutes is not None
+    assert told.minutes == again.minutes
+    approved = [each.calibration().query("figure == 'p_approve'") for each in (told, again)]
+    assert len(approved[0]) == 1
+    assert approved[0].equals(approved[1])
+    # No worker of this market does a task twice.
+    rows = lists.rows
+    owners, timed = np.repeat(rows.workers, np.diff(rows.offsets)), rows.minutes > 0
+    assert told.minutes.rows == len(set(zip(owners[timed], rows.tasks[timed], strict=True))) < timed.sum()
+
+
+FIGURES = [("accept", "p_accept"), ("approve", "p_approve"), ("minutes", "minutes")]
+
+
+@pytest.mark.parametrize(("model", "figure"), FIGURES)
+def test_given_a_model_that_the_champion_has_and_it_has_not_then_it_is_refused(
+    trained: Bundle, lists: Contest, model: str, figure: str
+) -> None:
+    verdict = examined(lists, without(trained, model))
+    assert verdict.reasons == [f"it has no model of {figure}, which the champion has"]
+    assert verdict.unseen == ()
+
+
+@pytest.mark.parametrize(("model", "figure"), FIGURES)
+def test_given_a_missing_model_that_nobody_has_then_it_is_said(
+    trained: Bundle, lists: Contest, model: str, figure: str
+) -> None:
+    judge = without(trained, model).judge
+    assert lists.champion is not None
+    assert judge is not None
+    alike = replace(lists.champion, models=judge)
+    for champion in (None, alike):
+        verdict = examined(replace(lists, champion=champion), without(trained, model))
+        assert verdict.reasons == []
+        assert verdict.unseen == (f"there is no model of {figure} to be looked at",)
+
+
+def without(bundle: Bundle, model: str) -> Bundle:
+    assert bundle.judge is not None
+    nothing: dict[str, Any] = {model: None}
+    return replace(bundle, **{**nothing, "judge": replace(bundle.judge, **nothing)})
+
+
+def test_given_a_probability_that_only_the_bundle_has_or_no_verdict_then_what_was_not_seen_is_said(
+    trained: Bundle, lists: Contest
+) -> None:
+    assert trained.judge is not None
+    verdict = examined(lists, replace(trained, judge=replace(trained.judge, approve=None)))
+    assert [check.name for check in verdict.checks if "p_approve" in check.name] == [
+        "p_approve calibrated, as it would serve"
+    ]
+    assert verdict.unseen == (
+        "p_approve was not looked at on lists set aside: before them there was too little to fit a model of it",
+    )
+    open_still = replace(lists.rows, verdicts=np.full_like(lists.rows.verdicts, -1))
+    verdict = examined(replace(lists, rows=open_still), trained)
+    assert not any("p_approve" in check.name for check in verdict.checks)
+    assert verdict.unseen == ("p_approve was not held against what came about: nothing did on these lists so far",)
 
 
 @pytest.mark.parametrize("figure", ["score", "p_accept"])

@@ -1,5 +1,6 @@
 """The registry keeps bundles as versions, finds them again by alias, and speaks plainly when it cannot."""
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -181,6 +182,45 @@ def test_a_bundle_damaged_in_the_store_is_refused(registry: Registry, home: Path
         with pytest.raises(BundleError, match=r"ranker\.txt"):
             registry.fetch(number)
         assert not (home / "bundles" / run_id).exists()
+    finally:
+        registry._store.client.delete_model_version("cocok", str(number))
+        registry.set_alias("challenger", 2)
+
+
+@pytest.mark.parametrize("lost", ["model/data/bundle", ""], ids=["the bundle", "all of the run"])
+def test_a_bundle_that_is_gone_from_the_store_is_as_a_damaged_one(
+    registry: Registry, home: Path, tmp_path: Path, lost: str
+) -> None:
+    run_id = registry.log_run({}, {}, save_bundle(tmp_path / "bundle"))
+    number = registry.register(run_id)
+    shutil.rmtree(home / "mlflow" / "artifacts" / run_id / "artifacts" / lost)
+    try:
+        with pytest.raises(BundleError, match=f"the bundle of version {number} is gone from the store.*cocok train"):
+            registry.fetch(number)
+        assert [path.name for path in (home / "bundles").iterdir() if path.name.startswith(".")] == []
+    finally:
+        registry._store.client.delete_model_version("cocok", str(number))
+        registry.set_alias("challenger", 2)
+
+
+def test_a_bundle_that_cannot_be_fetched_though_it_is_there_is_not_taken_for_gone(
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number = registry.register(registry.log_run({}, {}, save_bundle(tmp_path / "bundle")))
+
+    def broken(*_: object) -> str:
+        raise OSError("connection reset")
+
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(registry._store.client, "download_artifacts", broken)
+            with pytest.raises(CocokError, match="connection reset") as raised:
+                registry.fetch(number)
+            assert not isinstance(raised.value, BundleError)
+            patch.setattr(registry._store.client, "list_artifacts", broken)
+            with pytest.raises(CocokError, match="connection reset") as raised:
+                registry.fetch(number)
+            assert not isinstance(raised.value, BundleError)
     finally:
         registry._store.client.delete_model_version("cocok", str(number))
         registry.set_alias("challenger", 2)

@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose
 from matching.calibration import LEVELS, Additive, MinutesModel
 from matching.linear import Linear
 from matching.scoring import HIGH, LOW
-from training.reliability import minutes_reliability, reliability
+from training.reliability import last_of_each_work, minutes_reliability, reliability
 
 
 def test_given_two_bins_then_the_error_is_the_mean_distance_over_rows() -> None:
@@ -116,3 +116,11 @@ def test_given_work_that_nobody_timed_then_there_is_nothing_to_say(model: Minute
     found = minutes_reliability(model, np.zeros((2, 1), np.float32), np.full(2, np.nan, np.float32))
     assert found.rows == 0
     assert np.isnan([found.inside, found.ratio]).all()
+
+
+def test_given_a_work_that_many_lists_led_to_then_the_last_one_stands_for_it() -> None:
+    workers = np.array([0, 0, 1, 0, 0, 0, 1])
+    tasks = np.array([5, 6, 5, 5, 5, 6, 5])
+    # The first worker did task 5 twice, and the second list that held it came between; task 6 has led to nothing.
+    instants = np.array([10, 0, 10, 20, 20, 0, 10], dtype=np.int64)
+    assert last_of_each_work(workers, tasks, instants).tolist() == [True, False, False, False, True, False, True]

@@ -1,6 +1,7 @@
 """`cocok promote` and `cocok rollback`, as a user runs them."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -19,8 +20,9 @@ from tests.market import bundle_of, market, usual, write, written
 from tests.service.cli.run import Cocok
 from training.registry import CHAMPION, PREVIOUS, Registry
 
-GOOD, POOR, OLD = 1, 2, 3
-"""Versions: a trained one, one that has learned noise, one that was trained for features of another time."""
+GOOD, POOR, OLD, GONE = 1, 2, 3, 4
+"""Versions: a trained one, one that has learned noise, one that was trained for features of another time, and one of
+which the store has nothing any more."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -43,9 +45,12 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
             main(["import", str(write(folder / "log.ndjson", market()))])
     assert left.value.code in {None, 0}
     registry = Registry.at(folder / "home")
-    for number, bundle in ((GOOD, good()), (POOR, poor()), (OLD, replace(good(), features_fingerprint="of old"))):
+    old = replace(good(), features_fingerprint="of old")
+    for number, bundle in ((GOOD, good()), (POOR, poor()), (OLD, old), (GONE, good())):
         bundle.save(folder / str(number))
-        assert registry.register(registry.log_run({}, {}, folder / str(number))) == number
+        run_id = registry.log_run({}, {}, folder / str(number))
+        assert registry.register(run_id) == number
+    shutil.rmtree(folder / "home" / "mlflow" / "artifacts" / run_id)
     return folder / "home"
 
 
@@ -198,9 +203,13 @@ def test_given_what_serves_already_then_promoting_it_again_keeps_the_way_back(co
     assert registry.champion() == POOR
 
 
-def test_given_a_champion_of_other_features_then_it_does_not_bar_the_way(cocok: Cocok, registry: Registry) -> None:
-    registry.set_alias(CHAMPION, OLD)
-    ran = cocok("promote", GOOD, "--json")
+@pytest.mark.parametrize("options", [(), ("--force",)])
+@pytest.mark.parametrize("champion", [OLD, GONE], ids=["of other features", "that is gone"])
+def test_given_a_champion_that_cannot_serve_then_it_does_not_bar_the_way(
+    cocok: Cocok, registry: Registry, champion: int, options: tuple[str, ...]
+) -> None:
+    registry.set_alias(CHAMPION, champion)
+    ran = cocok("promote", GOOD, "--json", *options)
     assert ran.code == 0, ran.err
     assert set(ran.json()["differences"]) == {"random"}
     assert "champion cannot be compared with" in ran.err
