@@ -136,11 +136,13 @@ class Contexts:
             minutes=np.full(len(places), np.nan, np.float32),
             decided=np.zeros(len(places), np.int64),
             timed=np.zeros(len(places), np.int64),
+            told=np.zeros(len(places), np.int64),
             offsets=np.concatenate([[0], np.cumsum(sizes)]),
             workers=owner.astype(np.int32),
             times=np.arange(len(lists)),
             # Every context is an occasion of its own: what was taken there says nothing of another.
             tasks=np.arange(len(places), dtype=np.int32),
+            catalogue=self.rows.catalogue.iloc[self.rows.tasks[places]],
             positions=(np.nonzero(pages.there)[1] + 1).astype(np.int32),
             propensities=chances(pages, orders)[pages.there],
             feed_ids=np.arange(len(lists)).astype(object),

@@ -68,10 +68,11 @@ def bar(s: Arrays, worker: int, task: int) -> int:
 
 
 @lean
-def forget(s: Arrays, worker: int) -> None:
-    """A worker is erased. What is not over has no name any more, and is found by its task."""
+def forget(s: Arrays, worker: int, workers: int) -> None:
+    """A worker is erased, one of so many. What is not over has no name any more, and is found by its task."""
     task = s.workers[worker].barred
     s.workers[worker].barred = 0
+    s.workers[worker].forgotten = workers
     while task != 0:
         dealing = s.dealings[dealing_of(s, worker, task)]
         before = dealing.barred_before
@@ -83,9 +84,10 @@ def forget(s: Arrays, worker: int) -> None:
 
 @lean
 def taker(s: Arrays, worker: int, task: int, judged: bool) -> int:
-    """Return whose assignment a deed is about: the worker's, or, of an id that has none, that of one who was erased.
+    """Return whose assignment a deed is about: the worker's, or that of one who was erased and may be the same.
 
-    Requesters judge, and time runs out, after an account is gone. Without this it would be a further assignment.
+    Requesters judge, and time runs out, after an account is gone. Without this it would be a further assignment. An id
+    that was known beside the erased one is somebody else, and so is one that has taken the task since.
 
     Args:
         s: the state.
@@ -99,10 +101,11 @@ def taker(s: Arrays, worker: int, task: int, judged: bool) -> int:
     found = worker
     while nameless != 0:
         dealing = s.dealings[dealing_of(s, nameless, task)]
-        if judged and dealing.settled < dealing.submitted:
-            return nameless
-        if found == worker and _open_assignments(dealing) > 0:
-            found = nameless
+        if worker >= s.workers[nameless].forgotten:
+            if judged and dealing.settled < dealing.submitted:
+                return nameless
+            if found == worker and _open_assignments(dealing) > 0:
+                found = nameless
         nameless = dealing.barred_before
     return found
 
@@ -415,7 +418,7 @@ def _count_verdict(s: Arrays, index: int, task: Record, approved: bool, count: f
             continue
         _move(s.tokens[row], good * weight, bad * weight)
         # Not of one who was erased: nobody asked for room.
-        if s.workers[index].barred != 0:
+        if s.workers[index].forgotten == 0:
             _move(s.tastes[claim_taste(s, index, row)], good * weight, bad * weight)
 
 

@@ -145,7 +145,8 @@ class Encoder:
 
     def _erased(self, event: ev.WorkerErased) -> Row:
         # The row of the erased worker stays behind without a name; the id, should it come back, starts anew.
-        return kinds.ERASED, self._catalogue.erase_worker(event.worker_id), 0, 0, nan, 0, 0, 0
+        worker, workers = self._catalogue.erase_worker(event.worker_id), len(self._catalogue.workers)
+        return (kinds.ERASED, worker, 0, 0, nan, workers, 0, 0) if worker else _nothing()
 
     def _closed(self, event: ev.TaskClosed) -> Row:
         return kinds.CLOSED, 0, self._catalogue.tasks.add(event.task_id), 0, nan, 0, 0, 0

@@ -87,7 +87,7 @@ def _fold(s: Arrays, batch: Batch, start: int, stop: int) -> None:
         elif kind == PROFILE:
             _declare(s, event, batch)
         elif kind == ERASED:
-            forget(s, event.worker)
+            forget(s, event.worker, event.detail)
         elif kind == ACCEPTED:
             accept(s, event.worker, event.task, True)
         elif kind in (RETURNED, ABANDONED):

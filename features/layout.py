@@ -118,6 +118,7 @@ WORKER = np.dtype(
         ("first_seen", "i8"),
         ("profile", "i4"),
         ("barred", "i4"),
+        ("forgotten", "i4"),
         ("n_skills", "i4"),
         ("languages", "i4", (LANGUAGES,)),
         ("country", "i4"),
@@ -152,11 +153,11 @@ WORKER = np.dtype(
 )
 """A worker. ``profile`` numbers the declared profile in force: a declared skill of another number no longer counts.
 ``barred`` is the last task that the worker took or hid for the first time, 0 for none; see ``DEALING``.
-Of what was taken, ``reward_slow / paid_slow`` is the mean log reward, ``hourly_slow / timed_slow`` the mean log of
-stated pay per hour, ``pull_slow / compared_slow`` the mean standard score of the log reward among the tasks of the
-same half that could have been taken instead, ``sketch_slow`` the sum of sketches (`features.prospects`). ``declared``
-are the declared skills, a bit for each number that skills are folded into. ``speed`` is the sum of log(minutes taken /
-minutes usual)."""
+``forgotten`` is how many workers there were when this one was erased, 0 for one who was not. Of what was taken,
+``reward_slow / paid_slow`` is the mean log reward, ``hourly_slow / timed_slow`` the mean log of stated pay per hour,
+``pull_slow / compared_slow`` the mean standard score of the log reward among the tasks of the same half that could have
+been taken instead, ``sketch_slow`` the sum of sketches (`features.prospects`). ``declared`` are the declared skills, a
+bit for each number that skills are folded into. ``speed`` is the sum of log(minutes taken / minutes usual)."""
 
 TOKEN = np.dtype(
     [

@@ -8,6 +8,7 @@ A pattern is one or more words in a row, whole and regardless of case, punctuati
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -19,14 +20,16 @@ MOST_BYTES = 1 << 26
 _BESIDE = 1 << 10
 """Bytes that a pattern takes beside its places, at the most."""
 
-# Beyond ASCII, what is no part of a word is blank in plain text.
+# Beyond ASCII, plain text has letters, digits and their marks alone.
 _LETTER = "0-9a-z\\u0080-\\U0010ffff"
 _WORD = re.compile(rf"[{_LETTER}][{_LETTER}+#]*(?:\.[{_LETTER}]+)*")
 _TOKEN = re.compile(rf"[{_LETTER}*][{_LETTER}+#*]*(?:\.[{_LETTER}*]+)*")
 _LITERAL = re.compile(r"[^\W_]")
-_BETWEEN = "\0"
-_SIGN = re.compile(r"[^\w\x00-\x7f]")
+_SIGNS = re.compile(r"[^\w\x00-\x7f]+")
+_UNSEEN = re.compile("[\ufe00-\ufe0f\u20e3\U000e0100-\U000e01ef]")  # they choose how the sign before them looks
+_BLANK = "\u200b"  # of no width, but between words
 _DOT_ABOVE = "\u0307"  # left over where the Turkish capital I with a dot was made small
+_BETWEEN = "\0"
 
 
 class Text(NamedTuple):
@@ -45,6 +48,7 @@ class Texts:
         self._index: dict[Text, int] = {}
         self._found: dict[str, tuple[int, NDArray[np.int32]]] = {}
         self._bytes = 0
+        self._plain: dict[int, str] = {}
 
     def __len__(self) -> int:
         """Return the number of texts."""
@@ -75,7 +79,7 @@ class Texts:
         size = len(self._texts)
         if done < size:
             found = finder(pattern)
-            new = [place for place in range(done, size) if found(self._texts[place])] if found else []
+            new = [place for place in range(done, size) if found(self.plain(place))] if found else []
             before, hits = hits, np.concatenate([hits, np.array(new, np.int32)])
             self._bytes += hits.nbytes - before.nbytes if pattern in self._found else hits.nbytes + _BESIDE
             if self._bytes > MOST_BYTES:
@@ -84,42 +88,64 @@ class Texts:
             self._found[pattern] = size, hits
         return hits
 
+    def plain(self, number: int) -> str:
+        """Return a text in the form that a `finder` searches."""
+        found = self._plain.get(number)
+        if found is None:
+            found = plain(self._texts[number])
+            if not found.isascii():
+                # Any other takes no longer to make than to find.
+                self._plain[number] = found
+        return found
 
-def finder(pattern: str) -> Callable[[Text], bool] | None:
-    """Return what tells whether a pattern is found in a text; None for a pattern without a letter or digit."""
+
+def plain(text: Text) -> str:
+    """Return a text in the form that a `finder` searches."""
+    return _plain(_BETWEEN.join((text.title, text.description, *text.keywords)))
+
+
+def finder(pattern: str) -> Callable[[str], bool] | None:
+    """Return what tells whether a pattern is found in a `plain` text; None for a pattern without a letter or digit."""
     tokens: list[str] = _TOKEN.findall(_plain(pattern))
     literals = [part for token in tokens for part in token.split("*") if _LITERAL.search(part)]
     if not literals:
         return None
     longest = max(literals, key=len)
-    search = re.compile(f" {' '.join(map(_expression, tokens))} ").search
 
-    def found(text: Text) -> bool:
-        parts = (text.title, text.description, *text.keywords)
+    @cache
+    def expression() -> re.Pattern[str]:
+        return re.compile(f" {' '.join(map(_expression, tokens))} ")
+
+    def found(text: str) -> bool:
         # Most texts do not hold the letters, and to see that costs a fraction of cutting them into words.
-        plain = _plain(_BETWEEN.join(parts))
-        if longest not in plain:
+        if longest not in text:
             return False
-        return any(search(f" {' '.join(_WORD.findall(part))} ") for part in plain.split(_BETWEEN))
+        search = expression().search
+        return any(search(f" {' '.join(_WORD.findall(part))} ") for part in text.split(_BETWEEN))
 
     return found
 
 
 def _plain(text: str) -> str:
-    """Return a text in the form in which words are compared (Unicode Standard, section 3.13, D146, but for marks)."""
+    """Return a text in the form in which words are compared: caseless (Unicode Standard, 3.13, D146), signs blank."""
     small = text.casefold()
     if small.isascii():
         return small
-    small = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
-    return _SIGN.sub(_kept, small)
+    # Before letters are brought into one form, which would make letters of some signs, like that of a trade mark.
+    seen = _SIGNS.sub(_kept, _UNSEEN.sub("", text))
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", seen).casefold()).replace(_DOT_ABOVE, "")
 
 
-def _kept(sign: re.Match[str]) -> str:
-    """Return what becomes of a character that is no letter or digit: vowel signs stay, what is not seen goes."""
-    category = unicodedata.category(sign[0])
-    if category == "Cf" or sign[0] == _DOT_ABOVE:
-        return ""
-    return sign[0] if category.startswith("M") else " "
+def _kept(signs: re.Match[str]) -> str:
+    """Return what is kept of characters that are no letters or digits: marks of a letter before them, else blanks."""
+    kept, of_letter = "", signs.start() > 0 and signs.string[signs.start() - 1].isalnum()
+    for sign in signs[0]:
+        category = unicodedata.category(sign)
+        if category == "Cf" and sign != _BLANK:
+            continue
+        of_letter = of_letter and category.startswith("M")
+        kept += sign if of_letter else " "
+    return kept
 
 
 def _expression(token: str) -> str:

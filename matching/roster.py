@@ -20,7 +20,7 @@ from features.requirements_layout import LEVELS
 from features.requirements_shape import AllOf, Clause, Guard, Node, Value
 from features.state import MarketState
 from features.text import normalise
-from features.texts import Text, finder
+from features.texts import finder
 from features.worker_facts import declared
 
 Mask = NDArray[np.bool_]
@@ -68,7 +68,7 @@ class Roster:
         self._facts: dict[str, _Facts] = {}
         self._values: dict[Value, int] = {}
         self._numbers = [np.nan]
-        self._patterns: dict[str, Callable[[Text], bool] | None] = {}
+        self._patterns: dict[str, Callable[[str], bool] | None] = {}
         self._stale = 0
         self._next = 0
 
@@ -165,7 +165,7 @@ class Roster:
     def _blocking(self, state: MarketState, task: int) -> Mask:
         """Tell of each worker whether the requester, the category or the text of a task is blocked."""
         catalogue, facts = state.catalogue, state.arrays.tasks["facts"][task]
-        text = catalogue.texts[int(facts["text"])]
+        text = catalogue.texts.plain(int(facts["text"]))
         against = [
             f"requester:{catalogue.requesters.external(int(facts['requester']))}",
             # The label of a category is written as what blocks it.

@@ -35,11 +35,12 @@ def carry_out(store: Store, worker_ids: Collection[str], forget: Callable[[int],
     if not pending:
         return 0
     time.sleep(wait)
+    failure: Exception
     for _ in range(ATTEMPTS):
         try:
             forget(max(seq for seq, _ in pending))
             erase(store, pending)
-        except CocokError as error:
+        except (CocokError, OSError) as error:
             failure = error
         else:
             return len(pending)

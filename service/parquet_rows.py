@@ -61,6 +61,9 @@ def _type_in_micros(kind: Any) -> Any:
         return pyarrow.timestamp("us", kind.tz)
     if types.is_duration(kind) and kind.unit == "ns":
         return pyarrow.duration("us")
+    if types.is_dictionary(kind):
+        plain = _type_in_micros(kind.value_type)
+        return kind if plain == kind.value_type else plain
     if types.is_struct(kind):
         return pyarrow.struct([_field_in_micros(field) for field in kind])
     if types.is_map(kind):

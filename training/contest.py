@@ -25,10 +25,12 @@ class Contender:
     Attributes:
         models: fitted without the lists of the contest: those of the bundle, or its judge's.
         names: columns the models were trained with.
+        served: the models that the bundle serves with.
     """
 
     models: Models
     names: tuple[str, ...]
+    served: Models
 
     def columns(self, rows: TrainingSet) -> NDArray[np.float32]:
         """Return the columns of ``rows`` that the models know (float32, rows x columns)."""
@@ -116,4 +118,4 @@ def _contender(models: Models, bundle: Bundle, rows: TrainingSet, name: str) -> 
             f"the {name} was trained with the column {unknown[0]!r}, which is not in the feature spec: "
             "add it to features.spec and train again"
         )
-    return Contender(models, bundle.feature_names)
+    return Contender(models, bundle.feature_names, bundle)

@@ -52,9 +52,8 @@ class TrainingSet:
         minutes: float32, rows; minutes of the work that followed, NaN without any.
         decided, timed: int64, rows; from when the verdict and the minutes were known, microseconds since 1970; 0
             without.
-        told: int64, rows; when the last of those things was known that the log tells late, out of the order of time,
-            and that count here: outcomes within ``patience``, and the list itself if the row knows all that the log has
-            before it. 0 where nothing was told late.
+        told: int64, rows; when the list was known, microseconds since 1970, if the log tells it late, out of the order
+            of time, and the row knows all that the log has before it; else 0.
         offsets: int64, lists + 1; the rows of list ``i`` are ``offsets[i]:offsets[i + 1]``.
         workers: int32, lists; index of the worker in ``worker_ids``.
         times: int64, lists; instant of the list in microseconds since 1970, non-decreasing.
@@ -108,7 +107,7 @@ class TrainingSet:
 
     @property
     def told_of_lists(self) -> NDArray[np.int64]:
-        """The latest ``told`` of each list (int64, lists)."""
+        """The ``told`` of each list (int64, lists)."""
         return np.maximum.reduceat(self.told, self.offsets[:-1]) if len(self) else np.zeros(0, np.int64)
 
     def column(self, name: str) -> NDArray[np.float32]:

@@ -182,7 +182,7 @@ def _missing(contest: Contest, bundle: Bundle) -> Iterator[Check]:
 
 
 def _lost(contest: Contest, bundle: Bundle, attribute: str) -> bool:
-    had = contest.champion is not None and getattr(contest.champion.models, attribute) is not None
+    had = contest.champion is not None and getattr(contest.champion.served, attribute) is not None
     return had and getattr(bundle, attribute) is None
 
 

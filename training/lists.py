@@ -329,7 +329,8 @@ def labels(history: History, lists: Iterable[ServedList], maturity: int, patienc
     An outcome counts for the label if the log has it after what the list's rows know, and it came about within
     ``maturity`` of the list; for what is late within ``patience``, where None stands for none. Verdicts and minutes
     come later than acceptances, and count whenever they came about; ``decided`` and ``timed`` say from when they were
-    known, and ``told`` when the last of the others was that the log tells late, for splits that must not know them yet.
+    known, for splits that must not know them yet. An acceptance that the log tells late counts as any other, since to
+    leave out the lists with one, and keep those without, would teach that less is taken.
     """
     size = 0
     met: list[tuple[int, ServedList, list[Outcome]]] = []
@@ -356,13 +357,12 @@ def labels(history: History, lists: Iterable[ServedList], maturity: int, patienc
     )
     for first, stop, known_at in late_lists:
         found.told[first:stop] = known_at
-    places, courses, spent = array("q"), [], array("d")
-    decided, timed, told = array("q"), array("q"), array("q")
+    places, courses, spent, decided, timed = array("q"), [], array("d"), array("q"), array("q")
     for place, served, outcomes in met:
         prefix, begin = served.prefix, served.at
         end, last = begin + maturity, begin + (maturity if patience is None else patience)
         stages, in_time, within, minutes, submitted = [], 0, 0, nan, 0
-        first_said, last_told = {APPROVED: _NEVER, _REJECTED: _NEVER}, served.told
+        first_said = {APPROVED: _NEVER, _REJECTED: _NEVER}
         for seq, at, stage, lasted, known_at in outcomes:
             if seq > prefix and at >= begin:
                 stages.append(stage)
@@ -373,8 +373,6 @@ def labels(history: History, lists: Iterable[ServedList], maturity: int, patienc
                     minutes, submitted = lasted, known_at
                 if stage in first_said:
                     first_said[stage] = min(first_said[stage], known_at)
-                if at < known_at and at <= last:
-                    last_told = max(last_told, known_at)
         if stages:
             course = _course(tuple(stages), in_time, within)
             places.append(place)
@@ -382,11 +380,9 @@ def labels(history: History, lists: Iterable[ServedList], maturity: int, patienc
             spent.append(minutes)
             timed.append(submitted)
             decided.append(0 if course[2] < 0 else first_said[APPROVED if course[2] else _REJECTED])
-            told.append(last_told)
     if courses:
         found.labels[places], found.late[places], found.verdicts[places] = np.array(courses, np.int8).T
         found.minutes[places], found.decided[places], found.timed[places] = spent, decided, timed
-        found.told[places] = told
     return found
 
 

@@ -114,7 +114,7 @@ def split_at(
         start: the boundary.
         end: end of the validation window, exclusive; None for all that follows.
         maturity: microseconds after an instant until its label is known.
-        told: int64, as ``times``; when the last was known that the log tells late, 0 for none. None for none at all.
+        told: int64, as ``times``; when a list was known that the log tells late, 0 for others. None for none at all.
     """
     validation = times >= start
     if end is not None:
@@ -129,7 +129,7 @@ def _usable(fold: Fold) -> bool:
 
 def _too_little(rows: TrainingSet) -> CocokError:
     late = int((rows.told_of_lists > 0).sum())
-    why = f", {late:,} of which, or their outcomes, the log tells late: what belongs together is imported at once"
+    why = f", {late:,} of which the log tells late: what belongs together is imported at once"
     return CocokError(
         f"too little history to split by time ({len(rows):,} lists{why if late else ''}): import more, begin earlier "
         "(--since) or wait less for outcomes (--maturity)"

@@ -71,10 +71,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         code = _run(arguments)
         # What is left to write is written here, where a full disk can still be told of.
-        sys.stdout.flush()
+        _flush()
     except OSError as error:
         code = 1
-        _give_up_output()
+        try:
+            _flush()
+        except OSError:
+            _give_up_output()
         if not isinstance(error, BrokenPipeError):  # whoever read the output has seen enough
             where = "" if error.filename is None else f" {error.filename}"
             print_error(f"cannot read or write{where}: {error.strerror or error}")
@@ -104,6 +107,11 @@ def _run(arguments: Sequence[str] | None) -> int:
         print_error(str(error))
         return 1
     return code if isinstance(code, int) else 0
+
+
+def _flush() -> None:
+    if sys.stdout is not None:  # as it is where it was closed before the start
+        sys.stdout.flush()
 
 
 def _give_up_output() -> None:

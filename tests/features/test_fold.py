@@ -633,6 +633,18 @@ def test_given_a_worker_who_was_erased_then_work_handed_in_later_takes_no_furthe
     assert (counts["occupied"], counts["accepted"], counts["submitted"], counts["approved"]) == (2, 2, 2, 1)
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_given_a_worker_who_was_erased_then_what_another_hands_in_is_that_worker_s(known: bool) -> None:
+    log = Log()
+    if known:
+        log.add("worker_updated", worker_id="w2")
+    log.post("t1", slots=2).take("w1", "t1").add("worker_erased", worker_id="w1")
+    state = log.on("assignment_submitted", "w2", "t1").on("assignment_approved", "w2", "t1").state()
+    # Of an id that nobody knew before, nothing tells whether it is the same person: no further slot is taken.
+    assert task(state)["occupied"] == task(state)["accepted"] == (2 if known else 1)
+    assert worker(state, "w2")["approved"] == (1 if known else 0)
+
+
 def test_given_work_that_was_over_when_its_worker_was_erased_then_a_verdict_is_on_other_work() -> None:
     log = Log().post("t1", slots=2).take("w1", "t1").on("assignment_submitted", "w1", "t1")
     log.on("assignment_approved", "w1", "t1").add("worker_erased", worker_id="w1")

@@ -223,9 +223,15 @@ FIGURES = [("accept", "p_accept"), ("approve", "p_approve"), ("minutes", "minute
 def test_given_a_model_that_the_champion_has_and_it_has_not_then_it_is_refused(
     trained: Bundle, lists: Contest, model: str, figure: str
 ) -> None:
-    verdict = examined(lists, without(trained, model))
-    assert verdict.reasons == [f"it has no model of {figure}, which the champion has"]
-    assert verdict.unseen == ()
+    challenger = without(trained, model)
+    assert lists.champion is not None
+    assert challenger.judge is not None
+    # What serves counts: a judge that stands for it may have had too little to learn from.
+    judged = replace(lists, champion=replace(lists.champion, models=challenger.judge))
+    for compared in (lists, judged):
+        verdict = examined(compared, challenger)
+        assert verdict.reasons == [f"it has no model of {figure}, which the champion has"]
+        assert verdict.unseen == ()
 
 
 @pytest.mark.parametrize(("model", "figure"), FIGURES)
@@ -235,7 +241,7 @@ def test_given_a_missing_model_that_nobody_has_then_it_is_said(
     judge = without(trained, model).judge
     assert lists.champion is not None
     assert judge is not None
-    alike = replace(lists.champion, models=judge)
+    alike = replace(lists.champion, models=judge, served=judge)
     for champion in (None, alike):
         verdict = examined(replace(lists, champion=champion), without(trained, model))
         assert verdict.reasons == []

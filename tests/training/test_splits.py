@@ -51,7 +51,7 @@ def test_a_list_whose_labels_were_unknown_at_the_boundary_is_on_neither_side() -
     assert np.flatnonzero(held_out)[0] == 85
 
 
-def test_a_list_of_which_the_log_tells_something_only_after_the_boundary_is_on_neither_side() -> None:
+def test_a_list_that_the_log_tells_only_after_the_boundary_is_on_neither_side() -> None:
     told = np.zeros(100, np.int64)
     told[[3, 20, 50, 90]] = [84, 85, 86, 200]
     rows = replace(lists_at(list(range(100))), told=told)
@@ -64,7 +64,7 @@ def test_a_list_of_which_the_log_tells_something_only_after_the_boundary_is_on_n
     assert last.validation.sum() == 20
 
 
-def test_the_latest_of_what_is_told_of_a_list_counts() -> None:
+def test_a_list_was_known_when_its_rows_were() -> None:
     rows = replace(handmade([[0, 0], [0], [0, 0, 0]]), told=np.array([0, 7, 0, 9, 8, 0]))
     assert rows.told_of_lists.tolist() == [7, 0, 9]
     assert rows.select(np.array([False, True, True])).told_of_lists.tolist() == [0, 9]
@@ -73,7 +73,7 @@ def test_the_latest_of_what_is_told_of_a_list_counts() -> None:
 def test_given_too_little_history_since_much_was_told_late_then_the_error_says_so() -> None:
     rows = replace(lists_at(list(range(100))), told=np.full(100, 1000))
     for split in (holdout, time_folds):
-        with pytest.raises(CocokError, match="100 of which, or their outcomes, the log tells late"):
+        with pytest.raises(CocokError, match="100 of which the log tells late"):
             split(rows)
 
 

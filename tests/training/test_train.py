@@ -169,7 +169,7 @@ def test_what_is_judged_does_not_know_what_was_decided_after_the_boundary(rows: 
         np.testing.assert_array_equal(said, again)
 
 
-def test_what_is_judged_does_not_know_the_labels_that_were_told_after_the_boundary(rows: TrainingSet) -> None:
+def test_what_is_judged_does_not_know_the_lists_that_were_told_after_the_boundary(rows: TrainingSet) -> None:
     before, last = holdout(rows, maturity=rows.patience)
     untold = np.repeat(before & (np.arange(len(rows)) % 4 == 0), np.diff(rows.offsets))
     late = dataclasses.replace(rows, told=np.where(untold, rows.times[last][0], rows.told))
