@@ -407,11 +407,12 @@ def test_given_an_imported_erasure_then_it_is_carried_out_without_a_server(cocok
 
 
 @pytest.mark.usefixtures("_at_once")
+@pytest.mark.parametrize("kind", [CocokError, OSError])
 def test_given_an_erasure_that_could_not_be_carried_out_then_it_is_said_and_the_same_import_does_it(
-    cocok: Cocok, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cocok: Cocok, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[Exception]
 ) -> None:
     def held(*_: object) -> int:
-        raise CocokError("the log is being read")
+        raise kind("the log is being read")
 
     file = write(tmp_path / "a.ndjson", *map(encode_event, people("jane")))
     with monkeypatch.context() as patch:
@@ -594,3 +595,8 @@ def test_given_a_home_that_cannot_be_written_then_the_error_names_the_setting(co
     assert ran.code == 1
     assert "set COCOK_HOME" in ran.err
     assert len(ran.err.splitlines()) == 1
+
+
+def test_given_standard_output_that_is_closed_then_a_command_ends_as_it_would() -> None:
+    ran = subprocess.run(["sh", "-c", '"$@" >&-', "sh", *COMMAND, "--version"], stderr=subprocess.PIPE, check=False)
+    assert (ran.returncode, ran.stderr) == (0, b"")
