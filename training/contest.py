@@ -25,12 +25,12 @@ class Contender:
     Attributes:
         models: fitted without the lists of the contest: those of the bundle, or its judge's.
         names: columns the models were trained with.
-        served: the models that the bundle serves with.
+        served: the models that the bundle serves with, where a judge stands for it.
     """
 
     models: Models
     names: tuple[str, ...]
-    served: Models
+    served: Models | None = None
 
     def columns(self, rows: TrainingSet) -> NDArray[np.float32]:
         """Return the columns of ``rows`` that the models know (float32, rows x columns)."""

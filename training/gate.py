@@ -182,7 +182,8 @@ def _missing(contest: Contest, bundle: Bundle) -> Iterator[Check]:
 
 
 def _lost(contest: Contest, bundle: Bundle, attribute: str) -> bool:
-    had = contest.champion is not None and getattr(contest.champion.served, attribute) is not None
+    champion = contest.champion
+    had = champion is not None and getattr(champion.served or champion.models, attribute) is not None
     return had and getattr(bundle, attribute) is None
 
 

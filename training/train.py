@@ -129,7 +129,7 @@ def train(
         slices=_slices(judgement, final),
         choice=choice,
         unfitted={_ANSWERS[name]: reason for name, reason in unfitted.items()},
-        last=Contest(final, Contender(judge, rows.names, judge), None),
+        last=Contest(final, Contender(judge, rows.names), None),
         rows=rows,
         parameters=parameters,
     )

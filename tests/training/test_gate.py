@@ -241,7 +241,7 @@ def test_given_a_missing_model_that_nobody_has_then_it_is_said(
     judge = without(trained, model).judge
     assert lists.champion is not None
     assert judge is not None
-    alike = replace(lists.champion, models=judge, served=judge)
+    alike = replace(lists.champion, models=judge, served=None)
     for champion in (None, alike):
         verdict = examined(replace(lists, champion=champion), without(trained, model))
         assert verdict.reasons == []
