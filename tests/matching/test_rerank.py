@@ -214,13 +214,18 @@ def test_given_no_crowded_group_then_the_order_stays() -> None:
     assert GroupSpread(3, 10)(before, state, shown([0] * 12)).tasks.tolist() == tasks
 
 
-def test_given_a_batch_ahead_then_the_fourth_of_it_waits_for_its_turn() -> None:
+def a_batch_ahead() -> MarketState:
+    """Six tasks of a batch, and nine of as many requesters."""
     log = Log()
     for number in range(6):
         log.post(f"a{number}", group_id="a")
     for number in range(9):
         log.post(f"b{number}", requester_id=f"other{number}")
-    state = log.state()
+    return log.state()
+
+
+def test_given_a_batch_ahead_then_the_fourth_of_it_waits_for_its_turn() -> None:
+    state = a_batch_ahead()
     tasks = list(range(1, 16))
     assert [state.catalogue.tasks.external(task) for task in tasks[:7]] == [f"a{n}" for n in range(6)] + ["b0"]
     after = GroupSpread(3, 10)(ranking(tasks, list(np.linspace(1, 0, 15))), state, shown([0] * 15))
@@ -255,12 +260,7 @@ def test_given_pages_of_any_length_then_they_are_spread_as_one_list(
 
 
 def test_given_what_stood_before_has_closed_then_it_takes_its_position_and_is_of_no_group() -> None:
-    log = Log()
-    for number in range(6):
-        log.post(f"a{number}", group_id="a")
-    for number in range(9):
-        log.post(f"b{number}", requester_id=f"other{number}")
-    state = log.state()
+    state = a_batch_ahead()
     a, b = list(range(1, 7)), list(range(7, 16))
     rest = ranking([*a[3:], *b], list(np.linspace(1, 0, 12)))
     for before, first in (
