@@ -82,7 +82,7 @@ class Settings(BaseSettings):
         ge=0,
         le=1,
         description="Share of the logged feeds whose first positions are drawn by chance, so that new tasks and new "
-        "workers are learned of; a request's `explore` goes before it.",
+        "workers are learned of; a request's `explore` takes precedence.",
     )
     explore_temperature: float = Field(
         default=0.25, gt=0, description="How freely these are drawn, in standard deviations of the scores."
