@@ -19,11 +19,11 @@ from features.catalogue import Catalogue
 from features.collector import collector_paused
 from features.errors import CocokError
 from features.estimates import LEAST_MINUTES
-from features.kept import also_kept
 from features.layout import FACTS, FOREVER, LANGUAGES, UNLIMITED
 from features.money import Money, Rates
-from features.text import token
-from features.wording import SAME_WORDING, Wording, language_label, padded, wording_of
+from features.posting_tokens import SAME_WORDING, Wording, language_label, padded, wording_of
+from features.stored_events import also_kept
+from features.tokens import token
 
 SAMPLED = "sampled"
 """The policy of a list that was reconstructed for training and never shown: it changes no state."""

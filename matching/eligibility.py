@@ -21,7 +21,7 @@ from features.requirements_evaluation import evaluate, evaluate_all
 from features.requirements_layout import LEVELS, REQUIREMENT, Program, Sheet
 from features.requirements_shape import Guard
 from features.state import MarketState
-from features.text import normalise
+from features.tokens import normalise
 from features.worker_facts import facts_of
 from matching.judgement import BIT, BLOCK, Judgement, Offers, Own, Tally
 

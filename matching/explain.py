@@ -20,7 +20,7 @@ from features.jit import kernel, lean
 from features.layout import SKILLS
 from features.money import Money
 from features.spec import COLUMN, GROUPS
-from matching.wording import money, number
+from matching.number_format import money, number
 
 MOST = 3
 """Reasons given for a task at the most."""
@@ -271,7 +271,7 @@ def reasons(
         lifts: float64, tasks x `features.spec.GROUPS`; what each adds to the score above the list; see
             `matching.scoring.Answers.lifts`.
         figures: as answered.
-        locale: one of `matching.wording.LOCALES`.
+        locale: one of `matching.number_format.LOCALES`.
     """
     rewarded, paid = (
         np.array([math.nan if amount is None else float(bool(amount.amount)) for amount in column])

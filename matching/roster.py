@@ -15,12 +15,12 @@ from features.estimates import DAY
 from features.events import WorkerUpdated
 from features.forms import attribute_of, compared
 from features.jit import kernel
+from features.keyword_search import finder
 from features.layout import NEVER
 from features.requirements_layout import LEVELS
 from features.requirements_shape import AllOf, Clause, Guard, Node, Value
 from features.state import MarketState
-from features.text import normalise
-from features.texts import finder
+from features.tokens import normalise
 from features.worker_facts import declared
 
 Mask = NDArray[np.bool_]

@@ -13,11 +13,11 @@ from features.compared import CONTENT_PRIOR, POPULARITY_PRIOR
 from features.estimates import APPROVAL_PRIOR, FAST, HOUR, SECOND, SLOW
 from features.layout import FOREVER, NEVER
 from features.spec import COLUMN, NAMES, RELATIVE
-from features.text import SKILL, WORD
+from features.tokens import SKILL, WORD
 from features.view import PULL_PRIOR, SHARE_PRIOR
 
 LABEL = 3
-"""Kind of the tokens of category, requester and group; the others are those of `features.text`."""
+"""Kind of the tokens of category, requester and group; the others are those of `features.tokens`."""
 
 KINDS = 4
 

@@ -14,7 +14,7 @@ from features.layout import HALVES, MOST_DEALT, UNLIMITED, WAS_BARRED, WAS_HIDDE
 from features.pairs import find, pair_key
 from features.state import MarketState
 from features.tastes import find_taste
-from features.text import token
+from features.tokens import token
 from tests.log import (
     RATES,
     Entry,

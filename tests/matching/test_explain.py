@@ -17,7 +17,7 @@ from features.money import Money
 from features.spec import COLUMN, GROUPS, NAMES
 from features.state import MarketState
 from matching.explain import _OPEN, _RULES, CODES, MOST, Figures, Reason, reasons
-from matching.wording import LOCALES, money
+from matching.number_format import LOCALES, money
 from tests.log import Log, hour, usd
 
 NUMBER = re.compile(r"\d+(?:[.,]\d+)*")

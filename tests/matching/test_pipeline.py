@@ -30,11 +30,11 @@ from matching.eligibility import Wishes, judge
 from matching.explain import _RULES
 from matching.fallback import FallbackRanker
 from matching.judgement import codes_of
+from matching.number_format import LOCALES, money
 from matching.offline import Request, rank
 from matching.pipeline import Feed, Item, Matcher, feed_steps, open_at
 from matching.query import Query
 from matching.scoring import Ranker
-from matching.wording import LOCALES, money
 from tests.log import RATES, WORKERS, Entry, Log, folded, hour, logs, usd
 from tests.market import batches, bundle_of, entries, ranker_of, usual
 
