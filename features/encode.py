@@ -33,20 +33,7 @@ _PRICED: dict[type, tuple[str, ...]] = also_kept(
 )
 """Amounts of money that are converted."""
 
-_DEEDS: dict[type, int] = also_kept(
-    {
-        ev.TaskViewed: kinds.VIEWED,
-        ev.TaskSaved: kinds.SAVED,
-        ev.TaskHidden: kinds.HIDDEN,
-        ev.AssignmentAccepted: kinds.ACCEPTED,
-        ev.AssignmentReturned: kinds.RETURNED,
-        ev.AssignmentAbandoned: kinds.ABANDONED,
-        ev.AssignmentSubmitted: kinds.SUBMITTED,
-        ev.AssignmentApproved: kinds.APPROVED,
-        ev.AssignmentRejected: kinds.REJECTED,
-    }
-)
-"""What a worker does with a task, or is told of it: nearly all events."""
+_DEEDS: dict[type, int] = also_kept(kinds.DEEDS)
 
 Row = tuple[int, int, int, int, float, int, int, int]
 """kind, worker, task, requester, value, detail, start, stop of an event."""
