@@ -23,7 +23,7 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from features.text import words
+from features.tokens import words
 from training import lists
 from training.baselines import BASELINES
 from training.columns import monotone_directions, ranking_columns

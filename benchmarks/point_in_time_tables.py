@@ -25,7 +25,7 @@ from features.events import (
 from features.layout import TOKENS
 from features.money import Rates
 from features.state import MarketState
-from features.text import token
+from features.tokens import token
 
 
 @dataclass(frozen=True)

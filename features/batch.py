@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from features import events as ev
 from features.layout import LANGUAGES
 
 (
@@ -28,6 +29,19 @@ from features.layout import LANGUAGES
     WORKER_RATED,
 ) = range(18)
 """What an event does to the state. ``NOTHING`` moves the clock alone."""
+
+DEEDS: dict[type[ev.Event], int] = {
+    ev.TaskViewed: VIEWED,
+    ev.TaskSaved: SAVED,
+    ev.TaskHidden: HIDDEN,
+    ev.AssignmentAccepted: ACCEPTED,
+    ev.AssignmentReturned: RETURNED,
+    ev.AssignmentAbandoned: ABANDONED,
+    ev.AssignmentSubmitted: SUBMITTED,
+    ev.AssignmentApproved: APPROVED,
+    ev.AssignmentRejected: REJECTED,
+}
+"""What a worker does with a task, or is told of it: nearly all events."""
 
 EVENT = np.dtype(
     [

@@ -3,11 +3,11 @@
 import msgspec
 
 from features.events import TaskPosted
+from features.keyword_search import Texts
 from features.packed import Postings, Profiles
 from features.requirements_compiler import Compiler
 from features.requirements_shape import Requirements
-from features.text import normalise, primary_language
-from features.texts import Texts
+from features.tokens import normalise, primary_language
 from features.vocabulary import UNKNOWN, Vocabulary
 
 

@@ -18,11 +18,11 @@ from features.requirements_shape import Clause, Value
 APPROVALS = ("approval_rate", "approved_count")
 """Attributes that further approvals raise."""
 
-SETS = ("language", "device")
+PLURAL = ("language", "device")
 """Attributes of which a worker may have several."""
 
 
-KINDS = ("qualification", "skill", *SETS, *APPROVALS)
+KINDS = ("qualification", "skill", *PLURAL, *APPROVALS)
 """What changes are about."""
 
 
@@ -38,7 +38,7 @@ class Change(NamedTuple):
         """What it is about: of the changes of one topic one is enough."""
         if self.attribute in APPROVALS:
             return "approvals", None
-        return attribute_of(self.attribute), self.value if self.attribute in SETS else None
+        return attribute_of(self.attribute), self.value if self.attribute in PLURAL else None
 
     @property
     def number(self) -> float:
@@ -110,7 +110,7 @@ def changes_of(clause: Clause) -> Iterator[Change]:
     if attribute in APPROVALS:
         if comparator in ("ge", "gt"):
             yield Change(attribute, comparator, clause.value)
-    elif kind in ("qualification", "skill", *SETS):
+    elif kind in ("qualification", "skill", *PLURAL):
         changes = [Change(attribute, comparator, clause.value)]
         if comparator in ("eq", "in"):
             values = clause.values or (clause.value,)
@@ -124,7 +124,7 @@ def _feasible(kind: str, change: Change) -> bool:
     """Tell whether there is a value that fulfils a change."""
     match change.comparator:
         case "exists":
-            return kind not in SETS
+            return kind not in PLURAL
         case "eq" if kind == "qualification":
             return change.value == change.held
         case "eq":

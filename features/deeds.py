@@ -16,7 +16,7 @@ from features.counts import (
     touch_worker,
 )
 from features.estimates import FAST, HOUR, SECOND, SLOW, decay, decay_seconds, seconds, usual_log_minutes
-from features.jit import lean, prefetch
+from features.jit import LINE, lean, prefetch
 from features.layout import (
     FROM_EARLIER,
     HALVES,
@@ -234,7 +234,7 @@ def foresee_tokens(s: Arrays, worker: int, task: Record) -> None:
         row, _ = token_of(task, k)
         if row >= 0:
             prefetch(s.tokens, row, 0)
-            prefetch(s.tokens, row, 64)
+            prefetch(s.tokens, row, LINE)
             foresee_taste(s, worker, row)
 
 

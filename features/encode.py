@@ -19,11 +19,11 @@ from features.catalogue import Catalogue
 from features.collector import collector_paused
 from features.errors import CocokError
 from features.estimates import LEAST_MINUTES
-from features.kept import also_kept
 from features.layout import FACTS, FOREVER, LANGUAGES, UNLIMITED
 from features.money import Money, Rates
-from features.text import token
-from features.wording import SAME_WORDING, Wording, language_label, padded, wording_of
+from features.posting_tokens import SAME_WORDING, Wording, language_label, padded, wording_of
+from features.stored_events import also_kept
+from features.tokens import token
 
 SAMPLED = "sampled"
 """The policy of a list that was reconstructed for training and never shown: it changes no state."""
@@ -33,20 +33,7 @@ _PRICED: dict[type, tuple[str, ...]] = also_kept(
 )
 """Amounts of money that are converted."""
 
-_DEEDS: dict[type, int] = also_kept(
-    {
-        ev.TaskViewed: kinds.VIEWED,
-        ev.TaskSaved: kinds.SAVED,
-        ev.TaskHidden: kinds.HIDDEN,
-        ev.AssignmentAccepted: kinds.ACCEPTED,
-        ev.AssignmentReturned: kinds.RETURNED,
-        ev.AssignmentAbandoned: kinds.ABANDONED,
-        ev.AssignmentSubmitted: kinds.SUBMITTED,
-        ev.AssignmentApproved: kinds.APPROVED,
-        ev.AssignmentRejected: kinds.REJECTED,
-    }
-)
-"""What a worker does with a task, or is told of it: nearly all events."""
+_DEEDS: dict[type, int] = also_kept(kinds.DEEDS)
 
 Row = tuple[int, int, int, int, float, int, int, int]
 """kind, worker, task, requester, value, detail, start, stop of an event."""

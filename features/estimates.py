@@ -24,6 +24,12 @@ LEAST_MINUTES = 1e-3
 APPROVAL_PRIOR = 0.9
 """Share of submissions approved where nothing is known; Hara et al. (2018) report rejections of well under a tenth."""
 
+MARKET_STRENGTH = 10.0
+"""What that prior of the market's share is worth: submissions judged."""
+
+MINUTES_STRENGTH = 3.0
+"""What the guess before experience with tasks is worth: assignments timed."""
+
 
 @lean
 def seconds(instant: int) -> int:
@@ -67,7 +73,7 @@ def smoothed(positive: float, negative: float, prior: float, strength: float) ->
 def market_approval(s: Arrays) -> float:
     """Return the market's share of submissions approved."""
     market = s.market[0]
-    return smoothed(market.approved, market.rejected, APPROVAL_PRIOR, 10.0)
+    return smoothed(market.approved, market.rejected, APPROVAL_PRIOR, MARKET_STRENGTH)
 
 
 @lean
@@ -82,15 +88,14 @@ def usual_log_minutes(market: Record, tokens: NDArray[np.void], task: Record) ->
 @lean
 def log_minutes(market: Record, tokens: NDArray[np.void], task: Record, stated: float) -> float:
     """Return `usual_log_minutes` where the log of the stated minutes is known."""
-    expected = stated
-    if math.isnan(expected):
+    prior = stated
+    if math.isnan(prior):
         if market.minutes_count == 0.0:
             return math.nan
-        expected = market.minutes / market.minutes_count
-        total, count = 3.0 * expected, 3.0
+        total, count = MINUTES_STRENGTH * (market.minutes / market.minutes_count), MINUTES_STRENGTH
         for k in range(task.n_tokens):
             record = tokens[task.tokens[k]]
             total += task.weights[k] * record.minutes
             count += task.weights[k] * record.minutes_count
-        expected = total / count
-    return (3.0 * expected + task.minutes) / (3.0 + task.minutes_count)
+        prior = total / count
+    return (MINUTES_STRENGTH * prior + task.minutes) / (MINUTES_STRENGTH + task.minutes_count)

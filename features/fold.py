@@ -61,11 +61,6 @@ _TASK, _WORKER = TASK.itemsize, dict(WORKER.fields or {})["sketch_slow"][1]
 @lean
 def fold(s: Arrays, batch: Batch, start: int, stop: int) -> None:
     """Apply events ``start:stop`` of a batch, in order. The arrays have room for all of them."""
-    _fold(s, batch, start, stop)
-
-
-@lean
-def _fold(s: Arrays, batch: Batch, start: int, stop: int) -> None:
     market, last = s.market[0], batch.events.size - 1
     for i in range(start, stop):
         event = batch.events[i]

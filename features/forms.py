@@ -3,7 +3,7 @@
 from functools import lru_cache
 
 from features.requirements_shape import Value
-from features.text import normalise, primary_language
+from features.tokens import normalise, primary_language
 
 
 @lru_cache(maxsize=1 << 14)

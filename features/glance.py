@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from features.compared import CONTENT_PRIOR
 from features.estimates import HOUR, SECOND, SLOW, decay
-from features.jit import kernel, lean, prefetch
+from features.jit import LINE, kernel, lean, prefetch
 from features.layout import SKETCH, SKETCH_SKILLS, Arrays
 from features.prospects import (
     CHANCE,
@@ -34,9 +34,6 @@ from features.view import view_of
 
 LANES = 32
 """Tasks that are looked at together."""
-
-_LINE = 64
-"""Bytes that come from memory together: a prospect lies in two or three such lines."""
 
 _WHOLE = 32_767
 """The largest number of a worker's sketch, once these are whole."""
@@ -213,7 +210,7 @@ def _score_blocks(
     for first in range(0, places.size, LANES):
         for k in range(first + LANES, min(first + 2 * LANES, places.size)):
             prefetch(prospects, places[k], 0)
-            prefetch(prospects, places[k], _LINE)
+            prefetch(prospects, places[k], LINE)
             prefetch(priors, places[k], 0)
         part = places[first : first + LANES]
         _read_block(worker, block, prospects, part)

@@ -5,7 +5,6 @@ import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
 from decimal import Context, Decimal, Inexact, Overflow
 from functools import cache, lru_cache
 from importlib.resources import files
@@ -92,12 +91,10 @@ class Rates:
     Attributes:
         base: ISO 4217 code of the currency that every amount is converted to.
         per_base: currency -> how many of its units one unit of ``base`` buys, positive.
-        as_of: date of the shipped table; rates set by the user are as recent as the user made them.
     """
 
     base: str
     per_base: Mapping[str, float]
-    as_of: date
 
     def __post_init__(self) -> None:
         for currency, rate in self.per_base.items():
@@ -117,7 +114,7 @@ class Rates:
         Raises:
             CocokError: the base currency has no rate, shipped or to USD, or a rate is not a positive number.
         """
-        table, as_of = _shipped()
+        table = _shipped()
         chosen = dict(overrides or {})
         if base in table:
             scale = 1 / table[base]
@@ -128,7 +125,7 @@ class Rates:
                 f"base currency {base} has no shipped rate; under [rates] in cocok.toml write"
                 f" USD = how many USD 1 {base} buys"
             )
-        return cls(base, {**{currency: rate * scale for currency, rate in table.items()}, **chosen, base: 1.0}, as_of)
+        return cls(base, {**{currency: rate * scale for currency, rate in table.items()}, **chosen, base: 1.0})
 
     def __contains__(self, currency: object) -> bool:
         """Tell whether amounts in ``currency`` can be converted."""
@@ -161,6 +158,6 @@ class Rates:
 
 
 @cache
-def _shipped() -> tuple[dict[str, float], date]:
+def _shipped() -> dict[str, float]:
     data = tomllib.loads(files("features").joinpath("rates.toml").read_text(encoding="utf-8"))
-    return {currency: float(rate) for currency, rate in data["rates"].items()}, data["date"]
+    return {currency: float(rate) for currency, rate in data["rates"].items()}

@@ -14,9 +14,9 @@ from msgspec import defstruct
 from msgspec.structs import asdict, astuple, fields
 from numpy.typing import NDArray
 
-from features.events import TaskPosted, WorkerUpdated
+from features.events import TaskPosted, WorkerUpdated, decode_hook
 from features.money import Money
-from features.requirements_shape import MOST_PARSED, Clause, Requirements, parse_once, unparse
+from features.requirements_shape import MOST_PARSED, Clause, Requirements, unparse
 
 MOST_REWARDS = 1 << 14
 """Rewards that are kept as objects, and tasks of which they are: tasks share theirs."""
@@ -30,7 +30,7 @@ _plain = msgspec.msgpack.Encoder()
 
 
 def encode_hook(value: Any) -> Any:
-    """Return requirements as msgspec can encode them; `decode_hook` gives back the very same tree."""
+    """Return requirements as msgspec can encode them; `features.events.decode_hook` gives back the very same tree."""
     if isinstance(value, Requirements):
         # A lone clause stays one, so that the signatures that differ before differ afterwards.
         return value.root if isinstance(value.root, Clause) else unparse(value)
@@ -41,13 +41,6 @@ def encode_hook(value: Any) -> Any:
 def _packed_requirements(requirements: Requirements) -> msgspec.Raw:
     # Tasks share their requirements, and nothing else in an event needs a hook.
     return msgspec.Raw(_plain.encode(encode_hook(requirements)))
-
-
-def decode_hook(kind: type, raw: Any) -> Any:
-    """Build requirements from what `encode_hook` returned."""
-    if kind is Requirements:
-        return parse_once(raw)
-    raise NotImplementedError(kind)
 
 
 def _bare(kind: type[msgspec.Struct], names: Sequence[str], **other: Any) -> Any:

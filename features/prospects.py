@@ -18,7 +18,7 @@ from features.compared import POPULARITY_PRIOR
 from features.estimates import FAST, HOUR, SLOW, decay, expected, market_approval, smoothed, usual_log_minutes
 from features.jit import kernel, lean
 from features.layout import SKETCH, SKETCH_SKILLS, SKETCH_WORDS, Arrays, Record
-from features.text import SKILL
+from features.tokens import SKILL
 from features.view import SHARE_PRIOR
 
 NUMBERS = 9

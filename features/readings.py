@@ -12,7 +12,7 @@ from features.jit import LINE, kernel, lean, prefetch, shared
 from features.layout import NEVER, REFERENCE, SKILLS, TASK, TOKEN, TOKENS, Arrays
 from features.sums import PARTED, SUMMED, SUMS
 from features.tastes import find_taste
-from features.text import SKILL, WORD
+from features.tokens import SKILL, WORD
 from features.view import View
 
 _RECORD, _TOKEN = TASK.itemsize, TOKEN.itemsize

@@ -21,7 +21,7 @@ NUMBERS = frozenset({"approval_rate", "approved_count", "age_days"})
 TEXTS = frozenset({"country", "region", "language", "device"})
 PREFIXES = ("qualification:", "skill:")
 _ORDERS = frozenset({"lt", "le", "gt", "ge"})
-_SETS = frozenset({"in", "not_in"})
+_MEMBERSHIP = frozenset({"in", "not_in"})
 _PRESENCE = frozenset({"exists", "not_exists"})
 
 
@@ -54,8 +54,8 @@ class Clause(Struct, frozen=True, gc=False, forbid_unknown_fields=True, omit_def
             known = ", ".join(["qualification:ID", "skill:NAME", *sorted(TEXTS), *sorted(NUMBERS)])
             raise ValueError(f"unknown attribute {_short(attribute)}; allowed: {known}")
         for field, given, wanted in (
-            ("value", self.value is not None, comparator not in _SETS | _PRESENCE),
-            ("values", self.values is not None, comparator in _SETS),
+            ("value", self.value is not None, comparator not in _MEMBERSHIP | _PRESENCE),
+            ("values", self.values is not None, comparator in _MEMBERSHIP),
         ):
             if given != wanted:
                 raise ValueError(f"comparator `{comparator}` {'needs' if wanted else 'takes no'} `{field}`")

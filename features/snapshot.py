@@ -23,14 +23,15 @@ from numpy.typing import NDArray
 
 from features.catalogue import Catalogue, Signature
 from features.errors import CocokError
+from features.events import decode_hook
 from features.jit import source_digest
+from features.keyword_search import Text
 from features.layout import Arrays
 from features.money import Rates
-from features.packed import Packed, decode_hook, encode_hook
+from features.packed import Packed, encode_hook
 from features.pairs import grown, move
 from features.state import MarketState
 from features.tastes import fitted_blocks, fitted_histories
-from features.texts import Text
 
 FORMAT = 1
 

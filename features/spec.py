@@ -3,7 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 
-SPEC_VERSION = 4
+SPEC_VERSION = 5
 """Raised when a column keeps its name but is computed in another way, so that older models are refused."""
 
 GROUPS = ("skill", "history", "pay", "market", "requester", "context")
@@ -298,7 +298,7 @@ _OWN: tuple[Feature, ...] = (
     ),
 )
 
-_RELATIVE_TO_OPEN = (
+RELATIVE: tuple[str, ...] = (
     "affinity",
     "affinity_fast",
     "affinity_skill",
@@ -332,7 +332,6 @@ def _relative(name: str) -> tuple[Feature, Feature]:
     return standard, rank
 
 
-RELATIVE: tuple[str, ...] = _RELATIVE_TO_OPEN
 FEATURES: tuple[Feature, ...] = _OWN + tuple(feature for name in RELATIVE for feature in _relative(name))
 NAMES: tuple[str, ...] = tuple(feature.name for feature in FEATURES)
 BY_REWARD = frozenset(feature.name for feature in FEATURES if feature.group == "pay" and feature.monotone == 1)

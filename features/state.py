@@ -33,7 +33,7 @@ from features.layout import (
 from features.money import Rates
 from features.pairs import SMALLEST, grown
 from features.tastes import LEAST_ROOM, listed, with_room
-from features.text import TOKEN_BITS
+from features.tokens import TOKEN_BITS
 
 _FIRST_ROWS = 256
 _OPEN = (

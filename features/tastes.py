@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from features.jit import kernel, lean, prefetch
 from features.layout import TASTE, Arrays, Record
-from features.text import TOKEN_BITS
+from features.tokens import TOKEN_BITS
 
 LEAST_MORE = 16
 """Places that a block that moves gains at the least, beside what it needs."""

@@ -7,8 +7,13 @@ from features.jit import lean
 from features.layout import Arrays, Record
 
 SHARE_PRIOR = 5.0
+"""What the prior of a share, or of a worker's own mean, is worth: observations."""
+
 PULL_PRIOR = 20.0
-"""Observations that the prior of a share is worth."""
+"""What the prior of the market's pull is worth: acceptances that were compared."""
+
+GIVE_UP_PRIOR = 0.1
+"""Share of assignments returned or abandoned (0..1) where nothing is known."""
 
 
 class View(NamedTuple):
@@ -64,7 +69,7 @@ def view_of(s: Arrays, worker: int, now: int) -> View:
         record.speed / (record.speed_count + SHARE_PRIOR),
         smoothed(record.approved, record.rejected, approval, SHARE_PRIOR),
         approval,
-        smoothed(market.given_up, market.accepted, 0.1, SHARE_PRIOR),
+        smoothed(market.given_up, market.accepted - market.given_up, GIVE_UP_PRIOR, SHARE_PRIOR),
         market.taken_slow * slow,
         market.chances_slow * slow,
         market.chances_fast * fast,

@@ -37,10 +37,6 @@ class Vocabulary:
         """Return the number of rows that arrays need: one for each id, and the blank one."""
         return len(self._ids)
 
-    def __contains__(self, external: str) -> bool:
-        """Tell whether the id has been seen."""
-        return external in self.indices
-
     def add(self, external: str) -> int:
         """Return the index of an id, giving it the next one if it is new."""
         return self.indices[external]

@@ -15,7 +15,7 @@ from features.layout import NEVER, Record
 from features.requirements_compiler import Compiler
 from features.requirements_layout import BARE, VALUED, Facts
 from features.requirements_shape import Value
-from features.text import normalise
+from features.tokens import normalise
 
 
 def facts_of(

@@ -107,16 +107,17 @@ class Audiences:
         features = rows_of_workers(state, workers, task, now)
         answers = ranker.answers(features)
         outcomes = answers.outcomes()
-        chances = answers.scores if np.isnan(outcomes.p_accept).all() else outcomes.p_accept * outcomes.p_approve
+        chances = outcomes.chances()
+        order = answers.scores if chances is None else chances
         external = state.catalogue.workers.external
         figures = expectations(outcomes, [state.catalogue.postings.reward(task)] * len(workers))
         members: list[Member] = []
-        for place in best_first(chances, workers.astype(np.uint32)).tolist():
+        for place in best_first(order, workers.astype(np.uint32)).tolist():
             worker = int(workers[place])
             # Who was forgotten has no name. The rest is up to the same rules as for a feed.
             if not external(worker) or judge(state, worker, np.array([task], np.int32), now).bits[0]:
                 continue
-            members.append(Member(**asdict(figures[place]), worker_id=external(worker), score=float(chances[place])))
+            members.append(Member(**asdict(figures[place]), worker_id=external(worker), score=float(order[place])))
             if len(members) == limit:
                 break
         record, market = state.arrays.tasks[task], state.arrays.market[0]

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, Protocol
 
 import lightgbm as lgb
 import numpy as np
@@ -27,11 +27,10 @@ from features.state import MarketState
 from features.tastes import find_taste
 from features.view import SHARE_PRIOR, view_of
 from matching.calibration import Scorer, scorer
+from matching.eligibility import may_take_again
 from matching.reading import Read
 from matching.roster import Mask
 from matching.scoring import Ranker
-
-Answer = TypeVar("Answer")
 
 LOOKED_AT = 8_000
 """Workers whose own rows are built; more where more are scored."""
@@ -206,10 +205,8 @@ def _rows(read: Read, workers: NDArray[np.int32], task: int, now: int) -> NDArra
 def _said(ranker: Ranker, features: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return what a model orders an audience by, as a log where it is a probability."""
     answers = ranker.answers(features)
-    outcomes = answers.outcomes()
-    if np.isnan(outcomes.p_accept).all():
-        return answers.scores
-    return np.log(np.maximum(outcomes.p_accept * outcomes.p_approve, _LEAST))
+    chances = answers.outcomes().chances()
+    return answers.scores if chances is None else np.log(np.maximum(chances, _LEAST))
 
 
 def _fit_first(read: Read, ranker: Ranker, now: int) -> _Linear:
@@ -431,7 +428,5 @@ def _dealt(s: Arrays, workers: NDArray[np.int32], task: int) -> NDArray[np.bool_
         place = find(s.dealing_keys, pair_key(workers[i], task))
         if place >= 0:
             dealing = s.dealings[place]
-            taken = np.int64(dealing.accepted) - dealing.returned
-            again = taken < s.tasks[task].facts.per_worker_limit and dealing.abandoned == 0
-            found[i] = dealing.marks & WAS_HIDDEN != 0 or not again
+            found[i] = dealing.marks & WAS_HIDDEN != 0 or not may_take_again(dealing, s.tasks[task])
     return found

@@ -149,14 +149,6 @@ class Bundle:
     def _contributions(self) -> Contributor:
         return contributor(self.ranker, self.feature_names)
 
-    def p_accept(self, features: NDArray[np.float32]) -> NDArray[np.float64] | None:
-        """Return P(accepted | listed) of each row, or None if the bundle has no such model."""
-        return None if self.accept is None else self.accept.predict(features)
-
-    def p_approve(self, features: NDArray[np.float32]) -> NDArray[np.float64] | None:
-        """Return P(approved | submitted) of each row, or None if the bundle has no such model."""
-        return None if self.approve is None else self.approve.predict(features)
-
     def save(self, folder: Path) -> None:
         """Write the bundle; the folder appears complete or not at all.
 

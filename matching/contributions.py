@@ -333,7 +333,22 @@ def _contribute(
     table: NDArray[np.float64],
     found: NDArray[np.float64],
 ) -> None:
-    """Fill the contributions of the first rows (rows x players), above their means over the rows behind them."""
+    """Fill the contributions of the first rows, above their means over the rows behind them.
+
+    Args:
+        features: float32, rows x columns.
+        columns: int32, cuts; of `GroupShap`, as all up to ``table``.
+        thresholds: float32, cuts.
+        nan_left: bool, cuts.
+        cuts: int32, splits.
+        before: int32, splits.
+        sizes: uint8, leaves.
+        members: uint8, players on the paths to all leaves.
+        words: uint32, likewise.
+        tables: uint32, leaves.
+        table: float64.
+        found: float64, first rows x players; written.
+    """
     zero, one, all_ones = np.uint64(0), np.uint64(1), np.uint64(_ALL)
     asked, players = found.shape
     seen, right = np.zeros(_BLOCK, np.float32), np.empty(columns.size, np.uint64)

@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 
 from features.events import WorkerUpdated
 from features.jit import kernel, lean
-from features.layout import NEVER, OFFER, WAS_HIDDEN, Arrays, blank
+from features.layout import NEVER, OFFER, WAS_HIDDEN, Arrays, Record, blank
 from features.open_tasks import describe_offer, is_full
 from features.pairs import find, pair_key
 from features.requirements_evaluation import evaluate, evaluate_all
 from features.requirements_layout import LEVELS, REQUIREMENT, Program, Sheet
 from features.requirements_shape import Guard
 from features.state import MarketState
-from features.text import normalise
+from features.tokens import normalise
 from features.worker_facts import facts_of
 from matching.judgement import BIT, BLOCK, Judgement, Offers, Own, Tally
 
@@ -159,7 +159,16 @@ def _judge(
 ) -> Judgement:
     """Judge offers, and tasks as far as the offers and what is in the columns goes.
 
-    The signatures are at least those of the offers that a task is in; None for all there are.
+    Args:
+        state: the market.
+        worker: dense index.
+        records: of ``OFFER``, offers.
+        counts: int32, places; how many of the tasks are there, see `Offers`.
+        columns: the tasks.
+        signatures: int32, at least those of the offers that a task is in; None for all there are.
+        now: microseconds since 1970.
+        wishes: what is asked for this time.
+        level: for what the worker must be fit.
     """
     compiled, record = state.catalogue.compiled, state.arrays.workers[worker]
     profile = state.catalogue.profiles.get(worker)
@@ -242,6 +251,17 @@ def _texts(state: MarketState, keywords: Iterable[str]) -> NDArray[np.uint32]:
 
 
 @lean
+def may_take_again(dealing: Record, task: Record) -> bool:
+    """Tell whether what a worker took of a task allows taking it once more: fewer than its limit, none abandoned.
+
+    `features.deeds` asks instead whether an event can be of a further assignment: one that was abandoned does not rule
+    that out, and of a task that was not posted yet, which nobody may take, there can be one.
+    """
+    taken = np.int64(dealing.accepted) - dealing.returned
+    return bool(taken < task.facts.per_worker_limit and dealing.abandoned == 0)
+
+
+@lean
 def _dealt(s: Arrays, worker: int, task: int) -> tuple[int, int]:
     """Return the reasons that lie in what a worker did with a task, and the task barred before it."""
     place = find(s.dealing_keys, pair_key(worker, task))
@@ -249,8 +269,7 @@ def _dealt(s: Arrays, worker: int, task: int) -> tuple[int, int]:
         return 0, 0
     dealing = s.dealings[place]
     bits = 0
-    taken = np.int64(dealing.accepted) - dealing.returned
-    if dealing.abandoned > 0 or taken >= s.tasks[task].facts.per_worker_limit:
+    if not may_take_again(dealing, s.tasks[task]):
         bits |= _TAKEN
     if dealing.marks & WAS_HIDDEN:
         bits |= _HIDDEN

@@ -20,7 +20,7 @@ from features.jit import kernel, lean
 from features.layout import SKILLS
 from features.money import Money
 from features.spec import COLUMN, GROUPS
-from matching.wording import money, number
+from matching.number_format import money, number
 
 MOST = 3
 """Reasons given for a task at the most."""
@@ -249,6 +249,30 @@ _RULES: tuple[_Rule, ...] = (
 )
 """Within a group, strengths are compared; across groups, only where the model makes no difference."""
 
+(
+    _SKILLS,
+    _SIMILAR_TASKS,
+    _EXPERIENCE,
+    _TAKEN_BEFORE,
+    _SAVED,
+    _SAME_BATCH,
+    _TRACK_RECORD,
+    _OPENED,
+    _PAYS_WELL_PER_HOUR,
+    _HIGH_REWARD,
+    _MEETS_EXPECTATION,
+    _PAY_PER_HOUR,
+    _POPULAR,
+    _NEW,
+    _LAST_SLOTS,
+    _KNOWN_REQUESTER,
+    _RELIABLE_REQUESTER,
+    _WELL_RATED_REQUESTER,
+    _QUICK_APPROVAL,
+    _FITS_SESSION,
+) = range(len(_RULES))
+"""The places of rules, for kernels."""
+
 _OPEN = _Rule("open", "", "It is open to you now", "Terbuka untuk Anda sekarang")
 
 _TOLD = (*_RULES, _OPEN)
@@ -271,7 +295,7 @@ def reasons(
         lifts: float64, tasks x `features.spec.GROUPS`; what each adds to the score above the list; see
             `matching.scoring.Answers.lifts`.
         figures: as answered.
-        locale: one of `matching.wording.LOCALES`.
+        locale: one of `matching.number_format.LOCALES`.
     """
     rewarded, paid = (
         np.array([math.nan if amount is None else float(bool(amount.amount)) for amount in column])
@@ -344,79 +368,79 @@ def _strengths(task: Any, found: NDArray[np.float64]) -> None:
     found[:] = 0.0
     # Of a longer list not all skills are known, so no count would be true.
     if task.skill_overlap >= 0.5 and 1.0 <= task.skill_count < SKILLS:
-        found[0] = task.skill_overlap  # skills
+        found[_SKILLS] = task.skill_overlap
     if takes and above > 0.3:
-        found[1] = 2.0 * above  # similar_tasks
+        found[_SIMILAR_TASKS] = 2.0 * above
     if task.skill_experience >= math.log1p(1.0):
-        found[2] = 0.2  # experience
+        found[_EXPERIENCE] = 0.2
     if task.task_taken >= 1.0:
-        found[3] = 1.0  # taken_before
+        found[_TAKEN_BEFORE] = 1.0
     if task.task_saved >= 1.0:
-        found[4] = 0.9  # saved
+        found[_SAVED] = 0.9
     if task.group_taken >= math.log1p(0.5):
-        found[5] = 0.6  # same_batch
+        found[_SAME_BATCH] = 0.6
     # Without a verdict on the worker's own work, the share is the market's to the last bit.
     if task.answered_approval >= 0.85 and abs(task.worker_approval) > 1e-6:
-        found[6] = 0.3  # track_record
+        found[_TRACK_RECORD] = 0.3
     if task.task_viewed >= 1.0:
-        found[7] = 0.2  # opened
+        found[_OPENED] = 0.2
     if task.hourly_rank > 0.7 and as_ranked:
-        found[8] = 2.0 * (task.hourly_rank - 0.7) + 0.4  # pays_well_per_hour
+        found[_PAYS_WELL_PER_HOUR] = 2.0 * (task.hourly_rank - 0.7) + 0.4
     if task.reward_rank > 0.75 and rewarded:
-        found[9] = 1.5 * (task.reward_rank - 0.75) + 0.2  # high_reward
+        found[_HIGH_REWARD] = 1.5 * (task.reward_rank - 0.75) + 0.2
     if task.hourly_against_declared >= 0.0 and paid:
-        found[10] = 0.5  # meets_expectation
+        found[_MEETS_EXPECTATION] = 0.5
     if task.paid > 0.0:
-        found[11] = 0.1  # pay_per_hour
+        found[_PAY_PER_HOUR] = 0.1
     if task.popularity > math.log(1.2):
-        found[12] = 2.0 * (task.popularity_rank - 0.8)  # popular
+        found[_POPULAR] = 2.0 * (task.popularity_rank - 0.8)
     if task.task_age_hours < math.log1p(6.0):
-        found[13] = 0.25  # new
+        found[_NEW] = 0.25
     if 0.5 < math.expm1(task.slots_left) < 3.5:
-        found[14] = 0.2  # last_slots
+        found[_LAST_SLOTS] = 0.2
     if takes:
-        found[15] = task.affinity_requester - 0.3  # known_requester
+        found[_KNOWN_REQUESTER] = task.affinity_requester - 0.3
     if approves >= 0.9 and not np.isnan(task.requester_hours):
-        found[16] = 0.3  # reliable_requester
+        found[_RELIABLE_REQUESTER] = 0.3
     if task.requester_rating >= 4.0:
-        found[17] = 0.25  # well_rated_requester
+        found[_WELL_RATED_REQUESTER] = 0.25
     if task.requester_hours <= math.log1p(24.0):
-        found[18] = 0.15  # quick_approval
+        found[_QUICK_APPROVAL] = 0.15
     if task.session_fit >= 0.0:
-        found[19] = 0.3  # fits_session
+        found[_FITS_SESSION] = 0.3
 
 
 @kernel
 def _figures(task: Any, rule: int, found: NDArray[np.float64]) -> None:
     """Fill the figures that the text of one of `_RULES` tells beside an amount, 0 where it tells none or just one."""
-    if rule == 0:  # skills
+    if rule == _SKILLS:
         found[1] = np.rint(task.skill_count)
         found[0] = np.rint(task.skill_overlap * found[1])
-    elif rule == 1:  # similar_tasks
+    elif rule == _SIMILAR_TASKS:
         found[0] = _times(task.affinity - task.popularity)
-    elif rule == 3:  # taken_before
+    elif rule == _TAKEN_BEFORE:
         found[0] = np.rint(task.task_taken)
-    elif rule == 6:  # track_record
+    elif rule == _TRACK_RECORD:
         found[0] = _percent(task.answered_approval)
-    elif rule == 9:  # high_reward
+    elif rule == _HIGH_REWARD:
         # A rank counts half of those that are equal, so it does not say how many lie below; and it is that among the
         # reference tasks, so it is told in steps of 5 %, and never as all. As a 32-bit number, 0.9 lies a little below.
         found[0] = 5.0 * min(19.0, float(np.floor(20.0 * task.reward_rank + 1e-5)))
-    elif rule == 12:  # popular
+    elif rule == _POPULAR:
         found[0] = _times(task.popularity)
-    elif rule == 13:  # new
+    elif rule == _NEW:
         found[0] = _hours(task.task_age_hours)
-    elif rule == 14:  # last_slots
+    elif rule == _LAST_SLOTS:
         found[0] = np.rint(math.expm1(task.slots_left))
-    elif rule == 15:  # known_requester
+    elif rule == _KNOWN_REQUESTER:
         found[0] = _times(task.affinity_requester)
-    elif rule == 16:  # reliable_requester
+    elif rule == _RELIABLE_REQUESTER:
         found[0] = _percent(task.requester_approval + task.market_approval)
-    elif rule == 17:  # well_rated_requester
+    elif rule == _WELL_RATED_REQUESTER:
         found[0] = task.requester_rating
-    elif rule == 18:  # quick_approval
+    elif rule == _QUICK_APPROVAL:
         found[0] = _hours(task.requester_hours)
-    elif rule == 19:  # fits_session
+    elif rule == _FITS_SESSION:
         found[0] = max(1.0, np.rint(task.answered_minutes))
 
 
@@ -453,7 +477,22 @@ def _choose(
     chosen: NDArray[np.int64],
     filled: NDArray[np.float64],
 ) -> None:
-    """Fill the places of reasons in `_TOLD`, and their figures; ``read`` and ``record`` are the same working memory."""
+    """Fill the reasons of each task, the strongest first, and their figures.
+
+    Args:
+        features: float32, tasks x columns of the spec.
+        places: int64; the columns that rules read.
+        chances: float64, tasks; P(approved | submitted), NaN where nothing tells.
+        minutes: float64, tasks; expected, NaN where nothing tells.
+        rewarded: float64, tasks; 1 for a reward above 0, 0 for one of nothing, NaN for none.
+        paid: float64, tasks; the same of pay per hour.
+        lifts: float64, tasks x groups; what each group adds to the score above the list.
+        groups: int64, rules; the group of each.
+        read: float64, fields of `_Task`; working memory.
+        record: the same memory, as one record.
+        chosen: int64, tasks x ``MOST``, -1 throughout; places in `_TOLD`, written.
+        filled: float64, tasks x ``MOST`` x 2; written where there is a reason.
+    """
     strengths = np.empty(groups.size)
     most, strongest = np.empty(lifts.shape[1]), np.empty(lifts.shape[1], np.int64)
     for i in range(len(features)):

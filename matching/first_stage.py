@@ -13,9 +13,7 @@ from numpy.typing import NDArray
 
 from features.jit import kernel
 from features.newcomer import as_newcomer, as_regular
-from features.spec import FEATURES, RELATIVE
-
-_PAY = frozenset(feature.name for feature in FEATURES if feature.group == "pay" and feature.monotone == 1)
+from features.spec import BY_REWARD, RELATIVE
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,7 +151,7 @@ def fit_first_stage(
 
     x, y = centred(filled), centred(scores[:, None])[:, 0]
     ridge = 3e-3 * np.trace(x.T @ x) / len(present) * np.eye(len(present))
-    weights[present] = _least_squares(x.T @ x + ridge, x.T @ y, [RELATIVE[place] in _PAY for place in present])
+    weights[present] = _least_squares(x.T @ x + ridge, x.T @ y, [RELATIVE[place] in BY_REWARD for place in present])
     fill[present] = fill_present
     return FirstStage(weights, fill)
 

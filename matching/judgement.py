@@ -4,7 +4,6 @@ A reason lies in a task itself or in its offer, which it shares with others; tas
 """
 
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from itertools import compress
 from typing import NamedTuple
 
@@ -146,11 +145,6 @@ class Judgement:
     def bits(self) -> NDArray[np.uint32]:
         """What stands against each task (uint32, tasks): bits of ``CODES``, 0 for a task that may be offered."""
         return self.offers.bits[self.places] | self.own.bits
-
-    @cached_property
-    def signatures(self) -> NDArray[np.int32]:
-        """The signatures of the tasks (int32)."""
-        return self.offers.signatures[self.places // 2]
 
     @property
     def kept(self) -> NDArray[np.int32]:

@@ -1,8 +1,8 @@
-"""Near misses in words, in the languages of `matching.wording`."""
+"""Near misses in words, in the languages of `matching.number_format`."""
 
 from features.money import Money
 from features.requirements_shape import Value
-from matching.wording import money, number
+from matching.number_format import money, number
 
 _EN = {
     "qualification": "Take the qualification {name}",
@@ -65,7 +65,7 @@ def describe(
         approvals: how many more are needed.
         tasks: that the change opens.
         hourly: what the best of them pay per hour.
-        locale: one of `matching.wording.LOCALES`.
+        locale: one of `matching.number_format.LOCALES`.
     """
     words = _ID if locale == "id" else _EN
     kind, _, name = attribute.partition(":")

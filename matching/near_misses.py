@@ -235,15 +235,15 @@ def _best_paid(
     `Openings` come one by one: Numba takes several times as long to tell the type of a tuple of arrays.
 
     Args:
-        chains: of `_Market`.
-        open_links: the same.
-        open_tasks: the same.
-        opened_by: ``changes`` of `Openings`.
-        approvals: of `Openings`.
-        counts: the same.
-        offers: the same.
-        by: the same.
-        changes: records of ``CHANGE``.
+        chains: records of ``CHAIN``, offers; of `_Market`.
+        open_links: records of ``LINK``, open tasks; of `_Market`.
+        open_tasks: int32, open tasks; of `_Market`.
+        opened_by: int32, at most `matching.openings.CONSIDERED`; ``changes`` of `Openings`.
+        approvals: int64, as many; of `Openings`.
+        counts: int64, as many; of `Openings`.
+        offers: int32, those that a change opens; of `Openings`.
+        by: uint8, these offers; of `Openings`.
+        changes: records of ``CHANGE``, all changes.
         own: uint16, by place in the open-task index; what stands against tasks by themselves.
         session: minutes.
 

@@ -197,12 +197,12 @@ def _rank_workers(state: MarketState, ranker: Ranker, request: Request, eligibil
     features = rows_of_workers(state, np.array([workers[place] for place in kept], np.int32), int(task[0]), now)
     answers = ranker.answers(features)
     found = answers.outcomes()
-    # A list-wise score does not compare across workers; the probability of the wanted end does.
-    chances = answers.scores if np.isnan(found.p_accept).all() else found.p_accept * found.p_approve
+    chances = found.chances()
+    scores = answers.scores if chances is None else chances
     figures = expectations(found, [catalogue.postings.reward(int(task[0]))] * len(kept))
-    order = best_first(chances, np.arange(len(kept), dtype=np.uint32))[: _limit(request, request.workers)]
+    order = best_first(scores, np.arange(len(kept), dtype=np.uint32))[: _limit(request, request.workers)]
     items = [
-        Item(worker_id=names[kept[place]], score=float(chances[place]), **asdict(figures[place])) for place in order
+        Item(worker_id=names[kept[place]], score=float(scores[place]), **asdict(figures[place])) for place in order
     ]
     removed = [(name, codes) for name, codes in zip(names, against, strict=True) if codes]
     return _answer(request, items, "worker_id", removed, counted=request.workers is None)

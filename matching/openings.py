@@ -180,12 +180,12 @@ def _most_hoped_for(
 
     Args:
         options: what fulfils clauses.
-        hopes: by clause, tasks that wait for it.
+        hopes: int64, clauses; tasks that wait for each.
         standing: of the worker.
-        wanted: by change, zeros; working memory.
-        hoped_for: working memory for places of changes.
-        chosen: places of changes, written.
-        approvals: that each needs, written.
+        wanted: int64, changes; zeros, working memory.
+        hoped_for: int32, changes; working memory.
+        chosen: int32, ``CONSIDERED``; places of changes, written.
+        approvals: int64, ``CONSIDERED``; how many each needs, written.
     """
     size = 0
     for clause in range(hopes.size):
@@ -323,15 +323,15 @@ def _try(
         sheet: the answers before.
         changed: facts as after the change.
         waits: what waits.
-        wanting: its ways that one of the changes is about.
+        wanting: int32; places of those of its ways that one of the changes is about.
         asked: sets that are looked at, bits of ``CODES``.
-        first: an attribute that the change is about.
-        second: the other one, or the same.
-        number: of the change.
+        first: place of an attribute that the change is about.
+        second: of the other one, or the same.
+        number: of the change, below ``CONSIDERED``.
         again: the answers before; working memory.
-        asked_for: by clause, the last change that it was asked for; working memory.
-        asked_anew: working memory for as many clauses as there are.
-        opened: by case, changes that let in; written.
+        asked_for: int8, clauses; the last change that each was asked for, -1 for none; working memory.
+        asked_anew: int32, clauses; working memory.
+        opened: uint8, cases and one more; bit ``i`` tells that change ``i`` lets a case in; written.
     """
     clauses, nodes, answers = program.clauses, program.nodes, again.clauses
     ways, n = waits.ways, 0

@@ -6,7 +6,6 @@ those that changed are read again. Facts are only ever appended; one that an old
 
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,13 +13,13 @@ from numpy.typing import NDArray
 from features.estimates import DAY
 from features.events import WorkerUpdated
 from features.forms import attribute_of, compared
+from features.growing import Growing
 from features.jit import kernel
+from features.keyword_search import finder
 from features.layout import NEVER
-from features.requirements_layout import LEVELS
-from features.requirements_shape import AllOf, Clause, Guard, Node, Value
+from features.requirements_shape import AllOf, Clause, Node, Value
 from features.state import MarketState
-from features.text import normalise
-from features.texts import finder
+from features.tokens import normalise
 from features.worker_facts import declared
 
 Mask = NDArray[np.bool_]
@@ -37,21 +36,6 @@ _BLOCKS = "blocks"
 """What a profile blocks is kept as if it were an attribute; no clause can name it."""
 
 
-@dataclass
-class _Facts:
-    """The facts of one attribute: in use are the first ``used``."""
-
-    rows: NDArray[np.void] = field(default_factory=lambda: np.zeros(16, FACT))
-    used: int = 0
-
-    def extend(self, added: list[tuple[int, int, int]]) -> None:
-        need = self.used + len(added)
-        if need > len(self.rows):
-            self.rows = np.concatenate([self.rows, np.zeros(max(need, 2 * len(self.rows)) - len(self.rows), FACT)])
-        self.rows[self.used : need] = added
-        self.used = need
-
-
 class Roster:
     """Tells of every worker whether a task may be offered by what is declared on both sides.
 
@@ -65,7 +49,7 @@ class Roster:
         self.size = 0
         self._profile = np.zeros(0, np.int32)
         self._min_reward = np.zeros(0)
-        self._facts: dict[str, _Facts] = {}
+        self._facts: dict[str, Growing] = {}
         self._values: dict[Value, int] = {}
         self._numbers = [np.nan]
         self._patterns: dict[str, Callable[[str], bool] | None] = {}
@@ -99,7 +83,7 @@ class Roster:
             if (profile := state.catalogue.profiles.get(worker)) is not None:
                 self._read(worker, number, profile, added)
         for attribute, facts in added.items():
-            self._facts.setdefault(attribute, _Facts()).extend(facts)
+            self._facts.setdefault(attribute, Growing(FACT)).extend(facts)
         return len(changed) == most
 
     def _grow(self, size: int) -> None:
@@ -132,7 +116,7 @@ class Roster:
             self._numbers.append(np.nan if isinstance(value, str) else float(value))
         return number
 
-    def fit(self, state: MarketState, task: int, now: int, level: Guard = "accept") -> Mask:
+    def fit(self, state: MarketState, task: int, now: int) -> Mask:
         """Tell of each worker (bool, workers) what `matching.eligibility.judge` says of a task, as far as it goes.
 
         What the worker did with the task, and whether the worker was forgotten, is not looked at.
@@ -141,7 +125,6 @@ class Roster:
             state: as of the last ``refresh``.
             task: dense index.
             now: microseconds since 1970.
-            level: for what workers must be fit.
         """
         facts = state.arrays.tasks["facts"][task]
         signature = state.catalogue.signatures[int(facts["signature"])]
@@ -157,7 +140,7 @@ class Roster:
         minimum = self._min_reward[: self.size]
         found &= ~(minimum > 0.0) | (minimum <= facts["reward"])
         if signature.requirements is not None:
-            found &= self._tree(state, signature.requirements.root, now, LEVELS.index(level))
+            found &= self._tree(state, signature.requirements.root, now)
         if _BLOCKS in self._facts:
             found &= ~self._blocking(state, task)
         return found
@@ -178,17 +161,14 @@ class Roster:
         _answer(blocks.rows[: blocks.used], self._profile, met, False, False, found)
         return found
 
-    def _tree(self, state: MarketState, node: Node, now: int, level: int) -> Mask:
+    def _tree(self, state: MarketState, node: Node, now: int) -> Mask:
         if isinstance(node, Clause):
-            if LEVELS.index(node.guards) > level:
-                return np.ones(self.size, np.bool_)
+            # A task that may be offered may be taken: clauses of every level count.
             return self._clause(state, node, now)
         every = isinstance(node, AllOf)
         found = np.full(self.size, every)
         for inner in node.nodes:
-            found = (
-                found & self._tree(state, inner, now, level) if every else found | self._tree(state, inner, now, level)
-            )
+            found = found & self._tree(state, inner, now) if every else found | self._tree(state, inner, now)
         return found
 
     def _clause(self, state: MarketState, clause: Clause, now: int) -> Mask:

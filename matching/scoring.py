@@ -62,6 +62,13 @@ class Outcomes:
         unknown, minutes = _unknown(features), usual_minutes(features)
         return cls(unknown, smoothed_approval(features), minutes, unknown, unknown, unknown, unknown)
 
+    def chances(self) -> NDArray[np.float64] | None:
+        """Return P(accepted) x P(approved) (float64, rows), None without a model of the former.
+
+        That compares rows of different workers, which the scores of a list-wise model do not.
+        """
+        return None if np.isnan(self.p_accept).all() else self.p_accept * self.p_approve
+
     def first(self, rows: int) -> "Outcomes":
         """Return what is expected of the first so many rows."""
         return Outcomes(*(column[:rows] for column in vars(self).values()))

@@ -21,7 +21,7 @@ from features.events import (
     micros,
 )
 from features.money import Money, Rates
-from features.text import normalise, primary_language
+from features.tokens import normalise, primary_language
 from training.assignments import OUTCOMES, AssignmentEvent, Assignments
 from training.dataset import categorical
 from training.lists import prefix_of

@@ -10,14 +10,14 @@ from benchmarks.rival.market import Market
 from benchmarks.rival.scale import Floats, Scale
 from features.columns import TAKE_PRIOR
 from features.compared import CONTENT_PRIOR, POPULARITY_PRIOR
-from features.estimates import APPROVAL_PRIOR, FAST, HOUR, SECOND, SLOW
+from features.estimates import APPROVAL_PRIOR, FAST, HOUR, MARKET_STRENGTH, MINUTES_STRENGTH, SECOND, SLOW
 from features.layout import FOREVER, NEVER
 from features.spec import COLUMN, NAMES, RELATIVE
-from features.text import SKILL, WORD
-from features.view import PULL_PRIOR, SHARE_PRIOR
+from features.tokens import SKILL, WORD
+from features.view import GIVE_UP_PRIOR, PULL_PRIOR, SHARE_PRIOR
 
 LABEL = 3
-"""Kind of the tokens of category, requester and group; the others are those of `features.text`."""
+"""Kind of the tokens of category, requester and group; the others are those of `features.tokens`."""
 
 KINDS = 4
 
@@ -141,8 +141,10 @@ class Tasks:
         minutes, counted = summed(tokens["minutes"]), summed(tokens["minutes_count"])
         usual = float(whole["minutes"] / whole["minutes_count"]) if whole["minutes_count"] else np.nan
         stated = np.log(self._tasks["facts"]["stated_minutes"].astype(np.float64))
-        expected = np.where(np.isnan(stated), (3.0 * usual + minutes) / (3.0 + counted), stated)
-        self._minutes = (3.0 * expected + self._tasks["minutes"]) / (3.0 + self._tasks["minutes_count"])
+        prior = np.where(np.isnan(stated), (MINUTES_STRENGTH * usual + minutes) / (MINUTES_STRENGTH + counted), stated)
+        self._minutes = (MINUTES_STRENGTH * prior + self._tasks["minutes"]) / (
+            MINUTES_STRENGTH + self._tasks["minutes_count"]
+        )
 
     def bring_to(self, now: int) -> None:
         """Bring all to an instant: microseconds since 1970, whole seconds, not before the start."""
@@ -159,8 +161,9 @@ class Tasks:
         whole = self._whole
         slow, fast = decay(int(whole["at"]), now, SLOW), decay(int(whole["at"]), now, FAST)
         self.taken = float(whole["taken_slow"]) * slow
-        self.approval = float(smoothed(whole["approved"], whole["rejected"], APPROVAL_PRIOR, 10.0))
-        self.give_up = float(smoothed(whole["given_up"], whole["accepted"], 0.1, SHARE_PRIOR))
+        self.approval = float(smoothed(whole["approved"], whole["rejected"], APPROVAL_PRIOR, MARKET_STRENGTH))
+        kept = whole["accepted"] - whole["given_up"]
+        self.give_up = float(smoothed(whole["given_up"], kept, GIVE_UP_PRIOR, SHARE_PRIOR))
         usual = whole["pull_slow"] * slow / (whole["compared_slow"] * slow + PULL_PRIOR)
         self.pull = (whole["pull_fast"] * fast + PULL_PRIOR * usual) / (whole["compared_fast"] * fast + PULL_PRIOR)
         self.compared_with = self._reference[self._tasks["facts"]["expires"][self._reference] > now]

@@ -12,7 +12,7 @@ from features.compared import CONTENT_PRIOR, KIND_PRIOR
 from features.estimates import DAY, FAST, HOUR, SECOND, SLOW, seconds
 from features.layout import HOUR_BINS, NEVER, WAS_SAVED, WAS_VIEWED
 from features.spec import COLUMN
-from features.text import SKILL, WORD
+from features.tokens import SKILL, WORD
 from features.view import SHARE_PRIOR
 
 Places = NDArray[np.intp]

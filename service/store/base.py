@@ -27,7 +27,7 @@ class Stored(NamedTuple):
 
 ToFold = tuple[int, int, Any]
 """What is folded of an event: sequence number, ``known_at`` and the event, which may be of a type that takes its place
-(`features.kept`)."""
+(`features.stored_events`)."""
 
 
 class Appended(NamedTuple):

@@ -22,7 +22,7 @@ from sqlalchemy.pool import PoolProxiedConnection
 from features.collector import collector_paused
 from features.errors import CocokError
 from features.events import Event, decode_each, decode_event
-from features.kept import decode_kept
+from features.stored_events import decode_kept
 from service.store import archive, schema
 from service.store.base import BATCH, Appended, Archived, ConflictError, Identity, Packed, Stored, ToFold, digest, pack
 from service.store.lists_file import LostListsError

@@ -15,6 +15,7 @@ from features.layout import REFERENCE, SKILLS, TOKENS
 from features.readings import BLOCK, MOST_READINGS
 from features.spec import COLUMN, FEATURES, NAMES, RELATIVE
 from features.state import MarketState
+from features.view import GIVE_UP_PRIOR, SHARE_PRIOR
 from tests.log import Drawn, Entry, Log, built, drawn, folded, hour, logs, usd, written_at
 
 EVERYBODY = ("w1", "w2", "w3", "nobody")
@@ -72,6 +73,19 @@ def test_a_column_that_is_never_missing_is_never_nan(log: list[Entry]) -> None:
     always = [COLUMN[feature.name] for feature in FEATURES if not feature.missing]
     for worker_id in EVERYBODY:
         assert not np.isnan(asked(state, worker_id, list(EVERY_TASK))[:, always]).any()
+
+
+def test_giving_up_is_held_against_the_share_given_up_of_all_that_the_market_took() -> None:
+    log = Log()
+    for number in range(4):
+        log.post(f"t{number}").take("w1", f"t{number}").on("assignment_returned", "w1", f"t{number}")
+    # Of four assignments none was kept, and of as much as the prior is worth a tenth was given up.
+    market = (4 + GIVE_UP_PRIOR * SHARE_PRIOR) / (4 + SHARE_PRIOR)
+    own = (4 + market * SHARE_PRIOR) / (4 + SHARE_PRIOR)
+    values = row(log)
+    assert values["worker_give_up"] == pytest.approx(own - market)
+    assert values["requester_give_up"] == pytest.approx(own - market)
+    assert values["task_give_up"] == pytest.approx((1 + market * SHARE_PRIOR) / (1 + SHARE_PRIOR) - market)
 
 
 def test_before_the_first_event_an_unknown_worker_and_task_have_a_row() -> None:

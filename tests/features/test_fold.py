@@ -14,7 +14,7 @@ from features.layout import HALVES, MOST_DEALT, UNLIMITED, WAS_BARRED, WAS_HIDDE
 from features.pairs import find, pair_key
 from features.state import MarketState
 from features.tastes import find_taste
-from features.text import token
+from features.tokens import token
 from tests.log import (
     RATES,
     Entry,
@@ -518,8 +518,8 @@ def test_a_list_that_was_reconstructed_changes_nothing_but_the_clock() -> None:
     shown = Log().post("t1").post("t2").add("feed_shown", 3, feed_id="f1", up_to_position=2).state()
     assert sampled.clock == hour(3)
     assert sampled.digest() == shown.digest()
-    assert "w9" not in sampled.catalogue.workers
-    assert "t7" not in sampled.catalogue.tasks
+    assert "w9" not in sampled.catalogue.workers.indices
+    assert "t7" not in sampled.catalogue.tasks.indices
 
 
 def test_a_list_under_any_other_policy_is_an_exposure() -> None:
@@ -578,7 +578,7 @@ def test_an_erased_worker_starts_anew_and_the_profile_is_gone() -> None:
     log = Log().post("t1").add("worker_updated", worker_id="w1", skills=["python"]).take("w1", "t1")
     old = log.state().catalogue.workers.get("w1")
     gone = log.add("worker_erased", 2, worker_id="w1").state()
-    assert "w1" not in gone.catalogue.workers
+    assert "w1" not in gone.catalogue.workers.indices
     assert old not in gone.catalogue.profiles
     assert gone.catalogue.workers.external(old) == ""
     back = log.take("w1", "t1", 7).state()

@@ -1,7 +1,6 @@
 """A snapshot gives back the state it was made of, or is refused with the reason."""
 
 from collections.abc import Callable
-from datetime import date
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -214,6 +213,6 @@ def test_what_other_code_or_another_machine_wrote_is_refused(
 
 def test_other_rates_of_exchange_are_refused(tmp_path: Path) -> None:
     path = written(tmp_path / "s", Log().post("t1").state())
-    rates = Rates("USD", {**RATES.per_base, "IDR": 1.0}, date(2026, 1, 1))
+    rates = Rates("USD", {**RATES.per_base, "IDR": 1.0})
     with pytest.raises(SnapshotError, match="other rates"):
         load(path, rates)

@@ -123,5 +123,5 @@ def test_given_a_currency_without_a_rate_then_it_is_named_and_nothing_of_the_bat
     with pytest.raises(CocokError, match="XXX"):
         state.apply(bad.entries)
     assert state.digest() == before
-    assert "w1" not in state.catalogue.workers
+    assert "w1" not in state.catalogue.workers.indices
     assert state.catalogue.postings[1].reward.amount == 1

@@ -24,7 +24,7 @@ from features.tastes import (
     with_room,
     withdraw_levels,
 )
-from features.text import TOKEN_BITS
+from features.tokens import TOKEN_BITS
 from tests.log import RATES
 
 LAST = (1 << TOKEN_BITS) - 1

@@ -15,7 +15,7 @@ def test_ids_are_numbered_from_one_in_order_of_appearance() -> None:
 def test_an_id_never_seen_is_unknown_and_asking_for_it_does_not_add_it() -> None:
     vocabulary = Vocabulary()
     assert vocabulary.get("a") == UNKNOWN
-    assert "a" not in vocabulary
+    assert "a" not in vocabulary.indices
     assert vocabulary.add("b") == 1
 
 

@@ -64,8 +64,10 @@ def load(folder: Path) -> Bundle:
 def test_what_comes_back_scores_and_describes_itself_as_before(bundle: Bundle, saved: Path) -> None:
     read = load(saved)
     np.testing.assert_array_equal(read.score(ROWS), bundle.score(ROWS))
-    np.testing.assert_array_equal(read.p_accept(ROWS), bundle.p_accept(ROWS))
-    assert read.p_approve(ROWS) is None
+    assert read.accept is not None
+    assert bundle.accept is not None
+    np.testing.assert_array_equal(read.accept.predict(ROWS), bundle.accept.predict(ROWS))
+    assert read.approve is None
     for name in ("feature_names", "features_fingerprint", "rates_fingerprint", "since", "until", "created_at"):
         assert getattr(read, name) == getattr(bundle, name)
     assert read.metrics["ndcg@10"] == bundle.metrics["ndcg@10"]
@@ -111,7 +113,7 @@ def test_the_judge_comes_back_with_its_own_models(bundle: Bundle, tmp_path: Path
 def test_probabilities_are_those_of_the_calibration(bundle: Bundle) -> None:
     assert bundle.accept is not None
     margins = bundle.accept.booster.predict(ROWS, raw_score=True)
-    np.testing.assert_allclose(bundle.p_accept(ROWS), np.interp(margins, [-2, 0, 3], [0.1, 0.3, 0.9]))
+    np.testing.assert_allclose(bundle.accept.predict(ROWS), np.interp(margins, [-2, 0, 3], [0.1, 0.3, 0.9]))
 
 
 def test_the_same_content_has_the_same_bytes(bundle: Bundle, saved: Path, tmp_path: Path) -> None:

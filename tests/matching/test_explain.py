@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from string import Formatter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -16,8 +16,9 @@ from features.build import rows
 from features.money import Money
 from features.spec import COLUMN, GROUPS, NAMES
 from features.state import MarketState
+from matching import explain
 from matching.explain import _OPEN, _RULES, CODES, MOST, Figures, Reason, reasons
-from matching.wording import LOCALES, money
+from matching.number_format import LOCALES, money
 from tests.log import Log, hour, usd
 
 NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
@@ -119,6 +120,11 @@ def test_every_code_has_a_row_in_these_tests_and_every_group_a_code() -> None:
     assert list(EACH) == list(CODES)
     assert len(set(CODES)) == len(CODES)
     assert {rule.group for rule in _RULES} == set(GROUPS)
+
+
+@pytest.mark.parametrize(("place", "rule"), enumerate(_RULES), ids=[rule.code for rule in _RULES])
+def test_kernels_find_each_rule_under_its_name(place: int, rule: Any) -> None:
+    assert getattr(explain, f"_{rule.code.upper()}") == place
 
 
 @pytest.mark.parametrize("locale", LOCALES)

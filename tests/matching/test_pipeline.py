@@ -30,11 +30,11 @@ from matching.eligibility import Wishes, judge
 from matching.explain import _RULES
 from matching.fallback import FallbackRanker
 from matching.judgement import codes_of
+from matching.number_format import LOCALES, money
 from matching.offline import Request, rank
 from matching.pipeline import Feed, Item, Matcher, feed_steps, open_at
 from matching.query import Query
 from matching.scoring import Ranker
-from matching.wording import LOCALES, money
 from tests.log import RATES, WORKERS, Entry, Log, folded, hour, logs, usd
 from tests.market import batches, bundle_of, entries, ranker_of, usual
 
@@ -259,14 +259,18 @@ def test_given_a_weight_of_pay_then_feeds_pay_more_at_the_top_and_rankings_stay_
     model: Ranker,
 ) -> None:
     state = folded(entries(usual()[0]))
-    query = Query("w1", int(state.arrays.market["clock"][0]), limit=10)
-    candidates = [state.catalogue.tasks.external(task) for task in open_at(state, query.now).tolist()]
-    feeds, rankings = [], []
+    now = int(state.arrays.market["clock"][0])
+    candidates = [state.catalogue.tasks.external(task) for task in open_at(state, now).tolist()]
+    queries = [Query(worker, now, limit=10) for worker in state.catalogue.workers.ids() if worker]
+    hourly, rankings = [], []
     for weight in (0.0, 0.5, 50.0):
         matcher = Matcher(feed_steps(weight))
-        feeds.append(matcher.feed(state, model, query))
-        rankings.append([item.task_id for item in matcher.ranking(state, model, query, candidates)[0]])
-    hourly = [np.mean([float(item.row[COLUMN["hourly"]]) for item in feed.items]) for feed in feeds]
+        feeds = [matcher.feed(state, model, query) for query in queries]
+        # Of everybody's: one worker's may hold the same tasks under two weights.
+        hourly.append(np.mean([float(item.row[COLUMN["hourly"]]) for feed in feeds for item in feed.items]))
+        rankings.append(
+            [[item.task_id for item in matcher.ranking(state, model, query, candidates)[0]] for query in queries]
+        )
     assert hourly[0] < hourly[1] < hourly[2]
     assert rankings[0] == rankings[1] == rankings[2]
 

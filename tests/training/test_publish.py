@@ -68,7 +68,9 @@ def test_given_a_training_then_its_bundle_comes_back_under_number_and_alias(
     bundle = Bundle.load(registry.fetch(version), expected_features=fingerprint(), expected_rates=RATES.fingerprint())
     features = usual()[1].features[:200]
     np.testing.assert_array_equal(bundle.score(features), trained.bundle.score(features))
-    np.testing.assert_array_equal(bundle.p_accept(features), trained.bundle.p_accept(features))
+    assert bundle.accept is not None
+    assert trained.bundle.accept is not None
+    np.testing.assert_array_equal(bundle.accept.predict(features), trained.bundle.accept.predict(features))
     assert bundle.metrics == {name: vars(estimate) for name, estimate in trained.metrics.items()}
 
 

@@ -141,12 +141,12 @@ def test_given_outcomes_of_both_kinds_then_probabilities_come_near_the_shares(
     trained: Trained, rows: TrainingSet
 ) -> None:
     assert trained.unfitted == {}
-    p_accept = trained.bundle.p_accept(rows.features)
-    assert p_accept is not None
+    assert trained.bundle.accept is not None
+    p_accept = trained.bundle.accept.predict(rows.features)
     assert p_accept.mean() == pytest.approx((rows.labels >= 2).mean(), abs=0.05)
     settled = rows.verdicts >= 0
-    p_approve = trained.bundle.p_approve(rows.features[settled])
-    assert p_approve is not None
+    assert trained.bundle.approve is not None
+    p_approve = trained.bundle.approve.predict(rows.features[settled])
     assert p_approve.mean() == pytest.approx((rows.verdicts[settled] == 1).mean(), abs=0.15)
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from features.events import AssignmentRejected, TaskClosed, TaskViewed, micros
-from features.kept import IN_PLACE
+from features.stored_events import IN_PLACE
 from service.store import ConflictError, Store
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

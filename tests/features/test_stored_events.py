@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
+from features.batch import DEEDS
 from features.errors import CocokError, EventError
 from features.events import EVENT_TYPES, Event, TaskPosted, WorkerUpdated, decode_each, encode_event
-from features.kept import DEEDS, IN_PLACE, decode_kept
 from features.state import MarketState
+from features.stored_events import IN_PLACE, decode_kept
 from tests.features.examples import BODIES, written
 from tests.log import RATES
 

@@ -5,9 +5,9 @@ from functools import lru_cache
 
 import numpy as np
 
+from features.keyword_search import Text
 from features.layout import SKILLS
-from features.text import content_tokens, normalise, primary_language, token
-from features.texts import Text
+from features.tokens import content_tokens, normalise, primary_language, token
 
 SAME_WORDING = 1 << 14
 """Distinct wordings of tasks that are kept: the tasks of a batch share theirs."""

@@ -15,6 +15,7 @@ from msgspec import NODEFAULT, Raw, Struct, defstruct
 from msgspec.structs import fields, force_setattr
 
 from features import events as ev
+from features.batch import DEEDS
 from features.money import Money
 from features.requirements_shape import parse_written
 
@@ -66,19 +67,6 @@ def _look_up(event: Any) -> None:
 class _Item(Struct, frozen=True, gc=False):
     task_id: str
 
-
-DEEDS: tuple[type[ev.Event], ...] = (
-    ev.TaskViewed,
-    ev.TaskSaved,
-    ev.TaskHidden,
-    ev.AssignmentAccepted,
-    ev.AssignmentReturned,
-    ev.AssignmentAbandoned,
-    ev.AssignmentSubmitted,
-    ev.AssignmentApproved,
-    ev.AssignmentRejected,
-)
-"""What a worker does with a task, or is told of it: nearly all events."""
 
 IN_PLACE: dict[type[Any], type[Any]] = {
     ev.WorkerUpdated: _type(ev.WorkerUpdated),

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.text import (
+from features.tokens import (
     DESCRIPTION_WEIGHT,
     DESCRIPTION_WORDS,
     KEYWORD,

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import features.texts
-from features.texts import Text, Texts, finder, plain
+import features.keyword_search
+from features.keyword_search import Text, Texts, finder, plain
 
 TITLES = st.lists(st.sampled_from(["Label cars", "Label 3 cars", "a label", "cars", "labels", ""]), max_size=8)
 PATTERNS = st.sampled_from(["label", "label*", "label cars", "label * cars", "*", "*s"])
@@ -44,7 +44,7 @@ def test_given_texts_that_come_later_then_a_pattern_is_found_as_if_they_had_alwa
 def test_given_more_patterns_than_are_remembered_then_they_are_found_all_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(features.texts, "MOST_BYTES", 1 << 20)
+    monkeypatch.setattr(features.keyword_search, "MOST_BYTES", 1 << 20)
     texts = Texts()
     texts.add(text("w7 and w2007"))
     found = [number for number in range(2_020) if texts.found_in(f"w{number}").size]
@@ -53,7 +53,7 @@ def test_given_more_patterns_than_are_remembered_then_they_are_found_all_the_sam
 
 @pytest.mark.parametrize("added", [0, 1])
 def test_what_is_remembered_of_patterns_is_bounded_in_bytes(added: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(features.texts, "MOST_BYTES", 1 << 16)
+    monkeypatch.setattr(features.keyword_search, "MOST_BYTES", 1 << 16)
     texts = Texts()
     for number in range(1000):
         texts.add(text(f"label {number}"))
