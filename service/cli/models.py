@@ -13,9 +13,9 @@ from features.errors import CocokError
 from features.events import micros
 from features.spec import fingerprint
 from service.cli.console import Bars, Json, moment, out, print_json, progress
+from service.plural import counted
 from service.settings import Settings, load_settings
 from service.store import opened
-from service.wording import counted
 
 if TYPE_CHECKING:
     from pandas import DataFrame
