@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from features.events import Event, micros
+from features.events import SWAPPED, Entry, Event, micros
 from matching import rerank
 from matching.explore import Swap
-from training.attention import SWAPPED, attention, read_swaps
+from training.attention import attention, read_swaps
 from training.simulation import PRESETS, NewestFirst, Occasion, Ranking, World
 from training.simulation.reactions import glance
 
@@ -44,7 +44,7 @@ class Swapped:
         return Ranking(page.tasks.astype(np.int64), SWAPPED, propensities=page.propensities)
 
 
-def batches(events: Iterator[Event]) -> Iterator[list[tuple[int, int, Event]]]:
+def batches(events: Iterator[Event]) -> Iterator[list[Entry]]:
     """Yield the log as the store would."""
     numbered = ((seq, micros(event.at), event) for seq, event in enumerate(events, 1))
     while batch := list(islice(numbered, 10_000)):

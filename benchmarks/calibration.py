@@ -27,7 +27,7 @@ from rich.table import Table
 from scipy.stats import t as student
 
 from benchmarks.feeds import END
-from features.events import Event, FeedServed, micros
+from features.events import Entry, FeedServed, micros
 from features.money import Rates
 from matching.scoring import HIGH, LOW, paid_tails
 from training.dataset import TrainingSet
@@ -57,9 +57,7 @@ def market(seed: int, size: int) -> tuple[TrainingSet, dict[str, Floats]]:
     world = World(
         replace(usual, seed=seed, workers=size * usual.workers, tasks_per_day=size * usual.tasks_per_day), END
     )
-    log: list[tuple[int, int, Event]] = [
-        (seq, micros(event.at), event) for seq, event in enumerate(world.run(NewestFirst()), 1)
-    ]
+    log: list[Entry] = [(seq, micros(event.at), event) for seq, event in enumerate(world.run(NewestFirst()), 1)]
     rows = training_set(lambda: [log], Rates.shipped(), until=END)
     truth, task_ids = Truth(world), rows.catalogue["task_id"].to_numpy()
     minutes_left = {event.feed_id: event.context for _, _, event in log if isinstance(event, FeedServed)}

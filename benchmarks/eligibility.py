@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.report import Figure, write
-from features.events import Event, decode_event, instant
+from features.events import Entry, decode_event, instant
 from features.money import Rates
 from features.state import MarketState
 from features.worker_facts import facts_of
@@ -35,7 +35,6 @@ CATEGORIES = tuple(f"category {number}" for number in range(40))
 WORDS = ("label", "survey", "audio", "short", "cars", "translate", "review", "photo", "menu", "receipt", "map", "text")
 QUALIFICATIONS, SKILLS, REQUESTERS = 400, 60, 2_000
 
-Entry = tuple[int, int, Event]
 Json = dict[str, Any]
 
 

@@ -28,7 +28,7 @@ from rich.table import Table
 
 from benchmarks.market import END, SECOND, Size, bundle_of, folded, home_of
 from benchmarks.report import Figure, cache_of, write
-from features.events import Event, micros
+from features.events import Entry, micros
 from features.money import Rates
 from features.state import MarketState
 from matching import pipeline
@@ -44,7 +44,7 @@ from training.simulation import NewestFirst, SimulationConfig, World
 PAUSES = (0.0, 5.0, 10.0, 20.0, 100.0)
 """Milliseconds between two feeds."""
 
-Entries = list[tuple[int, int, Event]]
+Entries = list[Entry]
 
 
 def simulated(config: SimulationConfig) -> Entries:

@@ -34,7 +34,7 @@ from benchmarks.point_in_time_tables import tables_of
 from benchmarks.report import Figure, cache_of, parser, rates, ratio, report
 from benchmarks.server import cocok
 from features.collector import collector_paused
-from features.events import Event, encode_event, instant, micros
+from features.events import Entry, encode_event, instant, micros
 from features.money import Rates
 from features.spec import NAMES
 from features.state import MarketState
@@ -47,7 +47,7 @@ from training.replay import training_set
 BATCH = 100
 """Events of a request."""
 
-Entries = list[tuple[int, int, Event]]
+Entries = list[Entry]
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from features.estimates import LEAST_MINUTES, SECOND
 from features.events import (
     AssignmentSubmitted,
-    Event,
+    Entry,
     FeedServed,
     TaskPosted,
     TaskUpdated,
@@ -63,7 +63,7 @@ class Tables:
     task_ids: dict[str, int]
 
 
-def tables_of(log: Iterable[tuple[int, int, Event]], rates: Rates) -> Tables:
+def tables_of(log: Iterable[Entry], rates: Rates) -> Tables:
     """Read a log, given as (sequence number, ``known_at`` in microseconds, event), into tables."""
     state = MarketState(rates)
     events, lists, served, versions, levels, profiles = [], [], [], [], [], []

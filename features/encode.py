@@ -25,9 +25,6 @@ from features.posting_tokens import SAME_WORDING, Wording, language_label, padde
 from features.stored_events import also_kept
 from features.tokens import token
 
-SAMPLED = "sampled"
-"""The policy of a list that was reconstructed for training and never shown: it changes no state."""
-
 _PRICED: dict[type, tuple[str, ...]] = also_kept(
     {ev.WorkerUpdated: ("expected_hourly", "min_reward"), ev.TaskPosted: ("reward",), ev.TaskUpdated: ("reward",)}
 )
@@ -139,7 +136,8 @@ class Encoder:
         return kinds.CLOSED, 0, self._catalogue.tasks.add(event.task_id), 0, nan, 0, 0, 0
 
     def _served(self, event: ev.FeedServed) -> Row:
-        if event.policy == SAMPLED:
+        if event.policy == ev.SAMPLED:
+            # It was never shown: it changes no state.
             return _nothing()
         start = len(self._item_tasks)
         tasks = self._catalogue.tasks.indices

@@ -38,6 +38,10 @@ QualificationValue = Annotated[int, Meta(ge=-(2**53), le=2**53)] | Annotated[str
 Skills = Names | Annotated[dict[Name, Level], Meta(max_length=1000)]
 Qualifications = Annotated[dict[Name, QualificationValue], Meta(max_length=1000)]
 
+RANKED, EXPLORED, SWAPPED, SAMPLED = "ranked", "explored", "swapped", "sampled"
+"""Policies of served lists: as scored, with positions drawn, with two neighbours swapped; ``sampled`` ones were
+reconstructed for training and never shown."""
+
 _TASK_ID = attrgetter("task_id")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY = 86_400  # seconds
@@ -330,6 +334,9 @@ Event = (
     | RequesterRated
     | WorkerRated
 )
+
+Entry = tuple[int, int, Event]
+"""Sequence number, ``known_at`` in microseconds since 1970, event."""
 
 EVENT_TYPES: dict[str, type[Event]] = {_type_name(kind.__name__): kind for kind in get_args(Event)}
 _MONEY_FIELDS: dict[type[Event], tuple[str, ...]] = {

@@ -1,6 +1,5 @@
 """MarketState: what the market is after a prefix of the log."""
 
-import hashlib
 from collections.abc import Iterable
 from typing import Any
 
@@ -10,7 +9,7 @@ from numpy.typing import NDArray
 from features.batch import Batch
 from features.catalogue import Catalogue
 from features.encode import Encoder
-from features.events import Event
+from features.events import Entry
 from features.fold import fold, tally
 from features.layout import (
     CHAIN,
@@ -32,7 +31,7 @@ from features.layout import (
 )
 from features.money import Rates
 from features.pairs import SMALLEST, grown
-from features.tastes import LEAST_ROOM, listed, with_room
+from features.tastes import LEAST_ROOM, with_room
 from features.tokens import TOKEN_BITS
 
 _FIRST_ROWS = 256
@@ -108,7 +107,7 @@ class MarketState:
         """Indices of the tasks that are open by the clock, in order of index (int32)."""
         return np.sort(self.arrays.open_tasks[: self.arrays.market["n_open"][0]])
 
-    def apply(self, stored: Iterable[tuple[int, int, Event]]) -> None:
+    def apply(self, stored: Iterable[Entry]) -> None:
         """Fold events given as (sequence number, ``known_at`` in microseconds, event), in order.
 
         Raises:
@@ -117,7 +116,7 @@ class MarketState:
         batch = self.encode(stored)
         self.fold(batch, 0, len(batch.events))
 
-    def encode(self, stored: Iterable[tuple[int, int, Event]]) -> Batch:
+    def encode(self, stored: Iterable[Entry]) -> Batch:
         """Encode events and make room for all of them; ``fold`` then applies them, piece by piece if need be.
 
         The catalogue runs ahead of the arrays until the last piece has been folded.
@@ -152,23 +151,6 @@ class MarketState:
             **dict.fromkeys(_OPEN, int(market["n_open"])),
         }
 
-    def digest(self) -> str:
-        """Return a hash of the state: equal for equal prefixes, however they were cut into batches."""
-        digest = hashlib.blake2b(digest_size=16)
-        arrays, sizes = self.arrays, self.used()
-        named = ("market", "workers", "tasks", "requesters", "tokens", "offers", "offered", "chains", "reference")
-        for name in (*named, *_OPEN):
-            rows = getattr(arrays, name)
-            digest.update(_fields(rows[: sizes.get(name, len(rows))]))
-        workers, tokens, places = listed(arrays.histories, arrays.taste_tokens)
-        digest.update(workers.tobytes() + tokens.tobytes())
-        digest.update(_fields(arrays.tastes[places]))
-        used = np.flatnonzero(arrays.dealing_keys)
-        order = used[np.argsort(arrays.dealing_keys[used])]
-        digest.update(arrays.dealing_keys[order].tobytes())
-        digest.update(_fields(arrays.dealings[order]))
-        return digest.hexdigest()
-
     def _reserve(self, batch: Batch) -> None:
         a, catalogue, used = self.arrays, self.catalogue, self.used()
         market = a.market[0]
@@ -199,10 +181,3 @@ def _longer(array: NDArray[Any], rows: int) -> NDArray[Any]:
     longer = np.zeros(max(rows, 2 * len(array)), array.dtype)
     longer[: len(array)] = array
     return longer
-
-
-def _fields(rows: NDArray[Any]) -> bytes:
-    # Field by field: the padding between fields is not part of the state.
-    if rows.dtype.fields is None:
-        return rows.tobytes()
-    return b"".join(_fields(np.ascontiguousarray(rows[name])) for name in rows.dtype.names or ())

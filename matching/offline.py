@@ -1,7 +1,7 @@
 """Ranking offline: requests at instants of the past or present, answered in one pass over the log."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -14,6 +14,7 @@ from features.build import rows_of_workers
 from features.errors import CocokError
 from features.events import Event, Id, micros
 from features.money import Money, Rates
+from features.progress import Progress
 from features.state import MarketState
 from matching.eligibility import judge
 from matching.pipeline import Matcher, open_at
@@ -24,7 +25,6 @@ DEFAULT_LIMIT = 100
 """Items returned where neither candidates nor a limit are given."""
 
 Entries = Sequence[tuple[int, int, Event]]
-Progress = Callable[[int, int], None]
 
 
 class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -23,11 +23,13 @@ from features.events import (
     moneys,
 )
 from features.money import Rates
+from service.plural import counted
 from service.store.base import digest
-from service.wording import counted
 
 Level = Literal["ok", "warning", "error"]
 AHEAD = timedelta(minutes=5)
+"""How far an event may be ahead of the clock."""
+
 # Below these shares a lack is normal; above them it costs the ranker something worth a word.
 MANY = 0.2
 FEW_POSITIVES = 0.1

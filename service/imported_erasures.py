@@ -9,8 +9,8 @@ from collections.abc import Callable, Collection
 from features.errors import CocokError
 from features.events import WorkerErased
 from service.erasure import carried_out, erase
+from service.plural import counted
 from service.store import Store
-from service.wording import counted
 
 ATTEMPTS = 3
 """How often the log is rewritten until no reader holds what it was before; each waits for some seconds."""

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from features.errors import CocokError, EventError
 from features.events import Event, WorkerErased, moneys
 from features.money import Rates
-from service.adapters import Advance, Found, Read
+from service.adapters import Found, Read
 from service.erasure import carried_out
+from service.log_files import Advance
 from service.store.base import ConflictError, Packed, Store, pack
 
 OnError = Literal["stop", "skip"]

@@ -22,11 +22,9 @@ class ModelSource(Protocol):
 
     def champion(self) -> int | None:
         """Return the version that the alias ``champion`` points at, or None."""
-        ...
 
     def load(self, version: int, *, expected_features: str, expected_rates: str) -> Bundle:
         """Return the bundle of a version, checked."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from features.errors import CocokError
 from features.money import Rates
 from matching.explore import Explore
 from matching.pipeline import Matcher, feed_steps
-from service.beside import ENOUGH_EVENTS, Turn, archive_lists, take_snapshot
+from service.background_jobs import ENOUGH_EVENTS, Turn, archive_lists, take_snapshot
 from service.engine import Engine
 from service.kernels import COMPILING, compiled
 from service.memory import settle

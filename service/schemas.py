@@ -109,12 +109,9 @@ class ReasonOut(BaseModel):
     text: str
 
 
-class ItemOut(BaseModel):
-    """A task in a list; null where nothing is known."""
+class Figures(BaseModel):
+    """What is expected of a worker with a task; null where nothing is known."""
 
-    task_id: str
-    position: int = Field(description="From 1; goes on over the pages of a feed.")
-    score: float = Field(description="Higher is better, within this list.")
     p_accept: float | None = Field(description="P(accepted within the model's maturity | listed).")
     p_approve: float | None = Field(description="P(approved | submitted).")
     expected_minutes: float | None
@@ -125,6 +122,14 @@ class ItemOut(BaseModel):
         description="With `expected_hourly_high`, the 80 % interval of pay per hour of finished work; rejected pays 0."
     )
     expected_hourly_high: MoneyOut | None
+
+
+class ItemOut(Figures):
+    """A task in a list; null where nothing is known."""
+
+    task_id: str
+    position: int = Field(description="From 1; goes on over the pages of a feed.")
+    score: float = Field(description="Higher is better, within this list.")
     reasons: list[ReasonOut] = Field(description="The strongest first; at least one, none with `explain` false.")
     contributions: dict[str, float] | None = Field(
         None,
@@ -180,23 +185,13 @@ class RankingOut(BaseModel):
     removed: list[RemovedOut]
 
 
-class MemberOut(BaseModel):
+class MemberOut(Figures):
     """A worker in an audience; null where nothing is known."""
 
     worker_id: str
     score: float = Field(
         description="P(takes it) x P(approved); higher is better. Without a model, a score of its own."
     )
-    p_accept: float | None = Field(description="P(accepted within the model's maturity | listed).")
-    p_approve: float | None = Field(description="P(approved | submitted).")
-    expected_minutes: float | None
-    minutes_low: float | None = Field(description="10th percentile of the minutes.")
-    minutes_high: float | None = Field(description="90th percentile of the minutes.")
-    expected_hourly: MoneyOut | None = Field(description="Pay per hour for this worker; null without a reward.")
-    expected_hourly_low: MoneyOut | None = Field(
-        description="With `expected_hourly_high`, the 80 % interval of pay per hour of finished work; rejected pays 0."
-    )
-    expected_hourly_high: MoneyOut | None
 
 
 class AudienceOut(BaseModel):

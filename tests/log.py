@@ -9,11 +9,10 @@ from typing import Any
 from hypothesis import strategies as st
 
 from features.estimates import HOUR
-from features.events import Event, decode_event, instant, micros
+from features.events import Entry, decode_event, instant, micros
 from features.money import Rates
 from features.state import MarketState
 
-Entry = tuple[int, int, Event]
 """Sequence number, ``known_at`` in microseconds since 1970, event."""
 
 START = micros(datetime(2026, 3, 1, tzinfo=UTC))

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from features.events import Event, decode_event, micros
+from features.events import Entry, decode_event, micros
 from features.money import Rates
 from matching.bundle import Bundle
 from matching.first_stage import FirstStage
@@ -36,7 +36,7 @@ KINDS = {
 LIST_LENGTH = 8
 
 Record = dict[str, Any]
-Batch = list[tuple[int, int, Event]]
+Batch = list[Entry]
 
 
 @dataclass

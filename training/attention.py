@@ -19,13 +19,19 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from features.encode import SAMPLED
 from features.errors import CocokError
 from features.estimates import HOUR
-from features.events import AssignmentAccepted, Event, FeedServed, TaskSaved, TaskViewed, WorkerErased, micros
-
-SWAPPED = "swapped"
-"""Policy of the lists that are read."""
+from features.events import (
+    SAMPLED,
+    SWAPPED,
+    AssignmentAccepted,
+    Entry,
+    FeedServed,
+    TaskSaved,
+    TaskViewed,
+    WorkerErased,
+    micros,
+)
 
 LEAST_SEEN = 30
 """Tasks opened at each of two positions from which their ratio is worth telling."""
@@ -54,7 +60,7 @@ class Swaps:
     lower: NDArray[np.bool_]
 
 
-def read_swaps(batches: Iterable[Sequence[tuple[int, int, Event]]]) -> Swaps:
+def read_swaps(batches: Iterable[Sequence[Entry]]) -> Swaps:
     """Collect pairs and what became of them.
 
     A task was opened from a list if it was viewed, saved or accepted from it: by the event's ``feed_id`` or, where it

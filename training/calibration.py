@@ -14,6 +14,11 @@ ISOTONIC_FROM = 500
 _GRID = np.linspace(-15.0, 15.0, 601)
 
 
+def rarer_count(target: NDArray[np.bool_]) -> int:
+    """Return the number of rows of the rarer class."""
+    return min(int(target.sum()), int((~target).sum()))
+
+
 def calibrate(margins: ArrayLike, target: ArrayLike) -> Calibration:
     """Fit a calibration on rows the model has not learned from.
 
@@ -29,7 +34,7 @@ def calibrate(margins: ArrayLike, target: ArrayLike) -> Calibration:
     """
     x = np.asarray(margins, dtype=np.float64)
     y = np.asarray(target, dtype=np.bool_)
-    rarer = min(int(y.sum()), int((~y).sum()))
+    rarer = rarer_count(y)
     if rarer == 0:
         raise ValueError("a calibration needs rows of both classes")
     return _isotonic(x, y) if rarer >= ISOTONIC_FROM else _platt(x, y)

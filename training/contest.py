@@ -10,12 +10,10 @@ from features.errors import CocokError
 from features.money import Rates
 from features.progress import Progress
 from matching.bundle import Bundle, Models
+from training.aliases import CHALLENGER, CHAMPION
 from training.baselines import baseline_scores
 from training.dataset import TrainingSet
 from training.replay import Entries, training_set
-
-CHALLENGER, CHAMPION = "challenger", "champion"
-"""What the two are called in tables, beside the names of the baselines."""
 
 
 @dataclass(frozen=True, eq=False)

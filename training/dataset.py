@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from features.estimates import HOUR
 from features.spec import FEATURES, GROUPS, NAMES
 from training.lists import History, ServedList, labels, patience_of
 
@@ -28,7 +29,6 @@ KEYS = (
 )
 """Columns of `TrainingSet.frame` before the features."""
 
-_HOUR = 3_600_000_000
 OF_ROWS = (
     *("features", "labels", "late", "verdicts", "minutes", "decided", "timed", "told"),
     *("tasks", "positions", "propensities"),
@@ -96,9 +96,19 @@ class TrainingSet:
         return len(self.offsets) - 1
 
     @property
+    def sizes(self) -> NDArray[np.int64]:
+        """Rows of each list (int64, lists)."""
+        return np.diff(self.offsets)
+
+    @property
+    def owner(self) -> NDArray[np.int64]:
+        """The list of each row (int64, rows)."""
+        return np.repeat(np.arange(len(self)), self.sizes)
+
+    @property
     def maturity_hours(self) -> float:
         """How long after a list its outcomes were waited for, in hours."""
-        return self.maturity / _HOUR
+        return self.maturity / HOUR
 
     @property
     def relevance(self) -> NDArray[np.int8]:
@@ -123,11 +133,10 @@ class TrainingSet:
 
         ``worker_ids`` and ``catalogue`` stay whole, so that indices mean the same in every part of a training set.
         """
-        sizes = np.diff(self.offsets)
-        rows = np.repeat(lists, sizes)
+        rows = lists[self.owner]
         kept: dict[str, Any] = {name: getattr(self, name)[rows] for name in OF_ROWS}
         kept |= {name: getattr(self, name)[lists] for name in _OF_LISTS}
-        return replace(self, **kept, offsets=np.concatenate([[0], np.cumsum(sizes[lists])]).astype(np.int64))
+        return replace(self, **kept, offsets=np.concatenate([[0], np.cumsum(self.sizes[lists])]).astype(np.int64))
 
     def known_before(self, instant: int) -> "TrainingSet":
         """Take away verdicts and minutes that were known only from an instant (microseconds since 1970) on, or later.
@@ -202,13 +211,13 @@ class TrainingSet:
             - ``work_minutes`` (float32): minutes of the work that followed; NaN without any;
             - each of ``names`` (float32): the feature; missing is NaN.
         """
-        sizes = np.diff(self.offsets)
+        owner = self.owner
         feeds, feed_ids = pd.factorize(self.feed_ids)
         columns: tuple[Any, ...] = (
-            _named(np.repeat(feeds, sizes), feed_ids),
-            _named(np.repeat(self.workers, sizes), self.worker_ids),
+            _named(feeds[owner], feed_ids),
+            _named(self.workers[owner], self.worker_ids),
             _named(self.tasks, self.catalogue["task_id"]),
-            pd.DatetimeIndex(np.repeat(self.times, sizes).view("datetime64[us]"), tz="UTC"),
+            pd.DatetimeIndex(self.times[owner].view("datetime64[us]"), tz="UTC"),
             self.positions,
             self.propensities,
             self.catalogue["category"].array.take(self.tasks),

@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from training.dataset import TrainingSet
-from training.metrics import Estimate, cluster_interval, paired_difference, per_list
+from training.metrics import mean, paired_difference, per_list
 from training.slices import slices
 
 ALL = "all lists"
@@ -69,7 +69,7 @@ def evaluate(rows: TrainingSet, scores: Mapping[str, NDArray[np.float64]], subje
         subject=subject,
         metrics=pd.DataFrame(
             [
-                {"ranker": ranker, "metric": metric, **vars(_mean(found, rows.workers))}
+                {"ranker": ranker, "metric": metric, **vars(mean(found, rows.workers))}
                 for ranker in rankers
                 for metric, found in values[ranker].items()
             ]
@@ -105,10 +105,6 @@ def _by_slice(values: _Values, parts: dict[str, NDArray[np.bool_]], workers: NDA
         for ranker, metrics in values.items():
             lists = int((part & ~np.isnan(metrics[HEADLINE])).sum())
             if lists >= LEAST_LISTS:
-                mean = _mean(metrics[HEADLINE][part], workers[part])
-                found.append({"slice": name, "lists": lists, "ranker": ranker, **vars(mean)})
+                estimate = mean(metrics[HEADLINE][part], workers[part])
+                found.append({"slice": name, "lists": lists, "ranker": ranker, **vars(estimate)})
     return pd.DataFrame(found, columns=["slice", "lists", "ranker", "value", "low", "high"])
-
-
-def _mean(values: NDArray[np.float64], workers: NDArray[np.int32]) -> Estimate:
-    return Estimate(*cluster_interval(values, workers, bounds=(0.0, 1.0)))

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from features.events import Event
+from features.events import Entry
 from features.money import Rates
 from training.assignments import OUTCOMES
 from training.log_tables import INSTANT, LogTables
@@ -88,7 +88,7 @@ class Log:
         return found["item"].dropna().to_numpy(np.int64)
 
 
-def log_frames(batches: Iterable[Sequence[tuple[int, int, Event]]], rates: Rates) -> Log:
+def log_frames(batches: Iterable[Sequence[Entry]], rates: Rates) -> Log:
     """Read a log into tables.
 
     Args:

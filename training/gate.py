@@ -8,12 +8,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from features.spec import FEATURES
+from features.spec import BY_REWARD
 from matching.bundle import Bundle
 from matching.calibration import Scorer
 from matching.pipeline import SHORTLIST
 from matching.scoring import BundleRanker
-from training.contest import CHALLENGER, CHAMPION, Contest
+from training.aliases import CHALLENGER, CHAMPION
+from training.contest import Contest
 from training.dataset import TrainingSet
 from training.lists import ACCEPTED
 from training.metrics import Estimate, ndcg, paired_difference
@@ -27,7 +28,6 @@ LEAST_NEWCOMERS = 30
 _MODELS = {"p_accept": "accept", "p_approve": "approve", "minutes": "minutes"}
 """Figure -> what a bundle calls the model of it."""
 
-_PAY = [feature.name for feature in FEATURES if feature.monotone == 1 and feature.group == "pay"]
 _MONOTONE_ROWS = 200
 _MONOTONE_STEPS = 12
 _ROUNDING = 1e-9
@@ -134,18 +134,20 @@ def examine(contest: Contest, bundle: Bundle, limits: Limits | None = None) -> V
 
 def _overall(differences: dict[str, Estimate], limits: Limits) -> Iterator[Check]:
     random = differences["random"]
+    shown = random.text(4, signed=True)
     yield Check(
         "NDCG@10 against a random order",
-        _shown(random),
+        shown,
         "interval above 0",
-        None if random.low > 0 else f"it is not better than a random order: NDCG@10 differs by {_shown(random)}",
+        None if random.low > 0 else f"it is not better than a random order: NDCG@10 differs by {shown}",
     )
     if CHAMPION in differences:
         lost = differences[CHAMPION]
-        worse = f"it is worse than the champion by more than {limits.margin}: NDCG@10 differs by {_shown(lost)}"
+        shown = lost.text(4, signed=True)
+        worse = f"it is worse than the champion by more than {limits.margin}: NDCG@10 differs by {shown}"
         yield Check(
             "NDCG@10 against the champion",
-            _shown(lost),
+            shown,
             f"at least -{limits.margin}",
             worse if lost.value < -limits.margin else None,
         )
@@ -164,10 +166,11 @@ def _sliced(
         if lists < (LEAST_NEWCOMERS if name == NEWCOMERS else limits.slice_lists):
             continue
         lost = paired_difference(own[part], champion[part], rows.workers[part])
-        worse = f'it is worse than the champion for "{name}" ({lists:,} lists): NDCG@10 differs by {_shown(lost)}'
+        shown = lost.text(4, signed=True)
+        worse = f'it is worse than the champion for "{name}" ({lists:,} lists): NDCG@10 differs by {shown}'
         yield Check(
             f"{name} ({lists:,} lists)",
-            _shown(lost),
+            shown,
             f"at least -{limits.slice_margin}, or 0 within",
             worse if lost.value < -limits.slice_margin and lost.high < 0 else None,
         )
@@ -203,8 +206,7 @@ def _unseen(contest: Contest, bundle: Bundle) -> Iterator[str]:
 
 def _outcomes(rows: TrainingSet) -> dict[str, tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
     """Return for each probability what came about, and of which rows that is known and counts (bool, rows)."""
-    workers = np.repeat(rows.workers, np.diff(rows.offsets))
-    settled = (rows.verdicts >= 0) & last_of_each_work(workers, rows.tasks, rows.decided)
+    settled = (rows.verdicts >= 0) & last_of_each_work(rows.workers[rows.owner], rows.tasks, rows.decided)
     return {
         "p_accept": (rows.labels >= ACCEPTED, np.ones(len(rows.labels), np.bool_)),
         "p_approve": (rows.verdicts == 1, settled),
@@ -235,7 +237,7 @@ def _calibrated(contest: Contest, bundle: Bundle, limits: Limits) -> Iterator[Ch
 
 
 def _monotone(bundle: Bundle, contest: Contest) -> Check:
-    columns = [bundle.feature_names.index(name) for name in _PAY if name in bundle.feature_names]
+    columns = [place for place, name in enumerate(bundle.feature_names) if name in BY_REWARD]
     models = {"score": bundle.ranker.predict, **({"p_accept": bundle.accept.log_odds} if bundle.accept else {})}
     features = contest.challenger.columns(contest.rows)
     drawn = np.random.default_rng(0).permutation(len(features))[:_MONOTONE_ROWS]
@@ -278,7 +280,3 @@ def _quick(bundle: Bundle, contest: Contest, limits: Limits) -> Check:
     slow = f"it is too slow: {seen}, allowed {limits.latency_ms:g} ms"
     limit = f"at most {limits.latency_ms:g} ms"
     return Check("latency", seen, limit, slow if median > limits.latency_ms else None)
-
-
-def _shown(difference: Estimate) -> str:
-    return f"{difference.value:+.4f} ({difference.low:+.4f} to {difference.high:+.4f})"

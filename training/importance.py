@@ -127,6 +127,5 @@ def _columns(names: Sequence[str], by: Literal["group", "feature"]) -> dict[str,
 
 def _rows_of_other_lists(rows: TrainingSet, random: np.random.Generator) -> NDArray[np.int64]:
     """Return for each row the index of one that is not of the same list, all of them being equally likely."""
-    sizes = np.diff(rows.offsets)
-    size, end = np.repeat(sizes, sizes), np.repeat(rows.offsets[1:], sizes)
+    size, end = rows.sizes[rows.owner], rows.offsets[1:][rows.owner]
     return np.asarray((end + random.integers(0, len(size) - size)) % len(size), dtype=np.int64)

@@ -20,6 +20,7 @@ from features.events import (
     AssignmentApproved,
     AssignmentRejected,
     AssignmentSubmitted,
+    Entry,
     Event,
     FeedItem,
     FeedServed,
@@ -105,7 +106,7 @@ class History:
     shown: dict[str, int] = field(default_factory=dict)
     erased: dict[str, int] = field(default_factory=dict)
 
-    def extend(self, entries: Iterable[tuple[int, int, Event]]) -> None:
+    def extend(self, entries: Iterable[Entry]) -> None:
         """Take in the next events of the log, each with its sequence number and ``known_at``."""
         stages, by_worker = _STAGES, self.outcomes
         for seq, known_at, event in entries:
@@ -147,7 +148,7 @@ class History:
                 del self.outcomes[worker_id]
 
 
-def read_history(batches: Iterable[Sequence[tuple[int, int, Event]]]) -> History:
+def read_history(batches: Iterable[Sequence[Entry]]) -> History:
     """Collect lists and outcomes from batches of (sequence number, ``known_at``, event)."""
     history = History()
     for batch in batches:

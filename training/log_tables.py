@@ -10,6 +10,7 @@ from msgspec import UNSET
 from features.catalogue import Catalogue
 from features.encode import Encoder
 from features.events import (
+    Entry,
     Event,
     FeedServed,
     FeedShown,
@@ -111,7 +112,7 @@ class LogTables:
         self._erased: dict[str, int] = {}
         self._assignments = Assignments()
 
-    def read(self, batch: Sequence[tuple[int, int, Event]]) -> None:
+    def read(self, batch: Sequence[Entry]) -> None:
         """Take in the next events, as (sequence number, ``known_at`` in microseconds since 1970, event).
 
         Raises:

@@ -16,12 +16,10 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import stdtrit
 
 from training.dataset import TrainingSet
+from training.lists import ACCEPTED
 
 GAINS = (0.0, 1.0, 3.0, 7.0, 15.0)
 """Gain of each label, ``2^label - 1``."""
-
-POSITIVE = 2
-"""The lowest label that counts as found: accepted."""
 
 _TIE_SEED = 20_240_229
 
@@ -39,6 +37,16 @@ class Estimate:
     value: float
     low: float
     high: float
+
+    def text(self, digits: int, *, signed: bool = False) -> str:
+        """Return it for people, as in "0.340 (0.327 to 0.352)".
+
+        Args:
+            digits: after the point.
+            signed: whether a plus stands before what is not negative.
+        """
+        form = f"{'+' if signed else ''}.{digits}f"
+        return f"{self.value:{form}} ({self.low:{form}} to {self.high:{form}})"
 
 
 def ndcg(
@@ -67,7 +75,7 @@ def ndcg(
 
 
 def reciprocal_rank(
-    scores: ArrayLike, labels: ArrayLike, offsets: ArrayLike, *, positive: int = POSITIVE
+    scores: ArrayLike, labels: ArrayLike, offsets: ArrayLike, *, positive: int = ACCEPTED
 ) -> NDArray[np.float64]:
     """Return ``1 / rank`` of the first positive row of every list (Voorhees 1999); its mean is the MRR.
 
@@ -88,7 +96,7 @@ def reciprocal_rank(
 
 
 def recall(
-    scores: ArrayLike, labels: ArrayLike, offsets: ArrayLike, k: int, *, positive: int = POSITIVE
+    scores: ArrayLike, labels: ArrayLike, offsets: ArrayLike, k: int, *, positive: int = ACCEPTED
 ) -> NDArray[np.float64]:
     """Return the share of the positive rows that stand among the first ``k`` of every list.
 
@@ -171,9 +179,14 @@ def per_list(scores: ArrayLike, rows: TrainingSet) -> dict[str, NDArray[np.float
     }
 
 
-def summarise(scores: ArrayLike, rows: TrainingSet) -> dict[str, Estimate]:
-    """Return ``ndcg@10``, ``mrr`` and ``recall@5`` of ``scores`` over the lists of ``rows``, each with its interval."""
-    return means(per_list(scores, rows), rows.workers)
+def mean(values: NDArray[np.float64], workers: NDArray[np.int32]) -> Estimate:
+    """Return the mean of a metric between 0 and 1, with its interval at 95 %; see `cluster_interval`.
+
+    Args:
+        values: lists; NaN is left out.
+        workers: integers, lists.
+    """
+    return Estimate(*cluster_interval(values, workers, bounds=(0.0, 1.0)))
 
 
 def means(values: Mapping[str, NDArray[np.float64]], workers: NDArray[np.int32]) -> dict[str, Estimate]:
@@ -185,7 +198,7 @@ def means(values: Mapping[str, NDArray[np.float64]], workers: NDArray[np.int32])
         values: name of a metric -> one value for each list.
         workers: integers, lists.
     """
-    return {name: Estimate(*cluster_interval(found, workers, bounds=(0.0, 1.0))) for name, found in values.items()}
+    return {name: mean(found, workers) for name, found in values.items()}
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from features.spec import BY_REWARD
 from matching.calibration import LEVELS, Additive, CalibratedModel, MinutesModel, predict_rows
 from matching.linear import Linear
-from training.calibration import calibrate
+from training.calibration import calibrate, rarer_count
 from training.linear import fit_linear
 from training.ranker import LEAST_OF_A_CLASS, monotone_parameters, reproducible, safe_names
 from training.splits import Fold, boundary, split_at
@@ -154,7 +154,9 @@ def fit_probability(
     blocks = _blocks(times, maturity, known)
     # All that is calibrated with counts together: to take only blocks with enough of either class would be to choose
     # those in which the rarer one was frequent.
-    usable = [fold for fold in blocks if fold.validation.any() and _least(target[fold.training]) >= LEAST_OF_A_CLASS]
+    usable = [
+        fold for fold in blocks if fold.validation.any() and rarer_count(target[fold.training]) >= LEAST_OF_A_CLASS
+    ]
     judged = np.any([fold.validation for fold in usable], axis=0) if usable else blocks[-1].validation
     for part, side in ((usable or blocks)[-1].training, "to learn from"), (judged, "to calibrate with"):
         positives = int(target[part].sum())
@@ -359,9 +361,4 @@ def _came_about(known: NDArray[np.int64] | None, boundary: int) -> NDArray[np.bo
 
 def _has_both(target: NDArray[np.bool_], fold: Fold) -> bool:
     """Return whether each side has enough rows of each class."""
-    return all(_least(target[side]) >= LEAST_OF_A_CLASS for side in (fold.training, fold.validation))
-
-
-def _least(target: NDArray[np.bool_]) -> int:
-    """Return the number of rows of the rarer class."""
-    return min(int(target.sum()), int((~target).sum()))
+    return all(rarer_count(target[side]) >= LEAST_OF_A_CLASS for side in (fold.training, fold.validation))

@@ -27,12 +27,12 @@ from training.reliability import Reliability
 from training.sensitivity import FULL
 from training.tuning import COMPLETE, SEARCHED, Tuning
 
-_BLUE, _VERMILLION, _GREY, _PALE, _INK = "#0072B2", "#D55E00", "#7F7F7F", "#E4E4E4", "#222222"
+BLUE, VERMILLION, GREY, _PALE, INK = "#0072B2", "#D55E00", "#7F7F7F", "#E4E4E4", "#222222"
 _GROUP_COLOURS = dict(
-    zip((*GROUPS, OWN), (_BLUE, "#E69F00", "#009E73", _VERMILLION, "#CC79A7", "#56B4E9", _INK), strict=True)
+    zip((*GROUPS, OWN), (BLUE, "#E69F00", "#009E73", VERMILLION, "#CC79A7", "#56B4E9", INK), strict=True)
 )
-_WIDTH, _HEIGHT, _ROW = 7.0, 4.0, 0.25
-_TITLE, _LABEL, _TICK, _NOTE = 11.0, 9.5, 9.0, 8.5
+_WIDTH, _HEIGHT, ROW = 7.0, 4.0, 0.25
+_TITLE, LABEL, _TICK, NOTE = 11.0, 9.5, 9.0, 8.5
 _LONGEST_NAME = 32
 _SMALL = 0.1
 """Probabilities are small where half of the bins lie below this."""
@@ -47,15 +47,15 @@ def metrics(evaluation: Evaluation) -> Figure:
     table = evaluation.metrics
     names = list(table["metric"].unique())
     order = table[table["metric"] == HEADLINE].sort_values("value")["ranker"].tolist()
-    figure = _figure(
+    figure = new_figure(
         f"Metrics of {evaluation.subject} and its rivals on the same {evaluation.lists:,} lists, with 95 % intervals",
-        max(2.4, 1.3 + _ROW * len(order)),
+        max(2.4, 1.3 + ROW * len(order)),
     )
     panels = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
     for axes, metric in zip(panels, names, strict=True):
         found = table[table["metric"] == metric].set_index("ranker").loc[order]
-        colours = [_BLUE if ranker == evaluation.subject else _GREY for ranker in order]
-        _intervals(axes, found["value"], found["low"], found["high"], colours)
+        colours = [BLUE if ranker == evaluation.subject else GREY for ranker in order]
+        intervals(axes, found["value"], found["low"], found["high"], colours)
         for place, (value, colour) in enumerate(zip(found["value"], colours, strict=True)):
             axes.annotate(
                 f"{value:.3f}",
@@ -67,9 +67,9 @@ def metrics(evaluation: Evaluation) -> Figure:
                 fontsize=7.5,
                 color=colour,
             )
-        _tidy(axes, f"{_written(metric)}, mean over lists", grid="x")
+        tidy(axes, f"{_written(metric)}, mean over lists", grid="x")
         axes.xaxis.set_major_locator(MaxNLocator(4))
-    _named_rows(panels[0], order, emphasised=evaluation.subject)
+    named_rows(panels[0], order, emphasised=evaluation.subject)
     return figure
 
 
@@ -94,19 +94,19 @@ def differences(evaluation: Evaluation, rivals: Sequence[str] | None = None) -> 
     first = found[rivals[0]]
     names = first.index.tolist()
     places = _in_families(names)
-    figure = _figure(
+    figure = new_figure(
         "NDCG@10 gained over a rival by slice (lists in brackets), with 95 % intervals",
-        max(2.4, 1.5 + _ROW * (1 - places.min())),
+        max(2.4, 1.5 + ROW * (1 - places.min())),
     )
     panels = figure.subplots(1, len(rivals), sharex=True, sharey=True, squeeze=False)[0]
     for axes, rival in zip(panels, rivals, strict=True):
         shown = found[rival].loc[names]
         _compared(axes, shown["value"], shown["low"], shown["high"], places)
-        _tidy(axes, f"over {rival}", grid="x")
+        tidy(axes, f"over {rival}", grid="x")
         axes.xaxis.set_major_locator(MaxNLocator(max(2, 8 // len(rivals))))
     labels = [f"{_short(name)}  ({lists:,})" for name, lists in zip(names, first["lists"], strict=True)]
-    _named_rows(panels[0], labels, places, emphasised=labels[0])
-    _legend_of_signs(figure, f"{evaluation.subject} is better", f"{evaluation.subject} is worse")
+    named_rows(panels[0], labels, places, emphasised=labels[0])
+    legend_of_signs(figure, f"{evaluation.subject} is better", f"{evaluation.subject} is worse")
     return figure
 
 
@@ -118,18 +118,18 @@ def reliability(found: Mapping[str, Reliability]) -> Figure:
     Args:
         found: name of the outcome -> what `training.reliability` says of it; at least one.
     """
-    figure = _figure(
+    figure = new_figure(
         "Observed share against predicted probability: true predictions lie on the dashed line", _HEIGHT + 0.8
     )
     panels = figure.subplots(2, len(found), sharex="col", squeeze=False, height_ratios=(4, 1))
     for (name, one), curve, spread in zip(found.items(), panels[0], panels[1], strict=True):
         small = bool(one.bins["predicted"].median() < _SMALL)
         _curve(curve, name, one, small=small)
-        _tidy(curve, "", grid="both")
+        tidy(curve, "", grid="both")
         _spread(spread, one.percentiles, curve.get_xlim(), small=small)
-        _tidy(spread, "predicted probability", grid="y")
-    panels[0][0].set_ylabel("observed share of rows", fontsize=_LABEL, color=_INK)
-    panels[1][0].set_ylabel("rows", fontsize=_LABEL, color=_INK)
+        tidy(spread, "predicted probability", grid="y")
+    panels[0][0].set_ylabel("observed share of rows", fontsize=LABEL, color=INK)
+    panels[1][0].set_ylabel("rows", fontsize=LABEL, color=INK)
     return figure
 
 
@@ -141,16 +141,16 @@ def importance(gain_table: pd.DataFrame, top: int = 20) -> Figure:
         top: columns to show.
     """
     shown = gain_table.head(top).iloc[::-1]
-    figure = _figure(
+    figure = new_figure(
         f"The {len(shown)} columns with the largest gain: {100 * shown['share'].sum():.0f} % of the gain of all "
         f"{len(gain_table)}",
-        max(2.4, 1.3 + _ROW * len(shown)),
+        max(2.4, 1.3 + ROW * len(shown)),
     )
     axes = figure.subplots()
     axes.barh(np.arange(len(shown)), shown["share"], height=0.7, color=[_GROUP_COLOURS[g] for g in shown["group"]])
-    _named_rows(axes, shown["feature"].tolist())
+    named_rows(axes, shown["feature"].tolist())
     axes.xaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %", decimals=0 if shown["share"].max() > 0.04 else 1))
-    _tidy(axes, "share of the total gain", grid="x")
+    tidy(axes, "share of the total gain", grid="x")
     present = [group for group in _GROUP_COLOURS if group in set(shown["group"])]
     _legend(figure, [Patch(color=_GROUP_COLOURS[group], label=group) for group in present])
     return figure
@@ -164,16 +164,16 @@ def permutation(table: pd.DataFrame, top: int = 20) -> Figure:
         top: rows to show, those with the largest loss.
     """
     shown = table.head(top).iloc[::-1]
-    figure = _figure(
+    figure = new_figure(
         "NDCG@10 lost when columns are taken from other lists, with 95 % intervals",
-        max(2.4, 1.0 + _ROW * len(shown)),
+        max(2.4, 1.0 + ROW * len(shown)),
     )
     axes = figure.subplots()
-    surely = [_BLUE if low > 0 else _GREY for low in shown["low"]]
-    _intervals(axes, shown["value"], shown["low"], shown["high"], surely)
-    _zero_line(axes)
-    _named_rows(axes, shown["name"].tolist())
-    _tidy(axes, "loss of NDCG@10 (grey: may be chance)", grid="x")
+    surely = [BLUE if low > 0 else GREY for low in shown["low"]]
+    intervals(axes, shown["value"], shown["low"], shown["high"], surely)
+    zero_line(axes)
+    named_rows(axes, shown["name"].tolist())
+    tidy(axes, "loss of NDCG@10 (grey: may be chance)", grid="x")
     return figure
 
 
@@ -185,17 +185,17 @@ def ablation(table: pd.DataFrame) -> Figure:
     """
     full = table[table["without"] == FULL].iloc[0]
     shown = table[table["without"] != FULL].sort_values("difference", ascending=False)
-    figure = _figure(
+    figure = new_figure(
         f"NDCG@10 without a feature group, minus the {full['value']:.3f} with all columns ({full['lists']:,} lists)",
-        max(2.4, 1.5 + _ROW * len(shown)),
+        max(2.4, 1.5 + ROW * len(shown)),
     )
     axes = figure.subplots()
     _compared(
         axes, shown["difference"], shown["difference_low"], shown["difference_high"], np.arange(len(shown), dtype=float)
     )
-    _named_rows(axes, [f"without {group}" for group in shown["without"]])
-    _tidy(axes, "difference of NDCG@10, with 95 % intervals", grid="x")
-    _legend_of_signs(figure, "better without", "worse without")
+    named_rows(axes, [f"without {group}" for group in shown["without"]])
+    tidy(axes, "difference of NDCG@10, with 95 % intervals", grid="x")
+    legend_of_signs(figure, "better without", "worse without")
     return figure
 
 
@@ -206,15 +206,17 @@ def learning_curve(table: pd.DataFrame) -> Figure:
         table: as of `training.sensitivity.learning_curve`; shares without a value are not shown.
     """
     shown = table.dropna(subset=["value"]).sort_values("lists")
-    figure = _figure("NDCG@10 of rankers that learned from ever more of the latest lists, with 95 % intervals", _HEIGHT)
+    figure = new_figure(
+        "NDCG@10 of rankers that learned from ever more of the latest lists, with 95 % intervals", _HEIGHT
+    )
     axes = figure.subplots()
     below, above = _reach(shown["value"], shown["low"], shown["high"])
     axes.errorbar(
         shown["lists"],
         shown["value"],
         yerr=(below, above),
-        color=_BLUE,
-        ecolor=_BLUE,
+        color=BLUE,
+        ecolor=BLUE,
         elinewidth=1.2,
         capsize=3,
         marker="o",
@@ -228,15 +230,15 @@ def learning_curve(table: pd.DataFrame) -> Figure:
             xytext=(0, 3),
             textcoords="offset points",
             ha="center",
-            fontsize=_NOTE,
-            color=_INK,
+            fontsize=NOTE,
+            color=INK,
         )
     if len(shown):
         axes.set_xlim(0, 1.05 * shown["lists"].max())
     axes.margins(y=0.1)
     axes.xaxis.set_major_formatter("{x:,.0f}")
-    axes.set_ylabel("NDCG@10 on the last part", fontsize=_LABEL, color=_INK)
-    _tidy(axes, "lists learned from (labels: share of the history)", grid="y")
+    axes.set_ylabel("NDCG@10 on the last part", fontsize=LABEL, color=INK)
+    tidy(axes, "lists learned from (labels: share of the history)", grid="y")
     return figure
 
 
@@ -247,14 +249,14 @@ def attention(table: pd.DataFrame, truth: Sequence[float] | None = None) -> Figu
         table: as of `training.attention.attention`.
         truth: attention of the same positions, where it is known, as in a simulated market.
     """
-    figure = _figure("Attention by position, relative to the first, with 95 % intervals", _HEIGHT)
+    figure = new_figure("Attention by position, relative to the first, with 95 % intervals", _HEIGHT)
     axes = figure.subplots()
     below, above = _reach(table["attention"], table["low"], table["high"])
     axes.errorbar(
         table["position"],
         table["attention"],
         yerr=(below, above),
-        color=_BLUE,
+        color=BLUE,
         elinewidth=1.2,
         capsize=3,
         marker="o",
@@ -263,37 +265,37 @@ def attention(table: pd.DataFrame, truth: Sequence[float] | None = None) -> Figu
         label="from swaps",
     )
     if truth is not None:
-        axes.plot(table["position"], truth, color=_INK, linewidth=1.2, linestyle=(0, (4, 3)), label="the truth")
+        axes.plot(table["position"], truth, color=INK, linewidth=1.2, linestyle=(0, (4, 3)), label="the truth")
         _legend(figure, axes.get_legend_handles_labels()[0])
     axes.set_ylim(bottom=0)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set_ylabel("attention", fontsize=_LABEL, color=_INK)
-    _tidy(axes, "position", grid="y")
+    axes.set_ylabel("attention", fontsize=LABEL, color=INK)
+    tidy(axes, "position", grid="y")
     return figure
 
 
 def trees(choice: TreeChoice) -> Figure:
     """Show how the number of trees was chosen: NDCG@10 on the validation lists of each fold, and their mean."""
     count = np.arange(1, len(choice.curve) + 1)
-    figure = _figure("NDCG@10 on validation lists, by number of trees", _HEIGHT)
+    figure = new_figure("NDCG@10 on validation lists, by number of trees", _HEIGHT)
     axes = figure.subplots()
     for number, fold in enumerate(choice.folds):
         axes.plot(count, fold, color="#B0B0B0", linewidth=0.9, label="each fold" if number == 0 else None)
-    axes.plot(count, choice.curve, color=_BLUE, linewidth=2.5, label="mean over folds, smoothed")
+    axes.plot(count, choice.curve, color=BLUE, linewidth=2.5, label="mean over folds, smoothed")
     place = min(choice.trees, len(choice.curve))
-    axes.axvline(place, color=_VERMILLION, linewidth=1, linestyle=(0, (4, 3)))
+    axes.axvline(place, color=VERMILLION, linewidth=1, linestyle=(0, (4, 3)))
     axes.plot(
         place,
         choice.curve[place - 1],
         marker="o",
         markersize=8,
-        color=_VERMILLION,
+        color=VERMILLION,
         linestyle="none",
         label=f"chosen: {choice.trees} trees",
     )
     axes.set_xlim(0, len(count) + 1)
-    axes.set_ylabel("NDCG@10", fontsize=_LABEL, color=_INK)
-    _tidy(axes, "trees", grid="y")
+    axes.set_ylabel("NDCG@10", fontsize=LABEL, color=INK)
+    tidy(axes, "trees", grid="y")
     _legend(figure, axes.get_legend_handles_labels()[0])
     return figure
 
@@ -302,46 +304,49 @@ def tuning(found: Tuning) -> Figure:
     """Show the trials of a search: NDCG@10 by trial with the best so far, and by each parameter that was searched."""
     complete = found.trials[found.trials["state"] == COMPLETE]
     pruned = found.trials[found.trials["state"] != COMPLETE]
-    figure = _figure("NDCG@10 on validation lists, by trial and by parameter", 2 * _HEIGHT)
+    figure = new_figure("NDCG@10 on validation lists, by trial and by parameter", 2 * _HEIGHT)
     panels = figure.subplot_mosaic([["trial"] * 3, list(SEARCHED[:3]), list(SEARCHED[3:])])
     for name, axes in panels.items():
-        axes.scatter(pruned[name], pruned["value"], color=_GREY, marker="x", s=26, label="given up early")
-        axes.scatter(complete[name], complete["value"], color=_BLUE, s=26, label="finished")
+        axes.scatter(pruned[name], pruned["value"], color=GREY, marker="x", s=26, label="given up early")
+        axes.scatter(complete[name], complete["value"], color=BLUE, s=26, label="finished")
         first = complete.iloc[:1]
-        axes.scatter(first[name], first["value"], color=_VERMILLION, s=40, zorder=3, label="first: to be beaten")
+        axes.scatter(first[name], first["value"], color=VERMILLION, s=40, zorder=3, label="first: to be beaten")
         if name not in ("trial", "feature_fraction"):
             axes.set_xscale("log")
             decades = found.trials[name].max() / found.trials[name].min() > 100
             axes.xaxis.set_major_locator(LogLocator(subs=(1.0,) if decades else (1.0, 2.0, 5.0), numticks=5))
             axes.xaxis.set_major_formatter("{x:g}")
             axes.xaxis.set_minor_formatter(NullFormatter())
-        _tidy(axes, name.replace("_", " "), grid="y")
+        tidy(axes, name.replace("_", " "), grid="y")
     history = panels["trial"]
-    history.step(complete["trial"], complete["value"].cummax(), where="post", color=_BLUE, label="best so far")
+    history.step(complete["trial"], complete["value"].cummax(), where="post", color=BLUE, label="best so far")
     history.xaxis.set_major_locator(MaxNLocator(integer=True))
-    history.set_ylabel("NDCG@10", fontsize=_LABEL, color=_INK)
+    history.set_ylabel("NDCG@10", fontsize=LABEL, color=INK)
     _legend(figure, history.get_legend_handles_labels()[0])
     return figure
 
 
-def _figure(title: str, height: float) -> Figure:
+def new_figure(title: str, height: float) -> Figure:
+    """Return an empty figure under a title; ``height`` in inches."""
     figure = Figure(figsize=(_WIDTH, height), dpi=100, layout="constrained", facecolor="white")
-    figure.suptitle(title, x=0.01, ha="left", fontsize=_TITLE, color=_INK, parse_math=False)
+    figure.suptitle(title, x=0.01, ha="left", fontsize=_TITLE, color=INK, parse_math=False)
     return figure
 
 
-def _tidy(axes: Axes, x_label: str, grid: Literal["both", "x", "y"]) -> None:
-    axes.set_xlabel(x_label, fontsize=_LABEL, color=_INK, parse_math=False)
-    axes.tick_params(labelsize=_TICK, length=0, labelcolor=_INK)
+def tidy(axes: Axes, x_label: str, grid: Literal["both", "x", "y"]) -> None:
+    """Give axes the style of all figures: a label below, a grid behind, no frame."""
+    axes.set_xlabel(x_label, fontsize=LABEL, color=INK, parse_math=False)
+    axes.tick_params(labelsize=_TICK, length=0, labelcolor=INK)
     axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.spines["bottom"].set_color(_GREY)
+    axes.spines["bottom"].set_color(GREY)
     axes.grid(axis=grid, color=_PALE, linewidth=0.8)
     axes.set_axisbelow(True)
 
 
-def _named_rows(
+def named_rows(
     axes: Axes, names: Sequence[str], places: NDArray[np.float64] | None = None, emphasised: str | None = None
 ) -> None:
+    """Name the rows of axes, which stand at 0, 1, 2, ... from below or at ``places``; one name in bold."""
     at = np.arange(len(names), dtype=np.float64) if places is None else places
     # Names are other people's words: a dollar sign in them is no formula.
     ticks = axes.set_yticks(at, names, parse_math=False)
@@ -350,7 +355,7 @@ def _named_rows(
         tick.label1.set_fontweight("bold" if name == emphasised else "normal")
 
 
-def _intervals(
+def intervals(
     axes: Axes,
     values: ArrayLike,
     low: ArrayLike,
@@ -358,6 +363,7 @@ def _intervals(
     colours: Sequence[str],
     places: NDArray[np.float64] | None = None,
 ) -> None:
+    """Draw a dot on its interval in each row of `named_rows`."""
     below, above = _reach(values, low, high)
     middle = np.asarray(values, dtype=np.float64)
     at = np.arange(len(middle), dtype=np.float64) if places is None else places
@@ -367,13 +373,14 @@ def _intervals(
 
 def _compared(axes: Axes, values: ArrayLike, low: ArrayLike, high: ArrayLike, places: NDArray[np.float64]) -> None:
     ends = zip(np.asarray(low), np.asarray(high), strict=True)
-    colours = [_BLUE if begin > 0 else _VERMILLION if end < 0 else _GREY for begin, end in ends]
-    _intervals(axes, values, low, high, colours, places)
-    _zero_line(axes)
+    colours = [BLUE if begin > 0 else VERMILLION if end < 0 else GREY for begin, end in ends]
+    intervals(axes, values, low, high, colours, places)
+    zero_line(axes)
 
 
-def _zero_line(axes: Axes) -> None:
-    axes.axvline(0, color=_INK, linewidth=1, zorder=1)
+def zero_line(axes: Axes) -> None:
+    """Draw the line of no difference."""
+    axes.axvline(0, color=INK, linewidth=1, zorder=1)
 
 
 def _reach(values: ArrayLike, low: ArrayLike, high: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -383,8 +390,9 @@ def _reach(values: ArrayLike, low: ArrayLike, high: ArrayLike) -> tuple[NDArray[
     return np.where(np.isfinite(below), below, 0.0), np.where(np.isfinite(above), above, 0.0)
 
 
-def _legend_of_signs(figure: Figure, better: str, worse: str) -> None:
-    meanings = ((_BLUE, better), (_VERMILLION, worse), (_GREY, "may be chance"))
+def legend_of_signs(figure: Figure, better: str, worse: str) -> None:
+    """Say below the axes what the colours of differences mean."""
+    meanings = ((BLUE, better), (VERMILLION, worse), (GREY, "may be chance"))
     _legend(
         figure,
         [
@@ -412,20 +420,20 @@ def _curve(axes: Axes, name: str, one: Reliability, *, small: bool) -> None:
     low, high = (0.0, float(ends.max())) if small else (float(ends.min()), float(ends.max()))
     room = 0.04 * (high - low)
     limits = (max(0.0, low - room), min(1.0, high + room))
-    axes.plot(limits, limits, color=_GREY, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
+    axes.plot(limits, limits, color=GREY, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
     below, above = _reach(bins["observed"], bins["low"], bins["high"])
     axes.errorbar(
         bins["predicted"],
         bins["observed"],
         yerr=(below, above),
-        color=_BLUE,
+        color=BLUE,
         elinewidth=1.2,
         linestyle="none",
         marker="o",
         markersize=4.5,
         clip_on=False,
     )
-    axes.plot(bins["predicted"], bins["observed"], color=_BLUE, linewidth=1, alpha=0.4)
+    axes.plot(bins["predicted"], bins["observed"], color=BLUE, linewidth=1, alpha=0.4)
     if small:
         axes.set_xscale("function", functions=_ROOT)
         axes.set_yscale("function", functions=_ROOT)
@@ -438,8 +446,8 @@ def _curve(axes: Axes, name: str, one: Reliability, *, small: bool) -> None:
         f"{name}\n"
         f"calibration error {one.error:.3f} (chance: up to {one.noise:.3f})\n"
         f"log loss {one.log_loss:.3f} (base rate alone: {one.constant_log_loss:.3f})",
-        fontsize=_NOTE,
-        color=_INK,
+        fontsize=NOTE,
+        color=INK,
         loc="left",
         linespacing=1.4,
         parse_math=False,
@@ -449,7 +457,7 @@ def _curve(axes: Axes, name: str, one: Reliability, *, small: bool) -> None:
 def _spread(axes: Axes, percentiles: NDArray[np.float64], limits: tuple[float, float], *, small: bool) -> None:
     to_axis, from_axis = _ROOT if small else (np.asarray, np.asarray)
     edges = from_axis(np.linspace(to_axis(limits[0]), to_axis(limits[1]), _STEPS + 1)).tolist()
-    axes.hist(percentiles, edges, weights=np.full(len(percentiles), 1 / len(percentiles)), color=_GREY)
+    axes.hist(percentiles, edges, weights=np.full(len(percentiles), 1 / len(percentiles)), color=GREY)
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=" %"))
     axes.yaxis.set_major_locator(MaxNLocator(2))
 

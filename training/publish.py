@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from features.events import instant
-from training.metrics import Estimate
+from training.evaluation import HEADLINE
 from training.registry import FoldRun, Registry
 from training.train import Trained
 from training.tuning import SEARCHED
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-_HEADLINE = "ndcg@10"
 
 
 def publish(
@@ -79,7 +77,7 @@ def publish(
             # MLflow shows the newest first.
             folds=list(_folds(trained))[::-1],
         )
-    ndcg = trained.metrics[_HEADLINE].value
+    ndcg = trained.metrics[HEADLINE].value
     return registry.register(run, description=_summary(trained), tags={"ndcg_at_10": f"{ndcg:.4f}"})
 
 
@@ -95,7 +93,7 @@ def _metrics(trained: Trained) -> dict[str, float]:
             for name, estimate in trained.metrics.items()
             for end, number in (("", estimate.value), (".low", estimate.low), (".high", estimate.high))
         },
-        **{f"{owner}.{_HEADLINE}": metrics[_HEADLINE].value for owner, metrics in headlines.items()},
+        **{f"{owner}.{HEADLINE}": metrics[HEADLINE].value for owner, metrics in headlines.items()},
     }
     # MLflow shows the end of an unbounded interval as 1.8e308.
     return {name: number for name, number in figures.items() if not math.isinf(number)}
@@ -108,7 +106,7 @@ def _searched(trained: Trained) -> dict[str, object]:
     return {
         "tuning.trials": len(tuning.trials),
         "tuning.won": tuning.won,
-        "tuning.gain": _written(tuning.gain, signed=True),
+        "tuning.gain": tuning.gain.text(4, signed=True),
         **{f"tuning.best.{name}": getattr(tuning.best, name) for name in SEARCHED},
     }
 
@@ -129,10 +127,10 @@ def _folds(trained: Trained) -> Iterator[FoldRun]:
 def _summary(trained: Trained) -> str:
     """Return in a few words how good the model is and what it has learned from."""
     bundle = trained.bundle
-    name, best = max(trained.baselines.items(), key=lambda baseline: baseline[1][_HEADLINE].value)
+    name, best = max(trained.baselines.items(), key=lambda baseline: baseline[1][HEADLINE].value)
     return (
-        f"NDCG@10 **{_written(trained.metrics[_HEADLINE])}** on the last {trained.judged:,} lists, against "
-        f"{_written(best[_HEADLINE])} of the best baseline, `{name}`. Learned from lists served from "
+        f"NDCG@10 **{trained.metrics[HEADLINE].text(3)}** on the last {trained.judged:,} lists, against "
+        f"{best[HEADLINE].text(3)} of the best baseline, `{name}`. Learned from lists served from "
         f"{_moment(bundle.since)} to {_moment(bundle.until)} UTC."
     )
 
@@ -140,12 +138,12 @@ def _summary(trained: Trained) -> str:
 def _description(trained: Trained) -> str:
     """Return in Markdown what the page of the run begins with."""
     rows = trained.rows
-    head = ["ranker", *trained.metrics, *(f"{_HEADLINE}, {part} workers" for part in trained.slices)]
+    head = ["ranker", *trained.metrics, *(f"{HEADLINE}, {part} workers" for part in trained.slices)]
     body = [
         [
             f"**{name}**" if name == "model" else name,
-            *map(_written, metrics.values()),
-            *(_written(part[name][_HEADLINE]) for part in trained.slices.values()),
+            *(estimate.text(3) for estimate in metrics.values()),
+            *(part[name][HEADLINE].text(3) for part in trained.slices.values()),
         ]
         for name, metrics in {"model": trained.metrics, **trained.baselines}.items()
     ]
@@ -164,11 +162,6 @@ def _description(trained: Trained) -> str:
         *(f"no model of `{name}`: {reason}" for name, reason in trained.unfitted.items()),
     ]
     return "\n".join([_summary(trained), "", explained, "", *table, "", *(f"- {line}" for line in data)])
-
-
-def _written(estimate: Estimate, *, signed: bool = False) -> str:
-    form = "+.4f" if signed else ".3f"
-    return f"{estimate.value:{form}} ({estimate.low:{form}} to {estimate.high:{form}})"
 
 
 def _moment(microseconds: int) -> str:

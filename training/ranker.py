@@ -19,10 +19,12 @@ from features.progress import Progress
 from features.spec import BY_REWARD, COLUMN
 from matching.calibration import Additive
 from matching.linear import Linear, Newcomers
+from training.calibration import rarer_count
 from training.dataset import TrainingSet
 from training.linear import fit_linear, fit_whole_and_part
-from training.lists import NOTHING
-from training.metrics import GAINS, POSITIVE
+from training.lists import ACCEPTED, NOTHING
+from training.metrics import GAINS
+from training.slices import NEWCOMER_COLUMN, newcomers
 from training.splits import Fold, time_folds
 
 Watch = Callable[[int, float], None]
@@ -40,7 +42,6 @@ LEAST_OF_A_CLASS = 20
 LINEAR_ROWS = 300_000
 """Rows enough for the linear parts: with a tenth of them taken, a weight is known to some .006 of log-odds."""
 
-_HISTORY = "worker_accepts"
 _DEPTH = 10
 _SMOOTHING = 5
 _PATIENCE = 50
@@ -248,8 +249,8 @@ def _with_linear(
 ) -> Additive:
     """Fit the linear parts, and scale them to what is asked for of the spread of the trees' scores within lists."""
     rows = _thinned(rows)
-    accepted = rows.relevance >= POSITIVE
-    if parameters.linear == 0.0 or _rarer(accepted) < LEAST_OF_A_CLASS:
+    accepted = rows.relevance >= ACCEPTED
+    if parameters.linear == 0.0 or rarer_count(accepted) < LEAST_OF_A_CLASS:
         return forest
     usable = [column for column in range(len(rows.names)) if ranks is None or ranks[column]]
     # What is promised of the reward holds here too. Other columns of the spec are free: of several that say nearly the
@@ -264,16 +265,18 @@ def _with_linear(
         own = _spread(linear.predict(lists.features), lists)
         return linear.scaled(share * spread / own if own > 0.0 else 0.0)
 
-    new = _of_newcomers(rows)
-    new_rows = np.repeat(new, np.diff(rows.offsets))
-    if parameters.newcomers == 0.0 or _rarer(accepted[new_rows]) < LEAST_OF_A_CLASS:
+    new = newcomers(rows)
+    new_rows = new[rows.owner]
+    if parameters.newcomers == 0.0 or rarer_count(accepted[new_rows]) < LEAST_OF_A_CLASS:
         linear = fit_linear(rows.features, accepted, usable, directions)
         return replace(forest, base=scaled(linear, parameters.linear, rows))
     linear, own = fit_whole_and_part(rows.features, accepted, usable, directions, new_rows)
     base, own = scaled(linear, parameters.linear, rows), scaled(own, parameters.newcomers, rows.select(new))
     # A row of mean values stands as high for either sort of worker.
     level = float(base.weights @ base.fill - own.weights @ own.fill)
-    return replace(forest, base=base, newcomers=Newcomers(rows.names.index(_HISTORY), replace(own, offset=level)))
+    return replace(
+        forest, base=base, newcomers=Newcomers(rows.names.index(NEWCOMER_COLUMN), replace(own, offset=level))
+    )
 
 
 def _thinned(rows: TrainingSet) -> TrainingSet:
@@ -282,26 +285,10 @@ def _thinned(rows: TrainingSet) -> TrainingSet:
     return rows.select(np.arange(len(rows)) % every == 0) if every > 1 else rows
 
 
-def _of_newcomers(rows: TrainingSet) -> NDArray[np.bool_]:
-    """Return which lists are of workers who have taken nothing; none if no column tells."""
-    if _HISTORY not in rows.names:
-        return np.zeros(len(rows), np.bool_)
-    found = np.zeros(len(rows), np.bool_)
-    filled = np.diff(rows.offsets) > 0
-    found[filled] = rows.column(_HISTORY)[rows.offsets[:-1][filled]] == 0.0
-    return found
-
-
-def _rarer(accepted: NDArray[np.bool_]) -> int:
-    """Return the number of rows of the rarer class."""
-    return min(int(accepted.sum()), int((~accepted).sum()))
-
-
 def _spread(scores: NDArray[np.float64], rows: TrainingSet) -> float:
     """Return the standard deviation of scores around the mean of their list."""
-    sizes = np.diff(rows.offsets)
-    owner = np.repeat(np.arange(len(sizes)), sizes)
-    means = np.bincount(owner, scores, len(sizes)) / np.maximum(sizes, 1)
+    owner = rows.owner
+    means = np.bincount(owner, scores, len(rows)) / np.maximum(rows.sizes, 1)
     return float((scores - means[owner]).std())
 
 
@@ -429,9 +416,9 @@ def learnable_rows(
     Returns:
         int64, indices of rows; int64, rows of each list.
     """
-    sizes, relevance = np.diff(rows.offsets), rows.relevance
+    sizes, relevance = rows.sizes, rows.relevance
     used = lists & _orders(rows)
-    chosen = np.flatnonzero(np.repeat(used, sizes))
+    chosen = np.flatnonzero(used[rows.owner])
     owner = np.repeat(np.flatnonzero(used), sizes[used])
     shuffled = np.random.default_rng(_SHUFFLE_SEED).permutation(int(rows.offsets[-1]))[chosen]
     if sizes[used].max(initial=0) > LONGEST_LIST:
@@ -455,7 +442,7 @@ def _orders(rows: TrainingSet) -> NDArray[np.bool_]:
     """Return which lists have rows of different labels."""
     relevance = rows.relevance
     changes = np.concatenate([[0], np.cumsum(relevance[1:] != relevance[:-1])])
-    several = np.diff(rows.offsets) > 1
+    several = rows.sizes > 1
     orders = np.zeros(len(rows), dtype=np.bool_)
     orders[several] = changes[rows.offsets[1:][several] - 1] > changes[rows.offsets[:-1][several]]
     return orders

@@ -27,6 +27,7 @@ from filelock import FileLock
 
 from features.errors import CocokError
 from matching.bundle import Bundle, BundleError, verify
+from training.aliases import CHALLENGER, CHAMPION, PREVIOUS
 from training.run_store import NOTE, RunStore
 
 if TYPE_CHECKING:
@@ -35,9 +36,6 @@ if TYPE_CHECKING:
 
 MODEL = "cocok"
 EXPERIMENTS = "cocok-experiments"
-CHAMPION = "champion"
-CHALLENGER = "challenger"
-PREVIOUS = "previous"
 
 _PYFUNC = "model"
 _BUNDLE = f"{_PYFUNC}/data/bundle"

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from features.batch import Batch
 from features.collector import collector_paused
-from features.events import Event
+from features.events import Entry
 from features.money import Rates
 from features.progress import Progress
 from features.served import Items, Lists, fill_items
@@ -19,7 +19,7 @@ from features.vocabulary import UNKNOWN
 from training.dataset import Described, TrainingSet, labelled
 from training.lists import ServedList, delays_of, mature, maturity_of, patience_of, read_history
 
-Entries = Sequence[tuple[int, int, Event]]
+Entries = Sequence[Entry]
 """A run of the log: sequence number, ``known_at`` in microseconds since 1970, event."""
 
 PIECE = 256

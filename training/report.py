@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 
 from features.progress import Steps
-from training.contest import CHALLENGER, Contest
+from training.aliases import CHALLENGER
+from training.contest import Contest
 from training.evaluation import Evaluation, evaluate
 from training.importance import gain, permutation
 from training.lists import ACCEPTED
@@ -105,7 +105,7 @@ def report(contest: Contest) -> Report:
     """Judge the challenger of a contest in every respect that its lists allow."""
     rows, models = contest.rows, contest.challenger.models
     features = contest.challenger.columns(rows)
-    workers = np.repeat(rows.workers, np.diff(rows.offsets))
+    workers = rows.workers[rows.owner]
     judged, timed = (last_of_each_work(workers, rows.tasks, instants) for instants in (rows.decided, rows.timed))
     settled = judged & (rows.verdicts >= 0)
     found = {}

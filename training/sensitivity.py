@@ -16,7 +16,7 @@ from features.progress import Steps
 from features.spec import GROUPS
 from training.columns import monotone_directions, ranking_columns
 from training.dataset import TrainingSet
-from training.metrics import Estimate, cluster_interval, ndcg, paired_difference
+from training.metrics import Estimate, mean, ndcg, paired_difference
 from training.ranker import RankerParameters, choose_trees, fit
 from training.splits import holdout
 
@@ -94,7 +94,7 @@ def ablation(
                 "columns": found.columns,
                 "trees": found.trees,
                 "lists": int((~np.isnan(found.ndcg)).sum()),
-                **vars(_mean(found.ndcg, final.workers)),
+                **vars(mean(found.ndcg, final.workers)),
                 **_difference(found.ndcg, judged[FULL].ndcg, final.workers),
             }
             for group, found in judged.items()
@@ -141,15 +141,11 @@ def learning_curve(
         except CocokError:
             pass
         else:
-            trees, estimate = found.trees, _mean(found.ndcg, final.workers)
+            trees, estimate = found.trees, mean(found.ndcg, final.workers)
         points.append({"share": share, "lists": lists, "rows": len(history.labels), "trees": trees, **vars(estimate)})
     if progress:
         progress("Fitted", len(shares), len(shares))
     return pd.DataFrame(points).astype({"share": "float64", "trees": "Int64"})
-
-
-def _mean(values: NDArray[np.float64], workers: NDArray[np.int32]) -> Estimate:
-    return Estimate(*cluster_interval(values, workers))
 
 
 def _difference(values: NDArray[np.float64], full: NDArray[np.float64], workers: NDArray[np.int32]) -> dict[str, float]:

@@ -10,10 +10,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from training.dataset import TrainingSet
-from training.metrics import POSITIVE
+from training.lists import ACCEPTED
 
 MOST_VALUES = 12
 """A slice of its own is given to so many categories, and languages, those of the most lists; the rest is "other"."""
+
+NEWCOMER_COLUMN = "worker_accepts"
+"""The column that tells who has taken nothing yet."""
 
 
 def slices(rows: TrainingSet) -> dict[str, NDArray[np.bool_]]:
@@ -36,17 +39,26 @@ def slices(rows: TrainingSet) -> dict[str, NDArray[np.bool_]]:
     }
 
 
+def newcomers(rows: TrainingSet) -> NDArray[np.bool_]:
+    """Return which lists are of workers who have taken nothing; none if no column tells."""
+    found = np.zeros(len(rows), np.bool_)
+    if NEWCOMER_COLUMN in rows.names:
+        filled = rows.sizes > 0
+        found[filled] = rows.column(NEWCOMER_COLUMN)[rows.offsets[:-1][filled]] == 0
+    return found
+
+
 def _of_workers(rows: TrainingSet) -> dict[str, NDArray[np.bool_]]:
-    if "worker_accepts" not in rows.names:
+    if NEWCOMER_COLUMN not in rows.names:
         return {}
-    new = rows.column("worker_accepts")[rows.offsets[:-1]] == 0
+    new = newcomers(rows)
     return {"workers: new": new, "workers: warm": ~new}
 
 
 def _of_content(rows: TrainingSet, column: str) -> dict[str, NDArray[np.bool_]]:
-    taken = np.flatnonzero(rows.relevance >= POSITIVE)
+    taken = np.flatnonzero(rows.relevance >= ACCEPTED)
     values = rows.catalogue[column].astype("object").to_numpy()[rows.tasks[taken]]
-    pairs = pd.DataFrame({"list": _owner(rows)[taken], "value": values}).dropna().drop_duplicates()
+    pairs = pd.DataFrame({"list": rows.owner[taken], "value": values}).dropna().drop_duplicates()
     counts = pairs["value"].value_counts()
     # Of equally many lists, the first in the alphabet: the same rows always give the same slices.
     largest = counts.sort_index().sort_values(ascending=False, kind="stable").index[:MOST_VALUES]
@@ -56,8 +68,8 @@ def _of_content(rows: TrainingSet, column: str) -> dict[str, NDArray[np.bool_]]:
 
 
 def _of_best_task(rows: TrainingSet) -> dict[str, NDArray[np.bool_]]:
-    taken = np.flatnonzero(rows.relevance >= POSITIVE)
-    owner = _owner(rows)[taken]
+    taken = np.flatnonzero(rows.relevance >= ACCEPTED)
+    owner = rows.owner[taken]
     # The best label of each list first; the first in the list of several.
     order = np.lexsort((taken, -rows.relevance[taken].astype(np.int64), owner))
     lists, first = np.unique(owner[order], return_index=True)
@@ -71,10 +83,6 @@ def _of_best_task(rows: TrainingSet) -> dict[str, NDArray[np.bool_]]:
     if "task_accepts" in rows.names:
         found["tasks: new"] = _mask(rows, lists[rows.column("task_accepts")[best] == 0])
     return found
-
-
-def _owner(rows: TrainingSet) -> NDArray[np.int64]:
-    return np.repeat(np.arange(len(rows)), np.diff(rows.offsets))
 
 
 def _mask(rows: TrainingSet, lists: NDArray[np.int64]) -> NDArray[np.bool_]:

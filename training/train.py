@@ -27,6 +27,7 @@ from training.outcomes import (
     fit_probability,
 )
 from training.ranker import RankerParameters, TreeChoice, choose_trees, fit
+from training.slices import NEWCOMER_COLUMN, newcomers
 from training.splits import holdout
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ def fit_outcomes(rows: TrainingSet, num_threads: int = 0) -> tuple[dict[str, Any
         ``accept``, ``approve`` and ``minutes`` -> the model, as a bundle names them; and the same -> why there is none.
     """
     monotone = monotone_directions(rows.names)
-    times = np.repeat(rows.times, np.diff(rows.offsets))
+    times = rows.times[rows.owner]
     settled = rows.verdicts >= 0
     common: dict[str, Any] = {"names": rows.names, "maturity": rows.maturity}
     corrections = replace(CORRECTIONS, num_threads=num_threads)
@@ -160,7 +161,7 @@ def fit_outcomes(rows: TrainingSet, num_threads: int = 0) -> tuple[dict[str, Any
             linear=[name for name in rows.names if name not in DATES],
             # As in the ranker: of columns that say nearly the same, one that takes back a part is no error.
             linear_monotone=[sign if name in BY_REWARD else 0 for name, sign in zip(rows.names, monotone, strict=True)],
-            known=np.repeat(rows.told_of_lists, np.diff(rows.offsets)),
+            known=rows.told_of_lists[rows.owner],
             parameters=OutcomeParameters(num_threads=num_threads),
             **common,
         ),
@@ -198,11 +199,11 @@ def _slices(
         judgement: ranker -> metric -> its value for each list.
         rows: the lists.
     """
-    if "worker_accepts" not in rows.names:
+    if NEWCOMER_COLUMN not in rows.names:
         return {}
-    warm = rows.column("worker_accepts")[rows.offsets[:-1]] > 0
+    new = newcomers(rows)
     found: dict[str, dict[str, dict[str, Estimate]]] = {}
-    for name, part in (("warm", warm), ("new", ~warm)):
+    for name, part in (("warm", ~new), ("new", new)):
         if part.any():
             workers = rows.workers[part]
             found[name] = {

@@ -89,7 +89,7 @@ class Tuning:
         trials = f"{len(self.trials)} trials, {pruned} of them given up early"
         if self.best == self.start:
             return f"no better than the first in {trials}; the first stay"
-        gain = f"{self.gain.value:+.4f} ({self.gain.low:+.4f} to {self.gain.high:+.4f}) NDCG@10 on the windows of time"
+        gain = f"{self.gain.text(4, signed=True)} NDCG@10 on the windows of time"
         kept = "the best are used" if self.won else "which may be chance; the first stay"
         return f"the best of {trials} gain {gain}: {kept}"
 

@@ -3,7 +3,7 @@
 A reader is a module with `FILES` and `read`, or a mapping file (`service.adapters.mapping`).
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
@@ -11,8 +11,8 @@ from typing import NamedTuple, Protocol, cast
 
 from features.errors import CocokError, EventError
 from features.events import Event
+from service.log_files import Advance
 
-Advance = Callable[[int], None]
 Found = tuple[Path, int, Event | EventError]
 MODULES = ("events", "mturk", "toloka")
 

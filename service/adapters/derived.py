@@ -1,6 +1,6 @@
 """Events made from another marketplace's records: ids that come out the same every time, refusals with their path."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from hashlib import blake2b
 from pathlib import Path
@@ -29,6 +29,16 @@ class Record(NamedTuple):
     file: Path
     line: int
     fields: Fields
+
+
+def each(records: Sequence[Record], step: Callable[[Record], Iterator[Event]]) -> Iterator[Found]:
+    """Yield the events that a step makes of each record, or the refusal that ends them."""
+    for record in records:
+        try:
+            for event in step(record):
+                yield record.file, record.line, event
+        except EventError as error:
+            yield record.file, record.line, error
 
 
 def event_id(*parts: str) -> str:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from features.errors import EventError
 from features.events import decode_event
-from service.adapters import Advance, Found
-from service.log_files import SUFFIXES, read_lines
+from service.adapters import Found
+from service.log_files import SUFFIXES, Advance, read_lines
 
 FILES = tuple(f"*{suffix}" for suffix in SUFFIXES)
 

@@ -27,6 +27,7 @@ def attention(
     Example: cocok attention --until 2026-03-01T00:00:00Z
     """
     from service.workspace import Workspace
+    from training.metrics import Estimate
 
     found = Workspace.open().attention(None if until is None else moment("--until", until))
     if as_json:
@@ -37,8 +38,8 @@ def attention(
         column.justify = "right"
     for row in found.to_dict("records"):
         of_before, of_first = (
-            f"{row[value]:.3f} ({row[low]:.3f} to {row[high]:.3f})"
-            for value, low, high in (("ratio", "ratio_low", "ratio_high"), ("attention", "low", "high"))
+            Estimate(*(row[name] for name in names)).text(3)
+            for names in (("ratio", "ratio_low", "ratio_high"), ("attention", "low", "high"))
         )
         table.add_row(
             *(

@@ -19,6 +19,7 @@ from rich.table import Table
 from features.errors import CocokError
 from service.cli.console import Bars, out, progress
 from service.settings import load_settings
+from training.aliases import CHAMPION
 
 USUAL_PORT = 8000
 READY_WITHIN = 120.0
@@ -103,10 +104,10 @@ def _compare() -> None:
     tried = Experiment(
         config,
         WARM_UP,
-        ("champion", "newest", "random", "oracle"),
+        (CHAMPION, "newest", "random", "oracle"),
         (LOOP_SEED,),
         workspace.settings.exchange,
-        workspace.bundle(workspace.registry.resolve("champion")),
+        workspace.bundle(workspace.registry.resolve(CHAMPION)),
     )
     with progress(compiles=True) as start:
         results = tried.run(progress=partial(Bars(start), "Trying"))

@@ -1,12 +1,13 @@
 """The commands that judge models: `evaluate`, `promote` and `rollback`."""
 
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
 
 from service.cli.console import Bars, Json, out, print_json, progress
+from training.aliases import CHALLENGER, CHAMPION
 
 if TYPE_CHECKING:
     from training.gate import Verdict
@@ -28,7 +29,7 @@ def register(app: typer.Typer) -> None:
 
 
 def evaluate(
-    version: Annotated[str, typer.Argument(help="Number of the version, or challenger.")] = "challenger",
+    version: Annotated[str, typer.Argument(help="Number of the version, or challenger.")] = CHALLENGER,
     as_json: Json = False,
 ) -> None:
     """Compare a version with the champion and simple baselines on the same recent lists, with 95 % intervals.
@@ -90,13 +91,17 @@ def _print_report(version: int, found: "Report") -> None:
     for ranker, rows in metrics.groupby("ranker", sort=False):
         table.add_row(_called(ranker, version), *(_interval(row) for row in rows.itertuples()))
     console.print(table)
-    rivals = [name for name in ("champion", _best_baseline(found)) if name in set(evaluation.differences["rival"])]
+    rivals = [name for name in (CHAMPION, _best_baseline(found)) if name in set(evaluation.differences["rival"])]
     shown = evaluation.differences.query("metric == 'ndcg@10' and rival in @rivals")
     table = Table("lists of", "lists", *(f"NDCG@10 minus that of {rival}" for rival in rivals), box=None)
     table.columns[1].justify = "right"
     for name, rows in shown.groupby("slice", sort=False):
         by_rival = {row.rival: row for row in rows.itertuples()}
-        table.add_row(str(name), f"{rows['lists'].iloc[0]:,}", *(_interval(by_rival[rival], "+") for rival in rivals))
+        table.add_row(
+            str(name),
+            f"{rows['lists'].iloc[0]:,}",
+            *(_interval(by_rival[rival], signed=True) for rival in rivals),
+        )
     console.print()
     console.print(table)
     table = Table(
@@ -132,17 +137,15 @@ def _print_report(version: int, found: "Report") -> None:
 
 def _called(ranker: object, version: int) -> str:
     """Return what a ranker is called for people: the version that was asked for may be the champion."""
-    from training.contest import CHALLENGER
-
     return f"version {version}" if ranker == CHALLENGER else str(ranker)
 
 
 def _print_off_policy(version: int, found: "OffPolicy") -> None:
-    from training.contest import CHALLENGER
+    from training.metrics import Estimate
     from training.off_policy import ESTIMATORS, SERVED
 
     console = out()
-    estimates = {(row.policy, row.estimator): row for row in found.estimates.itertuples()}
+    estimates: dict[Any, Any] = {(row.policy, row.estimator): row for row in found.estimates.itertuples()}
     served = next(row for (policy, _), row in estimates.items() if policy == SERVED)
     console.print(
         f"Of {found.lists:,} lists in a drawn order, something was taken from {_interval(served)}. "
@@ -153,7 +156,7 @@ def _print_off_policy(version: int, found: "OffPolicy") -> None:
     table = Table("ranker", *ESTIMATORS, "dr, more than served", "overlap, ips", "overlap, dr", box=None)
     for overlap in found.overlap.itertuples():
         rows = [estimates[overlap.policy, estimator] for estimator in ESTIMATORS]
-        more = f"{rows[-1].more:+.3f} ({rows[-1].more_low:+.3f} to {rows[-1].more_high:+.3f})"
+        more = Estimate(rows[-1].more, rows[-1].more_low, rows[-1].more_high).text(3, signed=True)
         shares = f"{overlap.ips:.0%}", f"{overlap.dr:.0%}"
         table.add_row(_called(overlap.policy, version), *(_interval(row) for row in rows), more, *shares)
     console.print(table)
@@ -162,13 +165,14 @@ def _print_off_policy(version: int, found: "OffPolicy") -> None:
 
 
 def _best_baseline(found: "Report") -> str:
-    metrics = found.evaluation.metrics.query("metric == 'ndcg@10' and ranker not in ['challenger', 'champion']")
+    metrics = found.evaluation.metrics.query("metric == 'ndcg@10' and ranker not in [@CHALLENGER, @CHAMPION]")
     return str(metrics.sort_values("value")["ranker"].iloc[-1])
 
 
-def _interval(row: object, sign: str = "") -> str:
-    value, low, high = (getattr(row, name) for name in ("value", "low", "high"))
-    return f"{value:{sign}.3f} ({low:{sign}.3f} to {high:{sign}.3f})"
+def _interval(row: Any, *, signed: bool = False) -> str:
+    from training.metrics import Estimate
+
+    return Estimate(row.value, row.low, row.high).text(3, signed=signed)
 
 
 def promote(

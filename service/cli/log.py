@@ -18,9 +18,9 @@ from service.cli.console import Json, out, print_error, print_json, progress
 from service.doctor import Finding, check_archive, examine, survey
 from service.log_files import find_files, write_events, write_lines
 from service.log_import import Imported, OnError, Watch, first_refusal, import_files
+from service.plural import counted
 from service.settings import Settings, load_settings
 from service.store import Store, opened
-from service.wording import counted
 
 FormatName = Annotated[
     str,

@@ -13,9 +13,10 @@ from features.errors import CocokError
 from features.events import micros
 from features.spec import fingerprint
 from service.cli.console import Bars, Json, moment, out, print_json, progress
+from service.plural import counted
 from service.settings import Settings, load_settings
 from service.store import opened
-from service.wording import counted
+from training.aliases import CHALLENGER, CHAMPION
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from training.train import Trained
     from training.tuning import Tuning
 
-CHAMPION, CHALLENGER, FALLBACK = "champion", "challenger", "fallback"
+FALLBACK = "fallback"
 
 LEARNED_FROM = {
     "p_accept": "feed_served and assignment_accepted",
@@ -120,6 +121,8 @@ def _tuning(tuning: "Tuning") -> dict[str, Any]:
 
 
 def _print_trained(version: int, trained: "Trained", rows: "TrainingSet", studied: "dict[str, DataFrame]") -> None:
+    from training.metrics import Estimate
+
     console = out()
     console.print(
         f"{counted(len(rows), 'list')}, {counted(len(rows.labels), 'row')}, outcomes within "
@@ -129,15 +132,16 @@ def _print_trained(version: int, trained: "Trained", rows: "TrainingSet", studie
     table = Table("ranker", *trained.metrics, *(f"ndcg@10 {part}" for part in trained.slices), box=None)
     for name, metrics in {"cocok": trained.metrics, **trained.baselines}.items():
         parts = [rankers["model" if name == "cocok" else name]["ndcg@10"] for rankers in trained.slices.values()]
-        table.add_row(name, *(f"{e.value:.3f} ({e.low:.3f}-{e.high:.3f})" for e in [*metrics.values(), *parts]))
+        table.add_row(name, *(estimate.text(3) for estimate in [*metrics.values(), *parts]))
     console.print(table)
     if trained.tuning:
         console.print(f"Tuning: {trained.tuning.verdict()}.", soft_wrap=True)
     if studied:
         table = Table("without", "columns", "trees", "ndcg@10", "difference", box=None)
-        for row in studied["ablation"].itertuples():
-            lost = f"{row.difference:+.4f} ({row.difference_low:+.4f} to {row.difference_high:+.4f})"
-            table.add_row(str(row.without), str(row.columns), str(row.trees), f"{row.value:.4f}", lost)
+        for row in studied["ablation"].to_dict("records"):
+            lost = Estimate(*(row[name] for name in ("difference", "difference_low", "difference_high")))
+            cells = (row["without"], str(row["columns"]), str(row["trees"]), f"{row['value']:.4f}")
+            table.add_row(*cells, lost.text(4, signed=True))
         console.print(table)
     for name, reason in trained.unfitted.items():
         console.print(f"No model of {name}: {reason}. It learns from {LEARNED_FROM[name]}.", soft_wrap=True)

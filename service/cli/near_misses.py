@@ -8,9 +8,10 @@ from rich.table import Table
 
 from features.errors import CocokError
 from service.cli.console import Bars, Json, out, print_json, progress
-from service.cli.models import CHAMPION, ranker_of
+from service.cli.models import ranker_of
 from service.settings import load_settings
 from service.store import opened
+from training.aliases import CHAMPION
 
 if TYPE_CHECKING:
     from features.state import MarketState

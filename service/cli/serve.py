@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 import typer
 
 from features.errors import CocokError
+from service.cli.models import FALLBACK
+from service.plural import counted
 from service.settings import load_settings
-from service.wording import counted
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -230,7 +231,7 @@ def _announce(runtime: "Runtime") -> None:
 
 
 def _named(version: str) -> str:
-    return "the fallback (pay and skill; no model is promoted)" if version == "fallback" else f"model {version}"
+    return "the fallback (pay and skill; no model is promoted)" if version == FALLBACK else f"model {version}"
 
 
 def _say(line: str) -> None:

@@ -15,7 +15,6 @@ from features.events import FeedServed, encode_event, event_type, micros
 from service.cli.console import Json, moment, out, print_json, progress
 
 EVENTS, TRUTH = "events.ndjson", "truth.json"
-_DAY = 86_400_000_000
 _FIRST_YEAR, _LAST_YEAR = 1971, 2200
 _FIRST, _LAST = (micros(datetime(year, 1, 1, tzinfo=UTC)) for year in (_FIRST_YEAR, _LAST_YEAR))
 """Between which a log lies, so that its profiles come, and its tasks expire, in years that a log may hold."""
@@ -51,6 +50,7 @@ def simulate(
     Example: cocok simulate --out market --workers 400 --tasks-per-day 120 --days 21 --seed 1
     """
     from training.simulation import PRESETS, NewestFirst, Truth, World
+    from training.simulation.postings import DAY
 
     if preset not in PRESETS:
         raise CocokError(f"--preset {preset} does not exist; there is: {', '.join(PRESETS)}")
@@ -63,7 +63,7 @@ def simulate(
         seed=base.seed if seed is None else seed,
     )
     end = micros(datetime.now(UTC) if until is None else moment("--until", until))
-    begin = end - (config.days + config.task.stock_days) * _DAY
+    begin = end - (config.days + config.task.stock_days) * DAY
     if not _FIRST <= begin <= end <= _LAST:
         raise CocokError(f"--until and --days: a log may begin in {_FIRST_YEAR} and must end before {_LAST_YEAR}")
     _claim(out_dir)
@@ -79,7 +79,7 @@ def simulate(
                     counts[event_type(event)] += 1
                     if isinstance(event, FeedServed):
                         counts["items"] += len(event.items)
-                        advance((micros(event.at) - shown) / _DAY)
+                        advance((micros(event.at) - shown) / DAY)
                         shown = micros(event.at)
             Truth(world).write(out_dir / TRUTH)
         except OSError as error:

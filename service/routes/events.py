@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from features.errors import EventError
 from features.events import decode_events, micros
+from service.doctor import AHEAD
 from service.errors import Kind, invalid, of_event
 from service.routes.common import (
     BODY,
@@ -26,8 +27,6 @@ from service.routes.common import (
 from service.schemas import AppendedOut
 
 MOST_EVENTS = 1_000
-AHEAD = timedelta(minutes=5)
-"""How far an event may be ahead of the server's clock."""
 
 router = APIRouter(route_class=StrictRoute, dependencies=WRITES, tags=["events"])
 

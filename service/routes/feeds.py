@@ -10,7 +10,7 @@ import msgspec
 from fastapi import APIRouter, Body
 from starlette.responses import Response
 
-from features.events import FeedContext
+from features.events import EXPLORED, RANKED, SWAPPED, FeedContext
 from features.money import Money
 from matching.eligibility import Wishes
 from matching.pipeline import Item
@@ -21,9 +21,6 @@ from service.listing import Listing, Ranked, served_event
 from service.routes.common import BODY, READS, Server, StrictRoute, encoded, problems, require_rate
 from service.runtime import Answer, Logged, Runtime
 from service.schemas import Asked, FeedOut, FeedRequest, RankingOut, RankingRequest
-
-RANKED, EXPLORED, SWAPPED = "ranked", "explored", "swapped"
-"""Policies of the lists that are logged: the best first, a drawn order, or one pair of neighbours in a drawn order."""
 
 _CHANCE = secrets.SystemRandom()
 

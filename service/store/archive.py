@@ -25,8 +25,8 @@ from features.progress import Steps
 from service.files import sync_folder
 from service.store import lists_file
 from service.store.base import Stored, digest
+from service.store.compression import SQUEEZED, unsqueeze
 from service.store.lists_file import AT_ONCE
-from service.store.squeeze import SQUEEZED, unsqueeze
 
 log = logging.getLogger(__name__)
 
@@ -189,7 +189,7 @@ class Archive:
             while lists < LISTS and items < ITEMS and (found := rows.fetchmany(min(AT_ONCE, LISTS - lists))):
                 events = decode_each([unsqueeze(payload) for _, _, payload in found])
                 lists += len(found)
-                items += sum(len(getattr(event, "items")) for event in events)  # noqa: B009  # lists have them
+                items += sum(len(event.items) for event in events if isinstance(event, FeedServed))
                 yield [Stored(seq, clock, event) for (seq, clock, _), event in zip(found, events, strict=True)]
 
     def _settle(self) -> None:

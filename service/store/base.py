@@ -122,11 +122,9 @@ class Store(Protocol):
         Raises:
             ConflictError: an id is taken by other content.
         """
-        ...
 
     def append_packed(self, rows: Iterable[Packed]) -> Appended:
         """Append events that are packed already; else as `append`. ``rows`` is read as a stream."""
-        ...
 
     def append_groups(self, groups: Sequence[Sequence[Event]]) -> list[Appended | ConflictError]:
         """Append several batches in one durable commit, each all or nothing by itself.
@@ -134,7 +132,6 @@ class Store(Protocol):
         Returns:
             For each batch what `append` would have returned or raised.
         """
-        ...
 
     def read(self, after: int = 0, *, before: int | None = None, batch: int = BATCH) -> Iterator[list[Stored]]:
         """Yield events in order of sequence, in lists of at most ``batch``.
@@ -144,7 +141,6 @@ class Store(Protocol):
             before: microseconds since 1970; only the longest prefix of the log whose ``known_at`` is before it.
             batch: size of the lists, which is what is held in memory.
         """
-        ...
 
     def read_to_fold(self, after: int = 0, *, batch: int = BATCH) -> Iterator[list[ToFold]]:
         """Yield events as `read` does, but only as far as `features.state.MarketState.apply` reads them; it is faster.
@@ -153,45 +149,31 @@ class Store(Protocol):
             after: only events with a larger sequence number.
             batch: size of the lists, which is what is held in memory.
         """
-        ...
 
     def last_seq(self) -> int:
         """Return the last sequence number, 0 for an empty log."""
-        ...
 
     def count(self) -> int:
         """Return the number of events."""
-        ...
 
     def identity(self) -> Identity:
         """Return what tells this log from others."""
-        ...
-
-    def rewrite(self, seq: int, event: Event) -> None:
-        """Replace what is kept of an event, as erasure asks for.
-
-        Sequence number, ``known_at`` and the digest that recognises a duplicate stay as they are.
-
-        Raises:
-            ValueError: no event has that sequence number, or ``event`` has another id.
-        """
-        ...
 
     def rewrite_all(self, rows: Iterable[tuple[int, Event]]) -> None:
-        """Replace what is kept of several events, all or none, each as `rewrite` does.
+        """Replace what is kept of events, given with their sequence numbers, as erasure asks for: all or none.
 
-        Lists in files of their own come first, file by file, each all or none. What was there before is gone from every
-        file of the store when this returns.
+        Sequence numbers, ``known_at`` and the digests that recognise a duplicate stay as they are. Lists in files of
+        their own come first, file by file, each all or none. What was there before is gone from every file of the store
+        when this returns.
 
         Raises:
-            ValueError: as `rewrite`; nothing was replaced of that file, or of what is in no such file.
+            ValueError: a sequence number does not hold an event of that id; nothing was replaced of that file, or of
+                what is in no such file.
             CocokError: all were replaced, but a reader keeps what was there before from being cut off; call again.
         """
-        ...
 
     def of_workers(self, worker_ids: Collection[str], until: int) -> Iterator[Stored]:
         """Yield the events of some workers up to and including a sequence number, in order."""
-        ...
 
     def archive(
         self, before: int, *, least: int = 1, progress: Callable[[str, int, int], None] = lambda step, done, total: None
@@ -208,15 +190,12 @@ class Store(Protocol):
         Raises:
             CocokError: another process archives, or a file cannot be written.
         """
-        ...
 
     def archived(self) -> int:
         """Return the number of lists in files of their own."""
-        ...
 
     def archive_faults(self) -> Iterator[str]:
         """Look through all files of old lists, and yield what is wrong with each that is not as it was written."""
-        ...
 
     def compact(self) -> int:
         """Give free pages of the database back to the disk; return how many bytes. Writers wait meanwhile.
@@ -224,11 +203,9 @@ class Store(Protocol):
         Raises:
             CocokError: the log is being written, or the disk is full.
         """
-        ...
 
     def close(self) -> None:
         """Release the connections."""
-        ...
 
 
 def pack(event: Event) -> Packed:

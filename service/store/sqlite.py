@@ -25,8 +25,8 @@ from features.events import Event, decode_each, decode_event
 from features.stored_events import decode_kept
 from service.store import archive, schema
 from service.store.base import BATCH, Appended, Archived, ConflictError, Identity, Packed, Stored, ToFold, digest, pack
+from service.store.compression import SQUEEZED, squeeze, unsqueeze, unsqueeze_each
 from service.store.lists_file import LostListsError
-from service.store.squeeze import SQUEEZED, squeeze, unsqueeze, unsqueeze_each
 
 BUSY_SECONDS = 30
 CUT_SECONDS = 2
@@ -174,10 +174,6 @@ class SqliteStore:
         columns = schema.identity.c
         with self._connection() as connection:
             return Identity(*connection.execute(select(columns.log, columns.rewrites)).one())
-
-    def rewrite(self, seq: int, event: Event) -> None:
-        """Replace what is kept of an event; see `service.store.base.Store.rewrite`."""
-        self.rewrite_all([(seq, event)])
 
     def rewrite_all(self, rows: Iterable[tuple[int, Event]]) -> None:
         """Replace what is kept of several events; see `service.store.base.Store.rewrite_all`."""

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from features.errors import CocokError
-from features.events import Event
+from features.events import Entry
 from matching.offline import Answer, Request, rank, read_requests
 from matching.scoring import Ranker
 from tests.market import RATES, Batch, batches, bundle_of, entries, ranker_of, usual, written
@@ -77,7 +77,7 @@ def test_given_many_requests_then_the_log_is_read_once_and_not_beyond_the_last(l
     last = max(request.at for request in requests)
     read: list[datetime] = []
 
-    def once() -> Iterator[list[tuple[int, int, Event]]]:
+    def once() -> Iterator[list[Entry]]:
         for batch in batches([entry for part in log for entry in part], 50):
             read.append(batch[0][2].at)
             yield batch

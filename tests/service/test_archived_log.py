@@ -11,6 +11,7 @@ from pandas.testing import assert_frame_equal
 from features.state import MarketState
 from service.snapshots import Snapshots
 from service.store import SqliteStore
+from tests.digest import digest
 from tests.market import RATES, disordered, entries, market
 from training.replay import training_set
 
@@ -47,4 +48,4 @@ def folded(store: SqliteStore, batch: int = 700) -> str:
     state = MarketState(RATES)
     for found in store.read(batch=batch):
         state.apply(found)
-    return state.digest()
+    return digest(state)

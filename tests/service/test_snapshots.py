@@ -20,6 +20,7 @@ from service.erasure import Eraser, erase
 from service.models import Models
 from service.snapshots import Snapshots
 from service.store import Store, open_store
+from tests.digest import digest
 from tests.log import RATES
 from tests.service.api.server import Registry, event, task
 from tests.service.live.server import until
@@ -83,7 +84,7 @@ def test_a_snapshot_is_begun_from_and_the_rest_of_the_log_folded(store: Store, s
     restored = snapshots.restore()
     assert restored is not None
     assert (restored.path, restored.header.seq) == (second.path, 5)
-    assert restored.state.digest() == folded(store).digest()
+    assert digest(restored.state) == digest(folded(store))
 
 
 def test_an_engine_begins_from_a_snapshot(store: Store, snapshots: Snapshots) -> None:
@@ -103,7 +104,7 @@ def test_an_engine_begins_from_a_snapshot(store: Store, snapshots: Snapshots) ->
     try:
         assert (engine.seq, engine.restored) == (5, 4)
         assert 0 not in read
-        assert engine.read(lambda state: state.digest()) == folded(store).digest()
+        assert engine.read(digest) == digest(folded(store))
     finally:
         engine.stop()
 
@@ -176,7 +177,7 @@ def test_a_damaged_one_is_skipped_with_a_warning_and_an_older_one_taken(
     newer.write_bytes(data)
     with caplog.at_level(logging.WARNING):
         state = snapshots.state(lambda *_: None)
-    assert state.digest() == folded(store).digest()
+    assert digest(state) == digest(folded(store))
     (record,) = caplog.records
     assert record.__dict__["snapshot"] == newer.name
     assert "is damaged" in record.__dict__["reason"]
@@ -203,7 +204,7 @@ def test_if_all_are_damaged_then_the_log_is_folded(
         engine.start()
     try:
         assert (engine.restored, engine.seq) == (0, 5)
-        assert engine.read(lambda state: state.digest()) == folded(store).digest()
+        assert engine.read(digest) == digest(folded(store))
     finally:
         engine.stop()
     assert [reason in record.getMessage() for record in caplog.records] == [True, True]
@@ -214,7 +215,7 @@ def test_after_a_damaged_one_a_new_one_is_taken(store: Store, snapshots: Snapsho
     newer.write_bytes(b"")
     taken = snapshots.take(keep=2)
     assert (taken.path, taken.written) == (newer, True)
-    assert snapshots.state(lambda *_: None).digest() == folded(store).digest()
+    assert digest(snapshots.state(lambda *_: None)) == digest(folded(store))
 
 
 def test_other_rates_skip_it(store: Store, snapshots: Snapshots, caplog: pytest.LogCaptureFixture) -> None:
@@ -380,7 +381,7 @@ def test_a_snapshot_that_is_being_taken_does_not_survive_an_erasure(
     assert len(asked) > 2
     assert taken.seq == 4
     assert holding(tmp_path, "somebody") == []
-    assert snapshots.state(lambda *_: None).digest() == folded(store).digest()
+    assert digest(snapshots.state(lambda *_: None)) == digest(folded(store))
 
 
 def test_a_worker_erased_while_the_log_is_folded_is_in_no_snapshot(
@@ -417,7 +418,7 @@ def test_a_snapshot_that_missed_an_erasure_of_another_process_is_skipped_and_del
     engine.start()
     try:
         until(lambda: not snapshots.files(), seconds=10)
-        assert engine.read(lambda state: state.digest()) == folded(store).digest()
+        assert engine.read(digest) == digest(folded(store))
     finally:
         engine.stop()
 

@@ -7,7 +7,7 @@ from numpy.testing import assert_array_equal
 from tests.training.handmade import handmade
 from training.dataset import TrainingSet
 from training.evaluation import ALL, LEAST_LISTS, Evaluation, evaluate
-from training.metrics import summarise
+from training.metrics import means, per_list
 
 LISTS = 4 * LEAST_LISTS
 NEW = LEAST_LISTS
@@ -39,7 +39,7 @@ def test_given_rankers_then_each_has_its_metrics_and_the_subject_comes_first(
     assert (evaluation.subject, evaluation.lists) == ("model", LISTS)
     assert list(evaluation.metrics["ranker"].unique()) == ["model", "rival", "twin"]
     of_rival = evaluation.metrics[evaluation.metrics["ranker"] == "rival"].set_index("metric")
-    for metric, expected in summarise(orders(*[False] * LISTS), rows).items():
+    for metric, expected in means(per_list(orders(*[False] * LISTS), rows), rows.workers).items():
         assert of_rival.loc[metric, ["value", "low", "high"]].tolist() == [expected.value, expected.low, expected.high]
 
 

@@ -14,11 +14,12 @@ from training.dataset import TrainingSet, task_catalogue
 from training.metrics import (
     Estimate,
     cluster_interval,
+    means,
     ndcg,
     paired_difference,
+    per_list,
     recall,
     reciprocal_rank,
-    summarise,
 )
 
 ONE_LIST = [0, 4]
@@ -206,7 +207,7 @@ def test_summary_names_its_metrics_and_reports_the_mean_over_lists() -> None:
         catalogue=task_catalogue(["t1"], [None], [None]),
         until=0,
     )
-    summary = summarise([2.0, 1.0, 2.0, 1.0], rows)
+    summary = means(per_list([2.0, 1.0, 2.0, 1.0], rows), rows.workers)
     assert set(summary) == {"ndcg@10", "mrr", "recall@5"}
     assert summary["mrr"] == Estimate(0.75, 0.0, 1.0)  # two workers say little
 

@@ -136,7 +136,8 @@ def test_given_reliability_then_its_bins_lie_about_the_diagonal_and_its_figures_
 
 
 def test_given_a_probability_that_never_varies_then_its_single_bin_can_be_drawn() -> None:
-    drawn(plots.reliability({"accept": reliability(np.full(50, 0.2), np.arange(50) < 10)}))
+    figure = drawn(plots.reliability({"accept": reliability(np.full(50, 0.2), np.arange(50) < 10)}))
+    assert len(figure.axes[0].lines[-1].get_xdata()) == 1
 
 
 def test_given_gains_then_the_largest_are_on_top_in_the_colours_of_their_groups() -> None:

@@ -16,7 +16,7 @@ from features.spec import COLUMN, FEATURES, GROUPS, NAMES
 from matching.bundle import Bundle
 from matching.offline import Request, rank
 from tests.market import RATES, Record, batches, disordered, end_of, entries, market, ranker_of, rows_of, thinned, usual
-from training.contest import CHALLENGER
+from training.aliases import CHALLENGER
 from training.dataset import TrainingSet
 from training.evaluation import evaluate
 from training.metrics import ndcg, per_list

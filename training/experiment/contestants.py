@@ -3,18 +3,20 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from features.events import Entry
 from matching.bundle import Bundle
 from matching.eligibility import Wishes
 from matching.pipeline import Matcher
 from matching.query import Query
 from matching.scoring import BundleRanker, Ranker
-from training.experiment.live import Entry, Live
+from training.aliases import CHAMPION
+from training.experiment.live import Live
 from training.experiment.oracle import Oracle
 from training.experiment.orders import ORDERS
 from training.experiment.recording import Nightly, Recorder
 from training.simulation import Occasion, Policy, Ranking
 
-CHAMPION, EXPLORE, NIGHTLY, ORACLE, REFERENCE = "champion", "explore", "nightly", "oracle", "newest"
+EXPLORE, NIGHTLY, ORACLE, REFERENCE = "explore", "nightly", "oracle", "newest"
 
 POLICIES = (*ORDERS, CHAMPION, EXPLORE, NIGHTLY, ORACLE)
 """Names of all policies; see ``docs/experiments.md``."""

@@ -2,13 +2,10 @@
 
 from collections.abc import Iterator
 
-from features.events import Event, micros
+from features.events import Entry, micros
 from features.money import Rates
 from features.state import MarketState
 from training.simulation import Occasion, Policy, Ranking, World
-
-Entry = tuple[int, int, Event]
-"""Sequence number, ``known_at`` in microseconds since 1970, event."""
 
 
 class Live:

@@ -5,14 +5,14 @@ from numpy.typing import NDArray
 
 from features.build import rows
 from features.errors import CocokError
-from features.events import FeedServed
+from features.events import Entry, FeedServed
 from features.spec import NAMES, fingerprint
 from matching.bundle import Bundle
 from matching.first_stage import learn_first_stage
 from matching.scoring import BundleRanker
 from training.columns import monotone_directions, ranking_columns
 from training.dataset import TrainingSet, labelled
-from training.experiment.live import Entry, Live
+from training.experiment.live import Live
 from training.lists import History, mature, maturity_of
 from training.ranker import RankerParameters, fit
 from training.simulation import Occasion, Policy, Ranking

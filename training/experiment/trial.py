@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from features.events import Entry
 from features.money import Rates
 from matching.bundle import Bundle
 from matching.pipeline import Matcher
-from training.experiment.contestants import CHAMPION, EXPLORE, NIGHTLY, PRODUCT, contestant
-from training.experiment.live import Entry, Live
+from training.aliases import CHAMPION
+from training.experiment.contestants import EXPLORE, NIGHTLY, PRODUCT, contestant
+from training.experiment.live import Live
 from training.experiment.measures import Window, by_day, by_worker, figures
 from training.experiment.recording import Recorder, watched
 from training.ranker import RankerParameters

@@ -76,7 +76,7 @@ class Pages:
         Without that a single list of ten thousand items would make every page as long.
         """
         lists = np.flatnonzero(explored(rows))
-        return [cls.of(rows, lists[block]) for block in _of_a_size(np.diff(rows.offsets)[lists])]
+        return [cls.of(rows, lists[block]) for block in _of_a_size(rows.sizes[lists])]
 
     @classmethod
     def of(cls, rows: TrainingSet, lists: NDArray[np.int64] | None = None) -> "Pages":
@@ -87,7 +87,7 @@ class Pages:
             lists: int64; which ones, in order; all of them if None.
         """
         lists = np.flatnonzero(explored(rows)) if lists is None else lists
-        sizes = np.diff(rows.offsets)[lists]
+        sizes = rows.sizes[lists]
         places = np.arange(sizes.max(initial=0))
         there = places < sizes[:, None]
         at = np.where(there, rows.offsets[:-1][lists][:, None] + places, 0)

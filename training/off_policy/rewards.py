@@ -44,9 +44,7 @@ class Reward:
         """
         if kind not in REWARDS:
             raise ValueError(f"there is no reward {kind!r}: choose one of {', '.join(REWARDS)}")
-        sizes = np.diff(rows.offsets)
-        found = pd.DataFrame({"worker": np.repeat(rows.workers, sizes), "task": rows.tasks})
-        found["list"] = np.repeat(np.arange(len(rows)), sizes)
+        found = pd.DataFrame({"worker": rows.workers[rows.owner], "task": rows.tasks, "list": rows.owner})
         last = found[rows.labels >= ACCEPTED].drop_duplicates(["worker", "task"], keep="last")
         taken = np.zeros(len(rows.labels), np.bool_)
         taken[last.sort_index().drop_duplicates("list").index] = True

@@ -8,7 +8,6 @@ from training.simulation.config import (
     TaskConfig,
     WorkerConfig,
 )
-from training.simulation.demand import demand
 from training.simulation.ledger import Ledger
 from training.simulation.policies import Board, NewestFirst, Occasion, Policy, Ranking, random_order
 from training.simulation.truth import Truth, read_truth
@@ -29,7 +28,6 @@ __all__ = [
     "Truth",
     "WorkerConfig",
     "World",
-    "demand",
     "random_order",
     "read_truth",
 ]

@@ -1,7 +1,6 @@
 """Who leaves: workers who earn too little for their time go sooner. Good lists keep workers in the market."""
 
 import math
-from copy import copy
 
 import numpy as np
 
@@ -36,13 +35,6 @@ class Attrition:
         self._worth = np.ones(len(reservation))
         self._sessions = np.zeros(len(reservation), np.int64)
         self.left = np.full(len(reservation), NEVER)
-
-    def copy(self) -> "Attrition":
-        """Return the same, going on independently."""
-        twin = copy(self)
-        twin._hours, twin._worth = self._hours.copy(), self._worth.copy()
-        twin._sessions, twin.left = self._sessions.copy(), self.left.copy()
-        return twin
 
     def paid(self, worker: int, usd: float) -> None:
         """Count what a worker was paid."""

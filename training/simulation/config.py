@@ -305,6 +305,6 @@ PRESETS: Mapping[str, SimulationConfig] = MappingProxyType(
 )
 """Name -> configuration: what `cocok simulate --preset` offers.
 
-Were slots unlimited, workers of ``scarce`` would take some three times the slots posted (`demand`); see
+Were slots unlimited, workers of ``scarce`` would take some three times the slots posted; see
 ``docs/simulator.md`` for what was measured. Scale workers and tasks together to keep that.
 """

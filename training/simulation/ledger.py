@@ -81,14 +81,6 @@ class Ledger:
         self._full: list[tuple[int, int]] = []
         self._left: list[tuple[int, int]] = []
 
-    def copy(self) -> "Ledger":
-        """Return books that go on independently; the rows so far are shared."""
-        twin = Ledger(self._workers, self._tasks)
-        for name in vars(self):
-            if isinstance(rows := getattr(self, name), list):
-                setattr(twin, name, rows.copy())
-        return twin
-
     def session(self, worker: int, began_at: int, ended_at: int) -> None:
         """Write down a visit that is over."""
         self._sessions.append(_Session(worker, began_at, ended_at))

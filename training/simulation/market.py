@@ -1,6 +1,5 @@
 """The marketplace's books: what is open, how many slots are left, who took what, and who may see what."""
 
-from copy import copy
 from enum import IntFlag
 from typing import Any
 
@@ -39,14 +38,6 @@ class Market:
         countries = sorted({place.country for place in PLACES})
         self._country = np.array([countries.index(place.country) for place in PLACES])[workers.place]
         self._allowed = np.array([[not only or name in only for name in countries] for only in tasks.countries])
-
-    def copy(self, tasks: Tasks, memory: Memory) -> "Market":
-        """Return books that go on independently."""
-        twin = copy(self)
-        twin._tasks, twin._memory = tasks, memory
-        twin.open, twin.taken, twin.profiled = self.open.copy(), self.taken.copy(), self.profiled.copy()
-        twin._dealings = {worker: dealt.copy() for worker, dealt in self._dealings.items()}
-        return twin
 
     def is_open(self, task: int, now: int) -> bool:
         """Tell whether a task is posted, not closed, not expired and not full."""

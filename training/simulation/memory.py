@@ -53,14 +53,6 @@ class Memory:
         self._groups: list[set[int]] = [set() for _ in range(workers)]
         self._journal: list[list[_Entry]] = [[] for _ in range(workers)]
 
-    def copy(self) -> "Memory":
-        """Return a memory that goes on independently."""
-        twin = Memory(0, 0)
-        twin.done, twin.trust, twin.verdicts = self.done.copy(), self.trust.copy(), self.verdicts.copy()
-        twin._groups = [groups.copy() for groups in self._groups]
-        twin._journal = [entries.copy() for entries in self._journal]
-        return twin
-
     def took(self, worker: int, group: int, at: int) -> None:
         """Remember that a worker took a task of a batch."""
         if group not in self._groups[worker]:

@@ -9,9 +9,7 @@ from numpy.typing import NDArray
 
 from training.simulation.chance import stream
 from training.simulation.population import Floats, Ints
-from training.simulation.postings import Tasks
-
-HOUR = 3_600_000_000
+from training.simulation.postings import HOUR, Tasks
 
 
 @dataclass(frozen=True)
@@ -88,7 +86,6 @@ class Ranking:
         scores: of each of ``tasks``; None if there are none.
         propensities: probability with which each stood at its position, in (0, 1]; None if unknown.
         model_version: of the model behind it.
-        feed_id: id of the list, if whoever ranked it gave it one.
     """
 
     tasks: Ints
@@ -96,7 +93,6 @@ class Ranking:
     scores: Floats | None = None
     propensities: Floats | None = None
     model_version: str | None = None
-    feed_id: str | None = None
 
 
 Policy = Callable[[Occasion], Ranking]

@@ -4,7 +4,7 @@ Postings do not depend on what is listed to whom, so that competing policies mee
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,10 +90,6 @@ class Tasks:
     def __len__(self) -> int:
         """Return the number of tasks."""
         return len(self.ids)
-
-    def copy(self) -> "Tasks":
-        """Return tasks whose rewards may be raised independently; all else is shared."""
-        return replace(self, reward=self.reward.copy(), raised_at=self.raised_at.copy())
 
     def reward_at(self, tasks: Ints, at: int | None) -> Floats:
         """Return the rewards of tasks now, or at an earlier instant (microseconds since 1970), USD."""

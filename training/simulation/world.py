@@ -2,8 +2,6 @@
 
 import heapq
 from collections.abc import Callable, Iterator
-from copy import copy
-from dataclasses import replace
 from decimal import Decimal
 from functools import partial
 from typing import Any, NamedTuple
@@ -122,7 +120,6 @@ class World:
         self.attrition = Attrition(config.worker, self.workers.reservation, self._dice)
         self.ledger = Ledger(self.workers, self.tasks)
         self._law = config.behaviour
-        # An agenda of functions and immutable arguments, never of methods of this world, is copied in no time.
         self._agenda: list[tuple[int, int, Callable[..., None], tuple[Any, ...]]] = []
         self._order = 0
         self._events: list[Event] = []
@@ -151,21 +148,6 @@ class World:
             act(self, *arguments)
             events, self._events = self._events, []
             yield from events
-
-    def fork(self) -> "World":
-        """Return a world that goes on from here independently and, under the same policy, identically.
-
-        What never changes is shared. A run must have come to its end (``until``) before.
-        """
-        twin = copy(self)
-        twin.tasks, twin.memory = self.tasks.copy(), self.memory.copy()
-        twin.choice = ChoiceModel(self.config, self.workers, self.requesters, twin.tasks, twin.memory)
-        twin.market = self.market.copy(twin.tasks, twin.memory)
-        twin.board = replace(self.board, rewards=twin.tasks.reward)
-        twin.attrition, twin.ledger = self.attrition.copy(), self.ledger.copy()
-        twin._agenda, twin._events = self._agenda.copy(), []
-        twin._visiting, twin._attempts = self._visiting.copy(), self._attempts.copy()
-        return twin
 
     def _plan(self) -> None:
         # At one instant tasks come before workers, who come before their sessions.
@@ -301,7 +283,7 @@ class World:
 
     def _log_list(self, occasion: Occasion, ranking: Ranking, shown: list[int]) -> str:
         self._feed_count += 1
-        feed_id = ranking.feed_id or f"f{self._mark}-{self._feed_count:06d}"
+        feed_id = f"f{self._mark}-{self._feed_count:06d}"
         scores = [None] * len(shown) if ranking.scores is None else ranking.scores.tolist()
         chances = [None] * len(shown) if ranking.propensities is None else ranking.propensities.tolist()
         ids = self.tasks.ids

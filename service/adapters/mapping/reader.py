@@ -10,13 +10,14 @@ import msgspec
 
 from features.errors import CocokError, EventError
 from features.events import EVENT_TYPES, decode_event
-from service.adapters import Advance, Found
+from service.adapters import Found
 from service.adapters.mapping import values
 from service.adapters.mapping.columns import Get, Joined, RefusalError, Row, Scope, View, as_text, template
 from service.adapters.mapping.sampled import Sampler
 from service.adapters.mapping.shape import Block, Mapping, MappingError
 from service.adapters.mapping.tables import Table
 from service.adapters.mapping.targets import ANY, Target, fields_of
+from service.log_files import Advance
 
 Broken = tuple[Path, int, EventError]
 

@@ -14,6 +14,7 @@ from random import Random
 
 from features.events import (
     EVENT_TYPES,
+    SAMPLED,
     AssignmentAccepted,
     Event,
     FeedItem,
@@ -100,7 +101,7 @@ class Sampler:
                     feed_id=name,
                     worker_id=chosen.worker,
                     items=items,
-                    policy="sampled",
+                    policy=SAMPLED,
                 ),
             )
 

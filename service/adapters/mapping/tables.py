@@ -4,7 +4,7 @@ import csv
 import gzip
 import math
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from io import TextIOWrapper
 from pathlib import Path
@@ -15,7 +15,7 @@ import msgspec
 from features.errors import CocokError, EventError
 from service.adapters.mapping.columns import Row, Scope
 from service.adapters.mapping.shape import Source
-from service.log_files import read_lines
+from service.log_files import Advance, read_lines
 from service.parquet_rows import ROWS, read_rows
 
 Cells = Iterator[tuple[int, dict[str, Any] | EventError]]
@@ -36,7 +36,7 @@ class Table:
         self.files = [file for file in files if any(fnmatchcase(file.name, pattern) for pattern in source.files)]
         self._formats = {file: source.format or _format(file) for file in self.files}
 
-    def rows(self, advance: Callable[[int], None]) -> Iterator[Row | tuple[Path, int, EventError]]:
+    def rows(self, advance: Advance) -> Iterator[Row | tuple[Path, int, EventError]]:
         """Yield the rows of all files, and what cannot be read in place of a row.
 
         Raises:
@@ -81,7 +81,7 @@ class Table:
                     f" a column that may be absent belongs in `optional` of the source `{self.source.name}`"
                 )
 
-    def _csv(self, file: Path, advance: Callable[[int], None]) -> Cells:
+    def _csv(self, file: Path, advance: Advance) -> Cells:
         number = 0
         delimiter = (
             "\t" if file.name.endswith((".tsv", ".tsv.gz")) and self.source.delimiter == "," else self.source.delimiter
@@ -118,7 +118,7 @@ class Table:
         except (OSError, EOFError, zlib.error) as error:
             yield number + 1, EventError(f"cannot be read: {error}")
 
-    def _ndjson(self, file: Path, advance: Callable[[int], None]) -> Cells:
+    def _ndjson(self, file: Path, advance: Advance) -> Cells:
         seen: dict[str, None] = {}
         rows = 0
         for number, line in read_lines(file, advance):
@@ -137,7 +137,7 @@ class Table:
             # Lines may lack a key, so only one that none of them has can be wrong.
             self._check(file, list(seen))
 
-    def _parquet(self, file: Path, advance: Callable[[int], None]) -> Cells:
+    def _parquet(self, file: Path, advance: Advance) -> Cells:
         import pyarrow
         from pyarrow import parquet
 

@@ -305,8 +305,8 @@ def _looked_up(given: dict[str, Any] | str, unmapped: str) -> Callable[[Any], An
 
 
 def _added(raw: Any, view: View, path: str) -> Get:
-    if isinstance(raw, str) and _DURATION.fullmatch(raw):
-        unit = _DURATION.fullmatch(raw)["unit"]  # type: ignore[index]  # it matches
+    if isinstance(raw, str) and (match := _DURATION.fullmatch(raw)):
+        unit = match["unit"]
         if unit not in MICROSECONDS:
             raise MappingError(f"{path}.plus", f"`{unit}` is no unit; there are {', '.join(MICROSECONDS)}")
         fixed = duration(raw)

@@ -1,20 +1,20 @@
 """Amazon Mechanical Turk: API responses, notification messages and results files (`docs/formats/mturk.md`)."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from features.errors import EventError
 from features.events import Event
-from service.adapters import Advance, Found
-from service.adapters.derived import Profiles, Record
+from service.adapters import Found
+from service.adapters.derived import Profiles, Record, each
 from service.adapters.mturk import assignments, hits, notices
 from service.adapters.mturk.records import CSV_FILES, Records, collect
 from service.adapters.mturk.workers import qualify
 from service.adapters.payloads import JSON_FILES
+from service.log_files import Advance
 
 FILES = (*JSON_FILES, *CSV_FILES)
 REQUESTER = "mturk"
@@ -49,18 +49,18 @@ class _Reading:
         """Yield tasks before what happens to them: of one instant, they come first in the log."""
         records = self._records
         profiles = Profiles("mturk")
-        yield from _each(records.qualifications, partial(_qualify, profiles))
+        yield from each(records.qualifications, partial(_qualify, profiles))
         yield from profiles.events()
         described = {record.fields.need("HITId") for record in records.hits}
-        yield from _each(records.hits, self._offer)
-        yield from _each([row for row in records.rows if row.fields.need("HITId") not in described], self._offer)
-        yield from _each([*records.assignments, *records.rows], self._work)
-        yield from _each(records.notices, self._notice)
+        yield from each(records.hits, self._offer)
+        yield from each([row for row in records.rows if row.fields.need("HITId") not in described], self._offer)
+        yield from each([*records.assignments, *records.rows], self._work)
+        yield from each(records.notices, self._notice)
         for task, course in self._courses.items():
             course.sort(key=lambda notice: notice[0])
             for record, found in notices.course(course, self._facts.get(task), self._taken[task]):
                 yield record.file, record.line, found
-        yield from _each(records.hits, self._close)
+        yield from each(records.hits, self._close)
 
     def _offer(self, record: Record) -> Iterator[Event]:
         facts = hits.facts_of(record, self._records.types, self._requester)
@@ -101,15 +101,6 @@ class _Reading:
 
     def _see(self, task: str, at: datetime) -> None:
         self._last[task] = max(self._last.get(task, at), at)
-
-
-def _each(records: Sequence[Record], step: Callable[[Record], Iterator[Event]]) -> Iterator[Found]:
-    for record in records:
-        try:
-            for event in step(record):
-                yield record.file, record.line, event
-        except EventError as error:
-            yield record.file, record.line, error
 
 
 def _qualify(profiles: Profiles, record: Record) -> Iterator[Event]:

@@ -10,9 +10,10 @@ from typing import Any, Literal
 import msgspec
 
 from features.errors import EventError
-from service.adapters import Advance, Found
+from service.adapters import Found
 from service.adapters.derived import Record
 from service.adapters.payloads import Fields, read_bytes, read_documents
+from service.log_files import Advance
 
 CSV_FILES = ("*.csv", "*.csv.gz")
 _COLUMNS = ("HITId", "AssignmentId", "WorkerId", "AssignmentStatus")

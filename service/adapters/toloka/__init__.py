@@ -1,18 +1,18 @@
 """Toloka: pools, tasks, assignments and what its API tells of workers (`docs/formats/toloka.md`)."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from features.errors import EventError
 from features.events import Event
-from service.adapters import Advance, Found
-from service.adapters.derived import Profiles, Record
+from service.adapters import Found
+from service.adapters.derived import Profiles, Record, each
 from service.adapters.payloads import JSON_FILES
 from service.adapters.toloka.assignments import deeds
 from service.adapters.toloka.offers import Offers, reserved
 from service.adapters.toloka.records import Records, collect, moment
 from service.adapters.toloka.workers import ban_of, describe, restrict, skill
+from service.log_files import Advance
 
 FILES = JSON_FILES
 
@@ -36,15 +36,15 @@ class _Reading:
     def events(self) -> Iterator[Found]:
         """Yield tasks before what happens to them: of one instant, they come first in the log."""
         records = self._records
-        yield from _each(records.skills, self._skill)
-        yield from _each(records.restrictions, self._restrict)
+        yield from each(records.skills, self._skill)
+        yield from each(records.restrictions, self._restrict)
         offers = Offers(records, self._bans)
         for pool in records.pools:
             yield from offers.of(pool)
         pools = {pool.fields.need("id") for pool in records.pools}
-        yield from _each([*records.suites, *records.tasks], lambda unit: self._keep(unit, pools))
-        told = list(_each(records.assignments, lambda record: self._work(record, offers)))
-        yield from _each(records.workers, self._describe)
+        yield from each([*records.suites, *records.tasks], lambda unit: self._keep(unit, pools))
+        told = list(each(records.assignments, lambda record: self._work(record, offers)))
+        yield from each(records.workers, self._describe)
         yield from self._profiles.events()
         yield from told
 
@@ -81,12 +81,3 @@ class _Reading:
             raise record.fields.error("id", reason)
         describe(record, min(known), self._profiles)
         return iter(())
-
-
-def _each(records: Sequence[Record], step: Callable[[Record], Iterator[Event]]) -> Iterator[Found]:
-    for record in records:
-        try:
-            for event in step(record):
-                yield record.file, record.line, event
-        except EventError as error:
-            yield record.file, record.line, error

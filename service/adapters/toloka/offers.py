@@ -107,7 +107,7 @@ class Offers:
         others = [price.amount for price in self._prices.get(pool, [])[1:]]
         return f"{unit}@{amount_text(paid)}" if paid in others and paid is not None else unit
 
-    def _offer(self, pool: Record) -> "_Offer":
+    def _offer(self, pool: Record) -> _Offer:
         fields = pool.fields
         identity, project, owner = fields.need("id"), fields.need("project_id"), fields.object("owner")
         described = self._projects.get(project) or Fields({})
@@ -142,7 +142,7 @@ class Offers:
         keys = (BANNED, f"{BANNED}:project:{project}", f"{BANNED}:pool:{pool}")
         return [clause(f"qualification:{key}", "not_exists") for key in keys if key in self._banned]
 
-    def _unit(self, unit: Record, pool: Record, offer: "_Offer") -> Iterator[Event]:
+    def _unit(self, unit: Record, pool: Record, offer: _Offer) -> Iterator[Event]:
         at = max(offer.created, moment(unit.fields, "created"))
         shared = {**offer.facts, **self._share(unit, pool)}
         for place, price in enumerate(self._prices[offer.pool_id]):

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Literal
 
 from features.errors import EventError
-from service.adapters import Advance, Found
+from service.adapters import Found
 from service.adapters.derived import Record
 from service.adapters.payloads import Fields, read_documents
+from service.log_files import Advance
 
 Kind = Literal["restrictions", "skills", "assignments", "pools", "suites", "tasks", "projects", "workers"]
 

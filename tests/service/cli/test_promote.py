@@ -18,7 +18,8 @@ from matching.calibration import Additive
 from service.cli import main
 from tests.market import bundle_of, market, usual, write, written
 from tests.service.cli.run import Cocok
-from training.registry import CHAMPION, PREVIOUS, Registry
+from training.aliases import CHAMPION, PREVIOUS
+from training.registry import Registry
 
 GOOD, POOR, OLD, GONE = 1, 2, 3, 4
 """Versions: a trained one, one that has learned noise, one that was trained for features of another time, and one of

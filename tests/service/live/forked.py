@@ -16,10 +16,10 @@ from typing import Any
 import httpx
 import uvicorn
 
-from features.state import MarketState
 from service import runtime
 from service.app import create_app
 from service.settings import Settings
+from tests.digest import digest
 from tests.service.api.server import Registry
 from tests.service.live.server import START_SECONDS, ready, until
 
@@ -63,12 +63,12 @@ def _serve(home: Path, port: Connection) -> None:
     runtime._source = lambda settings: Registry()
     app = create_app(Settings(home=home))
 
-    async def digest() -> dict[str, Any]:
+    async def told() -> dict[str, Any]:
         engine = app.state.runtime.engine
-        seq, found = engine.read(lambda state: (state.seq, MarketState.digest(state)))
+        seq, found = engine.read(lambda state: (state.seq, digest(state)))
         return {"seq": seq, "digest": found}
 
-    app.add_api_route("/digest", digest)
+    app.add_api_route("/digest", told)
     listening = socket.create_server(("127.0.0.1", 0))
     port.send(listening.getsockname()[1])
     uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False)).run(sockets=[listening])

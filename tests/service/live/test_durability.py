@@ -19,6 +19,7 @@ import pytest
 from features.events import decode_event, encode_event
 from features.state import MarketState
 from service.store import SqliteStore, Stored
+from tests.digest import digest
 from tests.market import RATES, Record
 from tests.service.live.forked import Forked, forked
 from tests.service.live.server import Served, now, posted, serving_process, until
@@ -123,7 +124,7 @@ def kill_under_load(server: Forked | Served, writers: Sequence[Writer], random: 
 def folded(log: Sequence[Stored]) -> dict[str, Any]:
     state = MarketState(RATES)
     state.apply(log)
-    return {"seq": state.seq, "digest": state.digest()}
+    return {"seq": state.seq, "digest": digest(state)}
 
 
 def test_given_kills_at_any_instant_then_what_was_acknowledged_is_there_and_the_state_is_a_replay(

@@ -137,7 +137,7 @@ class StoreContract(ABC):
         told = AssignmentRejected(event_id="e2", at=NOON, worker_id="w", task_id="t", reason="a name")
         store.append([view(1), told, view(3)])
         silent = AssignmentRejected(event_id="e2", at=NOON, worker_id="erased", task_id="t")
-        store.rewrite(2, silent)
+        store.rewrite_all([(2, silent)])
         row = next(store.read(1))[0]
         assert (row.seq, row.event, row.known_at) == (2, silent, micros(view(1).at))
         assert store.append([told]) == (0, 1, 3)
@@ -159,7 +159,7 @@ class StoreContract(ABC):
     def test_given_another_place_then_rewriting_is_refused(self, store: Store, seq: int) -> None:
         store.append([view(1), view(2)])
         with pytest.raises(ValueError, match=f"sequence number {seq}"):
-            store.rewrite(seq, TaskClosed(event_id="e2", at=NOON, task_id="t"))
+            store.rewrite_all([(seq, TaskClosed(event_id="e2", at=NOON, task_id="t"))])
         assert ids(store) == ["e1", "e2"]
 
     def test_given_several_batches_at_once_then_they_follow_each_other_with_numbers_of_their_own(

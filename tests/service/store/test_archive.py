@@ -268,7 +268,7 @@ def test_given_another_event_at_a_number_then_a_file_is_not_rewritten(store: Sql
     kept = files(path)
     for event in (served(1), viewed(0)):
         with pytest.raises(ValueError, match="sequence number 1 "):
-            store.rewrite(1, event)
+            store.rewrite_all([(1, event)])
     assert (files(path), store.identity().rewrites) == (kept, 0)
 
 
@@ -277,7 +277,7 @@ def test_given_an_erasure_replaces_a_file_then_a_reader_goes_on_in_the_new_one(s
     store.archive(at(39))
     reader = store.read(batch=5)
     found = list(next(reader))
-    store.rewrite(20, msgspec.structs.replace(served(19, "w1"), worker_id="erased"))
+    store.rewrite_all([(20, msgspec.structs.replace(served(19, "w1"), worker_id="erased"))])
     found += itertools.chain.from_iterable(reader)
     assert found == read(store)
 
@@ -294,7 +294,7 @@ def test_given_files_are_replaced_one_after_the_other_then_a_reader_asks_as_ofte
     def replaced(self: archive.Reader, *given: Any) -> list[Stored]:
         if left:
             number = left.pop(0)
-            store.rewrite(number + 1, msgspec.structs.replace(served(number), worker_id="erased"))
+            store.rewrite_all([(number + 1, msgspec.structs.replace(served(number), worker_id="erased"))])
         return between(self, *given)
 
     monkeypatch.setattr(archive.Reader, "between", replaced)
@@ -409,7 +409,7 @@ def test_given_many_files_are_written_then_an_erasure_waits_for_one_of_them(
     made: list[int] = []
 
     def erasing() -> None:
-        store.rewrite(31, msgspec.structs.replace(served(30), worker_id="erased"))
+        store.rewrite_all([(31, msgspec.structs.replace(served(30), worker_id="erased"))])
         erased_after.append(len(made))
 
     eraser = Thread(target=erasing)
@@ -448,7 +448,7 @@ def test_given_a_worker_is_erased_between_the_copies_of_database_and_folder_then
     copy = path.parent / "copy" / path.name
     backup(path, copy)
     shutil.copy(old, path.parent / "old")
-    store.rewrite(1, msgspec.structs.replace(served(0), worker_id="erased"))
+    store.rewrite_all([(1, msgspec.structs.replace(served(0), worker_id="erased"))])
     shutil.copytree(old.parent, copy.parent / old.parent.name)
     (kept,) = files(copy)
     with caplog.at_level(logging.WARNING):
@@ -468,7 +468,7 @@ def test_given_the_file_that_took_its_place_is_damaged_then_the_old_file_stays(s
     store.archive(at(20))
     (old,) = files(path)
     content = old.read_bytes()
-    store.rewrite(1, msgspec.structs.replace(served(0), worker_id="erased"))
+    store.rewrite_all([(1, msgspec.structs.replace(served(0), worker_id="erased"))])
     (new,) = files(path)
     new.write_bytes(new.read_bytes()[:-1])
     old.write_bytes(content)
@@ -602,7 +602,7 @@ def test_given_a_process_that_dies_before_the_old_file_of_an_erased_worker_is_go
     store.archive(at(20))
     (old,) = files(path)
     shutil.copy(old, path.parent / "copy")
-    store.rewrite(1, msgspec.structs.replace(served(0), worker_id="erased"))
+    store.rewrite_all([(1, msgspec.structs.replace(served(0), worker_id="erased"))])
     (path.parent / "copy").rename(old)
     assert len(files(path)) == 2
     again = SqliteStore(path)

@@ -97,7 +97,7 @@ def test_given_an_erased_text_then_the_file_no_longer_holds_it(tmp_path: Path) -
     path = tmp_path / "cocok.db"
     store = SqliteStore(path)
     store.append([view(1, worker="secret-name")])
-    store.rewrite(1, view(1, worker="gone"))
+    store.rewrite_all([(1, view(1, worker="gone"))])
     store.close()
     kept = b"".join(file.read_bytes() for file in tmp_path.iterdir())
     assert b"gone" in kept
@@ -142,7 +142,7 @@ def test_given_several_erasures_at_once_then_each_waits_until_the_others_have_cu
 
     def rewrite(which: int) -> None:
         for number in range(which, 80, 4):
-            stores[which].rewrite(number + 1, view(number, worker="gone"))
+            stores[which].rewrite_all([(number + 1, view(number, worker="gone"))])
 
     with ThreadPoolExecutor() as threads:
         list(threads.map(rewrite, range(4)))

@@ -1,6 +1,7 @@
 """The simulated marketplace keeps the rules of a real one, and its log is one that Cocok reads."""
 
 from collections import Counter
+from copy import deepcopy
 from dataclasses import replace
 
 import msgspec
@@ -43,10 +44,10 @@ from training.simulation import (
     NewestFirst,
     Occasion,
     Ranking,
+    SimulationConfig,
     TaskConfig,
     Truth,
     World,
-    demand,
     random_order,
 )
 from training.simulation.kinds import KINDS
@@ -314,12 +315,12 @@ def test_competing_policies_meet_the_same_tasks_and_workers(log: list[Event]) ->
     assert postings(events) == postings(log)
 
 
-def test_a_forked_world_goes_on_as_its_original_and_leaves_it_alone(log: list[Event], world: World) -> None:
+def test_a_copied_world_goes_on_as_its_original_and_leaves_it_alone(log: list[Event], world: World) -> None:
     original = World(SMALL, END)
     half = (original.start + original.end) // 2
     events = list(original.run(NewestFirst(), until=half))
     assert 0 < micros(events[-1].at) < half
-    twin, other = original.fork(), original.fork()
+    twin, other = deepcopy(original), deepcopy(original)
     other_events = list(other.run(random_order))
     tails = [list(each.run(NewestFirst())) for each in (twin, original)]
     assert events + tails[0] == events + tails[1] == log
@@ -357,6 +358,17 @@ def test_given_a_number_out_of_range_then_it_is_named(wrong: object) -> None:
         wrong()
 
 
+def demand(config: SimulationConfig) -> float:
+    """The acceptances that workers would make if slots were unlimited, for each slot posted, under newest first."""
+    world = World(config, END)
+    posted = int(world.tasks.slots.sum())
+    # A slot for every worker in each task.
+    world.tasks.slots[:] = config.workers
+    for _ in world.run(NewestFirst()):
+        pass
+    return len(world.ledger.tables()["assignments"]) / posted
+
+
 def test_in_the_scarce_market_three_times_the_slots_are_wanted() -> None:
-    assert demand(replace(PRESETS["scarce"], days=7), END) == pytest.approx(3.0, abs=0.5)
+    assert demand(replace(PRESETS["scarce"], days=7)) == pytest.approx(3.0, abs=0.5)
     assert PRESETS["standard"].workers == PRESETS["scarce"].workers == 400

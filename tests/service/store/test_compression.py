@@ -10,7 +10,7 @@ import pytest
 from features.errors import CocokError
 from features.events import FeedContext, FeedItem, FeedServed, encode_event, instant
 from service.store import SqliteStore
-from service.store.squeeze import squeeze, unsqueeze, unsqueeze_each
+from service.store.compression import squeeze, unsqueeze, unsqueeze_each
 
 LIST = (
     b'{"type":"feed_served","event_id":"feed-1","at":"2026-03-01T00:00:00Z","feed_id":"1","worker_id":"w1",'
