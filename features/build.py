@@ -177,7 +177,7 @@ def rows(
         tasks: int32, dense indices; 0 for a task never seen.
         now: the instant, in microseconds since 1970; rows do not change within a second.
         session_minutes: minutes the worker has now; NaN for what the profile says.
-        common: to other rows of this worker at this instant, which saves finding it again; filled if it is blank.
+        common: scratch shared by calls for one worker and instant; filled on first use.
         computed: what `compared` returned of these tasks, if it was asked.
 
     Returns:

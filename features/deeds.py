@@ -69,7 +69,7 @@ def bar(s: Arrays, worker: int, task: int) -> int:
 
 @lean
 def forget(s: Arrays, worker: int, workers: int) -> None:
-    """A worker is erased, one of so many. What is not over has no name any more, and is found by its task."""
+    """Erase a worker; ``workers``: how many are known. Unsettled work stays reachable by its task."""
     task = s.workers[worker].barred
     s.workers[worker].barred = 0
     s.workers[worker].forgotten = workers
@@ -138,7 +138,7 @@ def serve(s: Arrays, worker: int, tasks: NDArray[np.int32], start: int, stop: in
 def accept(s: Arrays, index: int, task_index: int, told: bool) -> None:
     """A worker took a task: a slot, and a choice among all that could have been taken.
 
-    Where that is not ``told``, a later stage implies it. If it is told after all, it is not counted again.
+    If no event reported it (``told`` is false), a later stage implies it; if one does later, it is not counted again.
     """
     market = s.market[0]
     now = market.clock
@@ -326,7 +326,7 @@ def give_up(s: Arrays, worker: int, task: int, abandoned: bool) -> None:
 def submit(s: Arrays, index: int, task_index: int, minutes: float, told: bool) -> None:
     """A worker handed work in; ``minutes`` is NaN where it is not told how long it took.
 
-    Where that is not ``told``, a verdict implies it. If it is told after all, only its minutes count. Where there can
+    If no event reported it, a verdict implies it; if one does later, only its minutes count. Where there can
     be no other work, as in `judge`, work is handed in again, and counts no further.
     """
     worker = s.workers[index]
@@ -417,7 +417,7 @@ def _count_verdict(s: Arrays, index: int, task: Record, approved: bool, count: f
         if row < 0:
             continue
         _move(s.tokens[row], good * weight, bad * weight)
-        # Not of one who was erased: nobody asked for room.
+        # Skip an erased worker: `tally` reserved no room for one.
         if s.workers[index].forgotten == 0:
             _move(s.tastes[claim_taste(s, index, row)], good * weight, bad * weight)
 

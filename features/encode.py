@@ -282,7 +282,7 @@ def _nothing() -> Row:
 
 
 def _work_minutes(event: ev.AssignmentSubmitted) -> float:
-    # Work of no time is work whose time was not measured.
+    # 0 seconds means the time was not measured.
     return max(event.work_seconds / 60, LEAST_MINUTES) if event.work_seconds else nan
 
 

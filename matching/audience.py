@@ -44,7 +44,7 @@ class UnpreparedError(Exception):
 
 
 class Member(Expectation, frozen=True, gc=False):
-    """A worker in an audience, and what is expected of him."""
+    """A worker in an audience, and what is expected of them."""
 
     worker_id: str
     score: float

@@ -213,7 +213,7 @@ _RULES: tuple[_Rule, ...] = (
     _Rule(
         "last_slots",
         "market",
-        "Places left: {slots}",
+        "Slots left: {slots}",
         "Tersisa {slots} tempat",
     ),
     _Rule(

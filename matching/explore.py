@@ -28,8 +28,8 @@ class Explore:
       of the scores, mixed with an even share for the promised among them.
     - Positions are given away to promised tasks from further down, by a coin that looks at nothing else, and evenly.
 
-    The best are those of the shortlist. What was scored for its lot alone is never among them, whatever the model says
-    of it: it is scored in some draws only, and would stand there by a chance that no propensity tells.
+    The best are those of the shortlist. A task scored only because a position may be given to it is never one of them,
+    however good its score: it is scored in some draws only, and would stand there by a chance that no propensity tells.
 
     No task comes both ways, so that the order of the best is Plackett and Luce whatever is given away, as
     `training.off_policy` asks for. The propensity of a task that was drawn is its probability given those before it and
@@ -98,7 +98,7 @@ class Explore:
         every = ranking if reserve is None else ranking.followed_by(reserve)
         place_of = {task: place for place, task in enumerate(every.tasks.tolist())}
         first = np.full(len(best), -1, np.intp)
-        # A lot that pays too little, as was seen when it was scored, is in neither; its position is drawn after all.
+        # A promised task found to pay too little is in neither ranking; its position is drawn instead.
         first[given] = [place_of.get(task, -1) for task in beyond[: len(given)].tolist()]
         drawn = first < 0
         first[drawn] = race[: drawn.sum()]

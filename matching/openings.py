@@ -1,4 +1,4 @@
-"""What would open tasks that are closed to a worker now: the single changes that most of them wait for.
+"""Which single changes of a worker would make the most ineligible tasks eligible.
 
 A change is judged by making it: the worker is taken as if the fact were so, and what stands in the way is judged again
 by it, so that a task counts exactly if the change alone would open it. Tasks are counted by their signatures, and these

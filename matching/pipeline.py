@@ -1,6 +1,6 @@
 """The matcher: from a worker's request to a ranked feed, in a visible order of stages.
 
-eligibility -> first stage -> features -> model -> re-ranking -> exploration -> page -> swap -> reasons
+eligibility -> first stage -> features -> model -> re-ranking -> exploration -> page -> swap -> reasons, near misses
 """
 
 import threading

@@ -41,10 +41,10 @@ class Outcomes:
         p_accept: P(accepted within the maturity | listed); NaN without such a model.
         p_approve: P(approved | submitted); the smoothed share of the worker in such tasks without a model.
         minutes: minutes expected for this worker; NaN where nothing tells.
-        minutes_low: one in ten such works takes less; NaN without a model of the minutes, as all that follow.
-        minutes_high: one in ten such works takes more.
-        paid_fast: with ``paid_slow``, minutes between which approved work lies so often that four fifths of all
-            finished work does; see `paid_tails`.
+        minutes_low: 10th percentile of the minutes; NaN without a model of the minutes, as all that follow.
+        minutes_high: 90th percentile of the minutes.
+        paid_fast: with ``paid_slow``, minutes of approved work between which 80 % of all finished work lies; rejected
+            work lies outside; see `paid_tails`.
         paid_slow: the longer one.
     """
 
@@ -74,8 +74,8 @@ class Expectation(Struct, frozen=True, gc=False):
         p_accept: P(accepted within the maturity | listed).
         p_approve: P(approved | submitted).
         expected_minutes: median minutes of work.
-        minutes_low: one in ten such works takes less.
-        minutes_high: one in ten such works takes more.
+        minutes_low: 10th percentile of the minutes.
+        minutes_high: 90th percentile of the minutes.
         expected_hourly: reward x P(approved) over the expected minutes.
         expected_hourly_low: with ``expected_hourly_high``, between which four fifths of finished work pay an hour. Work
             that is rejected pays nothing, and counts.

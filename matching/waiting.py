@@ -1,4 +1,4 @@
-"""What waits for a single change of a worker: trees of requirements, and signatures that wait for more than their tree.
+"""Which tasks a single change of a worker may make eligible: by trees of requirements, and by single signatures.
 
 Tasks are counted by their signatures, and these are judged by their requirements, which many have in common; a task is
 looked at by itself only for what is its own.

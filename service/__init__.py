@@ -1,1 +1,1 @@
-"""The edge: the event store, settings and the command line."""
+"""The edge: event store, importers, HTTP API, command line and settings."""

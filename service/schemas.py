@@ -118,11 +118,11 @@ class ItemOut(BaseModel):
     p_accept: float | None = Field(description="P(accepted within the model's maturity | listed).")
     p_approve: float | None = Field(description="P(approved | submitted).")
     expected_minutes: float | None
-    minutes_low: float | None = Field(description="One in ten such works takes less.")
-    minutes_high: float | None = Field(description="One in ten such works takes more.")
+    minutes_low: float | None = Field(description="10th percentile of the minutes.")
+    minutes_high: float | None = Field(description="90th percentile of the minutes.")
     expected_hourly: MoneyOut | None = Field(description="Pay per hour for this worker; null without a reward.")
     expected_hourly_low: MoneyOut | None = Field(
-        description="With `expected_hourly_high`, between which four in five finished works pay; a rejected one pays 0."
+        description="With `expected_hourly_high`, the 80 % interval of pay per hour of finished work; rejected pays 0."
     )
     expected_hourly_high: MoneyOut | None
     reasons: list[ReasonOut] = Field(description="The strongest first; at least one, none with `explain` false.")
@@ -190,11 +190,11 @@ class MemberOut(BaseModel):
     p_accept: float | None = Field(description="P(accepted within the model's maturity | listed).")
     p_approve: float | None = Field(description="P(approved | submitted).")
     expected_minutes: float | None
-    minutes_low: float | None = Field(description="One in ten such works takes less.")
-    minutes_high: float | None = Field(description="One in ten such works takes more.")
+    minutes_low: float | None = Field(description="10th percentile of the minutes.")
+    minutes_high: float | None = Field(description="90th percentile of the minutes.")
     expected_hourly: MoneyOut | None = Field(description="Pay per hour for this worker; null without a reward.")
     expected_hourly_low: MoneyOut | None = Field(
-        description="With `expected_hourly_high`, between which four in five finished works pay; a rejected one pays 0."
+        description="With `expected_hourly_high`, the 80 % interval of pay per hour of finished work; rejected pays 0."
     )
     expected_hourly_high: MoneyOut | None
 
@@ -206,7 +206,7 @@ class AudienceOut(BaseModel):
     model_version: str = Field(description="`fallback` without a model.")
     log_seq: int = Field(description="Sequence number of the last event that the audience knows.")
     items: list[MemberOut]
-    suggested: int = Field(description="How many of them to tell, from the first on, to fill the slots by 80 %.")
+    suggested: int = Field(description="How many of the first to tell, to fill the free slots with 80 % probability.")
 
 
 class AppendedOut(BaseModel):

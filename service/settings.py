@@ -82,7 +82,7 @@ class Settings(BaseSettings):
         ge=0,
         le=1,
         description="Share of the logged feeds whose first positions are drawn by chance, so that new tasks and new "
-        "workers are learned of; a request's `explore` goes before it.",
+        "workers are learned about; a request's `explore` takes precedence.",
     )
     explore_temperature: float = Field(
         default=0.25, gt=0, description="How freely these are drawn, in standard deviations of the scores."
@@ -130,8 +130,8 @@ class Settings(BaseSettings):
     gate_calibration: float = Field(
         default=0.75,
         ge=0,
-        description="Expected calibration error that a probability may have, as a share of the rate of the rarer "
-        "outcome, beyond what chance alone gives at most in 19 cases of 20.",
+        description="Expected calibration error allowed, as a share of the rarer outcome's rate, on top of what chance "
+        "alone stays below in 19 cases of 20.",
     )
     gate_latency_ms: float = Field(
         default=50.0, gt=0, description="Milliseconds that a version may take to score a list of 300 tasks."

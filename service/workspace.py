@@ -273,7 +273,7 @@ class Workspace:
         found = report(contest)
         if explored(contest.rows).any():
             try:
-                # Once more, with what was not shown, since how far a worker looks hangs on what he takes.
+                # Once more, with what was not shown, since how far a worker looks depends on what they take.
                 judged: OffPolicy | str = self.off_policy(version, progress=progress)
             except CocokError as error:
                 judged = str(error)
@@ -295,7 +295,7 @@ class Workspace:
         """Let a version serve if the gate passes it, and keep the verdict with the version.
 
         Args:
-            version: who wants in.
+            version: the one to promote.
             force: promote it whatever the gate says.
             limits: of the gate; those of the settings if None.
             progress: called with lists done and lists in all.

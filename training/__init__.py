@@ -1,1 +1,1 @@
-"""From a log to a model that can be judged: replay, training set, ranker, metrics, registry."""
+"""From a log to a judged model: replay, ranker, metrics, off-policy, registry; simulated markets, experiments."""

@@ -47,7 +47,7 @@ class Assignment:
         seq: sequence number of the first event that tells of it.
         worker_id: who took it.
         task_id: what was taken.
-        attempt: the how manieth time it is that this worker took this task, from 1.
+        attempt: ordinal of this attempt, from 1, by this worker at this task.
         outcome: the last of `OUTCOMES` that it came to.
         instants: outcome -> when it came about, microseconds since 1970.
         work_seconds: how long the work took, None if not told.

@@ -49,8 +49,8 @@ class Contest:
 
     Attributes:
         rows: the lists.
-        challenger: who wants in.
-        champion: who is in; None if nobody is.
+        challenger: the version to judge.
+        champion: the version that serves; None if none does.
     """
 
     rows: TrainingSet
@@ -86,8 +86,8 @@ def contest(
     Args:
         read: gives the batches of the log known before ``until``, from the beginning, at each call.
         rates: currency rates.
-        challenger: who wants in.
-        champion: who is in; None if nobody is.
+        challenger: the version to judge.
+        champion: the version that serves; None if none does.
         until: microseconds since 1970; what was not known before it does not exist.
         whole: lists are not cut to what was shown.
         progress: called after every few lists.

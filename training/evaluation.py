@@ -23,7 +23,7 @@ HEADLINE = "ndcg@10"
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """A ranker, the subject, beside its rivals. Intervals hold 95 %, and respect that lists of a worker are alike.
+    """A ranker, the subject, beside its rivals, with 95 % confidence intervals clustered by worker.
 
     Attributes:
         lists: how many were judged: those in which there was something to find.

@@ -1,4 +1,4 @@
-"""What an order comes from: by trees, by what it loses when columns say something of another list, and row by row."""
+"""What an order comes from: by trees, by what it loses when columns are permuted across lists, and row by row."""
 
 from collections.abc import Callable, Sequence
 from typing import Literal
@@ -53,7 +53,7 @@ def permutation(
     draws: int = 5,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Return what NDCG@10 loses when columns say something of another list instead of this one.
+    """Return what NDCG@10 loses when columns are permuted across lists.
 
     In every row, the columns of a group (or one column) are replaced together by those of a row drawn from all the
     other lists: permutation importance (Breiman 2001), in which no row meets its own list. Shuffling within a list

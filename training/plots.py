@@ -157,7 +157,7 @@ def importance(gain_table: pd.DataFrame, top: int = 20) -> Figure:
 
 
 def permutation(table: pd.DataFrame, top: int = 20) -> Figure:
-    """Show what NDCG@10 loses when columns say something of another list.
+    """Show what NDCG@10 loses when columns are permuted across lists.
 
     Args:
         table: as of `training.importance.permutation`.

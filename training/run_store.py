@@ -120,7 +120,7 @@ class RunStore:
 
 
 def _hush() -> None:
-    """Keep MLflow off the terminal and the network; what the user has set himself stands."""
+    """Keep MLflow off the terminal and the network; settings of the user's own are kept."""
     for name, value in {
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",

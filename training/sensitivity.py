@@ -1,7 +1,7 @@
 """What a ranker owes to its columns and to its history: refitted with less, judged on the same lists.
 
 Every fit is that of `training.train`: the number of trees is chosen by time folds on the lists before the last part,
-and the ranker fitted on these is judged on the last part by NDCG@10. Intervals hold 95 %, over workers.
+and the ranker fitted on these is judged on the last part by NDCG@10, with 95 % confidence intervals over workers.
 """
 
 from collections.abc import Sequence

@@ -172,7 +172,7 @@ def _interval(row: object, sign: str = "") -> str:
 
 
 def promote(
-    version: Annotated[str, typer.Argument(help="The version that shall serve: its number, or challenger.")],
+    version: Annotated[str, typer.Argument(help="Version to promote: its number, or challenger.")],
     force: Annotated[bool, typer.Option("--force", help="Promote even if the gate refuses.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -213,7 +213,7 @@ def promote(
             _print_verdict(found.verdict)
         for reason in found.reasons:
             out().print(f"Refused: {reason}", soft_wrap=True)
-        out().print(f"Version {number} serves." if found.promoted else "It does not serve; --force overrides the gate.")
+        out().print(f"Version {number} serves." if found.promoted else "Not promoted; --force overrides the gate.")
     if not found.promoted:
         raise typer.Exit(REFUSED)
 

@@ -65,7 +65,7 @@ def train(
             "on. A trial takes about as long as choosing the trees.",
         ),
     ] = None,
-    name: Annotated[str | None, typer.Option(help="Of the run in MLflow; what it learned from if absent.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the MLflow run; by default, what it learned from.")] = None,
     as_json: Json = False,
 ) -> None:
     """Train a ranker from the log, judge it beside simple baselines, and register it as the challenger.

@@ -37,7 +37,7 @@ def simulate(
     workers: Annotated[int | None, typer.Option(help="Workers, instead of the preset's.")] = None,
     tasks_per_day: Annotated[int | None, typer.Option(help="Tasks posted a day, instead of the preset's.")] = None,
     days: Annotated[int | None, typer.Option(help="Days of the log, instead of the preset's.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of all randomness; same seed and end, same log.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Random seed; the same seed and end give the same log.")] = None,
     until: Annotated[
         str | None, typer.Option(help="The instant at which the log ends (RFC 3339, UTC); now if absent.")
     ] = None,

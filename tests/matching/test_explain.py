@@ -173,7 +173,7 @@ def test_the_languages_say_the_same_with_words_of_their_own(code: str) -> None:
             "Pekerja menilai pemberi tugas ini 4,3 dari 5",
         ),
         ("new", "Posted within the last 1 h", "Dipasang dalam 1 jam terakhir"),
-        ("last_slots", "Places left: 2", "Tersisa 2 tempat"),
+        ("last_slots", "Slots left: 2", "Tersisa 2 tempat"),
     ],
 )
 def test_given_figures_then_they_stand_in_the_words_as_the_language_writes_them(
@@ -316,7 +316,7 @@ def test_given_slots_and_skills_then_the_numbers_told_are_these(dealt: tuple[np.
     found = told(features)
     assert ("last_slots" in found) == (1 <= truth["slots"] <= 3)
     if "last_slots" in found:
-        assert found["last_slots"] == f"Places left: {truth['slots']}"
+        assert found["last_slots"] == f"Slots left: {truth['slots']}"
     assert ("skills" in found) == (truth["known"] >= 2)
     if "skills" in found:
         assert NUMBER.findall(found["skills"]) == [str(truth["known"]), "4"]
@@ -350,7 +350,7 @@ def test_given_a_profile_and_a_history_then_the_skills_told_are_those_also_of_re
 
 def test_given_slots_taken_then_those_left_are_told() -> None:
     log = Log().post("t", slots=4).take("v", "t").take("u", "t")
-    assert told(seen(log.state(), "t", at=20.0))["last_slots"] == "Places left: 2"
+    assert told(seen(log.state(), "t", at=20.0))["last_slots"] == "Slots left: 2"
     assert "last_slots" not in told(seen(Log().post("t", slots=4).state(), "t", at=20.0))
     assert "last_slots" not in told(seen(Log().post("t").state(), "t", at=20.0))
 

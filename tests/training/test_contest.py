@@ -1,4 +1,4 @@
-"""A contest: nobody is judged on lists that he has learned from."""
+"""A contest: no version is judged on lists that it has learned from."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace

@@ -185,7 +185,7 @@ def raised(model: CalibratedModel | None) -> CalibratedModel:
 
 
 def polled(rows: TrainingSet, times: int) -> TrainingSet:
-    """Return the lists as one asks for them again and again before he takes what he takes."""
+    """Return the lists as a worker asks for them again and again before taking anything."""
     lists = np.repeat(np.arange(len(rows)), times)
     places = np.concatenate([np.arange(*rows.offsets[[each, each + 1]]) for each in lists])
     return replace(

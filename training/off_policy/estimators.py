@@ -69,7 +69,7 @@ _LARGEST_LOG = 700.0
 
 @dataclass(frozen=True, eq=False)
 class OffPolicy:
-    """What other policies would have been worth. Intervals hold 95 %, over workers.
+    """What other policies would have been worth, with 95 % confidence intervals over workers.
 
     Attributes:
         reward: one of `training.off_policy.rewards.REWARDS`.

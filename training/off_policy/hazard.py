@@ -1,6 +1,6 @@
 """The outcome model: how likely an item is taken where it stands, if nothing above it was.
 
-A worker goes down a list and takes what he likes (the cascade model, Craswell et al. 2008). The chance of an item to be
+Workers go down a list and take what they like (the cascade model, Craswell et al. 2008). The chance of an item to be
 the uppermost that is taken is then the product of a hazard, its own, and of the chance that nothing above it was taken,
 as in survival analysis in discrete time (Cox 1972; Singer & Willett 1993).
 """

@@ -60,7 +60,7 @@ class ChoiceModel:
     def outlook(self, worker: int, tasks: Ints, minutes_left: float, at: int | None = None) -> Outlook:
         """Return what tasks hold for a worker with so many minutes left.
 
-        On the list the stated pay counts. Inside, the worker sees what the task is worth to him: his minutes, his
+        On the list the stated pay counts. Inside, the worker sees what the task is worth to them: their minutes, their
         chance of approval, the clarity of the instructions.
 
         Args:

@@ -199,7 +199,7 @@ def draw_workers(config: SimulationConfig, start: int, end: int) -> Workers:
 
 
 def declare(config: SimulationConfig, workers: Workers, worker: int, revision: int = 0) -> WorkerUpdated:
-    """Return what a worker says of himself: incomplete, partly wrong, other at each revision.
+    """Return a worker's own profile: incomplete, partly wrong, different at each revision.
 
     ``event_id`` and ``at`` are blank, for the world to fill in.
     """
