@@ -55,8 +55,12 @@ Of 40 intervals of ``ips`` in `benchmarks.off_policy`, 29 cover the truth at an 
 FEW = 30
 """... or on fewer takings than this."""
 
-ORDERS = 64
+ORDERS = 32
 """Orders that are drawn of each page, from the target and from the log's policy."""
+
+LARGEST_WEIGHT = 50.0
+"""Of a place in ``dr``. An item that the target has there more than so many times as often as the log is left to the
+outcome model in part: its outcome, seen once, would decide the estimate, and the interval not know (Ionides 2008)."""
 
 _SEED = 20_241_124
 _NEVER = 1e-12
@@ -232,13 +236,14 @@ def _modelled(utilities: Floats, hazard: Hazard, log: _Log, logged: Floats, rand
     what an error of this hazard costs; over the orders of the target that have the item at this place, and against how
     often the log has it there with nothing taken above, it weighs how far the model was off.
     """
-    value, weights, lost = np.empty(len(utilities)), np.empty(utilities.shape), np.empty(utilities.shape)
+    value, reached, below = np.empty(len(utilities)), np.empty(utilities.shape), np.empty(utilities.shape)
     for part in parts(utilities.shape):
         drawn = race(utilities[part], ORDERS, random)
         standing = Standing.of(drawn, hazard.part(part), log.worth[part])
-        value[part], weights[part], lost[part] = standing.value, standing.reached, standing.below
-    there = logged > _NEVER
-    weights, lost = (np.divide(each, logged, out=np.zeros_like(each), where=there) for each in (weights, lost))
+        value[part], reached[part], below[part] = standing.value, standing.reached, standing.below
+    weights = np.divide(reached, logged, out=np.zeros_like(reached), where=logged > _NEVER)
+    weights = np.minimum(weights, LARGEST_WEIGHT)
+    lost = weights * np.divide(below, reached, out=np.zeros_like(below), where=reached > 0)
     expected = expit(hazard.items + hazard.places)
     off = weights * (log.values - expected * log.worth) - lost * (log.taken - expected)
     return _Modelled(value + np.sum(off, axis=1, where=log.at_risk), weights)
