@@ -6,7 +6,7 @@ Two simulated marketplaces run on under a champion that explores. Their lists ar
 with a memory at an instant, and a page. A repetition draws workers with replacement, for each of their pages an order
 as the champion would have drawn it, and what the worker then takes from the simulator's own choice model. The truth of
 a policy is the mean over the population of what that model says of the policy's orders; nothing is drawn of what is
-taken.
+taken. A policy's gain is its value less that of the champion's draw, which served.
 
 Workers differ in patience, which nothing in the log tells, and they stop looking unseen: what `dr` assumes does not
 quite hold, as in life.
@@ -33,7 +33,7 @@ from training.experiment.contestants import PRODUCT, Matched
 from training.experiment.live import Live
 from training.experiment.run import END
 from training.off_policy import SERVED, AsServed, Pages, Strict, Target, evaluate
-from training.off_policy.targets import draw
+from training.off_policy.targets import race
 from training.ranker import RankerParameters
 from training.replay import training_set
 from training.simulation import PRESETS, NewestFirst, Truth, World
@@ -97,9 +97,13 @@ class Contexts:
             minutes=left,
         )
 
-    def value(self, target: Target) -> Floats:
-        """Return the true value of a target for each list."""
-        orders = draw(target(self.pages), ORDERS_OF_A_TRUTH, np.random.default_rng(0))
+    def value(self, target: Target | None) -> Floats:
+        """Return the true value of a target for each list, or of the policy that served."""
+        random = np.random.default_rng(0)
+        if target is None:
+            orders = self.pages.race(ORDERS_OF_A_TRUTH, random).orders()
+        else:
+            orders = race(target(self.pages), ORDERS_OF_A_TRUTH, random).orders()
         found = np.empty(len(self.rows))
         for place, size in enumerate(np.diff(self.rows.offsets).tolist()):
             worker, tasks, at = whom_and_what(self.rows, place)
@@ -114,7 +118,7 @@ class Contexts:
         lists = np.concatenate([by_worker[worker] for worker in chosen])
         owner = np.repeat(np.arange(DRAWN_WORKERS), [len(by_worker[worker]) for worker in chosen])
         pages = Pages(*(getattr(self.pages, name)[lists] for name in Pages.__dataclass_fields__))
-        (orders,) = pages.draw(1, random)
+        (orders,) = pages.race(1, random).orders()
         places = np.take_along_axis(pages.rows, orders, axis=1)[pages.there]
         taken = np.zeros(pages.rows.shape, np.int8)
         law = PRESETS["standard"].behaviour
@@ -186,7 +190,10 @@ def main() -> None:
         }
 
     names = list(targets(worlds[0].scores))
-    truths = [{name: world.value(target) for name, target in targets(world.scores).items()} for world in worlds]
+    truths = [
+        {name: world.value(target).mean() for name, target in {SERVED: None, **targets(world.scores)}.items()}
+        for world in worlds
+    ]
     begun, found, overlaps, lists = time.process_time(), [], [], []
     for repetition in track(range(given.repetitions), console=Console(stderr=True), transient=True):
         place = repetition % WORLDS
@@ -195,16 +202,19 @@ def main() -> None:
         judged = evaluate(rows, targets({name: own[places] for name, own in world.scores.items()}))
         lists.append(judged.lists)
         estimates = judged.estimates[judged.estimates["policy"] != SERVED]
-        true = estimates["policy"].map({name: truths[place][name].mean() for name in names})
-        found.append(estimates.assign(truth=true, repetition=repetition))
+        true = estimates["policy"].map(truths[place])
+        found.append(estimates.assign(truth=true, true_more=true - truths[place][SERVED], repetition=repetition))
         overlaps.append(judged.overlap)
     seconds = (time.process_time() - begun) / given.repetitions
     every = pd.concat(found)
-    every["covered"] = (every["low"] <= every["truth"]) & (every["truth"] <= every["high"])
+    every["covered"] = every["truth"].between(every["low"], every["high"])
+    every["more_covered"] = every["true_more"].between(every["more_low"], every["more_high"])
     every["off"] = every["value"] - every["truth"]
     every["width"] = every["high"] - every["low"]
     overlap = pd.concat(overlaps).groupby("policy").median()
-    table = Table("policy", "truth", "estimator", "covered", "mean error", "median width", "overlap", box=None)
+    table = Table(
+        "policy", "truth", "estimator", "covered", "gain covered", "mean error", "median width", "overlap", box=None
+    )
     for (policy, estimator), rows_ in every.groupby(["policy", "estimator"], sort=False):
         share = overlap.loc[policy, "dr" if estimator == "dr" else "ips"]
         table.add_row(
@@ -212,6 +222,7 @@ def main() -> None:
             f"{rows_['truth'].mean():.3f}",
             str(estimator),
             f"{rows_['covered'].sum()}/{len(rows_)}",
+            f"{rows_['more_covered'].sum()}/{len(rows_)}",
             f"{rows_['off'].mean():+.3f}",
             f"{rows_['width'].median():.3f}",
             f"{share:.2f}",

@@ -32,9 +32,11 @@ from features.errors import CocokError
 from training.dataset import TrainingSet
 from training.metrics import cluster_interval
 from training.off_policy.hazard import FOLDS, Hazard
-from training.off_policy.pages import Floats, Pages, parts
+from training.off_policy.pages import Pages, parts
+from training.off_policy.places import Standing
+from training.off_policy.race import Floats
 from training.off_policy.rewards import Reward
-from training.off_policy.targets import Target, draw, log_chances
+from training.off_policy.targets import Target, log_chances, race
 
 ESTIMATORS = ("ips", "snips", "dr")
 
@@ -53,8 +55,12 @@ Of 40 intervals of ``ips`` in `benchmarks.off_policy`, 29 cover the truth at an 
 FEW = 30
 """... or on fewer takings than this."""
 
-ORDERS = 128
-"""Orders that are drawn of each page, from the target and from the log's policy. A weight is at most one more."""
+ORDERS = 32
+"""Orders that are drawn of each page, from the target and from the log's policy."""
+
+LARGEST_WEIGHT = 50.0
+"""Of a place in ``dr``. An item that the target has there more than so many times as often as the log is left to the
+outcome model in part: its outcome, seen once, would decide the estimate, and the interval not know (Ionides 2008)."""
 
 _SEED = 20_241_124
 _NEVER = 1e-12
@@ -119,7 +125,9 @@ def evaluate(rows: TrainingSet, targets: Mapping[str, Target], reward: str = "ac
         )
     hazards = Hazard.fit(rows, blocks, found.taken)
     random = np.random.default_rng(_SEED)
-    logged = [_logged(pages, hazard, random) for pages, hazard in zip(blocks, hazards, strict=True)]
+    logged = [
+        _logged(pages, hazard, log, random) for pages, hazard, log in zip(blocks, hazards, logs, strict=True)
+    ]
     served = np.concatenate([log.values.sum(axis=1) for log in logs])
     estimates, overlaps, warnings = [_row(SERVED, "mean", served, served, workers)], [], []
     for name, target in targets.items():
@@ -211,18 +219,12 @@ class _Modelled:
     weights: Floats
 
 
-def _logged(pages: Pages, hazard: Hazard, random: np.random.Generator) -> Floats:
-    """Return how often the log's policy has each item where it stands with nothing taken above (lists x longest).
-
-    The logged order is one draw more, so that an item which was never drawn to its place but once, in the log, has a
-    weight that ends.
-    """
-    in_place = np.arange(pages.rows.shape[1])
+def _logged(pages: Pages, hazard: Hazard, log: _Log, random: np.random.Generator) -> Floats:
+    """Return how often the log's policy has each item where it stands with nothing taken above (lists x longest)."""
     found = np.empty(pages.rows.shape)
     for part in parts(pages.rows.shape):
-        drawn = pages.part(part).draw(ORDERS, random)
-        orders = np.concatenate([np.broadcast_to(in_place, (1, *drawn.shape[1:])), drawn])
-        found[part] = _mean_where(orders == in_place, _reached(hazard.part(part).logits(orders)))
+        drawn = pages.part(part).race(ORDERS, random)
+        found[part] = Standing.of(drawn, hazard.part(part), log.worth[part]).reached
     return found
 
 
@@ -234,34 +236,17 @@ def _modelled(utilities: Floats, hazard: Hazard, log: _Log, logged: Floats, rand
     what an error of this hazard costs; over the orders of the target that have the item at this place, and against how
     often the log has it there with nothing taken above, it weighs how far the model was off.
     """
-    in_place = np.arange(utilities.shape[1])
-    value, weights, lost = np.empty(len(utilities)), np.empty(utilities.shape), np.empty(utilities.shape)
+    value, reached, below = np.empty(len(utilities)), np.empty(utilities.shape), np.empty(utilities.shape)
     for part in parts(utilities.shape):
-        orders = draw(utilities[part], ORDERS, random)
-        logits = hazard.part(part).logits(orders)
-        reached, chance = _reached(logits), expit(logits)
-        gained = reached * chance * np.take_along_axis(log.worth[part][None], orders, axis=2)
-        total = gained.sum(axis=2, keepdims=True)
-        value[part] = total[:, :, 0].mean(axis=0)
-        weights[part] = _mean_where(orders == in_place, reached)
-        lost[part] = _mean_where(orders == in_place, (total - np.cumsum(gained, axis=2)) / (1 - chance))
-    there = logged > _NEVER
-    weights, lost = (np.divide(each, logged, out=np.zeros_like(each), where=there) for each in (weights, lost))
+        drawn = race(utilities[part], ORDERS, random)
+        standing = Standing.of(drawn, hazard.part(part), log.worth[part])
+        value[part], reached[part], below[part] = standing.value, standing.reached, standing.below
+    weights = np.divide(reached, logged, out=np.zeros_like(reached), where=logged > _NEVER)
+    weights = np.minimum(weights, LARGEST_WEIGHT)
+    lost = weights * np.divide(below, reached, out=np.zeros_like(below), where=reached > 0)
     expected = expit(hazard.items + hazard.places)
     off = weights * (log.values - expected * log.worth) - lost * (log.taken - expected)
     return _Modelled(value + np.sum(off, axis=1, where=log.at_risk), weights)
-
-
-def _reached(logits: Floats) -> Floats:
-    """Return the chance that nothing above each place is taken."""
-    spared = -np.logaddexp(0.0, logits)
-    reached: Floats = np.exp(np.cumsum(spared, axis=2) - spared)
-    return reached
-
-
-def _mean_where(here: NDArray[np.bool_], values: Floats) -> Floats:
-    mean: Floats = np.where(here, values, 0.0).mean(axis=0)
-    return mean
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.dataset import TrainingSet
-from training.off_policy.pages import Floats, Pages
+from training.off_policy.pages import Pages
+from training.off_policy.race import Floats, Orders
 from training.ranker import reproducible
 
 FOLDS = 3
@@ -73,7 +74,7 @@ class Hazard:
         """Return some of the lists."""
         return Hazard(self.items[part], self.places[part])
 
-    def logits(self, orders: NDArray[np.int64]) -> Floats:
+    def logits(self, orders: Orders) -> Floats:
         """Return the log-odds of items in other orders (orders x lists x longest); -inf beyond the end of a page."""
         return np.take_along_axis(self.items[None], orders, axis=2) + self.places
 

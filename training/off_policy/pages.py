@@ -24,17 +24,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from training.dataset import TrainingSet
-
-Floats = NDArray[np.float64]
-Orders = NDArray[np.int64]
-"""Orders x lists x longest: which place of the logged page comes to each place."""
+from training.off_policy.race import LONG, SHORT, Floats, Race
 
 _STEP = 0.1
 _LOG_TIMES = np.arange(-38.0, 4.3, _STEP)
 """Where the integral over the log of time is evaluated: beyond, the integrand is nothing, or all clocks have rung."""
-
-_SHORT, _LONG = -30.0, 700.0
-"""Logs of times: below, ``1 - exp(-t)`` is ``t``; up to this, ``exp`` is still a number."""
 
 _AT_ONCE = 4_000
 """Places."""
@@ -116,19 +110,12 @@ class Pages:
         """Lay values of the training set's rows out as the pages are; NaN beyond the end of a page."""
         return np.where(self.there, values[self.rows].astype(np.float64), np.nan)
 
-    def draw(self, orders: int, random: np.random.Generator) -> Orders:
+    def race(self, orders: int, random: np.random.Generator) -> Race:
         """Draw other orders of the same pages, as the log's policy would have drawn them.
 
         The instant at which the first clock of the rest rings is drawn given that all those of the page rang before;
         theirs are then independent of each other.
         """
-        drawn = np.empty((orders, *self.rows.shape), np.int64)
-        for part in parts(self.rows.shape):
-            drawn[:, part] = in_order(self.part(part)._clocks(orders, random))
-        return drawn
-
-    def _clocks(self, orders: int, random: np.random.Generator) -> Floats:
-        """Return the log of the time at which each item's clock rings (orders x lists x longest), inf for no clock."""
         limit = np.empty((orders, len(self)))
         log_density = _log_density(self.weights, self.rest)[:, 0]
         density = np.exp(log_density - log_density.max(axis=1, keepdims=True))
@@ -138,19 +125,10 @@ class Pages:
         for place in range(len(self)):
             limit[:, place] = np.interp(luck[:, place], reached[place], ends) - self.rest[place]
         rates = np.where(self.drawn, self.weights, 0.0)
-        within = -np.expm1(-np.exp(np.minimum(rates + limit[:, :, None], _LONG)))
+        within = -np.expm1(-np.exp(np.minimum(rates + limit[:, :, None], LONG)))
         rung = -np.log1p(-random.random((orders, *rates.shape)) * within)
-        return np.where(self.drawn, np.log(np.maximum(rung, np.finfo(float).tiny)) - rates, np.inf)
-
-
-def in_order(times: Floats) -> Orders:
-    """Return orders by rising time (orders x lists x longest); an item whose time is inf keeps its place."""
-    # Items and places, either with those first that move: so the others meet their own place again.
-    items = np.argsort(times, axis=2, kind="stable")
-    places = np.argsort(np.isinf(times), axis=2, kind="stable")
-    orders = np.empty_like(items)
-    np.put_along_axis(orders, places, items, axis=2)
-    return orders
+        times = np.where(self.drawn, np.log(np.maximum(rung, np.finfo(float).tiny)) - rates, np.inf)
+        return Race(self.weights, limit, times)
 
 
 def explored(rows: TrainingSet) -> NDArray[np.bool_]:
@@ -204,7 +182,7 @@ def _log_density(weights: Floats, rest: Floats) -> Floats:
     rates = np.where(np.isfinite(weights), weights, 0.0) - rest[:, None]
     waited = rates[:, :, None] + _LOG_TIMES
     # Hardly any time is nearly no chance, of which the time itself is the share.
-    rung = np.where(waited < _SHORT, waited, np.log(-np.expm1(-np.exp(np.clip(waited, _SHORT, _LONG)))))
+    rung = np.where(waited < SHORT, waited, np.log(-np.expm1(-np.exp(np.clip(waited, SHORT, LONG)))))
     rung[~np.isfinite(weights)] = 0.0
     below = np.cumsum(rung[:, ::-1], axis=1)[:, ::-1]
     below = np.concatenate([below, np.zeros_like(below[:, :1])], axis=1)

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from training.off_policy.pages import Floats, Orders, Pages, in_order
+from training.off_policy.pages import Pages
+from training.off_policy.race import Floats, Race
 
 Target = Callable[[Pages], Floats]
 """Utilities of logged pages (float64, lists x longest)."""
@@ -68,12 +69,10 @@ def log_chances(utilities: Floats) -> Floats:
     return np.subtract(utilities, left, out=np.zeros_like(utilities), where=np.isfinite(utilities))
 
 
-def draw(utilities: Floats, orders: int, random: np.random.Generator) -> Orders:
-    """Draw orders of the pages: perturbed utilities in falling order (Yellott 1977).
-
-    What is at -inf keeps its place.
-    """
-    return in_order(-(utilities + random.gumbel(size=(orders, *utilities.shape))))
+def race(utilities: Floats, orders: int, random: np.random.Generator) -> Race:
+    """Draw orders of the pages; what is at -inf keeps its place."""
+    times = -(utilities + random.gumbel(size=(orders, *utilities.shape)))
+    return Race(utilities, np.full(times.shape[:2], np.inf), times)
 
 
 def _known(pages: Pages, scores: NDArray[np.float64]) -> Floats:

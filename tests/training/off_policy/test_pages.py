@@ -51,7 +51,7 @@ def test_the_chance_of_an_item_is_that_among_the_orders_that_begin_alike() -> No
 
 def test_orders_are_drawn_as_the_log_draws_them() -> None:
     pages = Pages.of(log_of(propensities((1, 2, 4))))
-    drawn = pages.draw(20_000, np.random.default_rng(0))[:, 0]
+    drawn = pages.race(20_000, np.random.default_rng(0)).orders()[:, 0]
     orders = np.array(list(permutations(range(3))))
     seen = (drawn[:, None] == orders).all(axis=2).mean(axis=0)
     chances = np.array([np.prod(propensities(tuple(np.array([1, 2, 4])[order]))) for order in orders])
@@ -61,7 +61,7 @@ def test_orders_are_drawn_as_the_log_draws_them() -> None:
 def test_what_was_not_drawn_keeps_its_place() -> None:
     pages = Pages.of(log_of([*propensities((1, 3)), 1.0, 1.0]))
     assert pages.drawn.tolist() == [[True, True, False, False]]
-    assert (pages.draw(50, np.random.default_rng(0))[:, 0, 2:] == [2, 3]).all()
+    assert (pages.race(50, np.random.default_rng(0)).orders()[:, 0, 2:] == [2, 3]).all()
     assert pages.chances[0, 2:].tolist() == [0, 0]
 
 
@@ -75,7 +75,7 @@ def test_the_last_candidate_keeps_its_place() -> None:
     drawn = np.array([np.prod(propensities(order)) for order in orders])
     pages = Pages.of(log_of(*(propensities(order) for order in orders)))
     assert np.exp(pages.chances.sum(axis=1)) == pytest.approx(drawn / drawn.sum(), rel=1e-6)
-    assert (pages.draw(50, np.random.default_rng(0))[:, 0, 4] == 4).all()
+    assert (pages.race(50, np.random.default_rng(0)).orders()[:, 0, 4] == 4).all()
 
 
 def test_a_place_that_was_given_away_keeps_its_item_and_says_nothing_of_the_others() -> None:
@@ -85,7 +85,7 @@ def test_a_place_that_was_given_away_keeps_its_item_and_says_nothing_of_the_othe
     plain = Pages.of(log_of(*map(propensities, permutations((0, 1, 3)))))
     assert given.chances[:, [0, 2, 3]] == pytest.approx(plain.chances)
     assert (given.chances[:, 1] == 0).all()
-    drawn = given.draw(200, np.random.default_rng(0))[:, 0]
+    drawn = given.race(200, np.random.default_rng(0)).orders()[:, 0]
     assert (drawn[:, 1] == 1).all()
     assert {tuple(order) for order in drawn[:, [0, 2, 3]].tolist()} == set(permutations((0, 2, 3)))
 
