@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal, NamedTuple
 
+from msgspec import UNSET
+
 from features.events import (
     AssignmentAccepted,
     AssignmentApproved,
@@ -15,6 +17,7 @@ from features.events import (
     FeedServed,
     TaskPosted,
     TaskSaved,
+    TaskUpdated,
     TaskViewed,
     WorkerUpdated,
     encode_event,
@@ -149,6 +152,12 @@ def _note_names(event: Event, facts: Survey) -> None:
             facts.profiled.add(event.worker_id)
         case TaskPosted():
             facts.posted[event.task_id] = frozenset(name for name in CONTENT if not getattr(event, name))
+        case TaskUpdated() if event.task_id in facts.posted:
+            given = {name: getattr(event, name) for name in CONTENT}
+            lacking = facts.posted[event.task_id]
+            facts.posted[event.task_id] = frozenset(
+                name for name, value in given.items() if (name in lacking if value is UNSET else not value)
+            )
         case AssignmentSubmitted():
             facts.timed += bool(event.work_seconds)
 

@@ -41,15 +41,16 @@ def read_documents(file: Path) -> Iterator[tuple[int, Any]]:
     except EventError as error:
         yield 1, error
         return
-    whole = _decode(data)
+    whole = decode_json(data)
     lines = [(number, line) for number, line in enumerate(data.split(b"\n"), start=1) if line.strip()]
     if isinstance(whole, EventError) and len(lines) > 1 and _is_by_line(file, lines[0][1]):
-        yield from ((number, _decode(line)) for number, line in lines)
+        yield from ((number, decode_json(line)) for number, line in lines)
     elif lines:
         yield 1, whole
 
 
-def _decode(text: bytes) -> Any:
+def decode_json(text: bytes | str) -> Any:
+    """Return what a JSON text says, or an `EventError` in its place if it is none."""
     try:
         return msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -59,7 +60,7 @@ def _decode(text: bytes) -> Any:
 def _is_by_line(file: Path, first: bytes) -> bool:
     """Tell whether each line is a document; then one that is broken over many lines is one error, not many."""
     by_name = file.name.removesuffix(".gz").endswith((".ndjson", ".jsonl"))
-    return by_name or not isinstance(_decode(first), EventError)
+    return by_name or not isinstance(decode_json(first), EventError)
 
 
 class Fields:
@@ -132,7 +133,7 @@ class Fields:
                 value = math.nan
         if value is None:
             return None
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not _is_finite(value):
             raise self.error(name, "expected a number")
         if not low <= value <= high:
             raise self.error(name, f"found {value:g}, expected {low:g} to {high:g}")
@@ -180,6 +181,13 @@ class Fields:
     def objects(self, name: str) -> "list[Fields]":
         """Return a list of nested objects, empty where it is absent."""
         return [Fields(item, f"{self.where(name)}[{place}]") for place, item in enumerate(self.values(name))]
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number beyond the floats
+        return False
 
 
 def _kind(value: object) -> str:

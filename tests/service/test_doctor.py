@@ -12,6 +12,7 @@ from features.events import (
     FeedItem,
     FeedServed,
     TaskPosted,
+    TaskUpdated,
     WorkerUpdated,
     micros,
 )
@@ -175,6 +176,14 @@ def test_given_tasks_without_content_then_what_they_lack_is_named() -> None:
         "task_skills": "warning",
         "task_title": "warning",
     }
+
+
+def test_given_a_posting_whose_content_comes_as_an_update_then_nothing_is_lacking() -> None:
+    bare = TaskPosted(event_id="2", at=minute(1), task_id="t", requester_id="r", skills=("labelling",))
+    content = TaskUpdated(event_id="2b", at=minute(1), task_id="t", title="Label", reward=POSTED.reward)
+    assert troubles(PROFILE, bare, content, LIST, TAKEN) == {}
+    cleared = TaskUpdated(event_id="2c", at=minute(1), task_id="t", title=None)
+    assert troubles(PROFILE, bare, content, cleared, LIST, TAKEN) == {"task_title": "warning"}
 
 
 def test_given_an_id_twice_then_the_same_content_is_a_warning_and_other_content_an_error() -> None:

@@ -125,9 +125,7 @@ def evaluate(rows: TrainingSet, targets: Mapping[str, Target], reward: str = "ac
         )
     hazards = Hazard.fit(rows, blocks, found.taken)
     random = np.random.default_rng(_SEED)
-    logged = [
-        _logged(pages, hazard, log, random) for pages, hazard, log in zip(blocks, hazards, logs, strict=True)
-    ]
+    logged = [_logged(pages, hazard, log, random) for pages, hazard, log in zip(blocks, hazards, logs, strict=True)]
     served = np.concatenate([log.values.sum(axis=1) for log in logs])
     estimates, overlaps, warnings = [_row(SERVED, "mean", served, served, workers)], [], []
     for name, target in targets.items():

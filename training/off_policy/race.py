@@ -43,9 +43,7 @@ class Race:
     def between(self, begin: Floats, end: Floats) -> Floats:
         """Return how likely each clock rings between two logs of times, given the limit (orders x lists x longest)."""
         rates = np.where(np.isfinite(self.rates), self.rates, 0.0)
-        first, last, whole = (
-            np.exp(np.minimum(rates + time, LONG)) for time in (begin, end, self.limit[:, :, None])
-        )
+        first, last, whole = (np.exp(np.minimum(rates + time, LONG)) for time in (begin, end, self.limit[:, :, None]))
         within = -np.expm1(-whole)
         # A clock that hardly rings before the limit rings at any time before it alike.
         slow = whole < np.exp(SHORT)

@@ -67,7 +67,7 @@ class _Reading:
         at = hits.created(record)
         self._facts[facts["task_id"]] = facts
         self._see(facts["task_id"], at)
-        yield from self._once(hits.posting(facts, at, record))
+        yield from self._once(*hits.postings(facts, at, record))
 
     def _work(self, record: Record) -> Iterator[Event]:
         assignment, worker, task = assignments.ids(record)
@@ -91,13 +91,13 @@ class _Reading:
         if task not in self._facts:
             return  # refused when it was offered
         if not any(notices.type_of(notice) in notices.ENDS for _, notice in self._courses[task]):
-            for event in hits.closing(record, self._last[task]):
-                yield from self._once(event)
+            yield from self._once(*hits.closing(record, self._facts[task], self._last[task]))
 
-    def _once(self, event: Event) -> Iterator[Event]:
-        if event.event_id not in self._told:
-            self._told.add(event.event_id)
-            yield event
+    def _once(self, *events: Event) -> Iterator[Event]:
+        for event in events:
+            if event.event_id not in self._told:
+                self._told.add(event.event_id)
+                yield event
 
     def _see(self, task: str, at: datetime) -> None:
         self._last[task] = max(self._last.get(task, at), at)

@@ -53,7 +53,7 @@ def stages(assignment: Record) -> Iterator[Stage]:
     if status in _VERDICTS and (approved if status == "Approved" else rejected) is None:
         raise fields.error(_VERDICTS[status], f"missing in an assignment that was {status.lower()}")
     # A rejection that was overridden stands before the approval.
-    verdicts = [("assignment_approved", approved), ("assignment_rejected", rejected)]
+    verdicts = [("assignment_rejected", rejected), ("assignment_approved", approved)]
     for kind, at in sorted(((kind, at) for kind, at in verdicts if at is not None), key=lambda verdict: verdict[1]):
         yield Stage(kind, at, {})
 

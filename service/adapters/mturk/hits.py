@@ -7,7 +7,7 @@ from typing import Any
 
 from features.events import Event
 from service.adapters.clauses import requirements
-from service.adapters.derived import Record, make, versioned
+from service.adapters.derived import Record, make, offered
 from service.adapters.mturk.instants import instant
 from service.adapters.mturk.requirements import nodes_of
 from service.adapters.payloads import Fields
@@ -27,6 +27,8 @@ _NAMES = {
     "requirements": "QualificationRequirements",
     "at": "CreationTime",
 }
+_FIXED = ("task_id", "requester_id", "slots", "expires_at")
+"""What of a posting never changes under its id."""
 _SECONDS_IN_MINUTE = 60
 _AMOUNT = re.compile(r"\d+\.?\d*|\.\d+")
 
@@ -65,10 +67,22 @@ def facts_of(hit: Record, types: Mapping[str, Record], requester: str) -> dict[s
     }
 
 
-def posting(facts: dict[str, Any], at: datetime, record: Record, *occasion: str) -> Event:
-    """Return the event by which a HIT is offered, or offered again on an ``occasion``."""
-    identity = versioned(("mturk", "hit", str(facts["task_id"]), "posted", *occasion), facts)
-    return make("task_posted", identity, at, facts, record, _NAMES)
+def identity_of(facts: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return what the ids of a HIT's events begin with; a HIT that was extended, be it in time, is another offer."""
+    until = facts["expires_at"]
+    span = "" if until is None else until.isoformat()
+    return "mturk", "hit", facts["task_id"], facts["requester_id"], str(facts["slots"]), span
+
+
+def postings(facts: Mapping[str, Any], at: datetime, record: Record) -> list[Event]:
+    """Return the events by which a HIT is offered."""
+    return offered((*identity_of(facts), "posted"), at, _FIXED, facts, record, _NAMES)
+
+
+def reopenings(facts: Mapping[str, Any], left: int, at: datetime, record: Record) -> list[Event]:
+    """Return the events by which a HIT that had ended is offered again, with the slots that are left."""
+    identity = (*identity_of(facts), "extended", at.isoformat())
+    return offered(identity, at, ("task_id", "requester_id"), {**facts, "slots": left}, record, _NAMES)
 
 
 def created(hit: Record) -> datetime:
@@ -83,7 +97,7 @@ def created(hit: Record) -> datetime:
     return at
 
 
-def closing(hit: Record, last: datetime) -> Iterator[Event]:
+def closing(hit: Record, facts: Mapping[str, Any], last: datetime) -> Iterator[Event]:
     """Yield the end of a HIT that can no longer be accepted.
 
     The API does not say when that happened. It is taken to be the last thing known of the HIT, or its expiry if that
@@ -91,15 +105,15 @@ def closing(hit: Record, last: datetime) -> Iterator[Event]:
 
     Args:
         hit: a HIT of the API.
+        facts: its facts.
         last: the last instant at which something is known to have happened to it.
     """
     status = hit.fields.choice("HITStatus", STATUSES)
     if status not in (None, "Assignable"):
-        end = hit.fields.instant("Expiration", instant)
+        end = facts["expires_at"]
         at = last if end is None else max(min(end, last), created(hit))
-        facts = {"task_id": hit.fields.need("HITId"), "reason": status}
-        identity = ("mturk", "hit", facts["task_id"], str(status), at.isoformat())
-        yield make("task_closed", identity, at, facts, hit, _NAMES)
+        closed = {"task_id": facts["task_id"], "reason": status}
+        yield make("task_closed", (*identity_of(facts), str(status), at.isoformat()), at, closed, hit, _NAMES)
 
 
 def _reward(fields: Fields) -> dict[str, str] | None:

@@ -8,7 +8,7 @@ from features.errors import EventError
 from features.events import Event
 from service.adapters.derived import Record, make
 from service.adapters.mturk.assignments import Stage, deed
-from service.adapters.mturk.hits import posting
+from service.adapters.mturk.hits import identity_of, reopenings
 from service.adapters.mturk.instants import instant
 
 DEEDS = {
@@ -74,7 +74,7 @@ def course(
 
     Args:
         notices: the notices of one HIT, in the order of time.
-        facts: the fields of its `task_posted`; None if the HIT is in none of the files.
+        facts: the fields of its posting; None if the HIT is in none of the files.
         taken: when its assignments were accepted.
     """
     ended = False
@@ -83,7 +83,7 @@ def course(
         try:
             if kind in ENDS:
                 ended = True
-                yield notice, _end(notice, ENDS[kind], at)
+                yield notice, _end(notice, ENDS[kind], at, facts)
             elif kind in ("HITCreated", "HITExtended") and facts is None:
                 reason = (
                     "the HIT is in none of these files, and a notice does not describe it; give GetHIT's response along"
@@ -92,13 +92,16 @@ def course(
             elif kind == "HITExtended" and ended and facts is not None:
                 ended = False
                 left = max(0, facts["slots"] - sum(accepted <= at for accepted in taken))
-                yield notice, posting({**facts, "slots": left}, at, notice, "extended", at.isoformat())
+                for event in reopenings(facts, left, at, notice):
+                    yield notice, event
         except EventError as error:
             yield notice, error
 
 
-def _end(notice: Record, reason: str, at: datetime) -> Event:
+def _end(notice: Record, reason: str, at: datetime, facts: Mapping[str, Any] | None) -> Event:
     task = notice.fields.need("HITId")
-    identity = ("mturk", "hit", task, reason, at.isoformat())
+    # Where the HIT is posted anew, its end has to come again.
+    identity = ("mturk", "hit", task) if facts is None else identity_of(facts)
     names = {"task_id": "HITId", "at": "EventTimestamp"}
-    return make("task_closed", identity, at, {"task_id": task, "reason": reason}, notice, names)
+    closed = {"task_id": task, "reason": reason}
+    return make("task_closed", (*identity, reason, at.isoformat()), at, closed, notice, names)

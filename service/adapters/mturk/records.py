@@ -7,18 +7,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import msgspec
-
 from features.errors import EventError
 from service.adapters import Found
 from service.adapters.derived import Record
-from service.adapters.payloads import Fields, read_bytes, read_documents
+from service.adapters.payloads import Fields, decode_json, read_bytes, read_documents
 from service.log_files import Advance
 
 CSV_FILES = ("*.csv", "*.csv.gz")
 _COLUMNS = ("HITId", "AssignmentId", "WorkerId", "AssignmentStatus")
 
 
+# Answers of workers may be of any length.
+csv.field_size_limit(2**31 - 1)
 Kind = Literal["hits", "types", "assignments", "qualifications", "notices"]
 
 
@@ -74,28 +74,27 @@ def collect(files: Sequence[Path], advance: Advance, into: Records) -> Iterator[
 
 
 def _rows(file: Path) -> Iterator[tuple[int, Any]]:
-    """Yield the rows with their number, the header being the first; empty cells are left out."""
+    """Yield the rows with their number, from 1 after the header; empty cells are left out."""
     try:
-        text = read_bytes(file).decode()
-    except UnicodeDecodeError:
-        yield 1, EventError("the text is not valid UTF-8; save the file as UTF-8")
-        return
+        # A byte that is no UTF-8 spoils its row alone.
+        text = read_bytes(file).decode(errors="surrogateescape")
     except EventError as error:
         yield 1, error
         return
     rows = csv.reader(io.StringIO(text, newline=""))
-    header: list[str] = []
+    number = 0
     try:
+        header = next(rows, [])
+        if missing := [name for name in _COLUMNS if name not in header]:
+            yield 1, EventError("no such column; a results file of the requester site has it", missing[0])
+            return
         for number, row in enumerate(rows, start=1):
-            if number == 1:
-                header = row
-                if missing := [name for name in _COLUMNS if name not in header]:
-                    yield 1, EventError("no such column; a results file of the requester site has it", missing[0])
-                    return
+            if any("\udc80" <= letter <= "\udcff" for cell in row for letter in cell):
+                yield number, EventError("the text is not valid UTF-8; save the file as UTF-8")
             elif row:
                 yield number, {name: cell for name, cell in zip(header, row, strict=False) if cell.strip()}
     except csv.Error as error:
-        yield rows.line_num, EventError(f"not valid CSV: {error}")
+        yield number + 1, EventError(f"not valid CSV: {error}; the file is not read further")
 
 
 def _take(body: object, path: str, file: Path, line: int, into: Records) -> None:
@@ -115,10 +114,9 @@ def _take(body: object, path: str, file: Path, line: int, into: Records) -> None
                     into.add(_WRAPPERS[name], Record(file, line, item))
         return
     if "Message" in fields:  # Amazon SNS wraps the message as text
-        try:
-            message = msgspec.json.decode(fields.need("Message"))
-        except msgspec.DecodeError as error:
-            raise fields.error("Message", f"not valid JSON: {error}") from error
+        message = decode_json(fields.need("Message"))
+        if isinstance(message, EventError):
+            raise fields.error("Message", message.reason)
         _take(message, fields.where("Message"), file, line, into)
         return
     record = Record(file, line, fields)

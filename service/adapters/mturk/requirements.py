@@ -57,6 +57,9 @@ _COMPARE = {
     "eq": operator.eq,
     "ne": operator.ne,
 }
+_ORDERS = frozenset({"lt", "le", "gt", "ge"})
+_BAND = 10
+"""Width of the bands of the rate in which newcomers are told by their approvals, in percent."""
 # Of a rate within 0 to 100 these hold for everybody or for nobody.
 _SAME_FOR_ALL = {("ge", 0), ("lt", 0), ("le", 100), ("gt", 100)}
 _COUNTRY = re.compile(r"[A-Z]{2}")
@@ -169,21 +172,25 @@ def _number_approved(comparator: str, values: list[int]) -> Node:
 def _percent_approved(comparator: str, values: list[int]) -> Node:
     """The rate of a worker with fewer than 100 submissions is 100.
 
-    There is no attribute for the number of submissions, so it is judged by that of approvals: a worker below a rate of
-    v percent with fewer than 100 submissions has fewer than v approvals. Nobody is kept out whom the service lets in;
-    a worker whose rate is below v counts as new until v approvals instead of 100 submissions.
+    There is no attribute for the number of submissions, so it is judged by that of approvals: at a rate of r percent,
+    100 submissions are r approvals. A worker counts as new below the approvals at the top of the band in which the rate
+    lies. At a rate of 0 nothing tells the two apart: such a worker meets what is asked if either would.
     """
-    if comparator in ("in", "not_in"):
-        single, join = ("eq", any_of) if comparator == "in" else ("ne", all_of)
-        return join([_percent_approved(single, [value]) for value in values])
     newcomer = _holds(comparator, 100, values)
     rate = clause("approval_rate", comparator, _operand(comparator, values), **_absent(comparator, newcomer))
     if not values or (comparator, values[0]) in _SAME_FOR_ALL:
         return rate
-    few = max(values[0], 1)
+    # Above what is asked it makes no difference whether a worker is new.
+    tops = [top for top in range(_BAND, 100, _BAND) if comparator not in _ORDERS or top < values[0]]
+    tops.append(max(values[0], 1) if comparator in _ORDERS else 100)
+    bands = list(zip([0, *tops], tops, strict=False))
     if newcomer:
-        return any_of([rate, clause("approved_count", "lt", few)])
-    return all_of([rate, clause("approved_count", "ge", few)])
+        few = [
+            all_of([clause("approval_rate", "gt", low), clause("approved_count", "lt", top)]) for low, top in bands[1:]
+        ]
+        return any_of([rate, clause("approved_count", "lt", bands[0][1]), *few])
+    enough = [any_of([clause("approval_rate", "le", low), clause("approved_count", "ge", top)]) for low, top in bands]
+    return all_of([rate, *enough])
 
 
 def _holds(comparator: str, value: int, values: list[int]) -> bool:
@@ -216,7 +223,8 @@ def _locale(requirement: Fields, comparator: str) -> Node:
             for country, subdivision in regions
         ]
         return any_of(inside)
-    outside = [_none_of("country", countries)] if countries else []
+    # As for every qualification, without a value not even this holds.
+    outside = [_none_of("country", countries)] if countries else [clause("country", "exists")]
     outside += [
         any_of([clause("country", "ne", country), clause("region", "not_in", region_names(country, subdivision))])
         for country, subdivision in regions
@@ -229,7 +237,8 @@ def _one_of(attribute: str, values: list[str]) -> Node:
 
 
 def _none_of(attribute: str, values: list[str]) -> Node:
-    return clause(attribute, "ne", values[0]) if len(values) == 1 else clause(attribute, "not_in", values)
+    comparator = "ne" if len(values) == 1 else "not_in"
+    return clause(attribute, comparator, _operand(comparator, values), absent=False)
 
 
 def place_of(locale: Fields) -> tuple[str, str | None]:

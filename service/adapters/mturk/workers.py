@@ -8,18 +8,24 @@ STATUSES = ("Granted", "Revoked")
 
 
 def qualify(qualification: Record, profiles: Profiles) -> None:
-    """Note a qualification that was granted. One that was revoked is not held; since when, the service does not tell.
+    """Note a qualification that was granted; one that was revoked is not held, from its grant on.
 
-    The counts that the service keeps itself are left out: they follow from the assignments.
+    When that was the service does not tell. The counts that it keeps itself are left out: they follow from the
+    assignments.
 
     Raises:
         EventError: a field is missing or wrong.
     """
     fields = qualification.fields
     worker, kind = fields.need("WorkerId"), fields.need("QualificationTypeId")
-    if fields.choice("Status", STATUSES) == "Revoked" or kind in (PERCENT_APPROVED, NUMBER_APPROVED):
+    is_revoked = fields.choice("Status", STATUSES) == "Revoked"
+    if kind in (PERCENT_APPROVED, NUMBER_APPROVED):
         return
     at = fields.instant("GrantTime", instant)
+    if is_revoked:
+        if at is not None:
+            profiles.drop(worker, at, "qualifications", kind, qualification)
+        return
     if at is None:
         raise fields.error("GrantTime", "missing")
     if kind != LOCALE:

@@ -1,20 +1,22 @@
 """Toloka: pools, tasks, assignments and what its API tells of workers (`docs/formats/toloka.md`)."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
-from features.events import Event
+from features.events import AssignmentAbandoned, AssignmentAccepted, AssignmentReturned, Event
 from service.adapters import Found
 from service.adapters.derived import Profiles, Record, each
 from service.adapters.payloads import JSON_FILES
 from service.adapters.toloka.assignments import deeds
 from service.adapters.toloka.offers import Offers, reserved
 from service.adapters.toloka.records import Records, collect, moment
-from service.adapters.toloka.workers import ban_of, describe, restrict, skill
+from service.adapters.toloka.workers import Restrictions, describe, skill
 from service.log_files import Advance
 
 FILES = JSON_FILES
+_TAKING = AssignmentAccepted | AssignmentReturned | AssignmentAbandoned
 
 
 def read(files: Sequence[Path], advance: Advance) -> Iterator[Found]:
@@ -30,20 +32,22 @@ class _Reading:
     def __init__(self, records: Records) -> None:
         self._records = records
         self._profiles = Profiles("toloka")
-        self._bans: set[str] = set()
+        self._restrictions = Restrictions()
         self._first: dict[str, datetime] = {}
+        self._taken: defaultdict[str, list[tuple[datetime, int]]] = defaultdict(list)
 
     def events(self) -> Iterator[Found]:
         """Yield tasks before what happens to them: of one instant, they come first in the log."""
         records = self._records
         yield from each(records.skills, self._skill)
         yield from each(records.restrictions, self._restrict)
-        offers = Offers(records, self._bans)
-        for pool in records.pools:
-            yield from offers.of(pool)
+        self._restrictions.tell(self._profiles, datetime.now(UTC))
+        offers = Offers(records, self._restrictions.keys())
+        yield from offers.refused
+        told = list(each(records.assignments, lambda record: self._work(record, offers)))
+        yield from offers.events(self._taken)
         pools = {pool.fields.need("id") for pool in records.pools}
         yield from each([*records.suites, *records.tasks], lambda unit: self._keep(unit, pools))
-        told = list(each(records.assignments, lambda record: self._work(record, offers)))
         yield from each(records.workers, self._describe)
         yield from self._profiles.events()
         yield from told
@@ -53,8 +57,7 @@ class _Reading:
         return iter(())
 
     def _restrict(self, record: Record) -> Iterator[Event]:
-        restrict(record, self._profiles)
-        self._bans.add(ban_of(record))
+        self._restrictions.add(record)
         return iter(())
 
     def _keep(self, unit: Record, pools: set[str]) -> Iterator[Event]:
@@ -71,6 +74,8 @@ class _Reading:
         for event in deeds(record, offers.targets(record.fields)):
             worker = record.fields.need("user_id")
             self._first[worker] = min(self._first.get(worker, event.at), event.at)
+            if isinstance(event, _TAKING):
+                self._taken[event.task_id].append((event.at, 1 if isinstance(event, AssignmentAccepted) else -1))
             yield event
 
     def _describe(self, record: Record) -> Iterator[Event]:

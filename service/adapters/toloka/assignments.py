@@ -43,9 +43,12 @@ def deeds(assignment: Record, tasks: list[str]) -> Iterator[Event]:
         if name not in times:
             raise fields.error(name, f"missing in an assignment that is {status}")
     for name, at in times.items():
-        for task in tasks:
+        for place, task in enumerate(tasks):
             facts = {"worker_id": worker, "task_id": task, **(_seconds(fields) if name == "submitted" else {})}
-            yield make(_KINDS[name], ("toloka", "assignment", identity, name, task), at, facts, assignment, _NAMES)
+            # The id names no task: told again of other tasks, as of a suite instead of the pool, it is a conflict.
+            yield make(
+                _KINDS[name], ("toloka", "assignment", identity, name, str(place)), at, facts, assignment, _NAMES
+            )
 
 
 def _seconds(fields: Fields) -> dict[str, Any]:

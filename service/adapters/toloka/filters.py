@@ -14,13 +14,15 @@ from service.adapters.payloads import Fields
 _SAME = {"EQ": "eq", "NE": "ne", "IN": "in", "NOT_IN": "not_in"}
 _ORDER = {"EQ": "eq", "NE": "ne", "GT": "gt", "GTE": "ge", "LT": "lt", "LTE": "le"}
 _OPPOSITE = frozenset({"ne", "not_in"})
+_LISTS = frozenset({"in", "not_in"})
 _DEVICES = {
     "PERSONAL_COMPUTER": "desktop",
     "SMARTPHONE": "mobile",
     "TABLET": "tablet",
     "WEARABLE_COMPUTER": "wearable",
 }
-_NUMBER = re.compile(r"-?\d{1,15}(\.\d{1,15})?")
+_NUMBER = re.compile(r"-?\d{1,15}(\.\d+)?(e(-\d{1,3}|\+?\d{1,2}))?", re.ASCII | re.IGNORECASE)
+_MOST_WHOLE = 2**53
 # What the service writes where it could not find something out.
 UNKNOWN = "UNKNOWN"
 _CATEGORIES = ("profile", "computed", "skill")
@@ -82,12 +84,12 @@ def _number(value: object) -> int | float:
     text = str(value).strip()
     if isinstance(value, bool) or not _NUMBER.fullmatch(text):
         raise ValueError("expected a number")
-    return float(text) if "." in text else int(text)
+    return int(text) if text.removeprefix("-").isdecimal() else float(text)
 
 
 def _whole(value: object) -> int:
     number = _number(value)
-    if number != int(number):
+    if number != int(number) or abs(number) > _MOST_WHOLE:
         raise ValueError("expected a whole number")
     return int(number)
 
@@ -173,16 +175,19 @@ def _compare(condition: Fields, fact: Fact) -> Node:
         raise condition.error("operator", f'found "{operator[:40]}", allowed: {", ".join(fact.operators)}')
     comparator = fact.operators[operator]
     given = condition.body.get("value")
-    if given is None or given == UNKNOWN:
-        return _missing(condition, fact.attribute, comparator)
-    several = comparator in ("in", "not_in")
+    several = comparator in _LISTS
+    operands = given if several and isinstance(given, list) else [given]
+    known = [value for value in operands if value is not None and value != UNKNOWN]
+    nodes = [_missing(condition, fact.attribute, comparator)] if len(known) < len(operands) else []
     try:
-        values = [fact.convert(value) for value in (given if several and isinstance(given, list) else [given])]
+        values = [fact.convert(value) for value in known]
     except ValueError as error:
         raise condition.error("value", str(error)) from error
-    if not values:
+    if values:
+        nodes.insert(0, clause(fact.attribute, comparator, values if several else values[0]))
+    if not nodes:
         raise condition.error("value", "empty")
-    return clause(fact.attribute, comparator, values if several else values[0])
+    return all_of(nodes) if comparator in _OPPOSITE else any_of(nodes)
 
 
 def _missing(condition: Fields, attribute: str, comparator: str) -> Node:

@@ -1,7 +1,7 @@
 """Pools, task suites and tasks as tasks of the log."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -10,7 +10,7 @@ from features.errors import EventError
 from features.events import Event
 from service.adapters import Found
 from service.adapters.clauses import Node, any_of, clause, requirements
-from service.adapters.derived import Record, make, versioned
+from service.adapters.derived import Record, make, offered
 from service.adapters.payloads import Fields
 from service.adapters.toloka.filters import nodes_of
 from service.adapters.toloka.prices import Price, amount_text, prices_of
@@ -35,26 +35,43 @@ _NAMES = {
 }
 
 
+_FIXED = ("task_id", "requester_id", "category", "group_id")
+"""What of a posting never changes."""
+Taken = Mapping[str, Sequence[tuple[datetime, int]]]
+"""Of each task, when slots were taken (1) and given back (-1)."""
+
+
 class _Offer(NamedTuple):
     """What holds for every task of a pool.
 
     Attributes:
-        pool_id: the pool.
+        pool: the pool.
         created: when it was made.
-        closed: why it is not open; None for one that is.
+        started: when it was last started.
+        stopped: when it was last stopped.
+        is_open: whether it is open.
+        reason: why it was stopped.
         asked: what it asks of workers.
         facts: fields of `task_posted`.
+        prices: what it pays.
     """
 
-    pool_id: str
+    pool: Record
     created: datetime
-    closed: str | None
+    started: datetime | None
+    stopped: datetime | None
+    is_open: bool
+    reason: str
     asked: list[Node]
     facts: dict[str, Any]
+    prices: list[Price]
 
 
 class Offers:
     """What workers are offered of each pool: its task suites, else its tasks, else the pool as a whole.
+
+    Attributes:
+        refused: pools that cannot be read.
 
     Args:
         records: the objects of all files.
@@ -66,21 +83,30 @@ class Offers:
         self._banned = frozenset(banned)
         self._suites = _by_pool(records.suites)
         self._tasks = _by_pool([task for task in records.tasks if not task.fields.body.get("known_solutions")])
+        self._known = {pool: {task.fields.need("id") for task in tasks} for pool, tasks in self._tasks.items()}
         self._prices: dict[str, list[Price]] = {}
-
-    def of(self, pool: Record) -> Iterator[Found]:
-        """Yield the tasks of a pool, a task for each price, and their end if the pool is not open."""
-        try:
-            offer = self._offer(pool)
-        except EventError as error:
-            yield pool.file, pool.line, error
-            return
-        for unit in self._suites.get(offer.pool_id) or self._tasks.get(offer.pool_id) or [pool]:
+        self._offers: list[_Offer] = []
+        self.refused: list[Found] = []
+        for pool in records.pools:
             try:
-                for event in self._unit(unit, pool, offer):
-                    yield unit.file, unit.line, event
+                self._offers.append(self._offer(pool))
             except EventError as error:
-                yield unit.file, unit.line, error
+                self.refused.append((pool.file, pool.line, error))
+
+    def events(self, taken: Taken) -> Iterator[Found]:
+        """Yield the tasks of the pools, a task for each price, and when they were closed and opened again.
+
+        Args:
+            taken: what workers did with them.
+        """
+        for offer in self._offers:
+            pool = offer.pool.fields.need("id")
+            for unit in self._suites.get(pool) or self._tasks.get(pool) or [offer.pool]:
+                try:
+                    for event in self._unit(unit, offer, taken):
+                        yield unit.file, unit.line, event
+                except EventError as error:
+                    yield unit.file, unit.line, error
 
     def targets(self, assignment: Fields) -> list[str]:
         """Return the tasks of the log that an assignment is about.
@@ -92,7 +118,7 @@ class Offers:
         if pool in self._suites:
             units = [assignment.need("task_suite_id")]
         elif pool in self._tasks:
-            known = {task.fields.need("id") for task in self._tasks[pool]}
+            known = self._known[pool]
             units = [task.need("id") for task in assignment.objects("tasks") if task.text("id") in known]
             if not units:
                 raise assignment.error("tasks", "none of them is among the tasks of the pool in these files")
@@ -112,12 +138,17 @@ class Offers:
         identity, project, owner = fields.need("id"), fields.need("project_id"), fields.object("owner")
         described = self._projects.get(project) or Fields({})
         duration = fields.number("assignment_max_duration_seconds", 1)
-        self._prices[identity] = prices_of(fields)
-        status = fields.choice("status", STATUSES)
+        prices = self._prices[identity] = prices_of(fields)
+        status = fields.choice("status", STATUSES) or "OPEN"
+        closed = "CLOSED" if status == "OPEN" else status
         return _Offer(
-            pool_id=identity,
+            pool=pool,
             created=moment(fields, "created"),
-            closed=None if status in (None, "OPEN") else fields.text("last_close_reason") or status,
+            started=fields.instant("last_started", instant),
+            stopped=fields.instant("last_stopped", instant),
+            is_open=status == "OPEN",
+            reason=fields.text("last_close_reason") or closed,
+            prices=prices,
             asked=[*nodes_of(fields), *self._bans(identity, project)],
             facts={
                 "requester_id": (owner.text("id") if owner is not None else None) or REQUESTER,
@@ -142,10 +173,12 @@ class Offers:
         keys = (BANNED, f"{BANNED}:project:{project}", f"{BANNED}:pool:{pool}")
         return [clause(f"qualification:{key}", "not_exists") for key in keys if key in self._banned]
 
-    def _unit(self, unit: Record, pool: Record, offer: _Offer) -> Iterator[Event]:
+    def _unit(self, unit: Record, offer: _Offer, taken: Taken) -> Iterator[Event]:
+        pool, start, stop = offer.pool, offer.started, offer.stopped
         at = max(offer.created, moment(unit.fields, "created"))
+        again = start if offer.is_open and start is not None and start > at else None
         shared = {**offer.facts, **self._share(unit, pool)}
-        for place, price in enumerate(self._prices[offer.pool_id]):
+        for place, price in enumerate(offer.prices):
             name = unit.fields.need("id") + (f"@{amount_text(price.amount)}" if place else "")
             nodes = [*offer.asked, *_chosen(unit.fields), *price.nodes]
             facts = {
@@ -154,11 +187,18 @@ class Offers:
                 "reward": {"amount": str(price.amount), "currency": "USD"},
                 "requirements": requirements(nodes, pool.fields.where("filter")),
             }
-            yield make("task_posted", versioned(("toloka", "posted", name), facts), at, facts, unit, _NAMES)
-            if offer.closed is not None:
-                end = max(at, pool.fields.instant("last_stopped", instant) or at)
-                closed = {"task_id": name, "reason": offer.closed}
-                yield make("task_closed", ("toloka", "closed", name, end.isoformat()), end, closed, pool, _NAMES)
+            identity = ("toloka", "task", name, facts["requester_id"])
+            yield from offered((*identity, "posted"), at, _FIXED, facts, unit, _NAMES)
+            if not offer.is_open or again is not None:
+                end = stop if stop is not None and at <= stop and (again is None or stop <= again) else at
+                closed = {"task_id": name, "reason": offer.reason}
+                yield make("task_closed", (*identity, offer.reason, end.isoformat()), end, closed, pool, _NAMES)
+            if again is not None:
+                left = facts.get("slots")
+                if left is not None:
+                    left = max(0, left - sum(change for when, change in taken.get(name, ()) if when <= again))
+                    facts = {**facts, "slots": left}
+                yield from offered((*identity, "started", again.isoformat()), again, _FIXED, facts, unit, _NAMES)
 
 
 def reserved(unit: Fields) -> Iterator[tuple[str, str]]:

@@ -3,11 +3,13 @@
 from datetime import datetime
 
 from service.adapters.derived import Profiles, Record
+from service.adapters.payloads import Fields
 from service.adapters.toloka.filters import COMPUTED, UNKNOWN, device, language, level, truth
 from service.adapters.toloka.offers import BANNED
 from service.adapters.toloka.records import instant, moment
 
 SCOPES = ("SYSTEM", "ALL_PROJECTS", "PROJECT", "POOL")
+_Span = tuple[datetime, datetime | None, Record]
 
 
 def skill(record: Record, profiles: Profiles) -> None:
@@ -28,33 +30,60 @@ def skill(record: Record, profiles: Profiles) -> None:
     profiles.hold(fields.need("user_id"), at, "skills", fields.need("skill_id"), value, record)
 
 
-def ban_of(record: Record) -> str:
-    """Return the qualification that stands for a restriction, which the tasks concerned ask not to be held.
+class Restrictions:
+    """The restrictions of workers, as qualifications that the tasks concerned ask not to be held."""
 
-    Raises:
-        EventError: a field is missing or wrong.
-    """
-    fields = record.fields
-    scope = fields.choice("scope", SCOPES)
+    def __init__(self) -> None:
+        self._keys: set[str] = set()
+        self._spans: dict[tuple[str, str], list[_Span]] = {}
+
+    def add(self, record: Record) -> None:
+        """Note a restriction.
+
+        Raises:
+            EventError: a field is missing or wrong.
+        """
+        fields = record.fields
+        worker, key = fields.need("user_id"), _ban_of(fields)
+        start, end = moment(fields, "created"), fields.instant("will_expire", instant)
+        self._keys.add(key)
+        if end is None or end > start:
+            self._spans.setdefault((worker, key), []).append((start, end, record))
+
+    def keys(self) -> frozenset[str]:
+        """Return the qualifications that stand for the restrictions."""
+        return frozenset(self._keys)
+
+    def tell(self, profiles: Profiles, now: datetime) -> None:
+        """Note since when each worker is restricted, and until when if that is over: the last of several counts.
+
+        An end that is still to come is left to a later import: an event in the future would stop the log's clock.
+        """
+        for (worker, key), spans in self._spans.items():
+            for start, end, record in _joined(spans):
+                profiles.hold(worker, start, "qualifications", key, None, record)
+                if end is not None and end <= now:
+                    profiles.drop(worker, end, "qualifications", key, record)
+
+
+def _joined(spans: list[_Span]) -> list[_Span]:
+    """Return spans without those that others go on with, in order of time; a span without an end goes on for ever."""
+    found: list[_Span] = []
+    for start, end, record in sorted(spans, key=lambda span: span[0]):
+        if not found or (found[-1][1] is not None and start > found[-1][1]):
+            found.append((start, end, record))
+            continue
+        first, until, told = found[-1]
+        found[-1] = (first, None if until is None or end is None else max(until, end), told)
+    return found
+
+
+def _ban_of(restriction: Fields) -> str:
+    scope = restriction.choice("scope", SCOPES)
     if scope in ("PROJECT", "POOL"):
         kind = scope.lower()
-        return f"{BANNED}:{kind}:{fields.need(f'{kind}_id')}"
+        return f"{BANNED}:{kind}:{restriction.need(f'{kind}_id')}"
     return BANNED
-
-
-def restrict(record: Record, profiles: Profiles) -> None:
-    """Note a restriction from when it was made until it ends.
-
-    Raises:
-        EventError: a field is missing or wrong.
-    """
-    fields = record.fields
-    worker, key = fields.need("user_id"), ban_of(record)
-    start, end = moment(fields, "created"), fields.instant("will_expire", instant)
-    if end is None or end > start:
-        profiles.hold(worker, start, "qualifications", key, None, record)
-    if end is not None and end > start:
-        profiles.drop(worker, end, "qualifications", key, record)
 
 
 def describe(record: Record, at: datetime, profiles: Profiles) -> None:

@@ -39,6 +39,17 @@ def of_type(kind: str, events: list[Event]) -> list[dict[str, Any]]:
     ]
 
 
+def postings(events: list[Event]) -> list[dict[str, Any]]:
+    """Return the postings with the facts that come with them as an update, as they are written in the log."""
+    found: list[dict[str, Any]] = []
+    for posting in of_type("task_posted", events):
+        for update in of_type("task_updated", events):
+            if (update["task_id"], update["at"]) == (posting["task_id"], posting["at"]):
+                posting |= update
+        found.append({name: value for name, value in posting.items() if value is not None})
+    return found
+
+
 def written(folder: Path, *documents: object, name: str = "payload.ndjson") -> Path:
     """Write documents to a file, one a line."""
     file = folder / name

@@ -11,9 +11,11 @@ from botocore.loaders import Loader
 from botocore.model import ServiceModel
 from botocore.validate import ParamValidator
 
+from features.errors import EventError
+from features.events import TaskPosted
 from service.adapters.mturk import FILES, assignments, hits, instants, notices, read, workers
 from service.adapters.mturk.requirements import COMPARATORS, GUARDS
-from tests.service.adapters.reading import FIXTURES, found, of_type, plain, written
+from tests.service.adapters.reading import FIXTURES, found, of_type, plain, postings, written
 
 FOLDER = FIXTURES / "mturk"
 ALL = tuple(sorted(FOLDER.iterdir()))
@@ -97,7 +99,7 @@ def test_a_hit_is_a_task() -> None:
     events, refused = found(read, FOLDER / "hits.json")
 
     assert refused == []
-    assert of_type("task_posted", events)[0] == {
+    assert postings(events)[0] == {
         "at": "2026-03-02T16:00:00Z",
         "task_id": PHOTOS,
         "requester_id": "mturk",
@@ -114,7 +116,16 @@ def test_a_hit_is_a_task() -> None:
                 {
                     "or": [
                         {"attribute": "approval_rate", "comparator": "ge", "value": 95, "absent": True},
-                        {"attribute": "approved_count", "comparator": "lt", "value": 95},
+                        {"attribute": "approved_count", "comparator": "lt", "value": 10},
+                        *[
+                            {
+                                "and": [
+                                    {"attribute": "approval_rate", "comparator": "gt", "value": low},
+                                    {"attribute": "approved_count", "comparator": "lt", "value": min(low + 10, 95)},
+                                ]
+                            }
+                            for low in range(10, 95, 10)
+                        ],
                     ]
                 },
                 {"attribute": "approved_count", "comparator": "gt", "value": 500, "guards": "preview"},
@@ -144,7 +155,7 @@ def test_what_a_hit_leaves_out_its_type_says() -> None:
     events, refused = found(read, FOLDER / "hits.json", FOLDER / "hit_types.json")
 
     assert refused == []
-    assert of_type("task_posted", events)[1]["requirements"] == [
+    assert postings(events)[1]["requirements"] == [
         {
             "attribute": "qualification:2F1QJWKUDD8XADTFD2Q0G6UTO95ALH",
             "comparator": "exists",
@@ -194,6 +205,15 @@ def test_an_overridden_rejection_stands_before_the_approval(tmp_path: Path) -> N
     overridden = assignment(
         AssignmentStatus="Approved", RejectionTime="2026-03-01T03:00:00Z", ApprovalTime="2026-03-02T03:00:00Z"
     )
+
+    events, _ = found(read, written(tmp_path, {"Assignment": overridden}))
+
+    assert [plain(event)["type"] for event in events][-2:] == ["assignment_rejected", "assignment_approved"]
+
+
+def test_a_rejection_that_was_overridden_in_the_same_second_stands_before_the_approval(tmp_path: Path) -> None:
+    at = "2026-03-01T03:00:00Z"
+    overridden = assignment(AssignmentStatus="Approved", RejectionTime=at, ApprovalTime=at)
 
     events, _ = found(read, written(tmp_path, {"Assignment": overridden}))
 
@@ -309,8 +329,7 @@ def test_a_hit_extended_after_its_end_is_offered_again_with_the_slots_that_are_l
     events, refused = found(read, file)
 
     assert refused == []
-    postings = of_type("task_posted", events)
-    assert [(posting["at"], posting["slots"]) for posting in postings] == [
+    assert [(posting["at"], posting["slots"]) for posting in postings(events)] == [
         ("2026-03-01T00:00:00Z", 3),
         ("2026-03-01T04:00:00Z", 2),
     ]
@@ -319,7 +338,7 @@ def test_a_hit_extended_after_its_end_is_offered_again_with_the_slots_that_are_l
 def test_an_end_before_the_log_can_hold_it_is_refused_and_the_rest_read(tmp_path: Path) -> None:
     events, refused = found(read, written(tmp_path, {"HIT": hit()}, notice("HITDisposed", EventTimestamp=-1)))
 
-    assert [event["type"] for event in plain(events)] == ["task_posted"]
+    assert [plain(event)["type"] for event in events] == ["task_posted", "task_updated"]
     assert len(refused) == 1
     assert refused[0].startswith("`Events[0].EventTimestamp`:")
 
@@ -328,7 +347,7 @@ def test_a_hit_extended_while_it_is_open_stays_as_the_api_has_it(tmp_path: Path)
     events, refused = found(read, written(tmp_path, {"HIT": hit()}, notice("HITExtended")))
 
     assert refused == []
-    assert len(of_type("task_posted", events)) == 1
+    assert len(postings(events)) == 1
 
 
 def test_a_created_hit_that_nothing_describes_is_refused(tmp_path: Path) -> None:
@@ -346,7 +365,7 @@ def test_a_ping_tells_nothing(tmp_path: Path) -> None:
 def test_the_requester_is_the_customer_of_the_notices() -> None:
     events, _ = found(read, FOLDER / "hits.json", FOLDER / "notifications.ndjson")
 
-    assert {posting["requester_id"] for posting in of_type("task_posted", events)} == {"A9REQUESTER"}
+    assert {posting["requester_id"] for posting in postings(events)} == {"A9REQUESTER"}
 
 
 def test_a_message_within_a_message_of_sns_is_read() -> None:
@@ -360,7 +379,7 @@ def test_a_row_of_a_results_file_is_a_hit_and_an_assignment() -> None:
     events, refused = found(read, FOLDER / "Batch_7_batch_results.csv")
 
     assert refused == []
-    assert of_type("task_posted", events) == [
+    assert postings(events) == [
         {
             "at": "2019-03-05T17:00:00Z",
             "task_id": OLD,
@@ -389,7 +408,7 @@ def test_a_hit_of_the_api_goes_before_a_results_file(tmp_path: Path) -> None:
 
     events, _ = found(read, FOLDER / "Batch_7_batch_results.csv", written(tmp_path, {"HIT": described}))
 
-    (posting,) = of_type("task_posted", events)
+    (posting,) = postings(events)
     assert posting["requirements"] == [{"attribute": "qualification:3Q", "comparator": "exists"}]
 
 
@@ -402,11 +421,75 @@ def test_reading_again_gives_the_same_events_whatever_the_order_of_the_files() -
     assert {event.event_id: event for event in first} == {event.event_id: event for event in second}
 
 
-def test_a_hit_that_changed_between_two_exports_is_no_conflict(tmp_path: Path) -> None:
-    before, _ = found(read, written(tmp_path, {"HIT": hit(MaxAssignments=3)}))
-    after, _ = found(read, written(tmp_path, {"HIT": hit(MaxAssignments=9)}))
+def new_of(folder: Path, before: list[Any], after: list[Any]) -> list[dict[str, Any]]:
+    """What a second import adds to a first."""
+    first, refused = found(read, written(folder, *before))
+    second, more = found(read, written(folder, *after))
+    known = {event.event_id: event for event in first}
 
-    assert before[0].event_id != after[0].event_id
+    assert refused == more == []
+    assert all(known.get(event.event_id, event) == event for event in second), "a conflict"
+    return [plain(event) for event in second if event.event_id not in known]
+
+
+@pytest.mark.parametrize("status", ["Assignable", "Disposed"])
+def test_a_hit_that_changed_between_two_exports_is_updated_and_not_posted_again(tmp_path: Path, status: str) -> None:
+    before = hit(HITStatus=status, Description="old", Expiration="2027-03-01T00:00:00Z")
+    after = before | {"Description": None}
+    kind = {"HITType": {"HITTypeId": "3TYPE", "Title": "Label", "Reward": "0.05"}}
+
+    (update,) = new_of(tmp_path, [{"HIT": before}], [{"HIT": after}, kind])
+
+    assert update["type"] == "task_updated"
+    assert (update["title"], update["description"]) == ("Label", None)
+
+
+@pytest.mark.parametrize("more", [{"MaxAssignments": 9}, {"Expiration": "2027-04-01T00:00:00Z"}])
+def test_a_hit_that_was_extended_between_two_exports_is_posted_again(tmp_path: Path, more: dict[str, Any]) -> None:
+    before = hit(HITStatus="Reviewable", MaxAssignments=3, Expiration="2027-03-01T00:00:00Z")
+
+    opened = new_of(tmp_path, [before], [before | more | {"HITStatus": "Assignable"}])
+    ended = new_of(tmp_path, [before], [before | more])
+
+    assert [event["type"] for event in opened] == ["task_posted", "task_updated"]
+    assert [event["type"] for event in ended] == ["task_posted", "task_updated", "task_closed"]
+
+
+def test_a_hit_whose_requester_is_known_later_stays_closed(tmp_path: Path) -> None:
+    given = [{"HIT": hit()}, notice("HITReviewable")]
+
+    new = new_of(tmp_path, [{"HIT": hit(HITStatus="Disposed")}], [{"HIT": hit(HITStatus="Disposed")}, *given[1:]])
+    later = new_of(tmp_path, [hit(), notice("HITDisposed") | {"CustomerId": None}], [hit(), notice("HITDisposed")])
+
+    assert [event["type"] for event in new] == ["task_posted", "task_updated", "task_closed"]
+    assert [event["type"] for event in later] == ["task_posted", "task_updated", "task_closed"]
+
+
+def granted(kind: str, day: int, status: str = "Granted") -> dict[str, Any]:
+    return {
+        "QualificationTypeId": kind,
+        "WorkerId": "A1",
+        "GrantTime": f"2026-03-0{day}T00:00:00Z",
+        "IntegerValue": 90,
+        "Status": status,
+    }
+
+
+@pytest.mark.parametrize("after", [[granted("3A", 1), granted("3B", 2, "Revoked")], [granted("3A", 1)]])
+def test_a_qualification_that_was_revoked_between_two_exports_is_no_more(
+    tmp_path: Path, after: list[dict[str, Any]]
+) -> None:
+    before = [granted("3A", 1), granted("3B", 2)]
+
+    (profile,) = new_of(tmp_path, before, after)
+
+    assert profile["qualifications"] == {"3A": 90}
+
+
+def test_the_only_qualification_of_a_worker_may_be_revoked(tmp_path: Path) -> None:
+    (profile,) = new_of(tmp_path, [granted("3A", 1)], [granted("3A", 1, "Revoked")])
+
+    assert "qualifications" not in profile
 
 
 def test_an_assignment_that_went_on_between_two_exports_keeps_its_earlier_steps(tmp_path: Path) -> None:
@@ -436,7 +519,7 @@ def test_responses_and_bare_objects_are_read_alike(tmp_path: Path, document: obj
     events, refused = found(read, file)
 
     assert refused == []
-    assert [posting["task_id"] for posting in of_type("task_posted", events)] == ["3HIT"]
+    assert [posting["task_id"] for posting in postings(events)] == ["3HIT"]
 
 
 def test_packed_files_are_read(tmp_path: Path) -> None:
@@ -463,7 +546,7 @@ def test_times_are_read_as_exports_write_them(text: str, instant: datetime) -> N
 def test_times_may_be_seconds_since_1970(tmp_path: Path) -> None:
     events, _ = found(read, written(tmp_path, {"HIT": hit(CreationTime=1772323200.0)}))
 
-    assert of_type("task_posted", events)[0]["at"] == "2026-03-01T00:00:00Z"
+    assert postings(events)[0]["at"] == "2026-03-01T00:00:00Z"
 
 
 @pytest.mark.parametrize(
@@ -510,6 +593,10 @@ def test_times_may_be_seconds_since_1970(tmp_path: Path) -> None:
         (notice("HITPaused"), "Events[0].EventType", 'found "HITPaused"'),
         (notice("HITDisposed", EventTimestamp="noon"), "Events[0].EventTimestamp", "no instant"),
         ({"Message": "{"}, "Message", "not valid JSON"),
+        ({"Message": "[" * 200_000}, "Message", "not valid JSON"),
+        ({"HIT": hit(MaxAssignments=10**400)}, "HIT.MaxAssignments", "expected a number"),
+        ({"HIT": hit(CreationTime=10**400)}, "HIT.CreationTime", "no instant"),
+        ({"HIT": hit(AssignmentDurationInSeconds=10**400)}, "HIT.AssignmentDurationInSeconds", "expected a number"),
         ({"Workers": []}, "", "neither a response of the API nor one of its objects"),
         ([3], "[0]", "found a number, expected an object"),
     ],
@@ -528,7 +615,7 @@ def test_a_refusal_names_its_line_and_leaves_the_others_alone(tmp_path: Path) ->
 
     lines = [(line, getattr(event, "task_id", "refused")) for _, line, event in read([file], lambda _: None)]
 
-    assert sorted(lines) == [(1, "3HIT"), (2, "refused"), (3, "3OTHER")]
+    assert sorted(set(lines)) == [(1, "3HIT"), (2, "refused"), (3, "3OTHER")]
 
 
 def test_a_results_file_without_its_columns_is_refused(tmp_path: Path) -> None:
@@ -545,7 +632,24 @@ def test_a_wrong_cell_is_refused_with_its_column_and_row(tmp_path: Path) -> None
 
     refused = [(line, str(event)) for _, line, event in read([file], lambda _: None) if isinstance(event, Exception)]
 
-    assert [(line, text.split(":")[0]) for line, text in refused] == [(3, "`AssignmentStatus`")]
+    assert [(line, text.split(":")[0]) for line, text in refused] == [(2, "`AssignmentStatus`")]
+
+
+def test_a_wrong_row_of_a_results_file_leaves_the_others_alone(tmp_path: Path) -> None:
+    header = b"HITId,AssignmentId,WorkerId,AssignmentStatus,CreationTime,AcceptTime,SubmitTime,Answer.x\n"
+    times = b"Tue Mar 03 10:11:12 PST 2026,Tue Mar 03 10:12:12 PST 2026,Tue Mar 03 10:13:12 PST 2026"
+    answers = [b"y" * 140_000, b"caf\xe9", b"ok"]
+    file = tmp_path / "rows.csv"
+    file.write_bytes(
+        header + b"".join(b"H%d,A%d,w,Submitted,%s,%s\n" % (n, n, times, answer) for n, answer in enumerate(answers))
+    )
+
+    told = list(read([file], lambda _: None))
+
+    assert sorted({event.task_id for _, _, event in told if isinstance(event, TaskPosted)}) == ["H0", "H2"]
+    assert [(line, str(event)) for _, line, event in told if isinstance(event, EventError)] == [
+        (2, "the text is not valid UTF-8; save the file as UTF-8")
+    ]
 
 
 def test_refusals_repeat_neither_workers_nor_free_text(tmp_path: Path) -> None:

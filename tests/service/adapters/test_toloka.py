@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,13 @@ import httpx._types
 import pytest
 
 from service.adapters.toloka import read
-from tests.service.adapters.reading import FIXTURES, found, of_type, plain, written
+from tests.service.adapters.reading import FIXTURES, found, of_type, plain, postings, written
 
 FOLDER = FIXTURES / "toloka"
 ALL = tuple(sorted(FOLDER.iterdir()))
 MARCH = "1086170"
 DONE = "1086171"
+FILTER = {"and": [{"category": "skill", "key": "2", "operator": "GT", "value": 50}]}
 
 
 @pytest.fixture(scope="module")
@@ -94,8 +96,8 @@ def test_a_pool_with_tasks_is_a_task_for_each_of_them_and_each_price() -> None:
     events, refused = found(read, FOLDER / "pools.json", FOLDER / "projects.json", FOLDER / "tasks.ndjson")
 
     assert refused == []
-    postings = {posting["task_id"]: posting for posting in of_type("task_posted", events)}
-    assert sorted(postings) == [
+    tasks = {posting["task_id"]: posting for posting in postings(events)}
+    assert sorted(tasks) == [
         "00a1--one",
         "00a1--one@0.03",
         "00a1--one@0.04",
@@ -107,8 +109,8 @@ def test_a_pool_with_tasks_is_a_task_for_each_of_them_and_each_price() -> None:
         "00a1--two@0.04",
         DONE,
     ]
-    assert postings["00a1--one@0.04"] == {
-        "at": "2026-03-01T08:30:00.125000Z",
+    assert tasks["00a1--one@0.04"] == {
+        "at": "2026-03-01T09:00:00Z",
         "task_id": "00a1--one@0.04",
         "requester_id": "ac1e4701",
         "title": "Compare two photos",
@@ -151,7 +153,7 @@ def test_a_pool_with_tasks_is_a_task_for_each_of_them_and_each_price() -> None:
 def test_control_tasks_are_not_offered_by_themselves() -> None:
     events, _ = found(read, FOLDER / "pools.json", FOLDER / "tasks.ndjson")
 
-    assert not [posting for posting in of_type("task_posted", events) if "golden" in posting["task_id"]]
+    assert not [posting for posting in postings(events) if "golden" in posting["task_id"]]
 
 
 @pytest.mark.parametrize(
@@ -169,7 +171,7 @@ def test_overlap_is_the_number_of_slots(tmp_path: Path, more: dict[str, Any], sl
     events, refused = found(read, written(tmp_path, pool(defaults=defaults), task(**more)))
 
     assert refused == []
-    assert of_type("task_posted", events)[0].get("slots") == slots
+    assert postings(events)[0].get("slots") == slots
 
 
 def test_task_suites_are_offered_rather_than_their_tasks(tmp_path: Path) -> None:
@@ -179,7 +181,7 @@ def test_task_suites_are_offered_rather_than_their_tasks(tmp_path: Path) -> None
     events, refused = found(read, written(tmp_path, pool(defaults=defaults), suite, task(), assignment("ACTIVE")))
 
     assert refused == []
-    assert [(posting["task_id"], posting["slots"]) for posting in of_type("task_posted", events)] == [("s1", 7)]
+    assert [(posting["task_id"], posting["slots"]) for posting in postings(events)] == [("s1", 7)]
     assert [taken["task_id"] for taken in of_type("assignment_accepted", events)] == ["s1"]
 
 
@@ -191,22 +193,22 @@ def test_a_pool_without_tasks_is_one_task_that_may_be_taken_as_often_as_assignme
     events, refused = found(read, written(tmp_path, project, pool()))
 
     assert refused == []
-    (posting,) = of_type("task_posted", events)
+    (posting,) = postings(events)
     assert (posting["task_id"], posting["per_worker_limit"], "slots" in posting) == ("1", 4, False)
 
 
 def test_a_pool_that_is_not_open_is_closed_when_it_was_stopped() -> None:
     events, _ = found(read, FOLDER / "pools.json")
 
-    assert of_type("task_closed", events) == [{"at": "2026-03-02T08:00:00Z", "task_id": DONE, "reason": "COMPLETED"}]
+    assert [closed for closed in of_type("task_closed", events) if closed["task_id"] == DONE] == [
+        {"at": "2026-03-02T08:00:00Z", "task_id": DONE, "reason": "COMPLETED"}
+    ]
 
 
 def test_adult_content_can_be_blocked_by_a_keyword() -> None:
     events, _ = found(read, FOLDER / "pools.json")
 
-    assert {posting["task_id"]: posting.get("keywords") for posting in of_type("task_posted", events)}[DONE] == [
-        "adult content"
-    ]
+    assert {posting["task_id"]: posting.get("keywords") for posting in postings(events)}[DONE] == ["adult content"]
 
 
 def test_what_is_for_the_requester_alone_stays_out_of_the_log() -> None:
@@ -317,8 +319,8 @@ def test_a_restriction_is_a_qualification_that_the_tasks_concerned_do_not_want(
 
     assert refused == []
     wanted = [{"attribute": f"qualification:{key}", "comparator": "not_exists"}]
-    postings = {posting["task_id"]: posting.get("requirements") for posting in of_type("task_posted", events)}
-    assert postings == {"1": wanted, "2": wanted if key == "banned" else None}
+    tasks = {posting["task_id"]: posting.get("requirements") for posting in postings(events)}
+    assert tasks == {"1": wanted, "2": wanted if key == "banned" else None}
     assert of_type("worker_updated", events) == [
         {"at": "2026-03-02T00:00:00Z", "worker_id": "w1", "qualifications": {key: None}}
     ]
@@ -343,9 +345,7 @@ def test_tasks_kept_for_or_from_workers_say_so_by_a_qualification(
     events, refused = found(read, written(tmp_path, pool(), task(**{field: ["w1"]})))
 
     assert refused == []
-    assert of_type("task_posted", events)[0]["requirements"] == [
-        {"attribute": f"qualification:{key}:t1", "comparator": comparator}
-    ]
+    assert postings(events)[0]["requirements"] == [{"attribute": f"qualification:{key}:t1", "comparator": comparator}]
     assert of_type("worker_updated", events)[0]["qualifications"] == {f"{key}:t1": None}
 
 
@@ -354,7 +354,7 @@ def test_traits_are_qualifications(tmp_path: Path) -> None:
 
     events, _ = found(read, written(tmp_path, pool(), task(**traits)))
 
-    assert of_type("task_posted", events)[0]["requirements"] == {
+    assert postings(events)[0]["requirements"] == {
         "and": [
             {"attribute": "qualification:trait:a", "comparator": "exists"},
             {
@@ -399,11 +399,131 @@ def test_reading_again_gives_the_same_events_whatever_the_order_of_the_files() -
     assert {event.event_id: event for event in first} == {event.event_id: event for event in second}
 
 
-def test_a_pool_that_changed_between_two_exports_is_no_conflict(tmp_path: Path) -> None:
-    before, _ = found(read, written(tmp_path, pool()))
-    after, _ = found(read, written(tmp_path, pool(reward_per_assignment=0.03)))
+def new_of(folder: Path, before: list[Any], after: list[Any]) -> list[dict[str, Any]]:
+    """What a second import adds to a first."""
+    first, refused = found(read, written(folder, *before))
+    second, more = found(read, written(folder, *after))
+    known = {event.event_id: event for event in first}
 
-    assert before[0].event_id != after[0].event_id
+    assert refused == more == []
+    assert all(known.get(event.event_id, event) == event for event in second), "a conflict"
+    return [plain(event) for event in second if event.event_id not in known]
+
+
+@pytest.mark.parametrize("status", ["OPEN", "CLOSED", "ARCHIVED"])
+def test_a_pool_that_changed_between_two_exports_is_updated_and_not_posted_again(tmp_path: Path, status: str) -> None:
+    before = pool(status=status, last_stopped="2026-03-02T00:00:00", public_description="old", filter=FILTER)
+    after = pool(status=status, last_stopped="2026-03-02T00:00:00", reward_per_assignment=0.03)
+
+    (update,) = new_of(tmp_path, [before], [after, restriction("SYSTEM")])[:1]
+
+    assert update["type"] == "task_updated"
+    assert update["description"] is None
+    assert update["reward"] == {"amount": "0.03", "currency": "USD"}
+    assert update["requirements"] == [{"attribute": "qualification:banned", "comparator": "not_exists"}]
+
+
+def test_a_pool_that_was_archived_after_it_was_closed_is_no_conflict(tmp_path: Path) -> None:
+    stopped = {"last_stopped": "2026-03-02T00:00:00"}
+
+    (closed,) = new_of(tmp_path, [pool(status="CLOSED", **stopped)], [pool(status="ARCHIVED", **stopped)])
+
+    assert (closed["type"], closed["reason"]) == ("task_closed", "ARCHIVED")
+
+
+@pytest.mark.parametrize(
+    ("stopped", "ended"), [(None, "2026-03-01T00:30:00Z"), ("2026-03-02T00:00:00", "2026-03-02T00:00:00Z")]
+)
+def test_a_pool_that_was_opened_again_is_offered_again_with_the_slots_that_are_left(
+    tmp_path: Path, stopped: str | None, ended: str
+) -> None:
+    given = [
+        assignment("ACTIVE", tasks=[{"id": "t1"}]),
+        assignment("SKIPPED", id="a2", user_id="w2", skipped="2026-03-01T02:00:00", tasks=[{"id": "t1"}]),
+        assignment("ACTIVE", id="a3", user_id="w3", created="2026-03-05T01:00:00", tasks=[{"id": "t1"}]),
+    ]
+    closed = [pool(status="CLOSED", last_stopped=stopped), task(overlap=3), *given]
+    opened = [pool(last_stopped=stopped, last_started="2026-03-05T00:00:00"), task(overlap=3), *given]
+
+    events, _ = found(read, written(tmp_path, *opened))
+    new = new_of(tmp_path, closed, opened)
+
+    assert [(event["type"], event["at"], event["task_id"]) for event in new] == [
+        ("task_posted", "2026-03-05T00:00:00Z", "t1"),
+        ("task_updated", "2026-03-05T00:00:00Z", "t1"),
+    ]
+    assert [(event["at"], event["slots"]) for event in postings(events)] == [
+        ("2026-03-01T00:30:00Z", 3),
+        ("2026-03-05T00:00:00Z", 2),
+    ]
+    assert [event["at"] for event in of_type("task_closed", events)] == [ended]
+
+
+def test_an_assignment_that_is_told_of_other_tasks_is_a_conflict(tmp_path: Path) -> None:
+    work = assignment("ACTIVE", tasks=[{"id": "t1"}])
+    of_pool, _ = found(read, written(tmp_path, pool(), work))
+    of_task, _ = found(read, written(tmp_path, pool(), task(), work))
+
+    (before,), (after,) = (
+        [event for event in map(plain, events) if event["type"] == "assignment_accepted"]
+        for events in (of_pool, of_task)
+    )
+
+    assert before["event_id"] == after["event_id"]
+    assert (before["task_id"], after["task_id"]) == ("1", "t1")
+
+
+def test_a_restriction_that_was_lifted_between_two_exports_is_no_more(tmp_path: Path) -> None:
+    lasting = restriction("PROJECT", project_id="9")
+    lifted = restriction("POOL", id="r2", pool_id="1", created="2026-03-03T00:00:00")
+
+    (profile,) = new_of(tmp_path, [lasting, lifted], [lasting])
+
+    assert profile["qualifications"] == {"banned:project:9": None}
+
+
+@pytest.mark.parametrize("turn", [1, -1])
+@pytest.mark.parametrize(
+    ("restrictions", "expected"),
+    [
+        ([("02", None), ("03", "09")], [("02", True)]),
+        ([("02", "09"), ("03", "05")], [("02", True), ("09", False)]),
+        ([("02", "09"), ("09", None)], [("02", True)]),
+        ([("02", "04"), ("06", "09")], [("02", True), ("04", False), ("06", True), ("09", False)]),
+    ],
+)
+def test_a_worker_is_restricted_until_the_last_of_several_restrictions_ends(
+    tmp_path: Path, restrictions: list[tuple[str, str | None]], expected: list[tuple[str, bool]], turn: int
+) -> None:
+    given = [
+        restriction(
+            scope,
+            id=scope,
+            created=f"2026-03-{start}T00:00:00",
+            will_expire=end and f"2026-03-{end}T00:00:00",
+        )
+        for scope, (start, end) in zip(("SYSTEM", "ALL_PROJECTS"), restrictions, strict=True)
+    ]
+
+    events, _ = found(read, written(tmp_path, *given[::turn]))
+
+    told = [(profile["at"][8:10], "qualifications" in profile) for profile in of_type("worker_updated", events)]
+    assert told == expected
+
+
+def test_a_restriction_that_has_not_yet_expired_puts_nothing_into_the_future(tmp_path: Path) -> None:
+    coming = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+
+    events, _ = found(read, written(tmp_path, restriction("SYSTEM", will_expire=coming)))
+
+    assert [profile["at"] for profile in of_type("worker_updated", events)] == ["2026-03-02T00:00:00Z"]
+
+
+def test_numbers_of_any_length_are_read_or_refused(tmp_path: Path) -> None:
+    for name in ("assignment_max_duration_seconds", "reward_per_assignment", "id", "created"):
+        _, refused = found(read, written(tmp_path, pool(**{name: 10**400})))
+
+        assert [text.split(":")[0] for text in refused] == [f"`{name}`"]
 
 
 @pytest.mark.parametrize(
@@ -461,5 +581,5 @@ def test_what_cannot_be_read_is_refused_with_its_path(
 def test_a_wrong_task_does_not_take_the_others_of_its_pool_along(tmp_path: Path) -> None:
     events, refused = found(read, written(tmp_path, pool(), task(), task(id="t2", overlap="many")))
 
-    assert [posting["task_id"] for posting in of_type("task_posted", events)] == ["t1"]
+    assert [posting["task_id"] for posting in postings(events)] == ["t1"]
     assert len(refused) == 1

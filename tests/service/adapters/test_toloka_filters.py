@@ -133,11 +133,32 @@ def test_profile_conditions(key: str, operator: str, value: object, expected: An
         ("region_by_ip", "NOT_IN", [225, 187], clause("qualification:region_by_ip", "not_in", values=[225, 187])),
         ("region_by_ip", "IN", None, clause("qualification:region_by_ip", "not_exists")),
         ("os_family", "NE", "UNKNOWN", clause("qualification:os_family", "exists")),
+        (
+            "os_family",
+            "IN",
+            ["ANDROID", "UNKNOWN"],
+            {
+                "or": [
+                    clause("qualification:os_family", "in", values=["ANDROID"]),
+                    clause("qualification:os_family", "not_exists"),
+                ]
+            },
+        ),
+        ("os_family", "IN", ["UNKNOWN"], clause("qualification:os_family", "not_exists")),
         ("rating", "GTE", 70, clause("qualification:rating", "ge", value=70)),
     ],
 )
 def test_computed_conditions(key: str, operator: str, value: object, expected: Any) -> None:
-    assert asked(ask("computed", key, operator, value)) == [expected]
+    written = asked(ask("computed", key, operator, value))
+
+    assert written == (expected if "or" in expected else [expected])
+
+
+def test_a_list_without_the_unknown_asks_that_a_value_is_held() -> None:
+    assert asked(ask("computed", "os_family", "NOT_IN", ["ANDROID", "UNKNOWN"])) == [
+        clause("qualification:os_family", "not_in", values=["ANDROID"]),
+        clause("qualification:os_family", "exists"),
+    ]
 
 
 def test_language_codes_become_tags() -> None:
@@ -253,6 +274,14 @@ def _compared(comparator: str, held: float, value: float) -> bool:
         "lt": held < value,
         "le": held <= value,
     }[comparator]
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(10 / 3, 10 / 300), (2 / 3, 2 / 300), (1e-05, 1e-07), ("1E-5", 1e-07), (1e2, 1), ("5e-324", 0)],
+)
+def test_a_skill_has_as_many_decimals_as_a_float(value: float | str, expected: float) -> None:
+    assert level(value) == pytest.approx(expected)
 
 
 @given(_conditions(), SKILLS, SKILLS)
