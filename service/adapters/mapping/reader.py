@@ -34,12 +34,15 @@ class Reader:
     def __init__(self, mapping: Mapping) -> None:
         self._mapping = mapping
         self._scopes = _scopes(mapping)
+        if mapping.sampled_lists:
+            Sampler(mapping.sampled_lists)  # what is wrong with it is said before anything is read
         self._events = [_Event(block, self._scopes, f"events[{place}]") for place, block in enumerate(mapping.events)]
 
     def read(self, files: Sequence[Path], advance: Advance) -> Iterator[Found]:
         """Yield the events of files, as `service.adapters.Read` wants it.
 
-        Joined sources and grouped rows are held in memory; all else is read row by row.
+        Joined sources and grouped rows are held in memory; all else is read row by row. Blocks with groups are read by
+        themselves: row by row, their events would come after those of the blocks that follow.
         """
         tables = {source.name: Table(source, self._scopes[source.name], files) for source in self._mapping.sources}
         told: set[tuple[Path, int]] = set()
@@ -58,8 +61,9 @@ class Reader:
             for joined in scope.joins.values():
                 if tables[name].files:
                     yield from _fill(joined, tables[joined.scope.name], rows)
-        for name, blocks in groupby(self._events, key=lambda event: event.block.source):
-            for file, number, event in _made(list(blocks), rows(name)):
+        for (name, grouped), blocks in groupby(self._events, lambda event: (event.block.source, event.key is not None)):
+            made = _grouped if grouped else _row_by_row
+            for file, number, event in made(list(blocks), rows(name)):
                 if sampler and not isinstance(event, EventError):
                     sampler.see(event, file, number)
                 yield file, number, event
@@ -123,16 +127,23 @@ def _fill(joined: Joined, table: Table, rows: Callable[[str], Iterator[Row | Bro
             joined.rows.setdefault(text, []).append(row)
 
 
-def _made(events: "list[_Event]", rows: Iterator[Row | Broken]) -> Iterator[Found]:
-    """Yield the events of consecutive blocks of one source, those of a row together."""
-    groups: list[tuple[_Event, dict[str, list[Row]]]] = [(event, {}) for event in events if event.key is not None]
+def _row_by_row(events: "list[_Event]", rows: Iterator[Row | Broken]) -> Iterator[Found]:
+    """Yield the events of neighbouring blocks of one source, those of a row together."""
     for row in rows:
         if not isinstance(row, Row):
             yield row
             continue
         for event in events:
-            if event.key is None:
-                yield from event.of(row)
+            yield from event.of(row)
+
+
+def _grouped(events: "list[_Event]", rows: Iterator[Row | Broken]) -> Iterator[Found]:
+    """Yield the events of neighbouring blocks of one source that have groups, block by block."""
+    groups: list[tuple[_Event, dict[str, list[Row]]]] = [(event, {}) for event in events]
+    for row in rows:
+        if not isinstance(row, Row):
+            yield row
+            continue
         for event, groups_of in groups:
             try:
                 if event.holds(row) and (key := event.group_of(row)) is not None:
