@@ -48,8 +48,8 @@ class Sampler:
 
     def __init__(self, given: SampledLists) -> None:
         self._given = given
-        self._lead = duration(given.lead) // _MICROSECOND
-        self._apart = duration(given.apart) // _MICROSECOND
+        self._lead = duration(given.lead, "sampled_lists.lead") // _MICROSECOND
+        self._apart = duration(given.apart, "sampled_lists.apart") // _MICROSECOND
         self._posted: dict[str, list[tuple[int, int | None]]] = {}
         self._ends: list[tuple[int, str]] = []
         self._chosen: dict[tuple[str, str], _Chosen] = {}
