@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from service.adapters.mapping.shape import Block, Mapping, MappingError
 from service.adapters.mapping.tables import Table
 from service.adapters.mapping.targets import ANY, Target, fields_of
 
+_NEVER = datetime.min.replace(tzinfo=UTC)
 Broken = tuple[Path, int, EventError]
 
 
@@ -152,8 +154,7 @@ def _grouped(events: "list[_Event]", rows: Iterator[Row | Broken]) -> Iterator[F
                 yield row.file, row.number, event.refusal(refusal, "$")
     for event, groups_of in groups:
         for rows_of in groups_of.values():
-            first = rows_of[0]
-            yield from event.of(Row(first.file, first.number, first.cells, group=rows_of), checked=True)
+            yield from event.of_group(rows_of)
 
 
 @dataclass(frozen=True)
@@ -185,9 +186,10 @@ class _Event:
             exploded = values.compiled(block.explode, Target("list", item=ANY), outer, f"{path}.explode")
             self._items = values.items_of(exploded)
             view = View(outer.scope, inside=True)
+        self._at = _Field("at", values.compiled(block.at, Target("time"), view, f"{path}.at"))
         self._fields = [
             _Field("event_id", values.compiled(block.event_id, Target("text"), view, f"{path}.event_id")),
-            _Field("at", values.compiled(block.at, Target("time"), view, f"{path}.at")),
+            self._at,
         ]
         known = fields_of(block.type)
         for name, raw in block.fields.items():
@@ -201,6 +203,17 @@ class _Event:
         """Return the group of a row, if it has one."""
         key = self.key(row) if self.key else None
         return None if key is None else as_text(key)
+
+    def of_group(self, rows: Sequence[Row]) -> Iterator[Found]:
+        """Yield the events of a group whose rows meet the conditions."""
+        row = rows[0]
+        if self.block.latest:
+            try:
+                row = max(rows, key=lambda each: self._at.get(each) or _NEVER)
+            except RefusalError as refusal:
+                yield row.file, row.number, self.refusal(refusal, "$.at")
+                return
+        yield from self.of(Row(row.file, row.number, row.cells, group=rows), checked=True)
 
     def of(self, row: Row, *, checked: bool = False) -> Iterator[Found]:
         """Yield the events of a row, or the refusal of it; ``checked``: the conditions are known to hold."""

@@ -54,14 +54,8 @@ class _What(IntEnum):
     GIVEN_UP = 6
 
 
-_OF_WORKERS = {
-    AssignmentAccepted: _What.TAKEN,
-    AssignmentSubmitted: _What.WORKED,
-    AssignmentApproved: _What.WORKED,
-    AssignmentRejected: _What.WORKED,
-    AssignmentReturned: _What.GIVEN_UP,
-    AssignmentAbandoned: _What.GIVEN_UP,
-}
+_Worked = AssignmentSubmitted | AssignmentApproved | AssignmentRejected
+_GivenUp = AssignmentReturned | AssignmentAbandoned
 
 
 class _Change(NamedTuple):
@@ -111,8 +105,10 @@ class Sampler:
                 self._posted[event.task_id].append(at)
         elif isinstance(event, TaskClosed):
             self._changes.append(_Change(at, _What.CLOSED, event.task_id))
-        elif isinstance(event, tuple(_OF_WORKERS)):
-            self._changes.append(_Change(at, _OF_WORKERS[type(event)], event.task_id, event.worker_id))
+        elif isinstance(event, AssignmentAccepted | _Worked | _GivenUp):
+            done = _What.WORKED if isinstance(event, _Worked) else _What.GIVEN_UP
+            kind = _What.TAKEN if isinstance(event, AssignmentAccepted) else done
+            self._changes.append(_Change(at, kind, event.task_id, event.worker_id))
         if isinstance(event, self._choices):
             who = event.worker_id, event.task_id
             if who not in self._chosen or at < self._chosen[who].at:

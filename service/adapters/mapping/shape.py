@@ -107,6 +107,7 @@ class Block(_Table, frozen=True, kw_only=True):
         at: value of the instant.
         when: all must hold.
         group: template; rows with equal texts give one event together, with the values of the first.
+        latest: whether the values of a group are those of the row with the latest ``at``.
         explode: value of a list; each of its items gives an event.
         fields: the fields of the event, as values.
     """
@@ -117,8 +118,13 @@ class Block(_Table, frozen=True, kw_only=True):
     at: Any
     when: str | Condition | tuple[str | Condition, ...] = ()
     group: Text | None = None
+    latest: bool = False
     explode: Any = None
     fields: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        if self.latest and self.group is None:
+            raise ValueError("`latest` belongs to `group`")
 
     @property
     def conditions(self) -> tuple[str | Condition, ...]:

@@ -341,6 +341,19 @@ def test_given_rows_of_one_list_then_they_are_one_event_in_the_order_of_a_column
     assert second["items"] == [{"task_id": "c", "position": 1}]
 
 
+def test_given_the_latest_of_a_group_then_its_row_gives_the_values(export: Export) -> None:
+    export.write("rows.csv", "id,level,day,skill\na,1,01,x\na,3,09,y\na,2,05,z\nb,1,,x\nb,4,02,y\n")
+    event = 'event_id = "{id}-{day}"\ngroup = "{id}"\nlatest = true'
+    fields = 'qualifications = { level = "{level}" }\nskills = { from = "@group", each = "{@item.skill}" }'
+    at = 'at = { text = "2026-03-{day}", zone = "UTC" }'
+    mapping = worker(fields, event=event).replace('at = "2026-03-01T12:00:00Z"', at)
+    found = [(each["event_id"], each["qualifications"]["level"], each["skills"]) for each in export.read(mapping)]
+    assert found == [("a-09", 3, ["x", "y", "z"]), ("b-02", 4, ["x", "y"])]
+    export.write("rows.csv", "id,level,day,skill\na,1,01,x\na,3,99,y\n")
+    (refused,) = export.read(mapping)
+    assert refused.startswith('rows.csv 1: `at`: found "2026-03-99", expected a time')
+
+
 def test_given_names_that_look_like_numbers_then_they_are_ordered_as_texts(export: Export) -> None:
     export.write("rows.csv", "name\nNan\nBob\n3\nsNaN\nInfinity\nNan\n")
     skills = 'skills = { from = "@group", order = "{@item.name}", each = "{@item.name}" }'
@@ -578,6 +591,7 @@ def test_given_an_event_that_the_contract_refuses_then_row_and_field_are_named(e
             task("", event='event_id = "e"\nwhen = { text = "{a}", known = ["b"] }'),
             "events[0].when: `known` belongs to",
         ),
+        (task("", event='event_id = "e"\nlatest = true'), "events[0]: `latest` belongs to `group`"),
         (task("", source='encodng = "x"'), "sources[0]: unknown key `encodng`"),
         (task("", source='encoding = "x"'), 'sources[0]: no encoding is called "x"'),
         (task("", source='encoding = "undefined"'), 'sources[0]: no encoding is called "undefined"'),

@@ -155,6 +155,16 @@ def test_given_an_empty_file_among_others_then_it_is_an_hour_without_events(coco
 GOOD = json.dumps(closed(1)).encode() + b"\n"
 
 
+def _foot_not_utf8() -> bytes:
+    """A Parquet file whose foot names a column in no encoding."""
+    held = pa.BufferOutputStream()
+    pq.write_table(pa.table({"column": [1]}), held, store_schema=False)
+    return bytes(held.getvalue()).replace(b"column", b"col\xffmn")
+
+
+FOOT_NOT_UTF8 = _foot_not_utf8()
+
+
 @pytest.mark.parametrize(
     ("name", "content", "line", "words"),
     [
@@ -164,6 +174,7 @@ GOOD = json.dumps(closed(1)).encode() + b"\n"
         ("a.ndjson.gz", gzip.compress(GOOD * 50, mtime=0)[:-12], None, "gzip data is broken"),
         ("a.ndjson.gz", GOOD, 1, "gzip data is broken"),
         ("a.parquet", GOOD, 1, "cannot be read as Parquet"),
+        ("a.parquet", FOOT_NOT_UTF8, 1, "cannot be read as Parquet"),
     ],
 )
 def test_given_a_broken_file_then_file_and_line_are_named(
