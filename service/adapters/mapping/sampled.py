@@ -56,6 +56,8 @@ class _What(IntEnum):
 
 _Worked = AssignmentSubmitted | AssignmentApproved | AssignmentRejected
 _GivenUp = AssignmentReturned | AssignmentAbandoned
+_OfWorker = AssignmentAccepted | _Worked | _GivenUp
+_OfTask = TaskPosted | TaskUpdated
 
 
 class _Change(NamedTuple):
@@ -95,7 +97,7 @@ class Sampler:
     def see(self, event: Event, file: Path, row: int) -> None:
         """Take note of a task that opens, fills or closes, and of one that is chosen."""
         at = micros(event.at)
-        if isinstance(event, TaskPosted | TaskUpdated):
+        if isinstance(event, _OfTask):
             expires = micros(event.expires_at) if isinstance(event.expires_at, datetime) else event.expires_at
             kind = _What.POSTED if isinstance(event, TaskPosted) else _What.UPDATED
             self._changes.append(_Change(at, kind, event.task_id, slots=event.slots, expires=expires))
@@ -105,7 +107,7 @@ class Sampler:
                 self._posted[event.task_id].append(at)
         elif isinstance(event, TaskClosed):
             self._changes.append(_Change(at, _What.CLOSED, event.task_id))
-        elif isinstance(event, AssignmentAccepted | _Worked | _GivenUp):
+        elif isinstance(event, _OfWorker):
             done = _What.WORKED if isinstance(event, _Worked) else _What.GIVEN_UP
             kind = _What.TAKEN if isinstance(event, AssignmentAccepted) else done
             self._changes.append(_Change(at, kind, event.task_id, event.worker_id))

@@ -428,8 +428,10 @@ def _decimal(style: str) -> Callable[[Any], Decimal]:
             return Decimal(str(value))
         text = as_text(value)
         # A space of any width may separate thousands, so only those beside the number go.
-        kinds = [(letter, unicodedata.category(letter)) for letter in text]
-        bare = "".join(" " if kind == "Zs" else letter for letter, kind in kinds if kind != "Sc")
+        bare = text.replace("$", "")
+        if not bare.isascii():
+            kinds = [(letter, unicodedata.category(letter)) for letter in bare]
+            bare = "".join(" " if kind == "Zs" else letter for letter, kind in kinds if kind != "Sc")
         bare = re.sub(r"(?<!\d) | (?!\d)", "", bare) if group == " " else bare.replace(" ", "")
         match = shape.fullmatch(bare)
         if match is None or not (match["whole"] or match["fraction"]):
