@@ -5,6 +5,7 @@ import math
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
+from decimal import Decimal
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
@@ -102,13 +103,18 @@ def _parquet_lines(path: Path) -> Iterator[Line]:
     import pyarrow
     from pyarrow import parquet
 
+    number = 0
     try:
         with parquet.ParquetFile(path) as file:
             types = {field.name: field.type for field in file.schema_arrow}
+            if len(types) != len(names := file.schema_arrow.names):
+                twice = next(name for name in names if names.count(name) > 1)
+                yield 1, EventError(f"the column `{twice}` is there twice; rename one of them; the file is not read")
+                return
             for number, row in read_rows(file.iter_batches(batch_size=ROWS)):
                 yield number, row if isinstance(row, EventError) else _row_to_json(row, types)
-    except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError) as error:
-        yield 1, EventError(f"cannot be read as Parquet: {str(error).splitlines()[0]}")
+    except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError, UnicodeDecodeError) as error:
+        yield number + 1, EventError(f"cannot be read as Parquet from here on: {str(error).splitlines()[0]}")
 
 
 def _row_to_json(row: dict[str, Any], types: dict[str, Any]) -> bytes | EventError:
@@ -122,9 +128,15 @@ def _row_to_json(row: dict[str, Any], types: dict[str, Any]) -> bytes | EventErr
             continue
         kind = columns().get(name)
         if kind == "json":
-            fields[name] = msgspec.Raw(value.encode()) if isinstance(value, str) else _plain(value, types[name])
+            try:
+                fields[name] = _json(value) if isinstance(value, str) else _plain(value, types[name])
+            except (msgspec.DecodeError, UnicodeEncodeError) as error:
+                shown = value if len(value) <= 60 else f"{value[:57]}..."
+                return EventError(f'found "{shown}", expected JSON text: {error}', f"$.{name}")
         elif kind == "int64" and isinstance(value, float) and value.is_integer():
             fields[name] = int(value)
+        elif kind in ("int64", "float64"):
+            fields[name] = _plain(value, types[name])
         elif isinstance(value, datetime) and value.tzinfo is None:
             return EventError(f"found {value.isoformat()} {_NO_ZONE}", f"$.{name}")
         else:
@@ -135,8 +147,13 @@ def _row_to_json(row: dict[str, Any], types: dict[str, Any]) -> bytes | EventErr
         return EventError(f"the row holds a value that JSON cannot: {error}")
 
 
+def _json(text: str) -> msgspec.Raw:
+    # As it is written, so that no digit is lost, but checked: what is more than one value would become other fields.
+    return msgspec.json.decode(text.encode(), type=msgspec.Raw)
+
+
 def _plain(value: Any, kind: Any) -> Any:
-    """Drop the nulls of structs, where they mean absent; those of maps are values."""
+    """Drop the nulls of structs, where they mean absent; those of maps are values. Decimals become numbers."""
     from pyarrow import types
 
     if value is None:
@@ -148,7 +165,7 @@ def _plain(value: Any, kind: Any) -> Any:
         return {name: _plain(item, kind.item_type) for name, item in value.items()}
     if types.is_list(kind) or types.is_large_list(kind):
         return [_plain(item, kind.value_type) for item in value]
-    return value
+    return msgspec.Raw(f"{value:f}".encode()) if isinstance(value, Decimal) else value
 
 
 def write_events(batches: Iterable[list[Event]], path: Path) -> int:

@@ -1,4 +1,4 @@
-"""Rows of Parquet files as Python values: instants to the microsecond, and what Python cannot hold as an error."""
+"""Rows of Parquet files as Python values: instants to the microsecond, bytes as text, what cannot be held an error."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -19,7 +19,7 @@ def read_rows(batches: Iterable[Any]) -> Iterator[tuple[int, dict[str, Any] | Ev
     """
     number = 0
     for batch in batches:
-        batch = _in_micros(batch)
+        batch = _plain(batch)
         try:
             rows = batch.to_pylist(maps_as_pydicts="strict")
         except _UNHELD:
@@ -41,19 +41,22 @@ def _row(batch: Any, place: int) -> dict[str, Any] | EventError:
     return row
 
 
-def _in_micros(batch: Any) -> Any:
-    """Return a batch without nanoseconds, which would come out as values of pandas that nothing else takes."""
+def _plain(batch: Any) -> Any:
+    """Return a batch without nanoseconds, which would come out as values of pandas, and without bytes.
+
+    Older writers do not say of a text that it is one; bytes that are none are errors when they become Python's.
+    """
     import pyarrow
 
-    schema = pyarrow.schema([_field_in_micros(field) for field in batch.schema])
+    schema = pyarrow.schema([_plain_field(field) for field in batch.schema])
     return batch if schema == batch.schema else batch.cast(schema, safe=False)
 
 
-def _field_in_micros(field: Any) -> Any:
-    return field.with_type(_type_in_micros(field.type))
+def _plain_field(field: Any) -> Any:
+    return field.with_type(_plain_type(field.type))
 
 
-def _type_in_micros(kind: Any) -> Any:
+def _plain_type(kind: Any) -> Any:
     import pyarrow
     from pyarrow import types
 
@@ -61,17 +64,21 @@ def _type_in_micros(kind: Any) -> Any:
         return pyarrow.timestamp("us", kind.tz)
     if types.is_duration(kind) and kind.unit == "ns":
         return pyarrow.duration("us")
+    if types.is_binary(kind) or types.is_fixed_size_binary(kind) or types.is_binary_view(kind):
+        return pyarrow.string()
+    if types.is_large_binary(kind):
+        return pyarrow.large_string()
     if types.is_dictionary(kind):
-        plain = _type_in_micros(kind.value_type)
+        plain = _plain_type(kind.value_type)
         return kind if plain == kind.value_type else plain
     if types.is_struct(kind):
-        return pyarrow.struct([_field_in_micros(field) for field in kind])
+        return pyarrow.struct([_plain_field(field) for field in kind])
     if types.is_map(kind):
-        return pyarrow.map_(_field_in_micros(kind.key_field), _field_in_micros(kind.item_field), kind.keys_sorted)
+        return pyarrow.map_(_plain_field(kind.key_field), _plain_field(kind.item_field), kind.keys_sorted)
     if types.is_list(kind):
-        return pyarrow.list_(_field_in_micros(kind.value_field))
+        return pyarrow.list_(_plain_field(kind.value_field))
     if types.is_large_list(kind):
-        return pyarrow.large_list(_field_in_micros(kind.value_field))
+        return pyarrow.large_list(_plain_field(kind.value_field))
     if types.is_fixed_size_list(kind):
-        return pyarrow.list_(_field_in_micros(kind.value_field), kind.list_size)
+        return pyarrow.list_(_plain_field(kind.value_field), kind.list_size)
     return kind

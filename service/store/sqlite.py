@@ -463,15 +463,29 @@ def _held(connection: sqlite3.Connection, ids: Sequence[str]) -> dict[str, bytes
 def _fresh(connection: sqlite3.Connection, chunk: list[Packed], offset: int) -> list[tuple[Packed, bytes]]:
     """Return the events of ``chunk`` that are not in the log, each with its digest."""
     held = _held(connection, [row.event_id for row in chunk])
-    fresh, conflicts = [], []
+    fresh: dict[str, tuple[Packed, bytes]] = {}
+    conflicts = []
     for position, row in enumerate(chunk, start=offset):
         mark = digest(row.payload)
         found = held.setdefault(row.event_id, mark)
         if found is mark:
-            fresh.append((row, mark))
+            fresh[row.event_id] = row, mark
         elif found != mark:
-            conflicts.append((row.event_id, position))
+            kept = fresh[row.event_id][0].payload if row.event_id in fresh else _payload(connection, row.event_id)
+            if kept is None or not _same(kept, row.payload):
+                conflicts.append((row.event_id, position))
     if conflicts:
         ids, positions = zip(*conflicts, strict=True)
         raise ConflictError(ids, positions)
-    return fresh
+    return list(fresh.values())
+
+
+def _payload(connection: sqlite3.Connection, event_id: str) -> bytes | None:
+    """Return what is kept of an event; None if it is in a file of old lists."""
+    row = connection.execute("SELECT payload FROM events WHERE event_id = ?", (event_id,)).fetchone()
+    return None if row is None else unsqueeze(row[0])
+
+
+def _same(kept: bytes, payload: bytes) -> bool:
+    """Tell whether two payloads mean the same, as 80 and 80.0, or what was exported after an erasure."""
+    return kept == payload or decode_event(kept) == decode_event(payload)

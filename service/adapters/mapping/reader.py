@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from service.adapters.mapping.tables import Table
 from service.adapters.mapping.targets import ANY, Target, fields_of
 from service.log_files import Advance
 
+_NEVER = datetime.min.replace(tzinfo=UTC)
 Broken = tuple[Path, int, EventError]
 
 
@@ -35,12 +37,15 @@ class Reader:
     def __init__(self, mapping: Mapping) -> None:
         self._mapping = mapping
         self._scopes = _scopes(mapping)
+        if mapping.sampled_lists:
+            Sampler(mapping.sampled_lists)  # what is wrong with it is said before anything is read
         self._events = [_Event(block, self._scopes, f"events[{place}]") for place, block in enumerate(mapping.events)]
 
     def read(self, files: Sequence[Path], advance: Advance) -> Iterator[Found]:
         """Yield the events of files, as `service.adapters.Read` wants it.
 
-        Joined sources and grouped rows are held in memory; all else is read row by row.
+        Joined sources and grouped rows are held in memory; all else is read row by row. Blocks with groups are read by
+        themselves: row by row, their events would come after those of the blocks that follow.
         """
         tables = {source.name: Table(source, self._scopes[source.name], files) for source in self._mapping.sources}
         told: set[tuple[Path, int]] = set()
@@ -59,8 +64,9 @@ class Reader:
             for joined in scope.joins.values():
                 if tables[name].files:
                     yield from _fill(joined, tables[joined.scope.name], rows)
-        for name, blocks in groupby(self._events, key=lambda event: event.block.source):
-            for file, number, event in _made(list(blocks), rows(name)):
+        for (name, grouped), blocks in groupby(self._events, lambda event: (event.block.source, event.key is not None)):
+            made = _grouped if grouped else _row_by_row
+            for file, number, event in made(list(blocks), rows(name)):
                 if sampler and not isinstance(event, EventError):
                     sampler.see(event, file, number)
                 yield file, number, event
@@ -124,16 +130,23 @@ def _fill(joined: Joined, table: Table, rows: Callable[[str], Iterator[Row | Bro
             joined.rows.setdefault(text, []).append(row)
 
 
-def _made(events: "list[_Event]", rows: Iterator[Row | Broken]) -> Iterator[Found]:
-    """Yield the events of consecutive blocks of one source, those of a row together."""
-    groups: list[tuple[_Event, dict[str, list[Row]]]] = [(event, {}) for event in events if event.key is not None]
+def _row_by_row(events: "list[_Event]", rows: Iterator[Row | Broken]) -> Iterator[Found]:
+    """Yield the events of neighbouring blocks of one source, those of a row together."""
     for row in rows:
         if not isinstance(row, Row):
             yield row
             continue
         for event in events:
-            if event.key is None:
-                yield from event.of(row)
+            yield from event.of(row)
+
+
+def _grouped(events: "list[_Event]", rows: Iterator[Row | Broken]) -> Iterator[Found]:
+    """Yield the events of neighbouring blocks of one source that have groups, block by block."""
+    groups: list[tuple[_Event, dict[str, list[Row]]]] = [(event, {}) for event in events]
+    for row in rows:
+        if not isinstance(row, Row):
+            yield row
+            continue
         for event, groups_of in groups:
             try:
                 if event.holds(row) and (key := event.group_of(row)) is not None:
@@ -142,8 +155,7 @@ def _made(events: "list[_Event]", rows: Iterator[Row | Broken]) -> Iterator[Foun
                 yield row.file, row.number, event.refusal(refusal, "$")
     for event, groups_of in groups:
         for rows_of in groups_of.values():
-            first = rows_of[0]
-            yield from event.of(Row(first.file, first.number, first.cells, group=rows_of), checked=True)
+            yield from event.of_group(rows_of)
 
 
 @dataclass(frozen=True)
@@ -175,9 +187,10 @@ class _Event:
             exploded = values.compiled(block.explode, Target("list", item=ANY), outer, f"{path}.explode")
             self._items = values.items_of(exploded)
             view = View(outer.scope, inside=True)
+        self._at = _Field("at", values.compiled(block.at, Target("time"), view, f"{path}.at"))
         self._fields = [
             _Field("event_id", values.compiled(block.event_id, Target("text"), view, f"{path}.event_id")),
-            _Field("at", values.compiled(block.at, Target("time"), view, f"{path}.at")),
+            self._at,
         ]
         known = fields_of(block.type)
         for name, raw in block.fields.items():
@@ -191,6 +204,17 @@ class _Event:
         """Return the group of a row, if it has one."""
         key = self.key(row) if self.key else None
         return None if key is None else as_text(key)
+
+    def of_group(self, rows: Sequence[Row]) -> Iterator[Found]:
+        """Yield the events of a group whose rows meet the conditions."""
+        row = rows[0]
+        if self.block.latest:
+            try:
+                row = max(rows, key=lambda each: self._at.get(each) or _NEVER)
+            except RefusalError as refusal:
+                yield row.file, row.number, self.refusal(refusal, "$.at")
+                return
+        yield from self.of(Row(row.file, row.number, row.cells, group=rows), checked=True)
 
     def of(self, row: Row, *, checked: bool = False) -> Iterator[Found]:
         """Yield the events of a row, or the refusal of it; ``checked``: the conditions are known to hold."""

@@ -6,22 +6,33 @@ gives rows of training data and changes no state.
 
 import hashlib
 import math
+from collections import defaultdict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+from enum import IntEnum
 from pathlib import Path
 from random import Random
+from typing import NamedTuple
+
+from msgspec import UNSET, UnsetType
 
 from features.events import (
     EVENT_TYPES,
     SAMPLED,
+    AssignmentAbandoned,
     AssignmentAccepted,
+    AssignmentApproved,
+    AssignmentRejected,
+    AssignmentReturned,
+    AssignmentSubmitted,
     Event,
     FeedItem,
     FeedServed,
     TaskClosed,
     TaskPosted,
     TaskSaved,
+    TaskUpdated,
     TaskViewed,
     instant,
     micros,
@@ -30,6 +41,33 @@ from service.adapters.mapping.shape import SampledLists
 from service.adapters.mapping.values import duration
 
 _MICROSECOND = timedelta(microseconds=1)
+
+
+class _What(IntEnum):
+    """What changes for a task, in the order in which it counts at one instant."""
+
+    EXPIRED = 0
+    CLOSED = 1
+    POSTED = 2
+    UPDATED = 3
+    TAKEN = 4
+    WORKED = 5
+    GIVEN_UP = 6
+
+
+_Worked = AssignmentSubmitted | AssignmentApproved | AssignmentRejected
+_GivenUp = AssignmentReturned | AssignmentAbandoned
+_OfWorker = AssignmentAccepted | _Worked | _GivenUp
+_OfTask = TaskPosted | TaskUpdated
+
+
+class _Change(NamedTuple):
+    at: int
+    kind: _What
+    task: str
+    worker: str = ""
+    slots: int | UnsetType | None = UNSET
+    expires: int | UnsetType | None = UNSET
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,29 +82,38 @@ class _Chosen:
 class Sampler:
     """Sees the events of an export in any order, then gives the lists.
 
-    Memory: about 300 bytes for each task that was posted and for each choice.
+    Memory: about 300 bytes for each event of a task or an assignment, and as much for each choice.
     """
 
     def __init__(self, given: SampledLists) -> None:
         self._given = given
-        self._lead = duration(given.lead) // _MICROSECOND
-        self._apart = duration(given.apart) // _MICROSECOND
-        self._posted: dict[str, list[tuple[int, int | None]]] = {}
-        self._ends: list[tuple[int, str]] = []
+        self._lead = duration(given.lead, "sampled_lists.lead") // _MICROSECOND
+        self._apart = duration(given.apart, "sampled_lists.apart") // _MICROSECOND
+        self._posted: dict[str, list[int]] = defaultdict(list)
+        self._changes: list[_Change] = []
         self._chosen: dict[tuple[str, str], _Chosen] = {}
         kinds = TaskViewed, TaskSaved, AssignmentAccepted
         self._choices = tuple(kind for kind in kinds if kind in {EVENT_TYPES[name] for name in given.on})
 
     def see(self, event: Event, file: Path, row: int) -> None:
-        """Take note of a task that opens or closes, and of one that is chosen."""
-        if isinstance(event, TaskPosted):
-            expires = None if event.expires_at is None else micros(event.expires_at)
-            self._posted.setdefault(event.task_id, []).append((micros(event.at), expires))
+        """Take note of a task that opens, fills or closes, and of one that is chosen."""
+        at = micros(event.at)
+        if isinstance(event, _OfTask):
+            expires = micros(event.expires_at) if isinstance(event.expires_at, datetime) else event.expires_at
+            kind = _What.POSTED if isinstance(event, TaskPosted) else _What.UPDATED
+            self._changes.append(_Change(at, kind, event.task_id, slots=event.slots, expires=expires))
+            if isinstance(expires, int):
+                self._changes.append(_Change(expires, _What.EXPIRED, event.task_id))
+            if kind == _What.POSTED:
+                self._posted[event.task_id].append(at)
         elif isinstance(event, TaskClosed):
-            self._ends.append((micros(event.at), event.task_id))
-        elif isinstance(event, self._choices):
+            self._changes.append(_Change(at, _What.CLOSED, event.task_id))
+        elif isinstance(event, _OfWorker):
+            done = _What.WORKED if isinstance(event, _Worked) else _What.GIVEN_UP
+            kind = _What.TAKEN if isinstance(event, AssignmentAccepted) else done
+            self._changes.append(_Change(at, kind, event.task_id, event.worker_id))
+        if isinstance(event, self._choices):
             who = event.worker_id, event.task_id
-            at = micros(event.at)
             if who not in self._chosen or at < self._chosen[who].at:
                 self._chosen[who] = _Chosen(at, *who, file, row)
 
@@ -74,9 +121,9 @@ class Sampler:
         """Yield a list for what was chosen, with the row that says that it was.
 
         The draw depends on nothing but the events up to the list, so an export that goes on later gives the same again.
-        Left out are lists of one task, tasks that were not open, and what the worker had chosen before.
+        Left out are lists of one task, tasks that were closed or full, and what the worker had chosen before.
         """
-        open_ = _Open(self._changes())
+        open_ = _Open(self._changes)
         for moment, chosen, name in sorted(self._moments(), key=lambda found: (found[0], found[2])):
             open_.move_to(moment)
             if chosen.task not in open_:
@@ -109,23 +156,11 @@ class Sampler:
         chosen = self._chosen.get((worker, task))
         return math.inf if chosen is None else chosen.at
 
-    def _changes(self) -> list[tuple[int, bool, str]]:
-        """Return when tasks open (true) and close; those that close at an instant come before those that open."""
-        changes = [(at, False, task) for at, task in self._ends]
-        for task, postings in self._posted.items():
-            postings.sort(key=lambda posting: posting[0])
-            again = [at for at, _ in postings[1:]] + [math.inf]
-            for (at, expires), next_at in zip(postings, again, strict=True):
-                changes.append((at, True, task))
-                if expires is not None and expires < next_at:  # else the next posting has replaced it
-                    changes.append((expires, False, task))
-        return changes
-
     def _moments(self) -> Iterator[tuple[int, _Chosen, str]]:
         """Yield when each list is dated, what was chosen from it, and its name."""
         last: dict[str, int] = {}
         for chosen in sorted(self._chosen.values(), key=lambda each: (each.at, each.worker, each.task)):
-            posted = max((at for at, _ in self._posted.get(chosen.task, ()) if at < chosen.at), default=None)
+            posted = max((at for at in self._posted.get(chosen.task, ()) if at < chosen.at), default=None)
             if posted is None:
                 continue
             text = f"{chosen.worker}\0{chosen.task}\0{chosen.at}"
@@ -140,11 +175,28 @@ class Sampler:
                 yield moment, chosen, name
 
 
-class _Open:
-    """The tasks that are open, as time goes on."""
+@dataclass(slots=True)
+class _Task:
+    """A task as time goes on; ``round`` counts how often it was posted anew."""
 
-    def __init__(self, changes: list[tuple[int, bool, str]]) -> None:
-        self._changes = sorted(changes, reverse=True)
+    closed: bool = True
+    expires: float = math.inf
+    slots: float = math.inf
+    taken: int = 0
+    round: int = 0
+
+    def is_open(self, now: int) -> bool:
+        return not self.closed and now < self.expires and self.taken < self.slots
+
+
+class _Open:
+    """The tasks that can be taken, as time goes on. Slots are counted as in the market (`docs/event-log.md`)."""
+
+    def __init__(self, changes: list[_Change]) -> None:
+        # Those of the same kind keep the order in which they were seen.
+        self._changes = deque(sorted(changes, key=lambda change: change[:4]))
+        self._states: dict[str, _Task] = defaultdict(_Task)
+        self._held: dict[tuple[str, str], list[int]] = defaultdict(list)
         self._places: dict[str, int] = {}
         self.tasks: list[str] = []
 
@@ -152,16 +204,45 @@ class _Open:
         return task in self._places
 
     def move_to(self, moment: int) -> None:
-        while self._changes and self._changes[-1][0] <= moment:
-            _, opens, task = self._changes.pop()
-            if opens:
-                if task not in self._places:
-                    self._places[task] = len(self.tasks)
-                    self.tasks.append(task)
-            elif task in self._places:
-                # The last one takes its place: a list that is drawn from needs no order.
-                place = self._places.pop(task)
-                last = self.tasks.pop()
-                if last != task:
-                    self.tasks[place] = last
-                    self._places[last] = place
+        while self._changes and self._changes[0].at <= moment:
+            change = self._changes.popleft()
+            state = self._states[change.task]
+            self._apply(change, state)
+            if state.is_open(change.at) != (change.task in self._places):
+                self._turn(change.task)
+
+    def _apply(self, change: _Change, state: _Task) -> None:
+        rounds = self._held[change.task, change.worker] if change.kind >= _What.TAKEN else []
+        match change.kind:
+            case _What.CLOSED:
+                state.closed = True
+            case _What.POSTED:
+                if not state.is_open(change.at):
+                    state.taken, state.round = 0, state.round + 1
+                state.closed, state.slots, state.expires = False, _bound(change.slots), _bound(change.expires)
+            case _What.UPDATED:
+                state.slots = state.slots if change.slots is UNSET else _bound(change.slots)
+                state.expires = state.expires if change.expires is UNSET else _bound(change.expires)
+            case _What.GIVEN_UP:
+                if rounds and rounds.pop(0) == state.round:
+                    state.taken -= 1
+            case _What.TAKEN | _What.WORKED if change.kind == _What.TAKEN or not rounds:
+                rounds.append(state.round)
+                state.taken += 1
+
+    def _turn(self, task: str) -> None:
+        """Let a task in, or out."""
+        if task not in self._places:
+            self._places[task] = len(self.tasks)
+            self.tasks.append(task)
+            return
+        # The last one takes its place: a list that is drawn from needs no order.
+        place = self._places.pop(task)
+        last = self.tasks.pop()
+        if last != task:
+            self.tasks[place] = last
+            self._places[last] = place
+
+
+def _bound(given: int | UnsetType | None) -> float:
+    return given if isinstance(given, int) else math.inf

@@ -2,6 +2,7 @@
 
 import re
 from datetime import datetime
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -69,6 +70,12 @@ class Source(_Table, frozen=True, kw_only=True):
     optional: frozenset[str] = frozenset()
     joins: tuple[Join, ...] = ()
 
+    def __post_init__(self) -> None:
+        try:
+            TextIOWrapper(BytesIO(), self.encoding).read()
+        except (LookupError, ValueError):
+            raise ValueError(f'no encoding is called "{self.encoding}"; name one like utf-8 or cp1252') from None
+
 
 class Condition(_Table, frozen=True, kw_only=True, rename={"among": "in"}):
     """What must hold for a row: a template over it has a value, or one of these, or none of these, or no value.
@@ -99,7 +106,8 @@ class Block(_Table, frozen=True, kw_only=True):
         event_id: template; must be unique, and the same at the next export.
         at: value of the instant.
         when: all must hold.
-        group: template; rows with equal texts give one event together, at the place of the first.
+        group: template; rows with equal texts give one event together, with the values of the first.
+        latest: whether the values of a group are those of the row with the latest ``at``.
         explode: value of a list; each of its items gives an event.
         fields: the fields of the event, as values.
     """
@@ -110,8 +118,13 @@ class Block(_Table, frozen=True, kw_only=True):
     at: Any
     when: str | Condition | tuple[str | Condition, ...] = ()
     group: Text | None = None
+    latest: bool = False
     explode: Any = None
     fields: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        if self.latest and self.group is None:
+            raise ValueError("`latest` belongs to `group`")
 
     @property
     def conditions(self) -> tuple[str | Condition, ...]:
@@ -139,7 +152,7 @@ class SampledLists(_Table, frozen=True, kw_only=True):
 
 
 class Mapping(_Table, frozen=True, kw_only=True):
-    """A mapping file. Events of one instant keep the order of their blocks, rows of consecutive blocks go together."""
+    """A mapping file. Events of one instant keep the order of their blocks; neighbours without groups go row by row."""
 
     sources: Annotated[tuple[Source, ...], Meta(min_length=1)]
     events: Annotated[tuple[Block, ...], Meta(min_length=1)]

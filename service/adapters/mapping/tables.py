@@ -3,10 +3,12 @@
 import csv
 import gzip
 import math
+import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from io import TextIOWrapper
+from itertools import count
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,6 +21,10 @@ from service.log_files import Advance, read_lines
 from service.parquet_rows import ROWS, read_rows
 
 Cells = Iterator[tuple[int, dict[str, Any] | EventError]]
+_CUT = "from this row on the file is not read"
+_LONGEST = 1 << 24
+"""Most characters of a cell; more are a quote that nothing closes."""
+_UNDECODED = re.compile("[\udc80-\udcff]")
 _FORMATS = {".csv": "csv", ".tsv": "csv", ".txt": "csv", ".ndjson": "ndjson", ".jsonl": "ndjson", ".parquet": "parquet"}
 
 
@@ -69,9 +75,12 @@ class Table:
         """Compare the columns of a file with those that the mapping names.
 
         Raises:
-            CocokError: one is missing.
+            CocokError: one is missing, or one is there twice.
         """
         known = set(there)
+        if len(known) != len(there):
+            twice = next(name for name in there if there.count(name) > 1)
+            raise CocokError(f"{file}: the column `{twice}` is there twice; rename one of them")
         for name, path in self.scope.used.items():
             # What looks like a path may be one into an object.
             if name not in known and name.split(".")[0] not in known and name not in self.source.optional:
@@ -86,37 +95,37 @@ class Table:
         delimiter = (
             "\t" if file.name.endswith((".tsv", ".tsv.gz")) and self.source.delimiter == "," else self.source.delimiter
         )
+        undecoded = f"is not valid {self.source.encoding}; set `encoding` of the source `{self.source.name}`"
         try:
             with file.open("rb") as raw, cast(Any, gzip.open(raw) if file.suffix == ".gz" else raw) as stream:
-                lines = csv.reader(
-                    TextIOWrapper(stream, self.source.encoding, newline=""), delimiter=delimiter, strict=True
-                )
-                header = [name.strip() for name in next(lines, [])]
-                if len(set(header)) != len(header):
-                    twice = next(name for name in header if header.count(name) > 1)
-                    raise CocokError(f"{file}: the column `{twice}` is there twice; rename one of them")
+                # Bytes that mean nothing in the encoding become surrogates, so that their row alone is refused.
+                text = TextIOWrapper(stream, self.source.encoding, "surrogateescape", newline="")
+                lines = _lines(text, delimiter)
+                _, header = next(lines, (0, []))
+                if isinstance(header, EventError) or _undecoded(header):
+                    reason = header.reason if isinstance(header, EventError) else f"the header {undecoded}"
+                    yield 1, EventError(f"{reason}; the file is not read")
+                    return
+                header = [name.strip() for name in header]
                 self._check(file, header)
                 told = 0
-                for number, cells in enumerate(lines, start=1):
+                for number, cells in lines:
                     if number % 1_000 == 0:
                         here = raw.tell()
                         advance(here - told)
                         told = here
-                    if len(cells) == len(header):
+                    if isinstance(cells, EventError):
+                        yield number, cells
+                    elif _undecoded(cells):
+                        yield number, EventError(f"the text {undecoded}")
+                    elif len(cells) == len(header):
                         yield number, dict(zip(header, cells, strict=True))
                     elif cells:
                         yield number, EventError(f"has {len(cells)} cells, the header names {len(header)} columns")
-        except LookupError as error:
-            raise CocokError(
-                f"{file}: `{self.source.encoding}` is no encoding; name one like utf-8 or cp1252"
-            ) from error
-        except UnicodeDecodeError as error:
-            what = f"the text is not valid {self.source.encoding}; set `encoding` of the source `{self.source.name}`"
-            yield number + 1, EventError(f"{what} ({error.reason})")
-        except csv.Error as error:
-            yield number + 1, EventError(f"cannot be read as CSV: {error}")
+        except UnicodeError as error:
+            yield number + 1, EventError(f"the text {undecoded} ({getattr(error, 'reason', error)}); {_CUT}")
         except (OSError, EOFError, zlib.error) as error:
-            yield number + 1, EventError(f"cannot be read: {error}")
+            yield number + 1, EventError(f"cannot be read: {error}; {_CUT}")
 
     def _ndjson(self, file: Path, advance: Advance) -> Cells:
         seen: dict[str, None] = {}
@@ -150,8 +159,31 @@ class Table:
                 for number, row in read_rows(table.iter_batches(batch_size=ROWS, columns=columns)):
                     yield number, row
             advance(file.stat().st_size)
-        except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError, OSError) as error:
-            yield number + 1, EventError(f"cannot be read as Parquet: {str(error).splitlines()[0]}")
+        except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError, OSError, UnicodeDecodeError) as error:
+            yield number + 1, EventError(f"cannot be read as Parquet: {str(error).splitlines()[0]}; {_CUT}")
+
+
+def _lines(text: TextIOWrapper, delimiter: str) -> Iterator[tuple[int, list[str] | EventError]]:
+    """Yield the rows of a CSV file, the header being 0, and errors in their place."""
+    csv.field_size_limit(_LONGEST)
+    lines = csv.reader(text, delimiter=delimiter, strict=True)
+    for number in count():
+        begin = lines.line_num
+        try:
+            yield number, next(lines)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            # A quote that was left open has swallowed the lines since, whole or cut within one: none can be told apart.
+            swallowed = lines.line_num - begin > 1
+            yield number, EventError(f"cannot be read as CSV: {error}{f'; {_CUT}' if swallowed else ''}")
+            if swallowed:
+                return
+
+
+def _undecoded(cells: Sequence[str]) -> bool:
+    text = "".join(cells)
+    return not text.isascii() and _UNDECODED.search(text) is not None
 
 
 def _format(file: Path) -> str:

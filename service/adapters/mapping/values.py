@@ -28,9 +28,10 @@ MICROSECONDS = {
 DURATION = Target("duration", unit="s")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _COUNTS = {"unix": Since(since=_EPOCH, unit="s"), "unix_ms": Since(since=_EPOCH, unit="ms")}
-_DURATION = re.compile(r"(?P<count>[\d.]+) ?(?P<unit>[a-z]+)")
+_DURATION = re.compile(r"(?P<count>\d+(?:\.\d+)?) ?(?P<unit>[a-z]+)")
+_BEYOND = "which is beyond all calendars"
 _NO_ROW = Row(Path(), 0, {})
-_WHOLE = re.compile(r"-?(0|[1-9]\d*)")
+_WHOLE = re.compile(r"(-?(?:0|[1-9]\d*))(?:\.0+)?")
 
 
 def compiled(raw: Any, target: Target, view: View, path: str) -> Get:
@@ -48,11 +49,18 @@ def compiled(raw: Any, target: Target, view: View, path: str) -> Get:
     return _compiled(raw, target, view, path)[0]
 
 
-def duration(text: str) -> timedelta:
-    """Return a duration as it is written in a mapping, as in ``31h``."""
+def duration(text: str, path: str) -> timedelta:
+    """Return a duration as it is written in a mapping, as in ``31h``.
+
+    Raises:
+        MappingError: it is too long.
+    """
     match = _DURATION.fullmatch(text)
     assert match is not None  # noqa: S101  # the shape of the file has been checked
-    return timedelta(microseconds=int(Decimal(match["count"]) * MICROSECONDS[match["unit"]]))
+    try:
+        return timedelta(microseconds=int(Decimal(match["count"]) * MICROSECONDS[match["unit"]]))
+    except OverflowError:
+        raise MappingError(path, "is longer than any calendar") from None
 
 
 def condition(given: str | Condition, view: View, path: str) -> Callable[[Row], bool]:
@@ -219,10 +227,13 @@ def _at(place: str | int, get: Get, row: Row) -> Any:
 def _sortable(value: Any) -> tuple[int, Decimal, str]:
     if value is None:
         return 2, Decimal(0), ""
+    text = as_text(value)
     try:
-        return 0, Decimal(as_text(value)), ""
+        number = Decimal(text)
     except InvalidOperation:
-        return 1, Decimal(0), as_text(value)
+        return 1, Decimal(0), text
+    # "Nan" and "Infinity" are names.
+    return (0, number, "") if number.is_finite() else (1, Decimal(0), text)
 
 
 def _leaf(given: Leaf, target: Target, view: View, path: str) -> tuple[Get, bool]:
@@ -237,7 +248,8 @@ def _leaf(given: Leaf, target: Target, view: View, path: str) -> tuple[Get, bool
     plus = _added(given.plus, view, path) if given.plus is not None else None
     if plus and wanted.kind != "time":
         raise MappingError(f"{path}.plus", _wanted(wanted))
-    default = None if given.default is None else _checked(_coerce(wanted, Leaf(text=""), path), given.default, path)
+    listed = target.kind == "list" or given.split is not None
+    default = None if given.default is None else _default(given.default, wanted, listed, path)
 
     def one(value: Any) -> Any:
         for step in steps:
@@ -254,20 +266,33 @@ def _leaf(given: Leaf, target: Target, view: View, path: str) -> tuple[Get, bool
     def evaluate(row: Row) -> Any:
         value = get(row)
         if value is not None:
-            value = many(value) if target.kind == "list" or given.split is not None else one(value)
+            value = many(value) if listed else one(value)
         if value is None:
             return default
         if plus is not None:
             added = plus(row)
-            return None if added is None else value + added
+            return None if added is None else _later(value, added)
         return value
 
     if constant and plus is None:
         # Wrong constants are the mapping's fault, not a row's.
-        make = many if target.kind == "list" or given.split is not None else one
-        fixed = _checked(make, get(_NO_ROW), path)
+        fixed = _checked(many if listed else one, get(_NO_ROW), path)
         return (lambda _: fixed), True
     return evaluate, constant
+
+
+def _default(given: Any, wanted: Target, listed: bool, path: str) -> Any:
+    coerce = _coerce(wanted, Leaf(text=""), path)
+    if not listed:
+        return _checked(coerce, given, path)
+    return [_checked(coerce, item, path) for item in (given if isinstance(given, list) else [given])]
+
+
+def _later(moment: datetime, added: timedelta) -> datetime:
+    try:
+        return moment + added
+    except OverflowError:
+        raise RefusalError(f"found {moment.isoformat()} and {added} after it, {_BEYOND}") from None
 
 
 def _text(given: Leaf, view: View, path: str) -> tuple[Get, bool]:
@@ -309,12 +334,20 @@ def _added(raw: Any, view: View, path: str) -> Get:
         unit = match["unit"]
         if unit not in MICROSECONDS:
             raise MappingError(f"{path}.plus", f"`{unit}` is no unit; there are {', '.join(MICROSECONDS)}")
-        fixed = duration(raw)
+        fixed = duration(raw, f"{path}.plus")
         return lambda _: fixed
     if not (isinstance(raw, dict) and "unit" in raw):
         raise MappingError(f"{path}.plus", 'write a duration, as in "31h", or a value with a `unit`')
     seconds = compiled(raw, DURATION, view, f"{path}.plus")
-    return lambda row: None if (value := seconds(row)) is None else timedelta(microseconds=round(value * 1_000_000))
+
+    def added(row: Row) -> timedelta | None:
+        value = seconds(row)
+        try:
+            return None if value is None else timedelta(microseconds=round(value * 1_000_000))
+        except OverflowError:
+            raise RefusalError(f"found {value} seconds to add, {_BEYOND}") from None
+
+    return added
 
 
 def _coerce(target: Target, given: Leaf, path: str) -> Callable[[Any], Any]:
@@ -394,8 +427,11 @@ def _decimal(style: str) -> Callable[[Any], Decimal]:
                 raise RefusalError(f"found {value}, expected a finite number")
             return Decimal(str(value))
         text = as_text(value)
-        # A space may separate thousands, so only those beside the number go.
-        bare = "".join(letter for letter in text if unicodedata.category(letter) != "Sc").replace("\u00a0", " ")
+        # A space of any width may separate thousands, so only those beside the number go.
+        bare = text.replace("$", "")
+        if not bare.isascii():
+            kinds = [(letter, unicodedata.category(letter)) for letter in bare]
+            bare = "".join(" " if kind == "Zs" else letter for letter, kind in kinds if kind != "Sc")
         bare = re.sub(r"(?<!\d) | (?!\d)", "", bare) if group == " " else bare.replace(" ", "")
         match = shape.fullmatch(bare)
         if match is None or not (match["whole"] or match["fraction"]):
@@ -423,7 +459,8 @@ def _code(given: Leaf) -> Callable[[Any], Any]:
 
     def code(value: Any) -> Any:
         text = as_text(value)
-        return int(text) if _WHOLE.fullmatch(text) else text
+        # Programs write 80 as 80.0 where a column has gaps.
+        return int(whole[1]) if (whole := _WHOLE.fullmatch(text)) else text
 
     return code
 
@@ -441,6 +478,12 @@ def _time(given: Leaf, path: str) -> Callable[[Any], datetime]:
         raise MappingError(
             f"{path}.time", 'write "iso", "unix", "unix_ms", a format like "%d/%m/%Y %H:%M", or since and unit'
         )
+    try:
+        _parsed("", style)
+    except re.error as error:
+        raise MappingError(f"{path}.time", f"no format of strptime: {error}") from None
+    except RefusalError:
+        pass
 
     def read(value: Any) -> datetime:
         moment = value if isinstance(value, datetime) else _parsed(as_text(value), style)
@@ -448,7 +491,10 @@ def _time(given: Leaf, path: str) -> Callable[[Any], datetime]:
             if zone is None:
                 raise RefusalError(f"found {_show(value)}, which has no time zone; name one in `zone`")
             moment = moment.replace(tzinfo=zone)
-        return moment.astimezone(UTC)
+        try:
+            return moment.astimezone(UTC)
+        except OverflowError:
+            raise RefusalError(f"found {_show(value)}, {_BEYOND}") from None
 
     return read
 
@@ -462,7 +508,7 @@ def _counted(given: Since, path: str) -> Callable[[Any], datetime]:
         try:
             return given.since + timedelta(microseconds=round(number(value) * MICROSECONDS[given.unit]))
         except OverflowError:
-            raise RefusalError(f"found {_show(value)}, which is beyond all calendars") from None
+            raise RefusalError(f"found {_show(value)}, {_BEYOND}") from None
 
     return read
 

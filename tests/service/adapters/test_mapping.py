@@ -50,6 +50,13 @@ def test_given_several_templates_then_the_first_with_a_value_counts_and_the_defa
     assert [event["title"] for event in events] == ["a1", "b3", "none"]
 
 
+@pytest.mark.parametrize("default", ['"general"', '["general"]'])
+def test_given_a_default_for_a_list_then_one_text_or_several_may_be_written(export: Export, default: str) -> None:
+    export.write("rows.csv", 'kinds\n""\na|b\n')
+    events = export.read(task(f'skills = {{ text = "{{kinds}}", split = "|", default = {default} }}'))
+    assert [event["skills"] for event in events] == [["general"], ["a", "b"]]
+
+
 def test_given_a_map_then_texts_are_looked_up_and_unknown_ones_refused_kept_or_dropped(export: Export) -> None:
     export.write("rows.csv", "kind\nx\ny\n")
     look_up = 'category = {{ text = "{{kind}}", map = {{ x = "writing" }}{} }}'
@@ -94,6 +101,7 @@ def test_given_one_text_for_a_list_then_it_is_a_list_of_one(export: Export) -> N
         ("1.234,5", "Rp15.000", "15000"),
         ("1 234,5", "1 234,50 kr", "1234.5"),
         ("1 234,5", "1\u00a0234\u00a0567,5", "1234567.5"),
+        ("1 234,5", "1\u202f234,50\u202f€", "1234.5"),
         ("1'234.5", "CHF 1'234.50", "1234.5"),
         ("1,234", "¥1,234", "1234"),
         ("1234,5", "12,5", "12.5"),
@@ -174,6 +182,10 @@ def test_given_a_manner_of_writing_times_then_an_instant_is_read(export: Export,
     ("how", "text", "words"),
     [
         ("", "2026-03-01T19:00:00", "has no time zone; name one in `zone`"),
+        ("", "9999-12-31T23:59:59-05:00", "beyond all calendars"),
+        ('zone = "Asia/Jakarta"', "0001-01-01T00:00:00", "beyond all calendars"),
+        ('plus = "31h"', "9999-12-31T23:59:59Z", "beyond all calendars"),
+        ('plus = { text = "{until}", unit = "d" }, time = "unix"', "1e9", "beyond all calendars"),
         ("", "tomorrow", "expected a time like 2026-03-01T12:00:00Z"),
         ('time = "%d/%m/%Y", zone = "UTC"', "2026-03-01", "expected a time like %d/%m/%Y"),
         ('time = "unix"', "1e30", "beyond all calendars"),
@@ -207,12 +219,12 @@ def test_given_durations_in_other_units_then_they_become_those_of_the_field(expo
 
 
 def test_given_whole_numbers_as_text_then_fields_and_qualifications_hold_numbers(export: Export) -> None:
-    export.write("rows.csv", "n\n3\n3.5\n")
-    whole, half = export.read(task('slots = "{n}"'))
-    assert whole["slots"] == 3
+    export.write("rows.csv", "n\n3\n80.0\n3.5\n")
+    whole, float_, half = export.read(task('slots = "{n}"'))
+    assert (whole["slots"], float_["slots"]) == (3, 80)
     assert '`slots`: found "3.5", expected a whole number' in half
     values = [event["qualifications"]["test"] for event in export.read(worker('qualifications = { test = "{n}" }'))]
-    assert values == [3, "3.5"]
+    assert values == [3, 80, "3.5"]
 
 
 def test_given_skills_with_levels_then_a_map_may_stand_for_the_list(export: Export) -> None:
@@ -242,6 +254,15 @@ def test_given_the_known_values_of_a_condition_then_a_row_with_another_one_is_re
     assert done["event_id"] == "1"
     assert refused == 'rows.csv 4: found "void" in {state}, expected one of done, open (events[0], task_posted)'
 
+
+def _not_utf_8() -> bytes:
+    """A Parquet file whose foot names a column in no encoding."""
+    held = pa.BufferOutputStream()
+    pq.write_table(pa.table({"column": [1]}), held, store_schema=False)
+    return bytes(held.getvalue()).replace(b"column", b"col\xffmn")
+
+
+NOT_UTF_8 = _not_utf_8()
 
 JOINED = """
     [[sources]]
@@ -320,6 +341,26 @@ def test_given_rows_of_one_list_then_they_are_one_event_in_the_order_of_a_column
     assert second["items"] == [{"task_id": "c", "position": 1}]
 
 
+def test_given_the_latest_of_a_group_then_its_row_gives_the_values(export: Export) -> None:
+    export.write("rows.csv", "id,level,day,skill\na,1,01,x\na,3,09,y\na,2,05,z\nb,1,,x\nb,4,02,y\n")
+    event = 'event_id = "{id}-{day}"\ngroup = "{id}"\nlatest = true'
+    fields = 'qualifications = { level = "{level}" }\nskills = { from = "@group", each = "{@item.skill}" }'
+    at = 'at = { text = "2026-03-{day}", zone = "UTC" }'
+    mapping = worker(fields, event=event).replace('at = "2026-03-01T12:00:00Z"', at)
+    found = [(each["event_id"], each["qualifications"]["level"], each["skills"]) for each in export.read(mapping)]
+    assert found == [("a-09", 3, ["x", "y", "z"]), ("b-02", 4, ["x", "y"])]
+    export.write("rows.csv", "id,level,day,skill\na,1,01,x\na,3,99,y\n")
+    (refused,) = export.read(mapping)
+    assert refused.startswith('rows.csv 1: `at`: found "2026-03-99", expected a time')
+
+
+def test_given_names_that_look_like_numbers_then_they_are_ordered_as_texts(export: Export) -> None:
+    export.write("rows.csv", "name\nNan\nBob\n3\nsNaN\nInfinity\nNan\n")
+    skills = 'skills = { from = "@group", order = "{@item.name}", each = "{@item.name}" }'
+    (event,) = export.read(worker(skills, event='event_id = "e"\ngroup = "all"'))
+    assert event["skills"] == ["3", "Bob", "Infinity", "Nan", "sNaN"]
+
+
 def test_given_a_list_column_then_each_of_its_items_gives_an_event(export: Export) -> None:
     export.lines("rows.ndjson", {"id": 1, "seen": ["a", "b"]}, {"id": 2, "seen": []}, {"id": 3}, {"id": 4, "seen": "c"})
     mapping = rows(
@@ -396,6 +437,19 @@ def test_given_a_value_in_parquet_that_python_cannot_hold_then_its_row_alone_is_
     assert event["expires_at"] == "1970-01-01T00:00:00Z"
 
 
+@pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary(), pa.binary(2)])
+def test_given_bytes_in_parquet_then_they_are_text_and_what_is_none_is_refused(
+    export: Export, kind: pa.DataType
+) -> None:
+    names = pa.array([b"a1", b"\xff\xfe"], kind)
+    inside = pa.StructArray.from_arrays([names], ["name"])
+    for column, named in (("name", "name"), ("x.name", "x")):
+        pq.write_table(pa.table({"name": names, "x": inside}), export.folder / "rows.parquet")
+        event, refused = export.read(task(f'title = "{{{column}}}"', name="rows.parquet"))
+        assert event["title"] == "a1"
+        assert refused.startswith(f"rows.parquet 2: `{named}`: holds a value that cannot be read: ")
+
+
 @pytest.mark.parametrize(
     ("name", "source", "text"),
     [
@@ -427,11 +481,22 @@ def test_given_broken_rows_then_the_others_are_read(export: Export) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "words"),
     [
-        ("rows.csv", b'a\n1\n"2', "rows.csv 2: cannot be read as CSV"),
+        (
+            "rows.csv",
+            b'a\n1\n"2\n3\n4',
+            "rows.csv 2: cannot be read as CSV: unexpected end of data; from this row on the file",
+        ),
+        ("rows.csv", b'a\n1\n"2\n3\n"4', "',' expected after '\"'; from this row on the file is not read"),
         ("rows.csv", b"a\n\xff\n", "rows.csv 1: the text is not valid utf-8-sig; set `encoding` of the source `rows`"),
+        (
+            "rows.csv",
+            b"a,\xff\n1,2\n",
+            "rows.csv 1: the header is not valid utf-8-sig; set `encoding` of the source `rows`",
+        ),
         ("rows.csv.gz", gzip.compress(b"a\n1\n", mtime=0)[:-6], "cannot be read"),
         ("rows.ndjson", b'{"a": 1}\n[1]\n', "rows.ndjson 2: is no JSON object"),
         ("rows.parquet", b"PAR1", "rows.parquet 1: cannot be read as Parquet"),
+        ("rows.parquet", NOT_UTF_8, "rows.parquet 1: cannot be read as Parquet"),
     ],
 )
 def test_given_a_file_that_breaks_off_then_what_is_wrong_is_a_refusal(
@@ -439,6 +504,29 @@ def test_given_a_file_that_breaks_off_then_what_is_wrong_is_a_refusal(
 ) -> None:
     export.write(name, text)
     assert words in export.read(task('title = "{a}"', name=name))[-1]
+
+
+@pytest.mark.parametrize(
+    ("bad", "words"),
+    [
+        (b'3,"12" screen"', "rows.csv 3: cannot be read as CSV"),
+        (b"3,caf\xe9", "rows.csv 3: the text is not valid utf-8-sig; set `encoding` of the source `rows`"),
+    ],
+)
+def test_given_a_bad_cell_then_its_row_alone_is_refused(export: Export, bad: bytes, words: str) -> None:
+    lines = [b"%d,x" % number for number in range(1, 1001)]
+    lines[2] = bad
+    export.write("rows.csv", b"id,name\n" + b"\n".join(lines))
+    found = export.read(task('title = "{name}"', event='event_id = "{id}"'))
+    assert [place for place, event in enumerate(found, 1) if isinstance(event, str)] == [3]
+    assert found[2].startswith(words)
+    assert "from this row on" not in found[2]
+    assert [event["event_id"] for event in found[3:]] == [str(number) for number in range(4, 1001)]
+
+
+def test_given_a_long_cell_then_it_and_the_rows_after_it_are_read(export: Export) -> None:
+    export.write("rows.csv", f"id,log\n1,{'y' * 300_000}\n2,\n")
+    assert [event["title"] for event in export.read(task('title = "{id}"'))] == ["1", "2"]
 
 
 @pytest.mark.parametrize("name", ["rows.csv", "rows.ndjson", "rows.parquet"])
@@ -453,10 +541,12 @@ def test_given_a_column_that_is_not_there_then_file_and_column_are_named(export:
     assert len(export.read(task('title = "{titel}"', name=name, source='optional = ["titel"]'))) == 1
 
 
-def test_given_a_column_twice_then_the_file_is_refused(export: Export) -> None:
+@pytest.mark.parametrize("name", ["rows.csv", "rows.parquet"])
+def test_given_a_column_twice_then_the_file_is_refused(export: Export, name: str) -> None:
     export.write("rows.csv", "id,id\n1,2\n")
+    pq.write_table(pa.Table.from_arrays([[1], [2]], names=["id", "id"]), export.folder / "rows.parquet")
     with pytest.raises(CocokError, match="the column `id` is there twice"):
-        export.read(task(""))
+        export.read(task("", name=name))
 
 
 def test_given_an_event_that_the_contract_refuses_then_row_and_field_are_named(export: Export) -> None:
@@ -501,7 +591,20 @@ def test_given_an_event_that_the_contract_refuses_then_row_and_field_are_named(e
             task("", event='event_id = "e"\nwhen = { text = "{a}", known = ["b"] }'),
             "events[0].when: `known` belongs to",
         ),
+        (task("", event='event_id = "e"\nlatest = true'), "events[0]: `latest` belongs to `group`"),
         (task("", source='encodng = "x"'), "sources[0]: unknown key `encodng`"),
+        (task("", source='encoding = "x"'), 'sources[0]: no encoding is called "x"'),
+        (task("", source='encoding = "undefined"'), 'sources[0]: no encoding is called "undefined"'),
+        (task("", source='encoding = "a\\u0000"'), "sources[0]: no encoding is called"),
+        (task('expires_at = { text = "{a}", time = "%d/%d/%Y" }'), "events[0].fields.expires_at.time: no format of"),
+        (
+            task('expires_at = { text = "{a}", plus = "9999999999999d" }'),
+            "expires_at.plus: is longer than any calendar",
+        ),
+        (task('expires_at = { text = "{a}", plus = "1.2.3h" }'), "events[0].fields.expires_at.plus: write a duration"),
+        (task('expires_at = { text = "{a}", plus = ".h" }'), "events[0].fields.expires_at.plus: write a duration"),
+        (task("") + '[sampled_lists]\nlead = "99999999999999d"', "sampled_lists.lead: is longer than any calendar"),
+        (task("") + '[sampled_lists]\napart = "99999999999999d"', "sampled_lists.apart: is longer than any calendar"),
         ("sources = []", "sources: Expected `array` of length >= 1"),
         ("x = ", "no valid TOML"),
     ],
@@ -519,3 +622,22 @@ def test_given_blocks_of_one_instant_then_they_keep_the_order_of_the_mapping(exp
     block = closing("rows")
     both = export.read(task("", event='event_id = "p{id}"') + block)
     assert [event["event_id"] for event in both] == ["p1", "c1", "p2", "c2"]
+
+
+def test_given_a_block_of_groups_then_it_keeps_its_place_too(export: Export) -> None:
+    export.write("rows.csv", "id\n1\n2\n")
+    before, after = closing("rows"), closing("rows").replace("c{id}", "d{id}")
+    grouped = task("", event='event_id = "g{id}"\ngroup = "{id}"')
+    head, block = grouped.split("[[events]]")
+    found = export.read(f"{head}{before}[[events]]{block}{after}")
+    assert [event["event_id"] for event in found] == ["c1", "c2", "g1", "g2", "d1", "d2"]
+
+
+def test_given_rows_that_are_read_for_several_blocks_then_a_broken_one_is_refused_once(export: Export) -> None:
+    export.write("rows.csv", "id\n1\n2,3\n")
+    found = export.read(task("", event='event_id = "g{id}"\ngroup = "{id}"') + closing("rows"))
+    assert [event if isinstance(event, str) else event["event_id"] for event in found] == [
+        "rows.csv 2: has 2 cells, the header names 1 columns",
+        "g1",
+        "c1",
+    ]

@@ -135,3 +135,98 @@ def test_given_other_choices_then_the_first_of_a_worker_on_a_task_gives_the_list
     export.write("taken.csv", "worker,id,at\nw,t20,30\n")
     (served,) = [event for event in export.read(saved) if event["type"] == "feed_served"]
     assert hour_of(served) == 27
+
+
+SLOTS = """
+    [[sources]]
+    name = "told"
+    files = ["told.csv"]
+    {blocks}
+    [sampled_lists]
+"""
+BLOCK = """
+    [[events]]
+    source = "told"
+    type = "{type}"
+    event_id = "{{@row}}"
+    at = {{ text = "{{at}}", time = {{ since = 2026-03-01T00:00:00Z, unit = "h" }} }}
+    when = {{ text = "{{type}}", in = ["{type}"] }}
+    fields = {{ task_id = "{{id}}", {more} }}
+"""
+UNTIL = 'expires_at = { text = "{until}", time = { since = 2026-03-01T00:00:00Z, unit = "h" } }'
+WORKED = [f"assignment_{what}" for what in ("accepted", "returned", "abandoned", "submitted", "approved", "rejected")]
+
+
+def last_list(folder: Path, *told: str) -> set[str]:
+    """Return the tasks in the last list, of lines of time, type, task, worker, slots and expiry."""
+    blocks = [
+        ("task_posted", f'requester_id = "r", slots = "{{slots}}", {UNTIL}'),
+        ("task_updated", f'slots = "{{slots}}", {UNTIL}'),
+        ("task_closed", 'reason = "x"'),
+        *((kind, 'worker_id = "{worker}"') for kind in WORKED),
+    ]
+    export = Export(folder)
+    export.write("told.csv", "at,type,id,worker,slots,until\n" + "".join(f"{line}\n" for line in told))
+    texts = "".join(BLOCK.format(type=kind, more=more) for kind, more in blocks)
+    found = [event for event in export.read(SLOTS.replace("{blocks}", texts)) if event["type"] == "feed_served"]
+    return tasks_of(max(found, key=lambda served: str(served["at"])))
+
+
+@pytest.mark.parametrize(
+    ("told", "is_open"),
+    [
+        (["1,assignment_accepted,t,a,,"], False),
+        (["1,assignment_submitted,t,a,,"], False),
+        (["1,assignment_approved,t,a,,"], False),
+        (["1,assignment_rejected,t,a,,"], False),
+        (["1,assignment_accepted,t,a,,", "2,assignment_returned,t,a,,"], True),
+        (["1,assignment_accepted,t,a,,", "2,assignment_abandoned,t,a,,"], True),
+        (["1,assignment_accepted,t,a,,", "2,assignment_returned,t,b,,"], False),
+        (["1,assignment_accepted,t,a,,", "2,task_posted,t,,1,"], True),
+        (["1,assignment_accepted,t,a,,", "2,task_updated,t,,2,"], True),
+        (["1,assignment_accepted,t,a,,", "2,task_updated,t,,2,", "3,assignment_submitted,t,a,,"], True),
+        (["1,assignment_accepted,t,a,,", "2,task_updated,t,,2,", "3,assignment_submitted,t,b,,"], False),
+        (
+            [
+                "1,task_posted,t,,2,",
+                "2,assignment_accepted,t,a,,",
+                "3,task_posted,t,,2,",
+                "4,assignment_accepted,t,b,,",
+            ],
+            False,
+        ),
+        (
+            [
+                "1,assignment_accepted,t,a,,",
+                "2,task_posted,t,,1,",
+                "3,assignment_accepted,t,b,,",
+                "4,assignment_returned,t,a,,",
+            ],
+            False,
+        ),
+        (["1,task_updated,t,,,3"], False),
+        (["1,task_updated,t,,,3", "2,task_posted,t,,1,"], True),
+        (["1,task_posted,t,,1,0.5"], False),
+        (["1,task_closed,t,,,"], False),
+    ],
+)
+def test_given_slots_then_lists_hold_only_tasks_that_could_be_taken(
+    tmp_path: Path, told: list[str], is_open: bool
+) -> None:
+    others = ["0,task_posted,other,,,", "0,task_posted,mine,,,", "9,assignment_accepted,mine,w,,"]
+    listed = last_list(tmp_path, "0,task_posted,t,,1,", *others, *told)
+    assert listed == {"other", "mine", *(["t"] if is_open else [])}
+
+
+def test_given_a_task_that_expired_before_it_was_posted_then_no_list_holds_it(tmp_path: Path) -> None:
+    others = ["0,task_posted,other,,,", "0,task_posted,mine,,,", "9,assignment_accepted,mine,w,,"]
+    assert last_list(tmp_path, "5,task_posted,t,,1,4", *others) == {"other", "mine"}
+    assert last_list(tmp_path, "5,task_posted,t,,1,5", *others) == {"other", "mine"}
+    assert last_list(tmp_path, "5,task_posted,t,,0,", *others) == {"other", "mine"}
+
+
+def test_given_all_stages_at_one_instant_then_a_slot_is_taken_once(tmp_path: Path) -> None:
+    stages = [f"1,assignment_{stage},t,a,," for stage in ("approved", "submitted", "accepted")]
+    others = ["0,task_posted,other,,,", "0,task_posted,mine,,,", "9,assignment_accepted,mine,w,,"]
+    assert "t" in last_list(tmp_path, "0,task_posted,t,,2,", *others, *stages)
+    assert "t" not in last_list(tmp_path, "0,task_posted,t,,1,", *others, *stages)

@@ -103,3 +103,37 @@ def test_clickworker_score_floors_are_requirements() -> None:
         "assignment_approved",
         "assignment_rejected",
     }
+
+
+def read_rows(folder: Path, name: str, file: str, text: str) -> list[dict[str, Any]]:
+    """The events of one file in a shipped format, but for lists."""
+    path = folder / file
+    path.write_text(text)
+    found = [event for _, _, event in find_format(name).read([path], lambda _: None)]
+    assert not any(isinstance(event, EventError) for event in found), found
+    return [json.loads(encode_event(event)) for event in found if not isinstance(event, EventError)]
+
+
+def test_given_a_gig_more_then_the_seller_has_a_further_profile_dated_by_it(tmp_path: Path) -> None:
+    gigs = "gig_id,seller_id,sub_category,updated_at\ng1,s,logo,2026-03-01 00:00:00\n"
+    before = read_rows(tmp_path, "fiverr", "gigs.csv", gigs)
+    after = read_rows(tmp_path, "fiverr", "gigs.csv", f"{gigs}g2,s,video,2026-04-01 00:00:00\n")
+    (first,), (second,) = before, after
+    assert first["event_id"] != second["event_id"]
+    assert (first["at"], first["skills"]) == ("2026-03-01T00:00:00Z", ["logo"])
+    assert (second["at"], second["skills"]) == ("2026-04-01T00:00:00Z", ["logo", "video"])
+
+
+def test_given_two_budgets_then_the_amount_keeps_its_own_currency(tmp_path: Path) -> None:
+    job = {"id": "j", "title": "t", "client": {"companyRid": "c"}, "publishedDateTime": "2026-03-01T00:00:00Z"}
+    job["createdDateTime"] = job["publishedDateTime"]
+    hourly, fixed = {"rawValue": "12.0", "currency": "USD"}, {"rawValue": "100.0", "currency": "EUR"}
+    none = {"rawValue": "0.0", "currency": "USD"}
+
+    def reward(**budgets: Any) -> Any:
+        (posted,) = read_rows(tmp_path, "upwork", "jobs.ndjson", json.dumps(job | budgets) + "\n")
+        return posted.get("reward")
+
+    assert reward(hourlyBudgetMin=none, amount=fixed) == {"amount": "100", "currency": "EUR"}
+    assert reward(hourlyBudgetMin=hourly, amount=fixed) == {"amount": "12", "currency": "USD"}
+    assert reward(hourlyBudgetMin=none, amount=none) is None

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from features.errors import CocokError
-from features.events import Event, WorkerErased, decode_event, encode_event
+from features.events import Event, TaskPosted, WorkerErased, decode_event, encode_event
 from service.erasure import erase
 from service.store import SqliteStore, Stored, open_store, opened
 from tests.features.examples import BODIES, written
@@ -154,6 +155,16 @@ def test_given_an_empty_file_among_others_then_it_is_an_hour_without_events(coco
 GOOD = json.dumps(closed(1)).encode() + b"\n"
 
 
+def _foot_not_utf8() -> bytes:
+    """A Parquet file whose foot names a column in no encoding."""
+    held = pa.BufferOutputStream()
+    pq.write_table(pa.table({"column": [1]}), held, store_schema=False)
+    return bytes(held.getvalue()).replace(b"column", b"col\xffmn")
+
+
+FOOT_NOT_UTF8 = _foot_not_utf8()
+
+
 @pytest.mark.parametrize(
     ("name", "content", "line", "words"),
     [
@@ -163,6 +174,7 @@ GOOD = json.dumps(closed(1)).encode() + b"\n"
         ("a.ndjson.gz", gzip.compress(GOOD * 50, mtime=0)[:-12], None, "gzip data is broken"),
         ("a.ndjson.gz", GOOD, 1, "gzip data is broken"),
         ("a.parquet", GOOD, 1, "cannot be read as Parquet"),
+        ("a.parquet", FOOT_NOT_UTF8, 1, "cannot be read as Parquet"),
     ],
 )
 def test_given_a_broken_file_then_file_and_line_are_named(
@@ -309,6 +321,48 @@ def test_given_a_map_column_then_a_null_in_it_is_a_value(cocok: Cocok, tmp_path:
     assert [getattr(event, "qualifications", None) for event in stored(cocok.home)] == [{"q1": 3, "q2": None}]
 
 
+def test_given_text_as_bytes_then_it_is_text(cocok: Cocok, tmp_path: Path) -> None:
+    table = head(worker_id=pa.array([b"w1"], pa.binary()), skills=pa.array([b'["a"]'], pa.binary()))
+    pq.write_table(table.set_column(1, "type", pa.array([b"worker_updated"])), tmp_path / "a.parquet")
+    assert cocok("import", tmp_path / "a.parquet", "--json").json()["accepted"] == 1
+    (profile,) = stored(cocok.home)
+    assert (getattr(profile, "worker_id", None), getattr(profile, "skills", None)) == ("w1", ("a",))
+
+
+def test_given_decimals_then_they_are_numbers_to_the_last_digit(cocok: Cocok, tmp_path: Path) -> None:
+    columns = {name: [value] for name, value in closed(1).items()}
+    exact = Decimal("123456789012.000000000000001")
+    reward = pa.array([{"amount": exact, "currency": "IDR"}])
+    clause = {"attribute": "qualification:x", "comparator": "ge", "value": Decimal("80.0")}
+    table = pa.table(
+        {
+            **columns,
+            "type": ["task_posted"],
+            "requester_id": pa.array([Decimal(7)]),
+            "slots": pa.array([Decimal("3.00")]),
+            "estimated_minutes": pa.array([Decimal("3.5")]),
+            "reward": reward,
+            "requirements": pa.array([[clause]]),
+        }
+    )
+    pq.write_table(table, tmp_path / "a.parquet")
+    assert cocok("import", tmp_path / "a.parquet", "--json").json()["accepted"] == 1
+    (task,) = stored(cocok.home)
+    assert isinstance(task, TaskPosted)
+    assert (task.requester_id, task.slots, task.estimated_minutes) == ("7", 3, 3.5)
+    assert task.reward is not None
+    assert task.reward.amount == exact
+    assert task.requirements is not None
+    assert [clause.value for clause in task.requirements.clauses()] == [80]
+
+
+def test_given_a_column_twice_then_the_file_is_refused(cocok: Cocok, tmp_path: Path) -> None:
+    pq.write_table(head(region=["x"]).append_column("region", pa.array(["y"])), tmp_path / "a.parquet")
+    ran = cocok("import", tmp_path / "a.parquet")
+    assert (ran.code, stored(cocok.home)) == (1, [])
+    assert "the column `region` is there twice" in ran.err
+
+
 def test_given_a_bad_row_then_its_number_is_named(cocok: Cocok, tmp_path: Path) -> None:
     rows = [closed(1), {**closed(2), "task_id": ""}]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "a.parquet")
@@ -426,6 +480,18 @@ def test_given_an_erasure_that_could_not_be_carried_out_then_it_is_said_and_the_
 
 
 @pytest.mark.usefixtures("_at_once")
+@pytest.mark.parametrize("name", ["log.ndjson", "log.parquet"])
+def test_given_the_export_of_a_log_with_an_erasure_then_all_of_it_is_there_already(
+    cocok: Cocok, tmp_path: Path, name: str
+) -> None:
+    cocok("import", write(tmp_path / "a.ndjson", *map(encode_event, people("jane")), closed(1)))
+    assert cocok("export", "--out", tmp_path / name).code == 0
+    before = stored(cocok.home)
+    assert cocok("import", tmp_path / name, "--json").json() == {"accepted": 0, "duplicates": 3, "refused": []}
+    assert stored(cocok.home) == before
+
+
+@pytest.mark.usefixtures("_at_once")
 def test_given_an_erasure_that_is_refused_then_nobody_is_erased(cocok: Cocok, tmp_path: Path) -> None:
     profile, erasure = people("jane")
     cocok("import", write(tmp_path / "a.ndjson", encode_event(profile), closed(1)))
@@ -508,6 +574,10 @@ NOT_UTF8 = pa.Array.from_buffers(
             "key was 'x'",
         ),
         ("null_fields", pa.array([None, 5]), "is no list of names"),
+        ("region", pa.array([b"x", b"\xff\xfe"]), "can't decode byte 0xff"),
+        ("skills", pa.array(['["a"]', "typing"]), 'found "typing", expected JSON text'),
+        ("skills", pa.array(['["a"]', ""]), 'found "", expected JSON text'),
+        ("skills", pa.array(['["a"]', '["a"],"worker_id":"evil"']), "expected JSON text"),
     ],
 )
 def test_given_a_value_that_python_cannot_hold_then_its_row_alone_is_refused(

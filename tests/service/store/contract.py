@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from features.events import AssignmentRejected, TaskClosed, TaskViewed, micros
+from features.events import AssignmentRejected, TaskClosed, TaskPosted, TaskViewed, micros
+from features.requirements_shape import parse
 from features.stored_events import IN_PLACE
 from service.store import ConflictError, Store
 
@@ -76,6 +77,25 @@ class StoreContract(ABC):
     def test_given_many_events_then_duplicates_are_found_across_the_whole_batch(self, store: Store) -> None:
         many = [view(number) for number in range(12_000)]
         assert store.append([*many, many[0]]) == (12_000, 1, 12_000)
+
+    def test_given_the_same_meaning_in_other_words_then_it_is_a_duplicate(self, store: Store) -> None:
+        def posted(value: float) -> TaskPosted:
+            raw = [{"attribute": "qualification:x", "comparator": "ge", "value": value}]
+            return TaskPosted(event_id="e", at=NOON, task_id="t", requester_id="r", requirements=parse(raw))
+
+        assert store.append([posted(80), posted(80.0)]) == (1, 1, 1)
+        assert store.append([posted(80.0)]) == (0, 1, 1)
+        with pytest.raises(ConflictError):
+            store.append([posted(80.5)])
+
+    def test_given_what_is_kept_of_a_rewritten_event_then_it_is_a_duplicate_as_what_was_sent_is(
+        self, store: Store
+    ) -> None:
+        store.append([view(1)])
+        store.rewrite(1, view(1, worker="nobody"))
+        assert store.append([view(1, worker="nobody"), view(1)]) == (0, 2, 1)
+        with pytest.raises(ConflictError):
+            store.append([view(1, worker="other")])
 
     def test_given_other_content_then_it_conflicts_and_nothing_of_the_batch_is_kept(self, store: Store) -> None:
         store.append([view(1)])
