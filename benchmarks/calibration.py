@@ -13,8 +13,11 @@ no true p_accept beside ours.
   on average, were every prediction true, with workers as different as they are.
 - level: how far the mean prediction lies above what came about, over the base rate.
 - gain: how far the log loss lies below that of the base rate known with hindsight.
-- near: share of finished work whose pay per hour (nothing, if rejected) is within 25 % of what was expected.
-- inside: share of finished work within its interval of 80 %.
+- near: share of rows with finished work whose pay per hour (nothing, if rejected) is within 25 % of what was expected.
+- inside: share of rows with finished work within its interval of 80 %.
+
+All of them count rows: a work and its verdict stand in the row of every list that held the task before, each of which
+said something of it. `cocok evaluate` counts a work once, by the last of its rows.
 """
 
 import argparse

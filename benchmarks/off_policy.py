@@ -141,6 +141,7 @@ class Contexts:
             decided=np.zeros(len(places), np.int64),
             timed=np.zeros(len(places), np.int64),
             told=np.zeros(len(places), np.int64),
+            named=np.zeros(len(places), np.bool_),
             offsets=np.concatenate([[0], np.cumsum(sizes)]),
             workers=owner.astype(np.int32),
             times=np.arange(len(lists)),

@@ -30,7 +30,7 @@ KEYS = (
 """Columns of `TrainingSet.frame` before the features."""
 
 OF_ROWS = (
-    *("features", "labels", "late", "verdicts", "minutes", "decided", "timed", "told"),
+    *("features", "labels", "late", "verdicts", "minutes", "decided", "timed", "told", "named"),
     *("tasks", "positions", "propensities"),
 )
 """Arrays of a training set with a value, or a line, for each row."""
@@ -54,6 +54,7 @@ class TrainingSet:
             without.
         told: int64, rows; when the list was known, microseconds since 1970, if the log tells it late, out of the order
             of time, and the row knows all that the log has before it; else 0.
+        named: bool, rows; whether an acceptance of the task, after the list, names it by its ``feed_id``.
         offsets: int64, lists + 1; the rows of list ``i`` are ``offsets[i]:offsets[i + 1]``.
         workers: int32, lists; index of the worker in ``worker_ids``.
         times: int64, lists; instant of the list in microseconds since 1970, non-decreasing.
@@ -78,6 +79,7 @@ class TrainingSet:
     decided: NDArray[np.int64]
     timed: NDArray[np.int64]
     told: NDArray[np.int64]
+    named: NDArray[np.bool_]
     offsets: NDArray[np.int64]
     workers: NDArray[np.int32]
     times: NDArray[np.int64]
@@ -296,6 +298,7 @@ def labelled(
         decided=found.decided,
         timed=found.timed,
         told=found.told,
+        named=found.named,
         offsets=np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
         workers=workers.astype(np.int32),
         times=np.array([served.at for served in lists], np.int64),

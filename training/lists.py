@@ -55,9 +55,9 @@ _STAGES: dict[type, int] = {
 _POSITION = attrgetter("position")
 _INSTANT = itemgetter(1)
 
-Outcome = tuple[int, int, int, float, int]
-"""Sequence number, its own instant in microseconds, stage, minutes of work, NaN where none are given, and the instant
-from which it was known: later than its own where the log tells it late."""
+Outcome = tuple[int, int, int, float, int, str | None]
+"""Sequence number, its own instant in microseconds, stage, minutes of work, NaN where none are given, the instant from
+which it was known: later than its own where the log tells it late, and of an acceptance the id of the list it names."""
 
 
 @dataclass(slots=True)
@@ -118,7 +118,8 @@ class History:
                 deed: Any = event
                 minutes = _minutes(deed) if stage == SUBMITTED else nan
                 outcomes, at = by_worker[deed.worker_id][deed.task_id], micros(deed.at)
-                outcomes.append((seq, at, stage, minutes, known_at if known_at > at else at))
+                named = deed.feed_id if stage == ACCEPTED else None
+                outcomes.append((seq, at, stage, minutes, known_at if known_at > at else at, named))
                 if len(outcomes) > 1 and outcomes[-2][1] > at:
                     outcomes.sort(key=_INSTANT)
 
@@ -312,7 +313,7 @@ class Labels:
         minutes: float32; minutes of work of the first submission, NaN without any.
         decided, timed: int64; from when verdict and minutes were known, microseconds since 1970; 0 without. A verdict
             that was said before it was said again counts from the first time.
-        told: int64; see `training.dataset.TrainingSet`.
+        told, named: int64 and bool; see `training.dataset.TrainingSet`.
     """
 
     labels: NDArray[np.int8]
@@ -322,6 +323,7 @@ class Labels:
     decided: NDArray[np.int64]
     timed: NDArray[np.int64]
     told: NDArray[np.int64]
+    named: NDArray[np.bool_]
 
 
 def labels(history: History, lists: Iterable[ServedList], maturity: int, patience: int | None = None) -> Labels:
@@ -355,6 +357,7 @@ def labels(history: History, lists: Iterable[ServedList], maturity: int, patienc
         np.zeros(size, np.int64),
         np.zeros(size, np.int64),
         np.zeros(size, np.int64),
+        np.zeros(size, np.bool_),
     )
     for first, stop, known_at in late_lists:
         found.told[first:stop] = known_at
@@ -364,9 +367,11 @@ def labels(history: History, lists: Iterable[ServedList], maturity: int, patienc
         end, last = begin + maturity, begin + (maturity if patience is None else patience)
         stages, in_time, within, minutes, submitted = [], 0, 0, nan, 0
         first_said = {APPROVED: _NEVER, _REJECTED: _NEVER}
-        for seq, at, stage, lasted, known_at in outcomes:
+        for seq, at, stage, lasted, known_at, named in outcomes:
             if seq > prefix and at >= begin:
                 stages.append(stage)
+                if named == served.feed_id:
+                    found.named[place] = True
                 # In order of their time, so that these are the first ones.
                 in_time += at <= end
                 within += at <= last

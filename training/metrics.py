@@ -10,6 +10,7 @@ much as the order in which the list was served. A row without a score (NaN) stan
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -144,18 +145,36 @@ def cluster_interval(
     kept = ~np.isnan(numbers)
     if not kept.any():
         return np.nan, np.nan, np.nan
-    _, cluster = np.unique(np.asarray(workers)[kept], return_inverse=True)
-    sums = np.bincount(cluster, weights=numbers[kept])
+    mean, error, quantile = jackknife(numbers[kept], np.asarray(workers)[kept], level)
+    if np.isinf(error):
+        return mean, *bounds
+    reach = quantile * error
+    return mean, max(mean - reach, bounds[0]), min(mean + reach, bounds[1])
+
+
+def jackknife(values: NDArray[np.float64], workers: NDArray[Any], level: float = 0.95) -> tuple[float, float, float]:
+    """Return what `cluster_interval` is made of: the mean, its standard error, and the quantile of Student's t.
+
+    Args:
+        values: at least one, none of them NaN.
+        workers: whose value it is.
+        level: how often the interval of as many standard errors on either side shall cover the true mean.
+
+    Returns:
+        The standard error is infinite where all values are of one worker.
+    """
+    _, cluster = np.unique(workers, return_inverse=True)
+    sums = np.bincount(cluster, weights=values)
     counts = np.bincount(cluster)
     clusters, total = len(sums), int(counts.sum())
     mean = float(sums.sum() / total)
-    if clusters == 1:
-        return mean, *bounds
-    without_one = (sums.sum() - sums) / (total - counts)
-    error = np.sqrt((clusters - 1) / clusters * np.square(without_one - mean).sum())
     effective = 1.0 / np.square(counts / total).sum()
-    reach = float(stdtrit(max(effective - 1.0, 1.0), (1.0 + level) / 2.0) * error)
-    return mean, max(mean - reach, bounds[0]), min(mean + reach, bounds[1])
+    quantile = float(stdtrit(max(effective - 1.0, 1.0), (1.0 + level) / 2.0))
+    if clusters == 1:
+        return mean, np.inf, quantile
+    without_one = (sums.sum() - sums) / (total - counts)
+    error = float(np.sqrt((clusters - 1) / clusters * np.square(without_one - mean).sum()))
+    return mean, error, quantile
 
 
 def paired_difference(a: ArrayLike, b: ArrayLike, workers: ArrayLike) -> Estimate:

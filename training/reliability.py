@@ -10,8 +10,9 @@ from sklearn.metrics import log_loss
 
 from matching.calibration import MinutesModel
 from matching.scoring import HIGH, LOW
+from training.metrics import jackknife
 
-_Z = 1.959963984540054
+_NORMAL = 1.959963984540054
 """Of the normal distribution, 95 % lies this many standard deviations around the mean."""
 
 _DRAWS = 200
@@ -68,7 +69,8 @@ def reliability(
     Equal predictions share a bin, so there are fewer bins where many are equal. Each interval is Wilson's (1927), on
     the number of independent rows that say as much as those of the bin: rows of one worker are alike, and the variance
     between workers tells by how much (the effective sample size of Kish 1965; Dean & Pagano 2015 compare such
-    intervals).
+    intervals). Variance and quantile are those of `training.metrics.cluster_interval`, for as many workers as the bin
+    has; rows of one worker alone say nothing of others, and their interval is all from 0 to 1.
 
     Args:
         predicted: rows; probabilities.
@@ -89,12 +91,12 @@ def reliability(
     rows = np.diff(begins, append=len(outcomes))
     said = np.add.reduceat(probabilities, begins) / rows
     share = np.add.reduceat(outcomes, begins) / rows
-    independent = rows.astype(np.float64)
-    if workers is not None:
-        owner = np.asarray(workers)[order]
-        places = zip(begins, begins + rows, strict=True)
-        independent = np.array([_independent_rows(outcomes[begin:end], owner[begin:end]) for begin, end in places])
-    low, high = _wilson(share, independent)
+    owner = None if workers is None else np.asarray(workers)[order]
+    independent, quantile = rows.astype(np.float64), np.full(len(rows), _NORMAL)
+    if owner is not None:
+        for place, (begin, end) in enumerate(zip(begins, begins + rows, strict=True)):
+            independent[place], quantile[place] = _independent_rows(outcomes[begin:end], owner[begin:end])
+    low, high = _wilson(share, independent, quantile)
     base_rate = float(outcomes.mean())
     return Reliability(
         bins=pd.DataFrame({"predicted": said, "observed": share, "low": low, "high": high, "rows": rows}),
@@ -152,23 +154,21 @@ def _begins(probabilities: NDArray[np.float64], bins: int) -> NDArray[np.int64]:
     return begins[begins < len(probabilities)]
 
 
-def _independent_rows(outcomes: NDArray[np.float64], workers: NDArray[np.generic]) -> float:
-    """Return how many independent rows would tell their mean as well as these do."""
-    rows, share = len(outcomes), outcomes.mean()
-    _, cluster = np.unique(workers, return_inverse=True)
-    count = cluster.max() + 1
-    if share in (0, 1) or count < 2:
-        return float(rows)
-    residuals = np.bincount(cluster, weights=outcomes - share)
-    variance = (residuals @ residuals) * count / (count - 1)
+def _independent_rows(outcomes: NDArray[np.float64], workers: NDArray[np.generic]) -> tuple[float, float]:
+    """Return how many independent rows would tell their mean as well as these do, and the quantile of its interval."""
+    share, error, quantile = jackknife(outcomes, workers)
     # Less variance than independent rows have is taken for luck.
-    return float(rows * min(1.0, rows * share * (1 - share) / variance))
+    least = share * (1 - share) / len(outcomes)
+    return len(outcomes) * (least / max(least, error**2) if error > 0 else 1.0), quantile
 
 
-def _wilson(share: NDArray[np.float64], rows: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    shrunk = 1 / (1 + _Z**2 / rows)
-    middle = shrunk * (share + _Z**2 / (2 * rows))
-    reach = shrunk * _Z * np.sqrt(share * (1 - share) / rows + _Z**2 / (4 * rows**2))
+def _wilson(
+    share: NDArray[np.float64], rows: NDArray[np.float64], quantile: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    # In this form without a division by the rows, which may say as much as none.
+    squared = quantile**2
+    middle = (rows * share + squared / 2) / (rows + squared)
+    reach = quantile * np.sqrt(rows * share * (1 - share) + squared / 4) / (rows + squared)
     # Rounding may leave an end a hair outside of where the share is 0 or 1.
     return np.minimum(np.clip(middle - reach, 0, 1), share), np.maximum(np.clip(middle + reach, 0, 1), share)
 

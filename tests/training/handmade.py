@@ -43,6 +43,7 @@ def handmade(
         decided=np.zeros(rows, np.int64),
         timed=np.zeros(rows, np.int64),
         told=np.zeros(rows, np.int64),
+        named=np.zeros(rows, np.bool_),
         offsets=np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
         workers=np.asarray(whose, dtype=np.int32),
         times=np.arange(lists, dtype=np.int64),

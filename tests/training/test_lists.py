@@ -176,6 +176,28 @@ def test_an_outcome_counts_whichever_list_led_to_it() -> None:
     assert (label(log, feed=0), label(log, feed=1)) == (2, 2)
 
 
+@pytest.mark.parametrize(
+    ("feed_id", "named"),
+    [
+        ("a", [True, False, False]),
+        ("b", [False, True, False]),
+        (None, [False] * 3),
+        ("without the task", [False] * 3),
+        ("of another", [False] * 3),
+        ("later", [False] * 3),
+        ("nobody's", [False] * 3),
+    ],
+)
+def test_a_row_knows_whether_an_acceptance_after_its_list_names_it(feed_id: str | None, named: list[bool]) -> None:
+    log = Log().serve("w1", ["t1"], 9, feed_id="a").serve("w1", ["t1", "t2"], 10, feed_id="b")
+    log.serve("w1", ["t3"], 11, feed_id="without the task").serve("w2", ["t1"], 11, feed_id="of another")
+    log.on("task_viewed", "w1", "t1", 11, feed_id="b").on("assignment_accepted", "w1", "t1", 12, feed_id=feed_id)
+    log.on("assignment_submitted", "w1", "t1", 12.5, feed_id="b").serve("w1", ["t1"], 13, feed_id="later")
+    found = history(log)
+    assert labels(found, found.lists[:2], W).named.tolist() == named
+    assert not labels(found, found.lists[2:], W).named.any()
+
+
 def test_an_outcome_of_another_worker_or_task_does_not_count() -> None:
     log = Log().serve("w1", ["t1"], 10).take("w2", "t1", 11).take("w1", "t3", 11)
     assert label(log) == 0

@@ -196,6 +196,7 @@ def test_summary_names_its_metrics_and_reports_the_mean_over_lists() -> None:
         decided=np.zeros(4, np.int64),
         timed=np.zeros(4, np.int64),
         told=np.zeros(4, np.int64),
+        named=np.zeros(4, np.bool_),
         offsets=np.array([0, 2, 4]),
         workers=np.array([0, 1], dtype=np.int32),
         times=np.array([0, 1]),

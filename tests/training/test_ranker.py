@@ -46,6 +46,7 @@ def market(lists: int = 400, size: int = 12, seed: int = 0, *, signal: float = 1
         decided=np.zeros(len(labels), np.int64),
         timed=np.zeros(len(labels), np.int64),
         told=np.zeros(len(labels), np.int64),
+        named=np.zeros(len(labels), np.bool_),
         offsets=np.arange(lists + 1) * size,
         workers=random.integers(0, 30, lists).astype(np.int32),
         times=np.arange(lists) * 1_000_000,

@@ -34,9 +34,33 @@ def test_given_workers_whose_rows_are_alike_then_the_interval_is_that_of_as_many
     predicted = np.full(400, 0.5)
     apart = reliability(predicted, outcomes).bins.iloc[0]
     alike = reliability(predicted, outcomes, workers=np.repeat(np.arange(10), 40)).bins.iloc[0]
-    ten = reliability(np.full(10, 0.5), [True] * 5 + [False] * 5).bins.iloc[0]
+    ten = reliability(np.full(10, 0.5), [True] * 5 + [False] * 5, workers=np.arange(10)).bins.iloc[0]
     assert alike["high"] - alike["low"] == pytest.approx(ten["high"] - ten["low"], rel=0.06)
     assert alike["high"] - alike["low"] > 4 * (apart["high"] - apart["low"])
+
+
+@pytest.mark.parametrize("workers", [3, 10, 20])
+def test_given_few_workers_of_whom_some_have_most_rows_then_the_interval_holds_the_truth(workers: int) -> None:
+    random = np.random.default_rng(workers)
+    markets, size = 500, 200
+    sizes = random.pareto(1.5, (markets, workers)) + 1
+    rows = np.array([random.multinomial(size, one) for one in sizes / sizes.sum(axis=1, keepdims=True)])
+    chances = random.beta(1.5, 3.5, (markets, workers))
+    outcomes = random.random(markets * size) < np.repeat(chances.ravel(), rows.ravel())
+    owners = np.repeat(np.tile(np.arange(workers), markets), rows.ravel())
+    # Each market has a bin for itself.
+    predicted = np.repeat(np.linspace(0.1, 0.9, markets), size)
+    found = reliability(predicted, outcomes, owners, bins=markets).bins
+    assert len(found) == markets
+    assert ((found["low"] <= 0.3) & (found["high"] >= 0.3)).mean() > 0.94
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_given_rows_of_one_worker_alone_then_they_say_nothing_of_others(share: float) -> None:
+    outcomes = np.arange(500) < share * 500
+    found = reliability(np.full(500, 0.1), outcomes, workers=np.full(500, 7)).bins.iloc[0]
+    assert (found["low"], found["high"]) == (0, 1)
+    assert found["observed"] == pytest.approx(share)
 
 
 def test_given_one_outcome_alone_then_the_interval_ends_at_it_and_has_width() -> None:

@@ -25,6 +25,7 @@ def lists_at(times: list[int]) -> TrainingSet:
         decided=np.zeros(count, np.int64),
         timed=np.zeros(count, np.int64),
         told=np.zeros(count, np.int64),
+        named=np.zeros(count, np.bool_),
         offsets=np.arange(count + 1),
         workers=np.zeros(count, dtype=np.int32),
         times=np.array(times, dtype=np.int64),

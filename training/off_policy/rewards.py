@@ -32,8 +32,11 @@ class Reward:
     def of(cls, rows: TrainingSet, kind: str) -> "Reward":
         """Return what came of rows.
 
-        A task that stood on several lists before the worker took it counts for the last of them, and so does one that
-        was given back and taken again. Work without a verdict so far counts as not approved.
+        A task that stood on several lists before the worker took it counts for the one that the acceptance names; where
+        it names none, or none of these rows, for the last of them. Of a task that was taken several times, as after a
+        return, only the last such list counts, and one that is named goes before those that are not. What was taken
+        from the list that is named, but too late for its label, counts for none. Work without a verdict so far counts
+        as not approved.
 
         Args:
             rows: whole lists, also those that were not explored.
@@ -44,8 +47,12 @@ class Reward:
         """
         if kind not in REWARDS:
             raise ValueError(f"there is no reward {kind!r}: choose one of {', '.join(REWARDS)}")
-        found = pd.DataFrame({"worker": rows.workers[rows.owner], "task": rows.tasks, "list": rows.owner})
-        last = found[rows.labels >= ACCEPTED].drop_duplicates(["worker", "task"], keep="last")
+        found = pd.DataFrame(
+            {"worker": rows.workers[rows.owner], "task": rows.tasks, "list": rows.owner, "named": rows.named}
+        )
+        found = found[(rows.labels >= ACCEPTED) | rows.named]
+        led = found["named"] | ~found.groupby(["worker", "task"])["named"].transform("any")
+        last = found[led & (rows.labels[found.index] >= ACCEPTED)].drop_duplicates(["worker", "task"], keep="last")
         taken = np.zeros(len(rows.labels), np.bool_)
         taken[last.sort_index().drop_duplicates("list").index] = True
         worth = np.ones(len(taken))
