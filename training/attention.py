@@ -5,10 +5,19 @@ such lists the same tasks stand at both positions equally often, so that what is
 opened less often for its position alone (Joachims, Swaminathan & Schnabel 2017, "Unbiased Learning-to-Rank with Biased
 Feedback", section 5.3). The ratios of neighbours are chained to attention relative to the first position.
 
-Workers who take a task mostly leave the list, and then nobody knows whether they would have opened the next one. That
-is concluded from those who opened the upper task and did not take it, since they looked as far; and as who opens much
-takes much, too, the workers' other lists tell how much more often takers open (`_takers`). So attention is what it
-would be if nothing were taken, and does not depend on how good the lists are that it is measured on.
+A worker goes down the list and mostly leaves it with the first task taken (Craswell et al. 2008, "An experimental
+comparison of click position-bias models", the cascade), so nobody knows what would have become of the task below.
+Therefore only tasks that were opened and *left*, not taken, are counted. At the lower position those below a taking are
+hidden. But the coin puts the same two tasks the other way round as often, the one that would be left above the one that
+would be taken; there both are seen, and with the same probability. So such pairs are counted instead::
+
+    attention below / above = (lower left, upper not taken + upper left, lower taken) / upper left
+
+Nothing is assumed about who takes what: it may differ by worker, list and position, and lists that are good, at the top
+or all the way, do not bias the ratio. What is assumed is that position bears on whether a task is opened and not on
+whether it is then taken, and that a task that was left keeps nobody from going on. Attention is then what it would be
+if nothing were taken, on the lists on which tasks are left: choosy workers count more, those who take what they open
+hardly, and further down only those count who took nothing above.
 """
 
 from collections.abc import Iterable, Sequence
@@ -34,7 +43,7 @@ from features.events import (
 )
 
 LEAST_SEEN = 30
-"""Tasks opened at each of two positions from which their ratio is worth telling."""
+"""Tasks opened and left at each of two positions from which their ratio is worth telling."""
 
 _OPENED = (TaskViewed, TaskSaved, AssignmentAccepted)
 _WITHIN = HOUR
@@ -48,16 +57,14 @@ class Swaps:
     Attributes:
         positions: int64, position of the upper one, 1-based.
         workers: int64, number of the worker.
-        upper: bool, whether the task at the upper position was opened.
-        taken: bool, whether it was accepted, too.
-        lower: bool, whether the task below was opened.
+        opened: bool, lists x 2, whether the upper and the lower task were opened.
+        taken: bool, lists x 2, whether they were accepted.
     """
 
     positions: NDArray[np.int64]
     workers: NDArray[np.int64]
-    upper: NDArray[np.bool_]
+    opened: NDArray[np.bool_]
     taken: NDArray[np.bool_]
-    lower: NDArray[np.bool_]
 
 
 def read_swaps(batches: Iterable[Sequence[Entry]]) -> Swaps:
@@ -90,16 +97,16 @@ def read_swaps(batches: Iterable[Sequence[Entry]]) -> Swaps:
                     feed_id = last if 0 <= micros(event.at) - served <= _WITHIN else ""
                 if (pair := pairs.get(feed_id)) is not None and event.worker_id == pair.worker_id:
                     pair.opened.add(event.task_id)
-                    pair.taken |= isinstance(event, AssignmentAccepted) and event.task_id == pair.upper
+                    if isinstance(event, AssignmentAccepted):
+                        pair.taken.add(event.task_id)
             elif isinstance(event, WorkerErased):
                 pairs = {feed_id: pair for feed_id, pair in pairs.items() if pair.worker_id != event.worker_id}
     found = list(pairs.values())
     return Swaps(
         positions=np.array([pair.position for pair in found], np.int64),
         workers=np.asarray(pd.factorize(np.array([pair.worker_id for pair in found], object))[0], np.int64),
-        upper=np.array([pair.upper in pair.opened for pair in found], np.bool_),
-        taken=np.array([pair.taken for pair in found], np.bool_),
-        lower=np.array([pair.lower in pair.opened for pair in found], np.bool_),
+        opened=_of_pairs((pair.upper in pair.opened, pair.lower in pair.opened) for pair in found),
+        taken=_of_pairs((pair.upper in pair.taken, pair.lower in pair.taken) for pair in found),
     )
 
 
@@ -114,8 +121,8 @@ def attention(swaps: Swaps) -> pd.DataFrame:
 
     Returns:
         One row for each ``position`` (int64) from 1 to where the chain breaks, which it does where fewer than
-        ``LEAST_SEEN`` tasks were opened at either side, or opened and not taken at the upper: ``lists`` (int64) whose
-        pair was the position before and this one; ``ratio``, ``ratio_low``, ``ratio_high`` (float64), attention
+        ``LEAST_SEEN`` tasks were opened and left at either side: ``lists`` (int64) whose pair was the position before
+        and this one; ``ratio``, ``ratio_low``, ``ratio_high`` (float64), attention
         relative to the position before; ``attention``, ``low``, ``high`` (float64), relative to the first. Those of the
         first are 1, its lists 0.
 
@@ -128,28 +135,28 @@ def attention(swaps: Swaps) -> pd.DataFrame:
         )
     deepest, workers = int(swaps.positions.max()), int(swaps.workers.max()) + 1
     cells = swaps.workers * deepest + swaps.positions - 1
-    declined, untaken = swaps.upper & ~swaps.taken, swaps.lower & ~swaps.taken
-    everyone = np.ones(len(cells), np.bool_)
-    lists, *counts = (
+    left = swaps.opened & ~swaps.taken
+    left_above, left_below = left.T
+    # In place of those below a taking: the same pairs in the other order.
+    seen_below = (left_below & ~swaps.taken[:, 0]) | (left_above & swaps.taken[:, 1])
+    lists, above, below = (
         np.asarray(np.bincount(cells, chosen, workers * deepest).reshape(workers, deepest), np.float64)
-        for chosen in (everyone, swaps.upper, untaken, declined & swaps.lower, swaps.taken)
+        for chosen in (np.ones(len(cells)), left_above, seen_below)
     )
-    upper, lower, both, taken = (count.sum(axis=0) for count in counts)
-    enough = np.minimum(np.minimum(upper, upper - taken), lower) >= LEAST_SEEN
+    upper, lower = above.sum(axis=0), below.sum(axis=0)
+    enough = np.minimum(upper, lower) >= LEAST_SEEN
     told = deepest if enough.all() else int(enough.argmin())
     if not told:
         raise CocokError(
             f"too few swaps: of {lists[:, 0].sum():.0f} lists with a pair at the top {upper[0]:.0f} had its upper task"
-            f" opened, {upper[0] - taken[0]:.0f} had it opened and not taken, and {lower[0]:.0f} had its lower task "
-            f"opened; {LEAST_SEEN} each are the least, and it takes task_viewed events"
+            f" opened and not taken, and {lower[0]:.0f} count for its lower task; {LEAST_SEEN} each are the least, and"
+            " it takes task_viewed events"
         )
-    taking, leaving = _takers(lists.sum(axis=1), counts[0].sum(axis=1), counts[3].sum(axis=1))
-    lists = lists[:, :told]
+    lists, above, below, upper, lower = (counts[..., :told] for counts in (lists, above, below, upper, lower))
+    ratios = np.log(lower / upper)
     # A worker without whom nothing is left to divide by makes an interval infinite.
     with np.errstate(divide="ignore", invalid="ignore"):
-        odds = (taking.sum() - taking) / (leaving.sum() - leaving)
-        ratios = _log_ratio(upper, lower, both, taking.sum() / leaving.sum())[:told]
-        without_one = _log_ratio(upper - counts[0], lower - counts[1], both - counts[2], odds[:, None])[:, :told]
+        without_one = np.log((lower - below) / (upper - above))
     ratio = _with_interval(ratios, without_one, lists)
     chain = _with_interval(np.cumsum(ratios), np.cumsum(without_one, axis=1), np.cumsum(lists, axis=1))
     first = np.ones((3, 1))
@@ -165,14 +172,14 @@ def attention(swaps: Swaps) -> pd.DataFrame:
 
 @dataclass
 class _Pair:
-    """The pair of a list, and which tasks of the list were opened."""
+    """The pair of a list, and which tasks of the list were opened and taken."""
 
     worker_id: str
     position: int
     upper: str
     lower: str
     opened: set[str]
-    taken: bool = False
+    taken: set[str]
 
     @classmethod
     def of(cls, event: FeedServed) -> "_Pair | None":
@@ -181,43 +188,11 @@ class _Pair:
         if len(at_stake) != 2 or at_stake[1][0] != at_stake[0][0] + 1:
             return None
         (position, upper), (_, lower) = at_stake
-        return cls(event.worker_id, position, upper, lower, set())
+        return cls(event.worker_id, position, upper, lower, set(), set())
 
 
-def _takers(
-    lists: NDArray[np.float64], upper: NDArray[np.float64], taken: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return how often takers open, and how often those do who opened and did not take: one number for each worker.
-
-    The ratio of the two sums is how many open the next task after taking one, for each who does after leaving one. A
-    worker's lists are compared with the same worker's *other* lists, each product of two lists once: so that the same
-    chance does not stand on both sides.
-
-    Args:
-        lists: of each worker, with a pair.
-        upper: of these, those whose upper task was opened.
-        taken: of these, those whose upper task was taken.
-    """
-    left = upper - taken
-    others = np.where(lists > 1, upper - 1.0, 0.0) / np.maximum(lists - 1.0, 1.0)
-    if not (left * others).any():
-        # Nobody has lists enough to compare: takers and leavers are taken for the same kind of people.
-        return taken, left
-    return taken * others, left * others
-
-
-def _log_ratio(
-    upper: NDArray[np.float64], lower: NDArray[np.float64], both: NDArray[np.float64], odds: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Return the logarithm of attention below over attention above.
-
-    Args:
-        upper: lists whose upper task was opened.
-        lower: lists whose lower task was opened, the upper not being taken.
-        both: of these, those whose upper task was opened.
-        odds: lists whose lower task would be opened if the upper had not been taken, for each of ``both``.
-    """
-    return np.asarray(np.log(lower + both * odds) - np.log(upper))
+def _of_pairs(answers: Iterable[tuple[bool, bool]]) -> NDArray[np.bool_]:
+    return np.array(list(answers), np.bool_).reshape(-1, 2)
 
 
 def _with_interval(

@@ -23,6 +23,7 @@ def attention(
 
     In a share of the lists (COCOK_SWAP_SHARE) a coin decides the order of two neighbours. How much less often tasks are
     opened at the lower position is due to the position alone; the ratios are chained to attention relative to the top.
+    Counted are tasks that were opened and not taken, so that lists with good tasks do not bias it.
 
     Example: cocok attention --until 2026-03-01T00:00:00Z
     """

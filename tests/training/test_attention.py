@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.special import expit, logit
 
 from features.errors import CocokError
 from tests.log import Log
@@ -26,7 +27,7 @@ def swapped(log: Log, worker: str, feed: str, tasks: str, upper: int, at: float 
 
 def found(log: Log) -> list[tuple[int, int, bool, bool]]:
     swaps = read_swaps([log.entries])
-    columns = (swaps.positions, swaps.workers, swaps.upper, swaps.lower)
+    columns = (swaps.positions, swaps.workers, *swaps.opened.T)
     return list(zip(*(column.tolist() for column in columns), strict=True))
 
 
@@ -37,9 +38,9 @@ def test_given_swapped_lists_then_each_tells_its_pair_and_what_was_opened_of_it(
     log.on("assignment_accepted", "ben", "d", 0.2, feed_id="f2").on("task_viewed", "ben", "a", 0.2, feed_id="f2")
     swapped(log, "ann", "f3", "dcba", 2, 1.0)
     assert found(log) == [(1, 0, False, True), (3, 1, True, True), (2, 0, False, False)]
-    assert not read_swaps([log.entries]).taken.any()
+    assert read_swaps([log.entries]).taken.tolist() == [[False, False], [False, True], [False, False]]
     log.on("assignment_accepted", "ann", "c", 1.1, feed_id="f3").on("assignment_accepted", "ben", "c", 2.0)
-    assert read_swaps([log.entries]).taken.tolist() == [False, False, True]
+    assert read_swaps([log.entries]).taken.tolist() == [[False, False], [False, True], [True, False]]
 
 
 def test_given_views_without_a_list_then_they_belong_to_the_last_that_held_the_task_for_an_hour() -> None:
@@ -82,8 +83,8 @@ def counted(*pairs: tuple[int, int, int, int], workers: int = 50) -> Swaps:
         np.concatenate([np.arange(pair[1]) < pair[column] for pair in pairs]) if pairs else np.empty(0, np.bool_)
         for column in (2, 3)
     )
-    untaken = np.zeros(len(positions), np.bool_)
-    return Swaps(positions.astype(np.int64), np.arange(len(positions)) % workers, upper, untaken, lower)
+    opened = np.column_stack([upper, lower])
+    return Swaps(positions.astype(np.int64), np.arange(len(positions)) % workers, opened, np.zeros_like(opened))
 
 
 def test_given_counts_then_ratios_are_chained_from_the_first_position() -> None:
@@ -98,26 +99,40 @@ def test_given_counts_then_ratios_are_chained_from_the_first_position() -> None:
         assert (table[value] <= table[high]).all()
 
 
-def test_given_workers_who_take_the_upper_task_then_they_count_as_those_who_opened_it_and_went_on() -> None:
-    # Of 400 who opened the upper task 100 took it; of the 300 others a third opened the lower one, as did 20 more.
+def test_given_a_task_that_was_taken_then_what_was_left_above_one_that_was_taken_stands_for_what_is_hidden() -> None:
+    # Of 400 who opened the upper task 100 took it. Of the 300 others 60 left the lower task, too, and 30 took it; 20
+    # more left it, and 10 took it, without having opened the upper one.
     number = np.arange(1000)
-    upper, taken = number < 400, number < 100
-    lower = ((number >= 100) & (number < 200)) | ((number >= 400) & (number < 420))
-    swaps = Swaps(np.ones(1000, np.int64), number, upper, taken, lower)
-    assert attention(swaps)["ratio"].tolist() == pytest.approx([1, (120 + 100 / 3) / 400])
-    # Where they do not leave, what they open below changes nothing.
-    assert attention(replace(swaps, lower=lower | (number < 50)))["ratio"].tolist() == pytest.approx([1, 460 / 1200])
+    upper, lower = number < 400, ((number >= 100) & (number < 190)) | ((number >= 400) & (number < 430))
+    taken = np.column_stack([number < 100, ((number >= 160) & (number < 190)) | ((number >= 420) & (number < 430))])
+    swaps = Swaps(np.ones(1000, np.int64), number, np.column_stack([upper, lower]), taken)
+    assert attention(swaps)["ratio"].tolist() == pytest.approx([1, (60 + 20 + 30) / 300])
+    # Where takers do not leave, what they open below changes nothing.
+    went_on = np.column_stack([upper, lower | (number < 50)])
+    assert attention(replace(swaps, opened=went_on))["ratio"].tolist() == pytest.approx([1, 110 / 300])
 
 
-def test_given_takers_who_open_more_on_their_other_lists_then_they_would_have_opened_more_below() -> None:
-    # Ten lists each. Twenty workers open two of them and take one, twenty open five and take four.
-    number = np.arange(400)
-    lists, eager = number % 10, number >= 200
-    upper, taken = lists < np.where(eager, 5, 2), lists < np.where(eager, 4, 1)
-    lower = ~taken & (lists < np.where(eager, 6, 4))
-    table = attention(Swaps(np.ones(400, np.int64), number // 10, upper, taken, lower))
-    odds = (1 * 1 + 4 * 4) / (1 * 1 + 1 * 4)
-    assert table["ratio"].tolist() == pytest.approx([1, (100 + 40 * odds) / 140])
+@pytest.mark.parametrize("falls_to", [0.85, 0.15], ids=["lists all good", "lists good at the top"])
+def test_given_a_cascade_then_attention_is_near_the_truth_however_good_the_lists_are_at_the_top(
+    falls_to: float,
+) -> None:
+    """Workers go on with .9 and leave with a taking; what a list is worth moves opening and taking of all its tasks."""
+    random, lists, places = np.random.default_rng(1), 400_000, np.arange(6)
+    worth = random.normal(0, 1, (lists, 1))
+    accept = expit(logit(np.linspace(0.85, falls_to, 6)) + worth + random.normal(0, 0.5, (lists, 6)))
+    view = expit(logit(0.4) + worth + random.normal(0, 0.5, (lists, 6)))
+    pair, turned = random.integers(0, 5, lists), random.random(lists) < 0.5
+    order = np.tile(places, (lists, 1))
+    stakes = np.arange(lists)[:, None], np.column_stack([pair, pair + 1])
+    order[stakes] = np.column_stack([pair + turned, pair + 1 - turned])
+    view, accept = (np.take_along_axis(chance, order, axis=1) for chance in (view, accept))
+    looked = np.cumprod(random.random((lists, 6)) < np.where(places, 0.9, 1), axis=1) > 0
+    opened = looked & (random.random((lists, 6)) < view)
+    taken = opened & (random.random((lists, 6)) < accept)
+    opened &= np.cumsum(taken, axis=1) - taken == 0
+    table = attention(Swaps(pair + 1, np.arange(lists) % 2000, opened[stakes], (taken & opened)[stakes]))
+    assert table["attention"].to_numpy() == pytest.approx(0.9**places, rel=0.1)
+    assert ((table["low"] <= 0.9**places) & (0.9**places <= table["high"])).all()
 
 
 def test_given_too_few_that_were_opened_then_the_chain_ends_before_them() -> None:
@@ -129,7 +144,7 @@ def test_given_too_few_that_were_opened_then_the_chain_ends_before_them() -> Non
         attention(counted((1, 500, enough, few), (2, 500, 400, 200)))
     only_taken = counted((1, 500, 200, 200))
     with pytest.raises(CocokError, match="it takes task_viewed events"):
-        attention(replace(only_taken, taken=only_taken.upper))
+        attention(replace(only_taken, taken=only_taken.opened))
     with pytest.raises(CocokError, match="COCOK_SWAP_SHARE"):
         attention(counted())
 
@@ -146,9 +161,11 @@ def test_given_workers_who_differ_then_intervals_cover_the_truth_as_often_as_the
         workers = np.repeat(np.arange(80), random.geometric(0.01, 80))
         appeal = random.beta(2, 6, 80)[workers]
         positions = random.integers(1, 4, len(workers))
-        upper, lower = (random.random(len(workers)) < appeal * truth[positions + shift] for shift in (-1, 0))
-        taken = upper & (random.random(len(workers)) < 0.3)
-        table = attention(Swaps(positions, workers, upper, taken, lower & ~taken))
+        there = np.column_stack([positions - 1, positions])
+        opened = random.random(there.shape) < appeal[:, None] * truth[there]
+        taken = opened & (random.random(there.shape) < 0.3)
+        opened[:, 1] &= ~taken[:, 0]
+        table = attention(Swaps(positions, workers, opened, taken & opened))
         low, high = table.loc[1:, "low"].to_numpy(), table.loc[1:, "high"].to_numpy()
         covered += (low <= truth[1:]) & (truth[1:] <= high)
     assert covered / repetitions == pytest.approx(np.full(3, 0.95), abs=0.04)
@@ -160,7 +177,7 @@ def test_given_workers_of_the_simulator_then_attention_is_within_15_per_cent_of_
     scan_on = 1 / (1 + np.exp(-np.log(19) - 0.5 * random.standard_normal(400)))
     # Who opens much takes much, too, and so leaves early.
     eager = random.beta(2, 2, 400)
-    found = np.zeros((3, lists), np.bool_)
+    opened, accepted = np.zeros((2, lists, 2), np.bool_)
     for number, (worker, position) in enumerate(zip(workers, positions, strict=True)):
         view = eager[worker] * random.random(count)
         pair = [position - 1, position]
@@ -168,9 +185,10 @@ def test_given_workers_of_the_simulator_then_attention_is_within_15_per_cent_of_
         outlook = Outlook(view, np.full(count, 0.5 * eager[worker]), *[np.ones(count)] * 4)
         steps = plan(law, np.arange(count), outlook, scan_on[worker], random).steps
         taken = next((step.place for step in steps if step.act == "take"), count)
-        opened = {step.place for step in steps if step.act != "hide" and step.place <= taken}
-        found[:, number] = position - 1 in opened, taken == position - 1, position in opened
-    table = attention(Swaps(positions, workers, *found))
+        seen = {step.place for step in steps if step.act != "hide" and step.place <= taken}
+        opened[number] = [place in seen for place in pair]
+        accepted[number] = [place == taken for place in pair]
+    table = attention(Swaps(positions, workers, opened, accepted))
     truth = np.mean(scan_on[:, None] ** np.arange(5), axis=0) * glance(law, 5)
     assert truth[4] < 0.6
     assert table["attention"].to_numpy() == pytest.approx(truth, rel=0.15)
