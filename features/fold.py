@@ -134,6 +134,10 @@ def _post(s: Arrays, event: Record, batch: Batch) -> None:
         # A further round: its slots are new ones. Sending an open task again, as a catalogue does, keeps the count.
         task.occupied = 0
         task.round = (task.round + 1) % ROUNDS
+    # What is told of a posting at its very instant is part of it: it counts once, as it is described in the end.
+    joined = not fresh and task.posted == market.clock
+    if joined:
+        _count_posting(s, task, -1)
     set_available(s, task, False)
     watched = task.facts.expires
     task.facts = batch.facts[event.detail]
@@ -147,8 +151,8 @@ def _post(s: Arrays, event: Record, batch: Batch) -> None:
         if fresh:
             task.posted = market.clock
     _describe(s, task, batch, event.start, event.stop)
-    if fresh:
-        _count_posting(s, task)
+    if fresh or joined:
+        _count_posting(s, task, 1)
     if task.facts.expires not in (FOREVER, watched):
         watch_expiry(s, event.task)
     settle_counts(s, event.task)
@@ -186,21 +190,21 @@ def _describe(s: Arrays, task: Record, batch: Batch, start: int, stop: int) -> N
 
 
 @lean
-def _count_posting(s: Arrays, task: Record) -> None:
+def _count_posting(s: Arrays, task: Record, by: int) -> None:
     market = s.market[0]
     touch_market(market)
-    market.documents += 1.0
-    s.requesters[task.facts.requester].posted += 1.0
+    market.documents += by
+    s.requesters[task.facts.requester].posted += by
     for k in range(TOKEN_ROWS):
         row, weight = token_of(task, k)
         if row < 0:
             continue
         record = s.tokens[row]
         touch_token(market, record)
-        record.documents += 1
+        record.documents += by
         if not math.isnan(task.facts.reward):
-            record.paid_slow += weight
-            record.reward_slow += weight * task.log_reward
+            record.paid_slow += by * weight
+            record.reward_slow += by * weight * task.log_reward
 
 
 @lean

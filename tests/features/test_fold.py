@@ -433,6 +433,20 @@ def test_an_update_applies_onto_the_posting_and_keeps_the_rest() -> None:
     assert after["n_tokens"] == before["n_tokens"]
 
 
+def test_what_is_told_at_the_instant_of_the_posting_is_part_of_it() -> None:
+    content = {"title": "Label photos", "skills": ["labelling"], "reward": usd(2)}
+    other = {"title": "Label words", "reward": usd(1)}
+    apart = Log().post("t1", 1, **other).post("t2", 1).add("task_updated", 1, task_id="t2", **content)
+    again = Log().post("t1", 1, **other).post("t2", 1, **other).post("t2", 1, **content)
+    whole = Log().post("t1", 1, **other).post("t2", 1, **content).state()
+    for state in (apart.state(), again.state()):
+        for name in ("documents", "paid_slow", "reward_slow"):
+            np.testing.assert_allclose(state.arrays.tokens[name], whole.arrays.tokens[name])
+        assert state.arrays.market[0]["documents"] == requester(state)["posted"] == 2
+    later = apart.add("task_updated", 2, task_id="t2", title="Label sounds", reward=usd(9)).state()
+    np.testing.assert_array_equal(later.arrays.tokens["documents"], whole.arrays.tokens["documents"])
+
+
 def test_updates_add_up() -> None:
     log = Log().post("t1").add("task_updated", task_id="t1", reward=usd(2)).add("task_updated", task_id="t1", slots=4)
     assert (task(log.state())["facts"]["reward"], task(log.state())["facts"]["slots"]) == (2, 4)
