@@ -36,6 +36,7 @@ from features.events import (
     instant,
 )
 from service.erasure import erase
+from service.imported_erasures import carry_out
 from service.store import ConflictError, SqliteStore, Stored, archive
 
 ROOT = Path(__file__).parents[3]
@@ -320,6 +321,33 @@ def test_given_a_file_is_missing_then_it_is_said_and_it_heals_when_it_is_back(st
     SqliteStore(path).close()
     away.rename(file)
     assert told(store)[:30] == before
+
+
+@pytest.mark.parametrize("imported", [False, True])
+def test_given_a_file_is_missing_then_an_erasure_deletes_nothing_that_could_not_be_made_again(
+    store: SqliteStore, path: Path, imported: bool
+) -> None:
+    store.append(market(30))
+    store.archive(at(20))
+    erased = WorkerErased(event_id="gone", at=instant(at(31)), worker_id="w1")
+    seq = store.append([erased]).seq
+    forgotten: list[int] = []
+
+    def attempt() -> None:
+        if imported:
+            carry_out(store, ["w1"], forgotten.append, wait=0.0)
+        else:
+            erase(store, [(seq, erased)], lambda: forgotten.append(seq))
+
+    (file,) = files(path)
+    away = file.rename(path.parent / "away")
+    with pytest.raises(CocokError, match="is not there"):
+        attempt()
+    assert forgotten == []
+    away.rename(file)
+    attempt()
+    assert forgotten == [seq]
+    assert not any(getattr(row.event, "worker_id", "") == "w1" for row in read(store))
 
 
 @pytest.mark.parametrize("damage", ["cut", "byte"])
