@@ -34,9 +34,7 @@ AT_ONCE = 5_000
 """Events that one transaction rewrites."""
 
 
-def erase(
-    store: Store, erasures: Iterable[tuple[int, WorkerErased]], forget: Callable[[], None] = lambda: None
-) -> int:
+def erase(store: Store, erasures: Iterable[tuple[int, WorkerErased]], forget: Callable[[], None] = lambda: None) -> int:
     """Rewrite what is kept of erased workers, each up to and including the event that erased it.
 
     It may be done again, or by two processes at once: the outcome is the same.
