@@ -210,7 +210,7 @@ class Runtime:
             await to_thread.run_sync(self._warm_up, abandon_on_cancel=True)
             await to_thread.run_sync(self.engine.start)
         except Exception as error:
-            self.failure = str(error) if isinstance(error, CocokError) else type(error).__name__
+            self.failure = _told(error)
             log.exception("the server cannot start: %s", self.failure)
             self.settled.set()
             return
@@ -254,6 +254,17 @@ class Runtime:
             if turn.mine():
                 await archive_lists(self.settings)
             await anyio.sleep(ARCHIVE_SECONDS)
+
+
+def _told(error: Exception) -> str:
+    """Return what an operator needs to know of an error."""
+    match error:
+        case CocokError():
+            return str(error)
+        case OSError(filename=str(path), strerror=str(reason)):
+            return f"{path}: {reason}"
+        case _:
+            return type(error).__name__
 
 
 def _source(settings: Settings) -> ModelSource:
