@@ -125,6 +125,8 @@ def _run(make: "partial[FastAPI]", listening: socket.socket) -> bool:
     import uvicorn
 
     server = uvicorn.Server(_config(make))
+    # Once it has stopped, uvicorn raises the signal again that it was stopped by, which must not end this process.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with suppress(KeyboardInterrupt):
         server.run(sockets=[listening])
     return server.started
