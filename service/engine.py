@@ -330,13 +330,19 @@ class Engine:
         return groups
 
     def _commit(self, groups: list[_Group]) -> None:
+        # Who only looks does not depend on what others write.
+        looks, groups = [group for group in groups if not group.events], [group for group in groups if group.events]
+        results: list[Appended | ConflictError] = []
         try:
-            results = self.store.append_groups([group.events for group in groups])
+            if groups:
+                results = self.store.append_groups([group.events for group in groups])
         except Exception as error:
             # A full disk or a locked file: those who wait must hear of it, and the writer must live on.
             log.exception("the log could not be written")
             for group in groups:
                 group.done.set_exception(error)
+            groups = []
+        if not (groups or looks):
             return
         awaited = []
         self._unfolded_since = self._unfolded_since or time.monotonic()
@@ -348,13 +354,18 @@ class Engine:
             else:
                 group.done.set_result(result)
         waited = time.monotonic() - self._unfolded_since
-        if awaited or waited > (LISTS_SECONDS if self._lock.in_use else LULL_SECONDS):
+        if awaited or looks or waited > (LISTS_SECONDS if self._lock.in_use else LULL_SECONDS):
             self._catch_up()
         for done, result in awaited:
             if self.failure and result.seq > self._state.seq:
                 done.set_exception(CocokError(f"the events are in the log but cannot be read: {self.failure}"))
             else:
                 done.set_result(result)
+        for look in looks:
+            if self.failure:
+                look.done.set_exception(CocokError(f"the log cannot be read: {self.failure}"))
+            else:
+                look.done.set_result(Appended(0, 0, self._state.seq))
 
     def _catch_up(self) -> None:
         """Follow the log; what goes wrong is kept in ``failure`` until it goes right again, and the writer lives on."""

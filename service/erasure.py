@@ -9,6 +9,7 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
+from functools import partial
 from hashlib import blake2b
 from operator import itemgetter
 from threading import Condition, Thread
@@ -33,7 +34,7 @@ AT_ONCE = 5_000
 """Events that one transaction rewrites."""
 
 
-def erase(store: Store, erasures: Iterable[tuple[int, WorkerErased]]) -> int:
+def erase(store: Store, erasures: Iterable[tuple[int, WorkerErased]], forget: Callable[[], None] = lambda: None) -> int:
     """Rewrite what is kept of erased workers, each up to and including the event that erased it.
 
     It may be done again, or by two processes at once: the outcome is the same.
@@ -41,6 +42,9 @@ def erase(store: Store, erasures: Iterable[tuple[int, WorkerErased]]) -> int:
     Args:
         store: the log.
         erasures: events that erase, with their sequence numbers.
+        forget: deletes what was made of the log. It is called before the log is rewritten, so that one that fails is
+            done again with the rest; but not until everything is read that is rewritten: from a log that cannot be
+            read, nothing could be made again.
 
     Returns:
         How many events were rewritten.
@@ -54,6 +58,7 @@ def erase(store: Store, erasures: Iterable[tuple[int, WorkerErased]]) -> int:
         life = bisect_left(ends, seq, key=itemgetter(0))
         if life < len(ends):
             rewritten.append((seq, anonymous(event, ends[life][1])))
+    forget()
     # In pieces, so that other writers wait for none of them long; the event that erases comes last.
     for start in range(0, len(rewritten), AT_ONCE):
         store.rewrite_all(rewritten[start : start + AT_ONCE])
@@ -102,7 +107,7 @@ class Eraser:
     Args:
         store: the log.
         forget: deletes what else knows workers, given the number of an event that erases: whatever was made of the log
-            before it. It is called before the log is rewritten, so that one that fails is done again with the rest.
+            before it. It is called as `erase` does.
         wait: seconds from when an erasure is noted until it is carried out, in which others can read whom it erases.
     """
 
@@ -153,10 +158,8 @@ class Eraser:
     def _run(self) -> None:
         for outdated, erasures in self._batches():
             try:
-                if outdated:
-                    self._forget(outdated)
                 # Also of none: another process may have been cut off in one.
-                count = erase(self._store, erasures.items())
+                count = erase(self._store, erasures.items(), partial(self._forget, outdated))
             except Exception:
                 log.exception("erasures could not be carried out to the end, %d are left; trying again", len(erasures))
                 with self._changed:

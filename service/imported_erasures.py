@@ -5,6 +5,7 @@ A server beside it meets them in the log as well and does the same; the outcome 
 
 import time
 from collections.abc import Callable, Collection
+from functools import partial
 
 from features.errors import CocokError
 from features.events import WorkerErased
@@ -38,8 +39,7 @@ def carry_out(store: Store, worker_ids: Collection[str], forget: Callable[[int],
     failure: Exception
     for _ in range(ATTEMPTS):
         try:
-            forget(max(seq for seq, _ in pending))
-            erase(store, pending)
+            erase(store, pending, partial(forget, max(seq for seq, _ in pending)))
         except (CocokError, OSError) as error:
             failure = error
         else:

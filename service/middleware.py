@@ -2,7 +2,7 @@
 
 from urllib.parse import unquote_to_bytes
 
-from anyio import to_thread
+from anyio import CapacityLimiter, to_thread
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -97,6 +97,8 @@ class Authentication:
     def __init__(self, app: ASGIApp, runtime: Runtime) -> None:
         self._app = app
         self._runtime = runtime
+        # A thread of its own: whatever holds up the others, every request comes through here.
+        self._reading = CapacityLimiter(1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request."""
@@ -104,7 +106,7 @@ class Authentication:
             scheme, _, given = Headers(scope=scope).get("authorization", "").partition(" ")
             key, keys = None, self._runtime.keys
             if keys.stale():
-                await to_thread.run_sync(keys.required)
+                await to_thread.run_sync(keys.required, limiter=self._reading)
             if keys.required():
                 if scheme.lower() == "bearer":
                     key = keys.verify(given.strip())

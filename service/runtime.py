@@ -23,7 +23,7 @@ from service.background_jobs import ENOUGH_EVENTS, Turn, archive_lists, take_sna
 from service.engine import Engine
 from service.kernels import COMPILING, compiled
 from service.memory import settle
-from service.models import Models, ModelSource
+from service.models import Models, ModelSource, Serving
 from service.security import KeyStore
 from service.settings import Settings
 from service.snapshots import Snapshots
@@ -83,6 +83,8 @@ class Runtime:
         self.settled = Event()
         self.failure = ""
         self._stopping = Event()
+        self._refreshing = asyncio.Lock()
+        self._refreshes = 0
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -118,6 +120,19 @@ class Runtime:
             self._ranking.shutdown(cancel_futures=True)
             self.keys.close()
             store.close()
+
+    async def refresh(self) -> Serving:
+        """Look for a new champion, and return what serves then.
+
+        One call at a time takes a thread, however long the store hangs: requests share them. All that come meanwhile
+        share the next one, since the one under way may have looked before they came.
+        """
+        known = self._refreshes
+        async with self._refreshing:
+            if self._refreshes == known:
+                self._refreshes += 1
+                await to_thread.run_sync(self.models.refresh, abandon_on_cancel=True)
+        return self.models.current
 
     async def rank(self, work: Callable[[], Answered]) -> Answered:
         """Run what takes milliseconds of computing off the event loop, so many at a time as the settings allow."""
@@ -195,7 +210,7 @@ class Runtime:
             await to_thread.run_sync(self._warm_up, abandon_on_cancel=True)
             await to_thread.run_sync(self.engine.start)
         except Exception as error:
-            self.failure = str(error) if isinstance(error, CocokError) else type(error).__name__
+            self.failure = _told(error)
             log.exception("the server cannot start: %s", self.failure)
             self.settled.set()
             return
@@ -210,7 +225,7 @@ class Runtime:
             await to_thread.run_sync(settle)
         while True:
             await anyio.sleep(self.settings.model_poll_seconds)
-            await to_thread.run_sync(self.models.refresh, abandon_on_cancel=True)
+            await self.refresh()
 
     def _warm_up(self) -> None:
         self.settings.home.mkdir(parents=True, exist_ok=True)
@@ -239,6 +254,17 @@ class Runtime:
             if turn.mine():
                 await archive_lists(self.settings)
             await anyio.sleep(ARCHIVE_SECONDS)
+
+
+def _told(error: Exception) -> str:
+    """Return what an operator needs to know of an error."""
+    match error:
+        case CocokError():
+            return str(error)
+        case OSError(filename=str(path), strerror=str(reason)):
+            return f"{path}: {reason}"
+        case _:
+            return type(error).__name__
 
 
 def _source(settings: Settings) -> ModelSource:

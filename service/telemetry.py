@@ -13,8 +13,7 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
-"""Variable that names the folder in which processes of one server keep their metrics, as prometheus_client asks for."""
+from service import shared_metrics
 
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -64,7 +63,7 @@ class Metrics:
     def render(self) -> Response:
         """Return the metrics as Prometheus reads them."""
         registry = self._registry
-        if folder := os.environ.get(SHARED_FOLDER):
+        if folder := os.environ.get(shared_metrics.FOLDER):
             _forget_the_dead(Path(folder))
             registry = CollectorRegistry()
             MultiProcessCollector(registry, folder)  # type: ignore[no-untyped-call]

@@ -1,6 +1,7 @@
 """The command `serve`: the HTTP API in this process, or in several of its own."""
 
 import gc
+import logging
 import os
 import signal
 import socket
@@ -11,7 +12,6 @@ from functools import partial
 from ipaddress import ip_address
 from multiprocessing import parent_process
 from multiprocessing.process import BaseProcess
-from tempfile import TemporaryDirectory
 from threading import Thread
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
@@ -21,12 +21,15 @@ from features.errors import CocokError
 from service.cli.models import FALLBACK
 from service.plural import counted
 from service.settings import load_settings
+from service.shared_metrics import reserve, shared_folder
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from service.runtime import Runtime
     from service.settings import Settings
+
+log = logging.getLogger(__name__)
 
 CLOCKS = Literal["wall", "log"]
 BACKLOG = 2048
@@ -95,11 +98,14 @@ def serve(
 
 def _application(settings: "Settings", *, log_clock: bool) -> "FastAPI":
     """Return the application of this process, which logs, and says when it is ready."""
+    unshared = reserve()
     # The libraries of the server take a second to load; other commands do not wait for them.
     from service.app import create_app
     from service.telemetry import log_as_json
 
     log_as_json()
+    if unshared:
+        log.warning("metrics tell of one process, not of all, for want of room in %s", unshared)
     if (parent := parent_process()) is not None:
         Thread(target=_end_with, args=(parent,), daemon=True).start()
     app = create_app(settings, log_clock=log_clock)
@@ -126,6 +132,8 @@ def _run(make: "partial[FastAPI]", listening: socket.socket) -> bool:
     import uvicorn
 
     server = uvicorn.Server(_config(make))
+    # Once it has stopped, uvicorn raises the signal again that it was stopped by, which must not end this process.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with suppress(KeyboardInterrupt):
         server.run(sockets=[listening])
     return server.started
@@ -136,11 +144,8 @@ def _run_several(make: "partial[FastAPI]", listening: "socket.socket | _Port", p
     from uvicorn.config import STARTUP_FAILURE
     from uvicorn.supervisors import Multiprocess
 
-    from service.telemetry import SHARED_FOLDER
-
     config = _config(make, workers=processes, timeout_worker_healthcheck=PATIENCE_SECONDS)
-    with TemporaryDirectory(prefix="cocok-metrics-") as folder:
-        os.environ[SHARED_FOLDER] = folder
+    with shared_folder():
         supervisor = Multiprocess(config, sockets=[cast("socket.socket", listening)])
         supervisor.run()
     return all(process.exitcode != STARTUP_FAILURE for process in supervisor.processes)

@@ -53,7 +53,7 @@ async def models(server: Server) -> Response:
 @router.post("/v1/models/reload", response_model=ModelsOut, dependencies=[needs(Scope.ADMIN)], responses=problems())
 async def reload(server: Server) -> Response:
     """Look for a new champion at once, and tell what serves then."""
-    return respond(_models_out(await to_thread.run_sync(server.models.refresh)))
+    return respond(_models_out(await server.refresh()))
 
 
 def _models_out(serving: Serving) -> dict[str, Any]:

@@ -100,11 +100,31 @@ class Archive:
         self.folder = folder
         self._reading = reading
         self._writing = writing
+        self._sound: set[tuple[str, bytes, int, int]] = set()
 
     def files(self) -> list[File]:
         """Return the files in order."""
         with self._reading() as connection:
             return overlapping(connection, 0, None)
+
+    def sound(self, file: File) -> Path:
+        """Return the path of a file that is as it was written; it is read for that once, until it is touched.
+
+        Only pages have checksums of their own: of damage elsewhere, pyarrow may end the process.
+
+        Raises:
+            LostListsError: it is not there.
+            CocokError: it is damaged.
+        """
+        path = self.folder / file.name
+        with lists_file.spoken(path):
+            found = path.stat()
+            seen = (file.name, file.checksum, found.st_size, found.st_mtime_ns)
+            if seen not in self._sound:
+                if lists_file.checksum(path) != file.checksum:
+                    raise OSError("it is not as it was written")
+                self._sound.add(seen)
+        return path
 
     def tidy(self) -> None:
         """Delete what a move or an erasure left that was cut off, unless one is under way.
@@ -247,7 +267,7 @@ class Archive:
             log, rewrites = connection.execute(_IDENTITY).fetchone()
         unfinished = self.folder / _UNFINISHED
         try:
-            written = lists_file.rewrite(self.folder / file.name, unfinished, events, log)
+            written = lists_file.rewrite(self.sound(file), unfinished, events, log)
             # The number of rewrites makes another name each time: a reader of the old file never meets a mixture.
             name = f"lists-{file.first:012}-{file.last:012}-{rewrites + 1}.parquet"
             self._name(unfinished, name)
@@ -339,7 +359,7 @@ class Archive:
     def of_workers(self, files: Sequence[File], worker_ids: Collection[str], until: int) -> Iterator[Stored]:
         """Yield the lists of some workers in files, up to and including a number, in order."""
         for file in files:
-            for stored in lists_file.of_workers(self.folder / file.name, worker_ids):
+            for stored in lists_file.of_workers(self.sound(file), worker_ids):
                 if stored.seq <= min(until, file.reach):
                     yield stored
 
@@ -355,7 +375,7 @@ class Reader:
     """
 
     def __init__(self, archive: Archive) -> None:
-        self._folder = archive.folder
+        self._archive = archive
         self.sparse = False
         self._name = ""
         self._at = 0
@@ -378,7 +398,7 @@ class Reader:
 
     def _of(self, file: File, begin: int, end: int) -> list[Stored]:
         if file.name != self._name or begin < self._at:
-            self._batches, self._ready = lists_file.read(self._folder / file.name, begin), []
+            self._batches, self._ready = lists_file.read(self._archive.sound(file), begin), []
         # Unless all goes well, the next call begins anew.
         self._name = ""
         while not self._ready or self._ready[-1].seq <= end:

@@ -216,12 +216,19 @@ def ids(path: Path) -> list[tuple[int, str]]:
 
 @contextmanager
 def _opened(path: Path) -> Iterator["ParquetFile"]:
-    import pyarrow
     from pyarrow import parquet
 
+    with spoken(path), parquet.ParquetFile(path, page_checksum_verification=True) as file:
+        yield file
+
+
+@contextmanager
+def spoken(path: Path) -> Iterator[None]:
+    """Say of what goes wrong meanwhile which file it befell, as `read` does."""
+    import pyarrow
+
     try:
-        with parquet.ParquetFile(path, page_checksum_verification=True) as file:
-            yield file
+        yield
     except FileNotFoundError as error:
         raise LostListsError(path) from error
     except (OSError, pyarrow.ArrowException, KeyError) as error:

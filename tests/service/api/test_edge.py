@@ -223,3 +223,11 @@ def test_given_workers_and_tasks_then_their_events_are_counted_with_the_others(a
     api.events(twice, event("task_viewed", worker_id="w", task_id="t"))
     api.events(twice)
     assert accepted() == before + 6
+
+
+def test_given_a_home_that_cannot_be_written_to_then_it_is_told_which_file_and_why(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    (home / "start.lock").mkdir(parents=True)
+    with serving(home) as api:
+        assert api.runtime.failure == f"{home / 'start.lock'}: Is a directory"
+        problem(api.get("/readyz"), 503, "not-ready")

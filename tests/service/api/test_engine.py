@@ -120,6 +120,27 @@ def test_given_another_process_writes_what_cannot_be_folded_then_it_says_so_and_
     assert engine.read(lambda state: state.seq) == 0
 
 
+def test_given_the_log_cannot_be_written_then_who_only_looks_is_answered(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.append([post("t1")])
+    engine = engine_of(store)
+
+    def full(_: object) -> list[Appended | ConflictError]:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(store, "append_groups", full)
+    # Submitted before it starts, so that they are of one commit.
+    written, look = engine.submit([post("t2")]), engine.look()
+    engine.start()
+    try:
+        with pytest.raises(OSError, match="No space"):
+            written.result(timeout=10)
+        assert look.result(timeout=10) == (0, 0, 1)
+    finally:
+        engine.stop()
+
+
 def test_given_a_reader_fails_then_the_next_one_reads_and_the_writer_writes(engine: Engine) -> None:
     with pytest.raises(ZeroDivisionError):
         engine.read(lambda _: 1 // 0)

@@ -2,9 +2,14 @@
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Event, Semaphore
 
 import pytest
 
+from matching.bundle import Bundle
+from service import security
 from tests.market import bundle_of, usual
 from tests.service.api.server import Api, Registry, serving, task, usd
 
@@ -46,3 +51,50 @@ def test_given_another_promotion_then_it_is_noticed_before_long(api: Api, regist
         assert time.monotonic() < deadline
         time.sleep(0.05)
     assert api.feed("w")["model_version"] == "2"
+
+
+class _Hanging(Registry):
+    """Once it hangs, a look at the champion takes until one is let go."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        super().__init__(bundle)
+        self.hangs = False
+        self.looking = Event()
+        self.let_go = Semaphore(0)
+        self.looks = 0
+
+    def champion(self) -> int | None:
+        self.looks += 1
+        found = self.promoted
+        if self.hangs:
+            self.looking.set()
+            assert self.let_go.acquire(timeout=60)
+        return found
+
+
+def test_given_a_model_store_that_hangs_then_everything_else_answers_and_who_waits_shares_one_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(security, "REFRESH_SECONDS", 0.0)
+    registry, many = _Hanging(bundle_of(usual()[1])), 50
+    with (
+        serving(tmp_path / "home", registry=registry, model_poll_seconds=3_600) as api,
+        ThreadPoolExecutor(many) as pool,
+    ):
+        registry.hangs, registry.looks = True, 0
+        try:
+            first = pool.submit(api.post, "/v1/models/reload")
+            assert registry.looking.wait(10)
+            registry.promoted = 1
+            others = [pool.submit(api.post, "/v1/models/reload") for _ in range(many - 1)]
+            time.sleep(1)
+            for path in ("/v1/models", "/metrics", "/healthz"):
+                assert api.get(path, timeout=5).status_code == 200
+            assert api.feed("w")["model_version"] == "fallback"
+            assert registry.looks == 1
+        finally:
+            registry.let_go.release(many)
+        # The look that was under way came too early to know of the promotion.
+        assert first.result().json()["champion"]["version"] == "fallback"
+        assert {other.result().json()["champion"]["version"] for other in others} == {"1"}
+        assert registry.looks == 2

@@ -124,12 +124,15 @@ def test_given_a_process_that_is_killed_then_another_takes_its_place(server: Ser
     until(lambda: f"cocok_log_seq {float(seq)}" in server.get("/metrics").text, seconds=10)
 
 
-def test_given_the_end_of_the_server_then_no_process_is_left(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("number", "how"), [(PROCESSES, signal.SIGINT), (1, signal.SIGTERM)])
+def test_given_the_end_of_the_server_then_it_says_so_and_no_process_is_left(
+    tmp_path: Path, number: int, how: signal.Signals
+) -> None:
     fill(tmp_path, ending_now(market(days=3)))
-    with serving_process(tmp_path, "--processes", str(PROCESSES)) as server:
+    with serving_process(tmp_path, "--processes", str(number)) as server:
         processes = answering(server)
-        assert len(processes) == PROCESSES
-        server.process.send_signal(signal.SIGINT)
+        assert len(processes) == (number if number > 1 else 0)
+        server.process.send_signal(how)
         assert server.process.wait(30) == 0
         assert not any(process.is_running() for process in processes)
     assert said(tmp_path, "Stopped; everything that was accepted is in the log.") == 1

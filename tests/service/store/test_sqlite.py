@@ -1,11 +1,16 @@
 """The embedded store."""
 
+import re
 import sqlite3
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from itertools import count
 from pathlib import Path
+from threading import Event as Signal
+from threading import Thread
 
 import pytest
 
@@ -147,3 +152,36 @@ def test_given_several_erasures_at_once_then_each_waits_until_the_others_have_cu
     with ThreadPoolExecutor() as threads:
         list(threads.map(rewrite, range(4)))
     assert all(getattr(row.event, "worker_id") == "gone" for rows in stores[0].read() for row in rows)  # noqa: B009
+
+
+def test_given_a_log_that_is_written_to_then_the_copy_that_the_docs_tell_of_ends_and_reads(tmp_path: Path) -> None:
+    (statement,) = re.findall(r'sqlite3 \S+ "(.*)"', (ROOT / "docs/operations.md").read_text())
+    copy = tmp_path / "copy.db"
+    store, stop = SqliteStore(tmp_path / "cocok.db"), Signal()
+    store.append([view(number) for number in range(5_000)])
+
+    def write() -> None:
+        other = SqliteStore(store.path)
+        for number in count(5_000):
+            if stop.is_set():
+                return
+            other.append([view(number)])
+
+    writer = Thread(target=write)
+    writer.start()
+    try:
+        while store.last_seq() < 5_050:
+            time.sleep(0.001)
+        with closing(sqlite3.connect(store.path)) as connection:
+            connection.execute(statement.replace("copy/cocok.db", str(copy)))
+        end = store.last_seq()
+        while store.last_seq() == end:
+            time.sleep(0.001)
+    finally:
+        stop.set()
+        writer.join()
+    copied = SqliteStore(copy)
+    assert 5_050 <= copied.last_seq() <= end
+    events = [row for rows in store.read() for row in rows]
+    assert [row for rows in copied.read() for row in rows] == events[: copied.last_seq()]
+    assert copied.identity() == store.identity()
