@@ -184,6 +184,8 @@ def policies_table(summary: "DataFrame", measures: Sequence[str] = (), *, compar
 def _print(results: "Results", folder: Path | None) -> None:
     summary, console = results.summary(), out()
     for compared, head in ((False, "Means over seeds"), (True, "More than newest first in the same worlds")):
+        if compared and len(results.policies) == 1:
+            continue
         console.print(f"{head}, ± half the 95 % interval" + ("" if compared else "; * the best but for the oracle:"))
         console.print(policies_table(summary, compared=compared))
         console.print()

@@ -41,8 +41,10 @@ _MOST = 0.99
 
 def all_figures(results: Results) -> dict[str, Figure]:
     """Return name -> figure: all that an experiment can show."""
-    figures = {"differences": differences(results), "days": days(results), "workers": workers(results)}
-    if ORACLE in results.policies:
+    figures = {"days": days(results), "workers": workers(results)}
+    if compared := {*results.policies} - {REFERENCE}:
+        figures = {"differences": differences(results), **figures}
+    if ORACLE in compared and len(compared) > 1:
         figures["way_to_oracle"] = way_to_oracle(results)
     return figures
 

@@ -103,7 +103,7 @@ def page(results: Results, about: Mapping[str, object], figures: Mapping[str, Fi
     winners = best(summary)
     sections = [
         _section("Policies", _EXPLAINED, _table(cells(summary, main=True), winners)),
-        _section("Against newest first", _COMPARED, _differences(summary)),
+        *([_section("Against newest first", _COMPARED, _differences(summary))] if len(results.policies) > 1 else []),
         *(_section("", "", _image(figure)) for figure in figures.values()),
         _section("All measures", _EXPLAINED, _table(cells(summary), winners)),
         _section("What is measured", "", _glossary(summary)),

@@ -46,6 +46,14 @@ def test_a_person_gets_a_table_with_the_best_marked(cocok: Cocok) -> None:
     assert ("points" in figures, "points" in differences) == (False, True)
 
 
+def test_newest_first_alone_and_beside_the_oracle_alone_come_to_an_end(cocok: Cocok, tmp_path: Path) -> None:
+    for policies in ("newest", "oracle"):
+        ran = cocok("experiment", "--policies", policies, *SMALL, "--out", tmp_path / policies)
+        assert (ran.code, ran.err.count("Traceback")) == (0, 0)
+        assert ("More than newest" in ran.out) == (policies == "oracle")
+        assert {file.name for file in (tmp_path / policies).iterdir()} == {"report.html", "results.csv"}
+
+
 def test_in_a_narrow_table_the_mark_of_the_best_stays_with_its_figure() -> None:
     console = Console(width=60, record=True, file=StringIO())
     console.print(policies_table(results().summary()))

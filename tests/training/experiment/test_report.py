@@ -1,5 +1,6 @@
 import re
 
+import pytest
 from matplotlib.figure import Figure
 
 from tests.training.experiment.test_results import outcome, results
@@ -27,6 +28,14 @@ def test_of_one_seed_there_is_no_interval() -> None:
     one = Results.of([outcome(1, "newest", 1.0), outcome(1, "random", 2.0)])
     assert cells(one.summary()).loc["random", "hourly"] == "2.00"
     assert set(all_figures(one)) == {"differences", "days", "workers"}
+
+
+@pytest.mark.parametrize(("policies", "drawn"), [(("newest",), set()), (("newest", "oracle"), {"differences"})])
+def test_without_another_policy_there_is_no_figure_of_differences(policies: tuple[str, ...], drawn: set[str]) -> None:
+    few = Results.of([outcome(seed, policy, 1.0 + seed) for seed in (1, 2) for policy in policies])
+    figures = all_figures(few)
+    assert set(figures) == {"days", "workers"} | drawn
+    assert ("Against newest first" in page(few, {}, figures)) == bool(drawn)
 
 
 def test_the_page_stands_alone_and_marks_the_best() -> None:
