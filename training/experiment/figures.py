@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from training.experiment.contestants import CHAMPION, NIGHTLY, ORACLE, POLICIES, REFERENCE
+from training.experiment.contestants import CHAMPION, NIGHTLY, ORACLE, POLICIES, REFERENCE, USUAL
 from training.experiment.measures import LEAST_HOURS, MEASURES
 from training.experiment.results import Results
 from training.plots import (
@@ -30,7 +30,7 @@ from training.plots import (
 _COLOURS = dict(
     zip(
         POLICIES,
-        ("#B0B0B0", _GREY, "#E69F00", "#F0E442", "#56B4E9", "#CC79A7", _BLUE, _VERMILLION, "#009E73", _INK),
+        ("#B0B0B0", _GREY, "#E69F00", "#F0E442", "#56B4E9", "#CC79A7", "#8C6D46", _BLUE, _VERMILLION, "#009E73", _INK),
         strict=True,
     )
 )
@@ -142,8 +142,8 @@ def way_to_oracle(results: Results) -> Figure:
 
 
 def _line(policy: str) -> dict[str, Any]:
-    strong = policy in (REFERENCE, CHAMPION, NIGHTLY, ORACLE)
-    dashed = policy in (REFERENCE, ORACLE)
+    strong = policy in (REFERENCE, USUAL, CHAMPION, NIGHTLY, ORACLE)
+    dashed = policy in (REFERENCE, USUAL, ORACLE)
     return {
         "color": _COLOURS[policy],
         "linewidth": 2.0 if strong else 1.1,
