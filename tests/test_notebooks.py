@@ -4,11 +4,22 @@ import ast
 import json
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import nbformat
+import numpy as np
 import pytest
+
+from tests.market import RATES, usual
+from training.lists import ACCEPTED
+from training.metrics import ndcg, paired_difference
+from training.ranker import RankerParameters
+from training.sensitivity import judge
+from training.simulation.postings import DAY
+from training.splits import holdout
+from training.train import train
 
 NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
 PACKAGES = {
@@ -96,3 +107,22 @@ def test_a_notebook_imports_the_public_packages_alone(notebook: Any) -> None:
 
 def test_there_are_notebooks() -> None:
     assert NOTEBOOKS
+
+
+def test_where_nothing_is_changed_the_second_notebook_shows_no_change() -> None:
+    found = usual()[1]
+    late = np.where((found.labels == 0) & (np.random.default_rng(0).random(len(found.labels)) < 0.05), ACCEPTED, 0)
+    # What came late is judged too, and training waits longer for it than for labels.
+    rows = replace(found, late=late.astype(np.int8), patience=2 * DAY)
+    parameters = RankerParameters(min_trees=20, max_trees=25, folds=2, num_threads=1)
+    trained = train(rows, RATES.fingerprint(), parameters)
+    assert (trained.last.rows.relevance != trained.last.rows.labels).any()
+    cells = nbformat.read(NOTEBOOKS[0].with_name("02_train_a_ranker.ipynb"), as_version=4).cells
+    (variants,) = [cell.source.partition("\nchanges = ")[0] for cell in cells if cell.id == "variants"]
+    names: dict[str, Any] = {"rows": rows, "trained": trained, "judged": trained.last.rows}
+    names |= {each.__name__: each for each in (holdout, judge, ndcg, paired_difference, RankerParameters)}
+    exec(variants, names)  # a cell of this repository
+    assert names["changed"](rows, parameters) == {"value": 0.0, "low": 0.0, "high": 0.0}
+    noise = {"noise": np.random.default_rng(0).normal(size=len(rows.labels))}
+    shaken = names["changed"](rows.with_columns(noise), parameters)
+    assert shaken["low"] < 0.0 < shaken["high"]

@@ -58,8 +58,9 @@ def experiment(
 
     Each world runs for some days as marketplaces do without Cocok; then every policy goes on from the same point, with
     the same people, postings and arrivals. Policies: random, newest, highest_reward, highest_hourly, skill_overlap,
-    popularity, champion, explore (the champion, drawing the first positions), nightly (retrained every night), oracle
-    (knows the truth). Everything is logged to MLflow, in the experiment cocok-experiments.
+    popularity, usual (goes on as before: newest first with noise, two of a batch at most), champion, explore (the
+    champion, drawing the first positions), nightly (retrained every night), oracle (knows the truth). Everything is
+    logged to MLflow, in the experiment cocok-experiments.
 
     Example: cocok experiment --policies random,champion,oracle --days 7 --seeds 3 --out compared
     """
@@ -151,15 +152,15 @@ def _write(folder: Path, html: str, table: str) -> None:
         raise CocokError(f"cannot write into {folder}: {error.strerror or error}") from error
 
 
-def policies_table(summary: "DataFrame", measures: Sequence[str] = (), *, compared: bool = False) -> Table:
+def policies_table(summary: "DataFrame", measures: Sequence[str] = (), *, compared: str = "") -> Table:
     """Return a row of figures for each policy, the best of each measure marked, but for the oracle.
 
     Args:
         summary: as of `training.experiment.Results.summary`.
         measures: names of the columns; all main measures if empty.
-        compared: what policies have more than newest first, unmarked, instead of the figures themselves.
+        compared: what policies have more than this one, unmarked, instead of the figures themselves; as of
+            `training.experiment.report.cells`.
     """
-    from training.experiment.contestants import REFERENCE
     from training.experiment.measures import MEASURE
     from training.experiment.report import cells, heading
     from training.experiment.results import best
@@ -167,10 +168,8 @@ def policies_table(summary: "DataFrame", measures: Sequence[str] = (), *, compar
     rows = cells(summary, compared=compared, main=not measures)
     if measures:
         rows = rows[list(measures)]
-    if compared:
-        rows = rows.drop(columns=["worse_off", "way_to_oracle"], errors="ignore").drop(REFERENCE)
     winners = {} if compared else best(summary)
-    table = Table("policy", *(heading(MEASURE[str(name)], compared=compared) for name in rows.columns), box=None)
+    table = Table("policy", *(heading(MEASURE[str(name)], compared=bool(compared)) for name in rows.columns), box=None)
     table.columns[0].no_wrap = True
     for column in table.columns[1:]:
         column.justify = "right"
@@ -182,10 +181,15 @@ def policies_table(summary: "DataFrame", measures: Sequence[str] = (), *, compar
 
 
 def _print(results: "Results", folder: Path | None) -> None:
+    from training.experiment.contestants import REFERENCES
+
     summary, console = results.summary(), out()
-    for compared, head in ((False, "Means over seeds"), (True, "More than newest first in the same worlds")):
-        console.print(f"{head}, ± half the 95 % interval" + ("" if compared else "; * the best but for the oracle:"))
-        console.print(policies_table(summary, compared=compared))
+    console.print("Means over seeds, ± half the 95 % interval; * the best but for the oracle:")
+    console.print(policies_table(summary))
+    console.print()
+    for name in results.references:
+        console.print(f"More than {REFERENCES[name]} in the same worlds, ± half the 95 % interval:")
+        console.print(policies_table(summary, compared=name))
         console.print()
     if folder is not None:
         console.print(f"Report: {escape(str(folder / PAGE))}", highlight=False, soft_wrap=True)

@@ -1,7 +1,7 @@
 """Who competes: every policy makes its lists by the matcher, as it serves, eligibility included."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from features.events import Entry
 from matching.bundle import Bundle
@@ -14,12 +14,16 @@ from training.experiment.live import Live
 from training.experiment.oracle import Oracle
 from training.experiment.orders import ORDERS
 from training.experiment.recording import Nightly, Recorder
-from training.simulation import Occasion, Policy, Ranking
+from training.simulation import NewestFirst, Occasion, Policy, Ranking
 
-EXPLORE, NIGHTLY, ORACLE, REFERENCE = "explore", "nightly", "oracle", "newest"
+EXPLORE, NIGHTLY, ORACLE = "explore", "nightly", "oracle"
+REFERENCE, USUAL = "newest", "usual"
 
-POLICIES = (*ORDERS, CHAMPION, EXPLORE, NIGHTLY, ORACLE)
+POLICIES = (*ORDERS, USUAL, CHAMPION, EXPLORE, NIGHTLY, ORACLE)
 """Names of all policies; see ``docs/experiments.md``."""
+
+REFERENCES = {REFERENCE: "newest first", USUAL: "the usual lists"}
+"""Policies that others are compared with -> what people call them."""
 
 EVERYTHING = 1_000_000
 """Tasks to score where no first stage may choose."""
@@ -106,6 +110,8 @@ def contestant(
     """
     if name in ORDERS:
         return Contestant(Matched(name, live, lambda _: PLAIN, ORDERS[name]))
+    if name == USUAL:
+        return Contestant(usual)
     if name == ORACLE:
         oracle = Oracle(live.world)
         # It reorders everything, so what the order was before does not matter.
@@ -122,3 +128,8 @@ def contestant(
         policy = Matched(name, live, lambda _: product, lambda _: nightly.ranker, told=True, recorder=recorder)
         return Contestant(policy, nightly.learn, recorder.follow)
     raise ValueError(f"no policy {name!r} without a model")
+
+
+def usual(occasion: Occasion) -> Ranking:
+    """Make the list that the warm-up would have made: its policy kept on, as if nothing had been tried."""
+    return replace(NewestFirst()(occasion), policy=USUAL)

@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from training.aliases import CHAMPION
-from training.experiment.contestants import NIGHTLY, ORACLE, POLICIES, REFERENCE
+from training.experiment.contestants import NIGHTLY, ORACLE, POLICIES, REFERENCE, USUAL
 from training.experiment.measures import LEAST_HOURS, MEASURES
 from training.experiment.results import Results
 from training.plots import (
@@ -31,7 +31,7 @@ from training.plots import (
 _COLOURS = dict(
     zip(
         POLICIES,
-        ("#B0B0B0", GREY, "#E69F00", "#F0E442", "#56B4E9", "#CC79A7", BLUE, VERMILLION, "#009E73", INK),
+        ("#B0B0B0", GREY, "#E69F00", "#F0E442", "#56B4E9", "#CC79A7", "#8C6D46", BLUE, VERMILLION, "#009E73", INK),
         strict=True,
     )
 )
@@ -42,8 +42,10 @@ _MOST = 0.99
 
 def all_figures(results: Results) -> dict[str, Figure]:
     """Return name -> figure: all that an experiment can show."""
-    figures = {"differences": differences(results), "days": days(results), "workers": workers(results)}
-    if ORACLE in results.policies:
+    figures = {"days": days(results), "workers": workers(results)}
+    if compared := {*results.policies} - {REFERENCE}:
+        figures = {"differences": differences(results), **figures}
+    if ORACLE in compared and len(compared) > 1:
         figures["way_to_oracle"] = way_to_oracle(results)
     return figures
 
@@ -141,8 +143,8 @@ def way_to_oracle(results: Results) -> Figure:
 
 
 def _line(policy: str) -> dict[str, Any]:
-    strong = policy in (REFERENCE, CHAMPION, NIGHTLY, ORACLE)
-    dashed = policy in (REFERENCE, ORACLE)
+    strong = policy in (REFERENCE, USUAL, CHAMPION, NIGHTLY, ORACLE)
+    dashed = policy in (REFERENCE, USUAL, ORACLE)
     return {
         "color": _COLOURS[policy],
         "linewidth": 2.0 if strong else 1.1,

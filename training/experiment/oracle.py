@@ -21,7 +21,8 @@ class Oracle:
     and a position looked at costs ``c``, the wage for its seconds. The worker takes it with probability ``p``, and goes
     on to the next one with probability ``s`` otherwise. Changing two neighbours shows that the sum is largest in
     falling order of ``(p v - c) / (1 - s (1 - p))``: the cascade model of Kempe & Mahdian (2008), "A cascade model for
-    externalities in sponsored search", with costs of looking.
+    externalities in sponsored search", with costs of looking. That holds where ``p`` is the same at every position;
+    here a task further down is noticed less, which is left out.
 
     It plans no further than a list and a worker: that somebody else would make more of a slot, or that work teaches, is
     nothing to it.

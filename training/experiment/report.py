@@ -10,9 +10,9 @@ from string import Template
 import pandas as pd
 from matplotlib.figure import Figure
 
-from training.experiment.contestants import REFERENCE
+from training.experiment.contestants import REFERENCES
 from training.experiment.measures import MEASURE, MEASURES, Measure
-from training.experiment.results import Results, best
+from training.experiment.results import OVER, Results, best
 
 _PAGE = Template(
     """<!doctype html>
@@ -40,7 +40,7 @@ _EXPLAINED = (
     "Mean over seeds and half the width of its 95 % interval (Student's t over seeds). In blue: the best policy; the "
     "oracle, which knows what nobody can know, is not among them."
 )
-_COMPARED = "What a policy has more than newest first in the same worlds, with half the width of the 95 % interval."
+_COMPARED = "What a policy has more than {} in the same worlds, with half the width of the 95 % interval."
 _LIMITS = (
     "The worlds are simulated: workers choose by a logit over causes that Cocok has columns for, requesters do not "
     "react, and nobody cheats. A good figure here says that learning and serving work as they should, and how policies "
@@ -69,22 +69,25 @@ def written(measure: str, value: float, *, sign: bool = False) -> str:
             return f"{value:{plus}.2f}"
 
 
-def cells(summary: pd.DataFrame, *, compared: bool = False, main: bool = False) -> pd.DataFrame:
+def cells(summary: pd.DataFrame, *, compared: str = "", main: bool = False) -> pd.DataFrame:
     """Return the summary as a table of text, policies x measures.
 
     Args:
         summary: as of `Results.summary`.
-        compared: differences from newest first instead of the figures themselves.
+        compared: differences from this policy, one of ``REFERENCES``, instead of the figures themselves; without those
+            measures that are comparisons with newest first as they stand.
         main: only the main measures.
     """
-    prefix = "difference" if compared else "value"
-    low, high = ("difference_low", "difference_high") if compared else ("low", "high")
+    prefix = OVER[compared] if compared else "value"
+    low, high = (f"{prefix}_low", f"{prefix}_high") if compared else ("low", "high")
     rows: dict[str, dict[str, str]] = {}
     for row in summary.to_dict("records"):
         measure = str(row["measure"])
         if main and not MEASURE[measure].main:
             continue
-        text = written(measure, float(row[prefix]), sign=compared)
+        if compared and (row["policy"] == compared or measure in ("worse_off", "way_to_oracle")):
+            continue
+        text = written(measure, float(row[prefix]), sign=bool(compared))
         beside = written(measure, (float(row[high]) - float(row[low])) / 2)
         rows.setdefault(str(row["policy"]), {})[measure] = f"{text} ±{beside}" if beside else text
     table = pd.DataFrame.from_dict(rows, orient="index")
@@ -103,7 +106,10 @@ def page(results: Results, about: Mapping[str, object], figures: Mapping[str, Fi
     winners = best(summary)
     sections = [
         _section("Policies", _EXPLAINED, _table(cells(summary, main=True), winners)),
-        _section("Against newest first", _COMPARED, _differences(summary)),
+        *(
+            _section(f"Against {REFERENCES[name]}", _COMPARED.format(REFERENCES[name]), _differences(summary, name))
+            for name in results.references
+        ),
         *(_section("", "", _image(figure)) for figure in figures.values()),
         _section("All measures", _EXPLAINED, _table(cells(summary), winners)),
         _section("What is measured", "", _glossary(summary)),
@@ -122,8 +128,8 @@ def _section(title: str, text: str, content: str) -> str:
     return f"{head}{words}<div>{content}</div>"
 
 
-def _differences(summary: pd.DataFrame) -> str:
-    return _table(cells(summary, compared=True, main=True).drop(REFERENCE), compared=True)
+def _differences(summary: pd.DataFrame, reference: str) -> str:
+    return _table(cells(summary, compared=reference, main=True), compared=True)
 
 
 def _table(table: pd.DataFrame, winners: Mapping[str, str] | None = None, *, compared: bool = False) -> str:

@@ -1,14 +1,18 @@
-"""What came of an experiment, as tables: by seed, over seeds, against newest first."""
+"""What came of an experiment, as tables: by seed, over seeds, against newest first and the usual lists."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import pandas as pd
 
-from training.experiment.contestants import ORACLE, POLICIES, REFERENCE
+from training.experiment.contestants import ORACLE, POLICIES, REFERENCE, REFERENCES, USUAL
 from training.experiment.measures import MEASURES, ratio, worse_off
 from training.experiment.trial import Outcome
 from training.metrics import cluster_interval
+
+OVER = {REFERENCE: "difference", USUAL: "over_usual"}
+"""Policy that others are compared with -> the column of the summary that holds what they have more."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,11 @@ class Results:
         """The seeds, in order."""
         return list(dict.fromkeys(each.seed for each in self.outcomes))
 
+    @property
+    def references(self) -> list[str]:
+        """The policies that there is another one to be compared with, in order of ``REFERENCES``."""
+        return [name for name in REFERENCES if {name} < {*self.policies}]
+
     def by_seed(self) -> pd.DataFrame:
         """Return every figure: ``seed``, ``policy``, ``measure``, ``value``; NaN where nothing can be said."""
         found = {(each.seed, each.policy): each for each in self.outcomes}
@@ -55,18 +64,20 @@ class Results:
         Returns:
             One row for each policy and measure: ``policy``, ``measure``, ``value`` (mean over seeds), ``low``,
             ``high``, ``difference`` (mean of what the policy has more than newest first in the same world),
-            ``difference_low``, ``difference_high``, ``seeds`` (with a value). The ends are infinite for a single seed.
+            ``difference_low``, ``difference_high``, the same as ``over_usual`` of the usual lists if they were tried,
+            ``seeds`` (with a value). The ends are infinite for a single seed.
         """
         wide = self.by_seed().pivot(index="seed", columns=["measure", "policy"], values="value")
-        rows = []
+        rows, over = [], [name for name in OVER if name in self.policies]
         for policy in self.policies:
             for measure in wide.columns.unique("measure"):
                 values = wide[measure, policy]
                 level = cluster_interval(values, wide.index)
-                difference = cluster_interval(values - wide[measure, REFERENCE], wide.index)
-                rows.append((policy, measure, *level, *difference, int(values.notna().sum())))
-        columns = ["value", "low", "high", "difference", "difference_low", "difference_high", "seeds"]
-        table = pd.DataFrame(rows, columns=["policy", "measure", *columns])
+                more = [cluster_interval(values - wide[measure, name], wide.index) for name in over]
+                rows.append((policy, measure, *level, *chain(*more), int(values.notna().sum())))
+        compared = [f"{OVER[name]}{end}" for name in over for end in ("", "_low", "_high")]
+        columns = ["policy", "measure", "value", "low", "high", *compared, "seeds"]
+        table = pd.DataFrame(rows, columns=columns)
         order = {measure.name: place for place, measure in enumerate(MEASURES)}
         return table.sort_values("measure", key=lambda names: names.map(order), kind="stable").reset_index(drop=True)
 

@@ -16,8 +16,9 @@ class Attrition:
     """Earnings for each hour, unpaid time included, against the reservation wage; and who has left because of it.
 
     A worker begins with one hour at just the reservation wage, as a hope. Hours and pay are forgotten alike as hours
-    pass, so that satisfaction is a smoothed ratio. After a session the worker leaves for good with a probability that
-    is logistic in the log of that ratio.
+    pass, so that satisfaction is a smoothed ratio. After a session the worker leaves for good if a probability that is
+    logistic in the log of that ratio exceeds a number drawn once for the worker and the day (UTC). So the probability
+    is that of the first session of a day; a later one is left after only if its own exceeds the same number.
 
     Args:
         law: of workers.
@@ -45,7 +46,7 @@ class Attrition:
         return min(_MOST, max(_LEAST, float(self._worth[worker] / self._hours[worker])))
 
     def hazard(self, worker: int) -> float:
-        """Return the probability that a worker leaves after a session; 0 for who has hardly begun."""
+        """Return the probability that a worker leaves after a day's first session; 0 for who has hardly begun."""
         law = self._law
         if self._sessions[worker] < law.leave_after_sessions:
             return 0.0

@@ -48,7 +48,9 @@ class WorkerConfig:
         patience_spread: standard deviation, in log-odds, of how far workers scan a list and how readily they ask for
             another.
         update_rate: profile changes a worker with a profile makes a day.
-        leave_bias: log-odds of leaving for good after a session for who earns just the reservation wage.
+        leave_bias: log-odds of leaving for good after a session for who earns just the reservation wage. Chance is
+            drawn once a day (UTC) for a worker: a later session of the day is left after only if its probability is
+            above the draw that the earlier ones were not, so that a day of many sessions loses hardly more than one.
         leave_weight: log-odds of leaving for each unit of the log of the reservation wage over earnings an hour, search
             included.
         leave_memory_hours: hours, paid or not, after which what was earned weighs 1/e.

@@ -5,6 +5,7 @@ import re
 from io import StringIO
 from pathlib import Path
 
+import pytest
 from mlflow import MlflowClient
 from rich.console import Console
 
@@ -44,6 +45,27 @@ def test_a_person_gets_a_table_with_the_best_marked(cocok: Cocok) -> None:
     assert any(re.fullmatch(r"±?[\d.,]+\*", word) for words in lines for word in words)
     figures, _, differences = ran.out.partition("More than")
     assert ("points" in figures, "points" in differences) == (False, True)
+
+
+def test_newest_first_alone_and_beside_the_oracle_alone_come_to_an_end(cocok: Cocok, tmp_path: Path) -> None:
+    for policies in ("newest", "oracle"):
+        ran = cocok("experiment", "--policies", policies, *SMALL, "--out", tmp_path / policies)
+        assert (ran.code, ran.err.count("Traceback")) == (0, 0)
+        assert ("More than newest first" in ran.out) == (policies == "oracle")
+        assert "More than the usual" not in ran.out
+        assert {file.name for file in (tmp_path / policies).iterdir()} == {"report.html", "results.csv"}
+
+
+def test_the_usual_lists_are_another_policy_that_all_are_compared_with(cocok: Cocok) -> None:
+    found = cocok("experiment", "--policies", "random,usual", *SMALL, "--json").json()
+    assert found["policies"] == ["random", "newest", "usual"]
+    hourly = {row["policy"]: row for row in found["results"] if row["measure"] == "hourly"}
+    assert hourly["usual"]["over_usual"] == hourly["newest"]["difference"] == 0.0
+    assert hourly["random"]["over_usual"] == pytest.approx(hourly["random"]["value"] - hourly["usual"]["value"])
+    ran = cocok("experiment", "--policies", "usual", *SMALL)
+    _, newest, usual = re.split("More than", ran.out)
+    assert "newest first in the same worlds" in newest
+    assert "the usual lists in the same worlds" in usual
 
 
 def test_in_a_narrow_table_the_mark_of_the_best_stays_with_its_figure() -> None:

@@ -65,6 +65,22 @@ def test_newest_first_differs_from_itself_by_exactly_nothing() -> None:
     assert (own == 0.0).all(axis=None)
 
 
+def test_differences_from_the_usual_lists_are_taken_within_each_world_too() -> None:
+    with_usual = Results.of([*results().outcomes, outcome(1, "usual", 1.25), outcome(2, "usual", 2.5)])
+    assert with_usual.references == ["newest", "usual"]
+    table = with_usual.summary().set_index(["policy", "measure"])
+    expected = stats.t.interval(0.95, 1, loc=1.625, scale=stats.sem([1.75, 1.5]))
+    assert table.loc[("oracle", "hourly"), "over_usual"] == 1.625
+    assert table.loc[("oracle", "hourly"), ["over_usual_low", "over_usual_high"]].tolist() == pytest.approx(expected)
+    before = results().summary()
+    pd.testing.assert_frame_equal(
+        table.reset_index()[before.columns].query("policy == 'oracle'").reset_index(drop=True),
+        before.query("policy == 'oracle'").reset_index(drop=True),
+    )
+    assert results().references == ["newest"]
+    assert not [name for name in before.columns if name.startswith("over")]
+
+
 def test_the_way_to_the_oracle_begins_at_newest_first() -> None:
     by_seed = results().by_seed().set_index(["seed", "policy", "measure"])["value"]
     assert by_seed[1, "random", "way_to_oracle"] == 0.25

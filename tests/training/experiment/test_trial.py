@@ -1,5 +1,6 @@
 """Policies meet the same world, and what they make of it is what theory says."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
@@ -27,7 +28,7 @@ from training.replay import training_set
 from training.simulation import BehaviourConfig, NewestFirst, TaskConfig, World
 from training.simulation.postings import DAY
 
-SIMPLE = ("random", "newest", "highest_reward", "highest_hourly", "skill_overlap", "popularity", "oracle")
+SIMPLE = ("random", "newest", "highest_reward", "highest_hourly", "skill_overlap", "popularity", "usual", "oracle")
 STAYING = replace(SMALL.worker, leave_bias=-50.0)
 
 
@@ -71,6 +72,22 @@ def test_a_start_goes_on_as_the_world_that_it_was_copied_from() -> None:
     assert digest(copy.live.state) == digest(original.live.state)
     assert events(original, "skill_overlap") == events(copy, "skill_overlap")
     assert digest(copy.live.state) == digest(original.live.state)
+
+
+def test_the_usual_policy_goes_on_as_the_warm_up_did() -> None:
+    begun = start()
+    kept_on = [event for _, _, event in begun.live.run(NewestFirst(), begun.live.world.end)]
+    found = [
+        msgspec.structs.replace(event, policy="newest") if isinstance(event, FeedServed) else event
+        for event in events(start(), "usual")
+    ]
+    assert found == kept_on
+    batch = dict(zip(begun.live.world.board.task_ids, begun.live.world.board.groups.tolist(), strict=True))
+    for policy, most in (("usual", 2), ("newest", 20)):
+        lists = [event for event in events(start(), policy) if isinstance(event, FeedServed) and event.items]
+        assert {event.policy for event in lists} == {policy}
+        counts = [max(Counter(batch[item.task_id] for item in event.items).values()) for event in lists]
+        assert (max(counts) > 2) == (most > 2)
 
 
 def test_every_list_is_made_by_the_policy_and_full_where_enough_can_be_taken(learned: Callable[[], Start]) -> None:
