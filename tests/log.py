@@ -13,8 +13,6 @@ from features.events import Entry, decode_event, instant, micros
 from features.money import Rates
 from features.state import MarketState
 
-"""Sequence number, ``known_at`` in microseconds since 1970, event."""
-
 START = micros(datetime(2026, 3, 1, tzinfo=UTC))
 RATES = Rates.shipped()
 

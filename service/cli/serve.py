@@ -105,7 +105,7 @@ def _application(settings: "Settings", *, log_clock: bool) -> "FastAPI":
 
     log_as_json()
     if unshared:
-        log.warning("metrics tell of one process, not of all, for want of room in %s", unshared)
+        log.warning("metrics tell of one process, not of all: no files can be kept in %s", unshared)
     if (parent := parent_process()) is not None:
         Thread(target=_end_with, args=(parent,), daemon=True).start()
     app = create_app(settings, log_clock=log_clock)

@@ -49,7 +49,7 @@ LEAST_TAKINGS = 50
 THIN_WEIGHTED, THIN_MODELLED = 0.4, 0.1
 """Overlap is thin for ``ips`` and ``snips``, or for ``dr``, if the estimate rests on a smaller share of the takings...
 
-Of 40 intervals of ``ips`` in `benchmarks.off_policy`, 29 cover the truth at an overlap of .36, and 19 at .14.
+Of 120 intervals of ``ips`` in `benchmarks.off_policy`, 97 cover the truth at an overlap of .26, and 55 at .10.
 """
 
 FEW = 30

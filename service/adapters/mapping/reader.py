@@ -209,11 +209,16 @@ class _Event:
         """Yield the events of a group whose rows meet the conditions."""
         row = rows[0]
         if self.block.latest:
-            try:
-                row = max(rows, key=lambda each: self._at.get(each) or _NEVER)
-            except RefusalError as refusal:
-                yield row.file, row.number, self.refusal(refusal, "$.at")
+            dated: list[tuple[datetime, Row]] = []
+            for each in rows:
+                try:
+                    dated.append((self._at.get(each) or _NEVER, each))
+                except RefusalError as refusal:
+                    yield each.file, each.number, self.refusal(refusal, "$.at")
+            if not dated:
                 return
+            rows = [each for _, each in dated]
+            row = max(dated, key=lambda found: found[0])[1]
         yield from self.of(Row(row.file, row.number, row.cells, group=rows), checked=True)
 
     def of(self, row: Row, *, checked: bool = False) -> Iterator[Found]:

@@ -350,8 +350,9 @@ def test_given_the_latest_of_a_group_then_its_row_gives_the_values(export: Expor
     found = [(each["event_id"], each["qualifications"]["level"], each["skills"]) for each in export.read(mapping)]
     assert found == [("a-09", 3, ["x", "y", "z"]), ("b-02", 4, ["x", "y"])]
     export.write("rows.csv", "id,level,day,skill\na,1,01,x\na,3,99,y\n")
-    (refused,) = export.read(mapping)
-    assert refused.startswith('rows.csv 1: `at`: found "2026-03-99", expected a time')
+    refused, event = export.read(mapping)
+    assert refused.startswith('rows.csv 2: `at`: found "2026-03-99", expected a time')
+    assert (event["event_id"], event["skills"]) == ("a-01", ["x"])
 
 
 def test_given_names_that_look_like_numbers_then_they_are_ordered_as_texts(export: Export) -> None:

@@ -92,7 +92,7 @@ class StoreContract(ABC):
         self, store: Store
     ) -> None:
         store.append([view(1)])
-        store.rewrite(1, view(1, worker="nobody"))
+        store.rewrite_all([(1, view(1, worker="nobody"))])
         assert store.append([view(1, worker="nobody"), view(1)]) == (0, 2, 1)
         with pytest.raises(ConflictError):
             store.append([view(1, worker="other")])

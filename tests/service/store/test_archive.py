@@ -366,7 +366,7 @@ def test_given_a_damaged_file_then_whatever_reads_it_says_so(store: SqliteStore,
         for reading in (
             lambda log: told(log),
             lambda log: list(log.of_workers(["w1"], 300)),
-            lambda log: log.rewrite(1, msgspec.structs.replace(served(0), worker_id="erased")),
+            lambda log: log.rewrite_all([(1, msgspec.structs.replace(served(0), worker_id="erased"))]),
         ):
             with pytest.raises(CocokError, match=r"lists-0.*cannot be read.*backup"):
                 reading(log)
