@@ -150,8 +150,8 @@ class Profiles:
         """Yield `worker_updated` for every instant at which a profile changed.
 
         The last one bears a fingerprint of all that is told of the worker, so that an export which tells less than an
-        earlier one, as after a revocation, brings the profile to where it ends now. One that returns to what an earlier export told is known
-        already.
+        earlier one, as after a revocation, brings the profile to where it ends now. A profile that an earlier export
+        ended with is known already, and brings nothing back.
         """
         for worker, changes in self._changes.items():
             changes.sort(key=lambda change: change[0])
