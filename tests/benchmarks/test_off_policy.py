@@ -8,7 +8,7 @@ from benchmarks import off_policy
 def test_given_small_markets_then_each_estimate_is_held_against_the_truth(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name, value in {"WORLDS": 1, "WARM_UP": 4, "DAYS": 7, "DRAWN_WORKERS": 20, "ORDERS_OF_A_TRUTH": 2}.items():
+    for name, value in {"WORLDS": 1, "WARM_UP": 4, "DAYS": 7, "DRAWN_WORKERS": 60, "ORDERS_OF_A_TRUTH": 2}.items():
         monkeypatch.setattr(off_policy, name, value)
     monkeypatch.setattr("sys.argv", ["off_policy", "--repetitions", "2"])
     off_policy.main()
