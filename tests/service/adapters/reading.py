@@ -55,3 +55,14 @@ def written(folder: Path, *documents: object, name: str = "payload.ndjson") -> P
     file = folder / name
     file.write_text("".join(f"{json.dumps(document)}\n" for document in documents))
     return file
+
+
+def new_of(read: Read, folder: Path, before: list[Any], after: list[Any]) -> list[dict[str, Any]]:
+    """What a second import adds to a first."""
+    first, refused = found(read, written(folder, *before))
+    second, more = found(read, written(folder, *after))
+    known = {event.event_id: event for event in first}
+
+    assert refused == more == []
+    assert all(known.get(event.event_id, event) == event for event in second), "a conflict"
+    return [plain(event) for event in second if event.event_id not in known]

@@ -15,7 +15,7 @@ from features.errors import EventError
 from features.events import TaskPosted
 from service.adapters.mturk import FILES, assignments, hits, instants, notices, read, workers
 from service.adapters.mturk.requirements import COMPARATORS, GUARDS
-from tests.service.adapters.reading import FIXTURES, found, of_type, plain, postings, written
+from tests.service.adapters.reading import FIXTURES, found, new_of, of_type, plain, postings, written
 
 FOLDER = FIXTURES / "mturk"
 ALL = tuple(sorted(FOLDER.iterdir()))
@@ -421,24 +421,13 @@ def test_reading_again_gives_the_same_events_whatever_the_order_of_the_files() -
     assert {event.event_id: event for event in first} == {event.event_id: event for event in second}
 
 
-def new_of(folder: Path, before: list[Any], after: list[Any]) -> list[dict[str, Any]]:
-    """What a second import adds to a first."""
-    first, refused = found(read, written(folder, *before))
-    second, more = found(read, written(folder, *after))
-    known = {event.event_id: event for event in first}
-
-    assert refused == more == []
-    assert all(known.get(event.event_id, event) == event for event in second), "a conflict"
-    return [plain(event) for event in second if event.event_id not in known]
-
-
 @pytest.mark.parametrize("status", ["Assignable", "Disposed"])
 def test_a_hit_that_changed_between_two_exports_is_updated_and_not_posted_again(tmp_path: Path, status: str) -> None:
     before = hit(HITStatus=status, Description="old", Expiration="2027-03-01T00:00:00Z")
     after = before | {"Description": None}
     kind = {"HITType": {"HITTypeId": "3TYPE", "Title": "Label", "Reward": "0.05"}}
 
-    (update,) = new_of(tmp_path, [{"HIT": before}], [{"HIT": after}, kind])
+    (update,) = new_of(read, tmp_path, [{"HIT": before}], [{"HIT": after}, kind])
 
     assert update["type"] == "task_updated"
     assert (update["title"], update["description"]) == ("Label", None)
@@ -448,8 +437,8 @@ def test_a_hit_that_changed_between_two_exports_is_updated_and_not_posted_again(
 def test_a_hit_that_was_extended_between_two_exports_is_posted_again(tmp_path: Path, more: dict[str, Any]) -> None:
     before = hit(HITStatus="Reviewable", MaxAssignments=3, Expiration="2027-03-01T00:00:00Z")
 
-    opened = new_of(tmp_path, [before], [before | more | {"HITStatus": "Assignable"}])
-    ended = new_of(tmp_path, [before], [before | more])
+    opened = new_of(read, tmp_path, [before], [before | more | {"HITStatus": "Assignable"}])
+    ended = new_of(read, tmp_path, [before], [before | more])
 
     assert [event["type"] for event in opened] == ["task_posted", "task_updated"]
     assert [event["type"] for event in ended] == ["task_posted", "task_updated", "task_closed"]
@@ -458,8 +447,10 @@ def test_a_hit_that_was_extended_between_two_exports_is_posted_again(tmp_path: P
 def test_a_hit_whose_requester_is_known_later_stays_closed(tmp_path: Path) -> None:
     given = [{"HIT": hit()}, notice("HITReviewable")]
 
-    new = new_of(tmp_path, [{"HIT": hit(HITStatus="Disposed")}], [{"HIT": hit(HITStatus="Disposed")}, *given[1:]])
-    later = new_of(tmp_path, [hit(), notice("HITDisposed") | {"CustomerId": None}], [hit(), notice("HITDisposed")])
+    new = new_of(read, tmp_path, [{"HIT": hit(HITStatus="Disposed")}], [{"HIT": hit(HITStatus="Disposed")}, *given[1:]])
+    later = new_of(
+        read, tmp_path, [hit(), notice("HITDisposed") | {"CustomerId": None}], [hit(), notice("HITDisposed")]
+    )
 
     assert [event["type"] for event in new] == ["task_posted", "task_updated", "task_closed"]
     assert [event["type"] for event in later] == ["task_posted", "task_updated", "task_closed"]
@@ -481,13 +472,13 @@ def test_a_qualification_that_was_revoked_between_two_exports_is_no_more(
 ) -> None:
     before = [granted("3A", 1), granted("3B", 2)]
 
-    (profile,) = new_of(tmp_path, before, after)
+    (profile,) = new_of(read, tmp_path, before, after)
 
     assert profile["qualifications"] == {"3A": 90}
 
 
 def test_the_only_qualification_of_a_worker_may_be_revoked(tmp_path: Path) -> None:
-    (profile,) = new_of(tmp_path, [granted("3A", 1)], [granted("3A", 1, "Revoked")])
+    (profile,) = new_of(read, tmp_path, [granted("3A", 1)], [granted("3A", 1, "Revoked")])
 
     assert "qualifications" not in profile
 

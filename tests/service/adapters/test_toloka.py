@@ -10,7 +10,7 @@ import httpx._types
 import pytest
 
 from service.adapters.toloka import read
-from tests.service.adapters.reading import FIXTURES, found, of_type, plain, postings, written
+from tests.service.adapters.reading import FIXTURES, found, new_of, of_type, plain, postings, written
 
 FOLDER = FIXTURES / "toloka"
 ALL = tuple(sorted(FOLDER.iterdir()))
@@ -399,23 +399,12 @@ def test_reading_again_gives_the_same_events_whatever_the_order_of_the_files() -
     assert {event.event_id: event for event in first} == {event.event_id: event for event in second}
 
 
-def new_of(folder: Path, before: list[Any], after: list[Any]) -> list[dict[str, Any]]:
-    """What a second import adds to a first."""
-    first, refused = found(read, written(folder, *before))
-    second, more = found(read, written(folder, *after))
-    known = {event.event_id: event for event in first}
-
-    assert refused == more == []
-    assert all(known.get(event.event_id, event) == event for event in second), "a conflict"
-    return [plain(event) for event in second if event.event_id not in known]
-
-
 @pytest.mark.parametrize("status", ["OPEN", "CLOSED", "ARCHIVED"])
 def test_a_pool_that_changed_between_two_exports_is_updated_and_not_posted_again(tmp_path: Path, status: str) -> None:
     before = pool(status=status, last_stopped="2026-03-02T00:00:00", public_description="old", filter=FILTER)
     after = pool(status=status, last_stopped="2026-03-02T00:00:00", reward_per_assignment=0.03)
 
-    (update,) = new_of(tmp_path, [before], [after, restriction("SYSTEM")])[:1]
+    (update,) = new_of(read, tmp_path, [before], [after, restriction("SYSTEM")])[:1]
 
     assert update["type"] == "task_updated"
     assert update["description"] is None
@@ -426,7 +415,7 @@ def test_a_pool_that_changed_between_two_exports_is_updated_and_not_posted_again
 def test_a_pool_that_was_archived_after_it_was_closed_is_no_conflict(tmp_path: Path) -> None:
     stopped = {"last_stopped": "2026-03-02T00:00:00"}
 
-    (closed,) = new_of(tmp_path, [pool(status="CLOSED", **stopped)], [pool(status="ARCHIVED", **stopped)])
+    (closed,) = new_of(read, tmp_path, [pool(status="CLOSED", **stopped)], [pool(status="ARCHIVED", **stopped)])
 
     assert (closed["type"], closed["reason"]) == ("task_closed", "ARCHIVED")
 
@@ -446,7 +435,7 @@ def test_a_pool_that_was_opened_again_is_offered_again_with_the_slots_that_are_l
     opened = [pool(last_stopped=stopped, last_started="2026-03-05T00:00:00"), task(overlap=3), *given]
 
     events, _ = found(read, written(tmp_path, *opened))
-    new = new_of(tmp_path, closed, opened)
+    new = new_of(read, tmp_path, closed, opened)
 
     assert [(event["type"], event["at"], event["task_id"]) for event in new] == [
         ("task_posted", "2026-03-05T00:00:00Z", "t1"),
@@ -477,7 +466,7 @@ def test_a_restriction_that_was_lifted_between_two_exports_is_no_more(tmp_path: 
     lasting = restriction("PROJECT", project_id="9")
     lifted = restriction("POOL", id="r2", pool_id="1", created="2026-03-03T00:00:00")
 
-    (profile,) = new_of(tmp_path, [lasting, lifted], [lasting])
+    (profile,) = new_of(read, tmp_path, [lasting, lifted], [lasting])
 
     assert profile["qualifications"] == {"banned:project:9": None}
 
