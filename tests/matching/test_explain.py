@@ -122,7 +122,7 @@ def test_every_code_has_a_row_in_these_tests_and_every_group_a_code() -> None:
     assert {rule.group for rule in _RULES} == set(GROUPS)
 
 
-@pytest.mark.parametrize(("place", "rule"), enumerate(_RULES), ids=[rule.code for rule in _RULES])
+@pytest.mark.parametrize(("place", "rule"), list(enumerate(_RULES)), ids=[rule.code for rule in _RULES])
 def test_kernels_find_each_rule_under_its_name(place: int, rule: Any) -> None:
     assert getattr(explain, f"_{rule.code.upper()}") == place
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from service import beside
+from service import background_jobs
 from service.store import SqliteStore
 from tests.service.api.server import serving, task
 from tests.service.live.server import until
@@ -18,7 +18,7 @@ def test_a_server_has_old_lists_moved_by_itself(tmp_path: Path, monkeypatch: pyt
         "import os, sys; open({0!r} + '~', 'w').write(sys.argv[1] + ' ' + os.environ['COCOK_HOME'] + ' '"
         " + os.environ['COCOK_ARCHIVE_LISTS_AFTER_DAYS']); os.rename({0!r} + '~', {0!r})"
     ).format(str(told))
-    monkeypatch.setattr(beside, "_COMMAND", (sys.executable, "-c", says))
+    monkeypatch.setattr(background_jobs, "_COMMAND", (sys.executable, "-c", says))
     home = tmp_path / "home"
     with serving(home, archive_lists_after_days=30.5):
         assert until(lambda: told.exists() and told.read_text(), seconds=30) == f"archive {home} 30.5"
@@ -31,7 +31,9 @@ def test_a_server_has_old_lists_moved_by_itself(tmp_path: Path, monkeypatch: pyt
 def test_a_server_outlives_a_move_that_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(beside, "_COMMAND", (sys.executable, "-c", "import sys; sys.exit('error: the disk is full')"))
+    monkeypatch.setattr(
+        background_jobs, "_COMMAND", (sys.executable, "-c", "import sys; sys.exit('error: the disk is full')")
+    )
     with caplog.at_level(logging.WARNING), serving(tmp_path, archive_lists_after_days=30) as api:
         until(lambda: "old lists were not moved to files: the disk is full" in caplog.text, seconds=30)
         assert api.get("/readyz").status_code == 200

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from service import beside, runtime
+from service import background_jobs, runtime
 from tests.market import usual
 from tests.service.api.server import serving, task
 from tests.service.live.server import Served, bundle, ending_now, fill, posted, promoted, serving_process, until
@@ -97,7 +97,7 @@ def test_a_server_outlives_snapshots_that_fail(
     reason: str,
 ) -> None:
     monkeypatch.setattr(runtime, "ENOUGH_EVENTS", 1)
-    monkeypatch.setattr(beside, "_COMMAND", command)
+    monkeypatch.setattr(background_jobs, "_COMMAND", command)
     with caplog.at_level(logging.WARNING), serving(tmp_path, snapshot_minutes=0.001) as api:
         api.events(task("t1"))
         until(lambda: f"no snapshot was taken: {reason}" in caplog.text, seconds=30)
@@ -141,7 +141,7 @@ def test_a_snapshot_under_way_ends_with_the_server(tmp_path: Path, monkeypatch: 
         f"open({str(begun)!r}, 'w').write(f'{{os.getpid()}} {{os.getpriority(0, 0)}}'); time.sleep(600)"
     )
     monkeypatch.setattr(runtime, "ENOUGH_EVENTS", 1)
-    monkeypatch.setattr(beside, "_COMMAND", (sys.executable, "-c", waits))
+    monkeypatch.setattr(background_jobs, "_COMMAND", (sys.executable, "-c", waits))
     with serving(tmp_path, snapshot_minutes=0.001) as api:
         api.events(task("t1"))
         process, priority = until(lambda: begun.exists() and begun.read_text().split(), seconds=30)
