@@ -26,6 +26,12 @@ class ModelSource(Protocol):
     def load(self, version: int, *, expected_features: str, expected_rates: str) -> Bundle:
         """Return the bundle of a version, checked."""
 
+    def keep_serving(self, version: int | None) -> None:
+        """Remember on this machine which version serves."""
+
+    def last_served(self, *, expected_features: str, expected_rates: str) -> tuple[int, Bundle] | None:
+        """Return the version that served last on this machine and its bundle, without asking whoever keeps them."""
+
 
 @dataclass(frozen=True)
 class Serving:
@@ -37,6 +43,7 @@ class Serving:
         since: when it was put in place.
         metrics: what its training reported; name -> value, low, high.
         refused: why a newer champion is not served; empty if there is none.
+        confirmed: whether the source has said since the start that this version serves.
     """
 
     ranker: Ranker
@@ -44,6 +51,7 @@ class Serving:
     since: datetime
     metrics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     refused: str = ""
+    confirmed: bool = True
 
 
 class Models:
@@ -78,18 +86,41 @@ class Models:
                     self.current = replace(self.current, refused="")
             return self.current
 
+    def resume(self) -> Serving:
+        """Put in place what served last on this machine, for a start at which the champion cannot be had."""
+        with self._loading:
+            try:
+                found = self._source.last_served(expected_features=fingerprint(), expected_rates=self._rates)
+                if found is not None:
+                    self._serve_bundle(*found, refused=self.current.refused, confirmed=False)
+            except Exception as error:
+                log.warning("what served last cannot serve: %s", error)
+            return self.current
+
     def _load_champion(self) -> None:
         version = self._source.champion()
         if version is None:
             if self.current.version != FallbackRanker.version:
                 log.warning("no champion any more: the fallback serves")
                 self._serve(Serving(FallbackRanker(), FallbackRanker.version, datetime.now(UTC)))
+            self._keep_serving(None)
             return
-        if str(version) == self.current.version:
+        if self.current.confirmed and str(version) == self.current.version:
             return
         bundle = self._source.load(version, expected_features=fingerprint(), expected_rates=self._rates)
+        self._serve_bundle(version, bundle)
+        self._keep_serving(version)
+
+    def _keep_serving(self, version: int | None) -> None:
+        try:
+            self._source.keep_serving(version)
+        except CocokError as error:
+            log.warning("a start will not find what serves while the model store cannot be reached: %s", error)
+
+    def _serve_bundle(self, version: int, bundle: Bundle, refused: str = "", *, confirmed: bool = True) -> None:
         ranker = BundleRanker(bundle, str(version))
-        self._serve(Serving(ranker, ranker.version, datetime.now(UTC), dict(bundle.metrics)))
+        metrics = dict(bundle.metrics)
+        self._serve(Serving(ranker, ranker.version, datetime.now(UTC), metrics, refused, confirmed))
         log.info("model %s serves", version)
 
     def _serve(self, serving: Serving) -> None:

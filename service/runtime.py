@@ -235,7 +235,8 @@ class Runtime:
             with suppress(Timeout), lock.acquire(timeout=_TURN_SECONDS):
                 if not compiled():
                     log.info(COMPILING)
-                self.models.refresh()
+                if self.models.refresh().refused:
+                    self.models.resume()
                 warm_up(self.rates, self.models.current.ranker)
                 return
 

@@ -28,6 +28,7 @@ from filelock import FileLock
 from features.errors import CocokError
 from matching.bundle import Bundle, BundleError, verify
 from training.aliases import CHALLENGER, CHAMPION, PREVIOUS
+from training.last_served import LastServed, note, noted
 from training.run_store import NOTE, RunStore
 
 if TYPE_CHECKING:
@@ -319,6 +320,28 @@ class Registry:
             CocokError: there is no such version, or its bundle does not fit what is in use; see `Bundle.load`.
         """
         return Bundle.load(self.fetch(version), expected_features=expected_features, expected_rates=expected_rates)
+
+    def keep_serving(self, version: int | None) -> None:
+        """Remember on this machine what serves, for `last_served`; None where no version does.
+
+        Raises:
+            CocokError: there is no such version, or the folder of bundles cannot be written.
+        """
+        note(self._cache, None if version is None else LastServed(version, self._named(str(version)).run_id))
+
+    def last_served(self, *, expected_features: str, expected_rates: str) -> tuple[int, Bundle] | None:
+        """Return the version that served last on this machine and its bundle, without asking the store.
+
+        Returns:
+            None where none did, or its bundle is not here any more.
+
+        Raises:
+            CocokError: the bundle does not fit what is in use; see `Bundle.load`.
+        """
+        served = noted(self._cache)
+        if served is None or not _sound(folder := self._cache / served.run_id):
+            return None
+        return served.version, Bundle.load(folder, expected_features=expected_features, expected_rates=expected_rates)
 
     def versions(self) -> list[Version]:
         """Return all versions, oldest first."""

@@ -172,6 +172,31 @@ def test_a_damaged_copy_is_fetched_again(registry: Registry) -> None:
     assert [path.name for path in folder.parent.iterdir() if path.name.startswith(".")] == []
 
 
+def test_what_served_last_is_had_without_the_store(registry: Registry, home: Path) -> None:
+    """As a server does that starts while the store is down; what the store says later is for `load`."""
+    bundles = home / "bundles"
+    down, as_it_was = Registry(NOBODY_LISTENS, None, bundles), {"expected_features": "spec", "expected_rates": "rates"}
+    assert down.last_served(**as_it_was) is None
+    registry.fetch(1)
+    registry.keep_serving(1)
+    served = down.last_served(**as_it_was)
+    assert served is not None
+    assert served[0] == 1
+    assert served[1].score(np.zeros((1, 2), np.float32)).shape == (1,)
+    with pytest.raises(BundleError, match="features"):
+        down.last_served(expected_features="other", expected_rates="rates")
+    (registry.fetch(1) / "ranker.txt").write_text("scribble")
+    assert down.last_served(**as_it_was) is None
+    registry.fetch(1)
+    (bundles / "serving.json").write_text("{")
+    assert down.last_served(**as_it_was) is None
+    registry.keep_serving(1)
+    assert down.last_served(**as_it_was) is not None
+    registry.keep_serving(None)
+    assert down.last_served(**as_it_was) is None
+    assert [path.name for path in bundles.iterdir() if path.name.startswith(".")] == []
+
+
 def test_a_bundle_damaged_in_the_store_is_refused(registry: Registry, home: Path, tmp_path: Path) -> None:
     bundle = save_bundle(tmp_path / "bundle")
     run_id = registry.log_run({}, {}, bundle)

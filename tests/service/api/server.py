@@ -53,6 +53,7 @@ class Registry:
     def __init__(self, bundle: Bundle | None = None) -> None:
         self.bundle = bundle
         self.promoted: int | None = None
+        self.served: int | None = None
 
     def champion(self) -> int | None:
         return self.promoted
@@ -60,6 +61,12 @@ class Registry:
     def load(self, version: int, *, expected_features: str, expected_rates: str) -> Bundle:
         assert self.bundle is not None
         return self.bundle
+
+    def keep_serving(self, version: int | None) -> None:
+        self.served = version
+
+    def last_served(self, *, expected_features: str, expected_rates: str) -> tuple[int, Bundle] | None:
+        return None if self.served is None or self.bundle is None else (self.served, self.bundle)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from threading import Event, Semaphore
 
 import pytest
 
+from features.errors import CocokError
 from matching.bundle import Bundle
 from service import security
 from tests.market import bundle_of, usual
@@ -98,3 +99,47 @@ def test_given_a_model_store_that_hangs_then_everything_else_answers_and_who_wai
         assert first.result().json()["champion"]["version"] == "fallback"
         assert {other.result().json()["champion"]["version"] for other in others} == {"1"}
         assert registry.looks == 2
+
+
+class _Down(Registry):
+    """A store that cannot be reached until it is back, on a machine where version 7 served last."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        super().__init__(bundle)
+        self.promoted = self.served = 7
+        self.back = False
+        self.loaded = 0
+
+    def champion(self) -> int | None:
+        if not self.back:
+            raise CocokError("MLflow cannot be used")
+        return super().champion()
+
+    def load(self, version: int, *, expected_features: str, expected_rates: str) -> Bundle:
+        self.loaded += 1
+        return super().load(version, expected_features=expected_features, expected_rates=expected_rates)
+
+
+def test_given_a_store_that_is_down_at_the_start_then_what_served_last_serves_until_it_is_back(tmp_path: Path) -> None:
+    registry = _Down(bundle_of(usual()[1]))
+    with serving(tmp_path / "home", registry=registry) as api:
+        answer = api.get("/v1/models").json()
+        assert (answer["champion"]["version"], answer["refused"]) == ("7", "MLflow cannot be used")
+        api.events(task("t", reward=usd(1)))
+        assert api.feed("w")["model_version"] == "7"
+        registry.back = True
+        answer = api.post("/v1/models/reload").json()
+        assert (answer["champion"]["version"], answer["refused"]) == ("7", None)
+        # The seventh version of the store that answers may be another than the one that served last.
+        api.post("/v1/models/reload")
+        assert registry.loaded == 1
+        registry.promoted = None
+        api.post("/v1/models/reload")
+        assert registry.served is None
+
+
+def test_given_a_store_that_is_down_and_nothing_that_served_then_the_fallback_serves(tmp_path: Path) -> None:
+    registry = _Down(bundle_of(usual()[1]))
+    registry.served = None
+    with serving(tmp_path / "home", registry=registry) as api:
+        assert api.get("/v1/models").json()["champion"]["version"] == "fallback"
