@@ -147,7 +147,7 @@ def build_crowd(
     tasks, common = np.array([task], np.int32), nothing_common(s)
     readings, filled = common.readings, common.wide[:1]
     for i in range(workers.size):
-        view = view_of(s, workers[i], now)
+        view = view_of(s, np.int64(workers[i]), now)
         renew(s, view, readings)
         session_minutes = np.float64(s.workers[workers[i]].session_minutes)
         if relative:

@@ -66,7 +66,8 @@ def lean(function: Function) -> Function:
 def shared(function: Function) -> Function:
     """Compile as `lean`, but not into each of its callers: for long kernels that several call, or one several times.
 
-    A call hands on several hundred numbers, one for each field of the state and of what is passed beside it.
+    A call hands on several hundred numbers, one for each field of the state and of what is passed beside it. Python may
+    call one, too, but gets nothing back from it, and must itself keep what it hands on.
     """
     return cast("Function", numba.njit(**_WITHOUT_COUNTING)(function))
 

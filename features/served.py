@@ -13,7 +13,7 @@ from features.build import Common, build, nothing_common
 from features.compared import COMPUTED
 from features.estimates import SECOND
 from features.fold import fold
-from features.jit import kernel, lean
+from features.jit import shared
 from features.layout import Arrays
 from features.readings import forget, renew
 from features.state import MarketState
@@ -57,12 +57,7 @@ class Items(NamedTuple):
     languages: NDArray[np.int32]
 
 
-@kernel
-def _fill_items(s: Arrays, batch: Batch, done: int, lists: Lists, items: Items) -> None:
-    _fill(s, batch, done, lists, items, nothing_common(s), np.empty((0, len(COMPUTED))))
-
-
-@lean
+@shared
 def _fill(
     s: Arrays, batch: Batch, done: int, lists: Lists, items: Items, common: Common, nothing: NDArray[np.float64]
 ) -> None:
@@ -74,7 +69,7 @@ def _fill(
         tasks, out = items.tasks[start:stop], items.features[start:stop]
         if i % ANEW == 0:
             forget(common.readings)
-        view = view_of(s, lists.workers[i], now)
+        view = view_of(s, np.int64(lists.workers[i]), now)
         renew(s, view, common.readings)
         common.reference.size[0] = -1
         build(s, view, common, tasks, lists.session_minutes[i], nothing, out)
@@ -93,4 +88,5 @@ def fill_items(state: MarketState, batch: Batch, done: int, lists: Lists, items:
         lists: in order of ``known``, none of which is below ``done``.
         items: their items; all but ``tasks`` is filled.
     """
-    _fill_items(state.arrays, batch, done, lists, items)
+    nothing = np.empty((0, len(COMPUTED)))
+    _fill(state.arrays, batch, done, lists, items, nothing_common(state.arrays), nothing)

@@ -54,7 +54,10 @@ def _own_pull(worker: Record, half: int, left: float, usual: float) -> float:
 
 @lean
 def view_of(s: Arrays, worker: int, now: int) -> View:
-    """Bring a worker and the market to an instant."""
+    """Bring a worker and the market to an instant.
+
+    ``worker`` is an int64 in a kernel: whatever takes a view is compiled for each kind of it.
+    """
     record, market = s.workers[worker], s.market[0]
     slow, fast = decay(market.at, now, SLOW), decay(market.at, now, FAST)
     approval = market_approval(s)
