@@ -138,7 +138,7 @@ def forget_common(common: Common) -> None:
 
 @kernel
 def build_crowd(
-    s: Arrays, workers: NDArray[np.int32], task: int, now: int, relative: bool, out: NDArray[np.float32]
+    s: Arrays, workers: NDArray[np.int64], task: int, now: int, relative: bool, out: NDArray[np.float32]
 ) -> None:
     """Fill ``out`` (float32, workers x columns of the spec) for many workers and one task at one instant.
 
@@ -147,7 +147,7 @@ def build_crowd(
     tasks, common = np.array([task], np.int32), nothing_common(s)
     readings, filled = common.readings, common.wide[:1]
     for i in range(workers.size):
-        view = view_of(s, np.int64(workers[i]), now)
+        view = view_of(s, workers[i], now)
         renew(s, view, readings)
         session_minutes = np.float64(s.workers[workers[i]].session_minutes)
         if relative:
@@ -203,7 +203,7 @@ def rows_of_workers(
         relative: whether columns relative to the open tasks are wanted; they take most of the time, and are NaN else.
     """
     out = np.empty((len(workers), len(NAMES)), np.float32)
-    build_crowd(state.arrays, workers, task, now // SECOND * SECOND, relative, out)
+    build_crowd(state.arrays, workers.astype(np.int64), task, now // SECOND * SECOND, relative, out)
     return out
 
 

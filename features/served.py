@@ -28,14 +28,14 @@ class Lists(NamedTuple):
 
     Attributes:
         known: int64; how many events of the batch each knows.
-        workers: int32; dense indices, 0 for a worker never seen.
+        workers: int64; dense indices, 0 for a worker never seen.
         instants: int64; microseconds since 1970.
         session_minutes: float64; what the worker had, NaN for what the profile says.
         starts, stops: int64; the items of each are ``starts[i]:stops[i]``.
     """
 
     known: NDArray[np.int64]
-    workers: NDArray[np.int32]
+    workers: NDArray[np.int64]
     instants: NDArray[np.int64]
     session_minutes: NDArray[np.float64]
     starts: NDArray[np.int64]
@@ -69,7 +69,7 @@ def _fill(
         tasks, out = items.tasks[start:stop], items.features[start:stop]
         if i % ANEW == 0:
             forget(common.readings)
-        view = view_of(s, np.int64(lists.workers[i]), now)
+        view = view_of(s, lists.workers[i], now)
         renew(s, view, common.readings)
         common.reference.size[0] = -1
         build(s, view, common, tasks, lists.session_minutes[i], nothing, out)

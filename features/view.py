@@ -56,7 +56,7 @@ def _own_pull(worker: Record, half: int, left: float, usual: float) -> float:
 def view_of(s: Arrays, worker: int, now: int) -> View:
     """Bring a worker and the market to an instant.
 
-    ``worker`` is an int64 in a kernel: whatever takes a view is compiled for each kind of it.
+    In a kernel, ``worker`` is an int64: all that takes a view would be compiled once more for any other type.
     """
     record, market = s.workers[worker], s.market[0]
     slow, fast = decay(market.at, now, SLOW), decay(market.at, now, FAST)

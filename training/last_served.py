@@ -1,4 +1,4 @@
-"""Which version served last in a home, kept beside its bundles for a start at which the MLflow store cannot be asked."""
+"""Which version served last in a home, kept beside its bundles for a start without the MLflow store."""
 
 import json
 import uuid

@@ -134,7 +134,7 @@ def replay(
             folded,
             Lists(
                 known,
-                np.array([worker(served.worker_id) for served in asked], np.int32),
+                np.array([worker(served.worker_id) for served in asked], np.int64),
                 instants[places],
                 sessions[places],
                 starts,

@@ -123,7 +123,8 @@ def test_given_no_wrk_then_it_says_how_to_get_it_and_measures_the_rest(
 ) -> None:
     monkeypatch.setattr(shutil, "which", lambda _: None)
     monkeypatch.setattr(serving, "Size", lambda open_tasks, workers, asking: replace(TINY, asking=asking))
-    argv = ["serving", "--cache", str(cache), "--open-tasks", "400", "--runs", "1", "--seconds", "0.5"]
+    sizes = ["--open-tasks", "400", "--processes", "1", "--runs", "1", "--seconds", "0.5"]
+    argv = ["serving", "--cache", str(cache), *sizes]
     monkeypatch.setattr(sys, "argv", argv)
     serving.main()
     shown = capsys.readouterr().out
