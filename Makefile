@@ -24,7 +24,8 @@ demo: $(READY) ## The main job end to end on a simulated marketplace; ONCE=1 sto
 
 test: $(READY) ## Run the whole test suite
 	# LightGBM's threads wait for each other busily, which two test processes on two cores pay for dearly.
-	# Files in their order, where xdist would begin with those of many tests: the slowest have few, and would end alone.
+	# Files in the order of tests/conftest.py: xdist would begin with those of many tests, and the slowest, which have few,
+	# would end alone.
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 notebooks: $(READY) ## Execute the notebooks in place, two at a time
