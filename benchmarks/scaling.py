@@ -10,10 +10,12 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import chain, cycle
 from pathlib import Path
 
 import matplotlib as mpl
 from matplotlib.figure import Figure as Drawing
+from matplotlib.ticker import EngFormatter
 
 from benchmarks.feeds import workers_of
 from benchmarks.market import END, Size, bundle_of, folded, home_of
@@ -22,6 +24,9 @@ from features.money import Rates
 from matching.pipeline import Matcher
 from matching.query import Query
 from matching.scoring import BundleRanker
+
+IN_TURN = 10
+"""Feeds that are asked of a market before it is the next one's turn."""
 
 BASE = Size(workers=10_000, past_tasks=5_000, lists=2_000)
 
@@ -41,32 +46,46 @@ Costs = dict[str, list[tuple[int, list[float], list[float]]]]
 
 
 def costs(cache: Path, markets_of: dict[str, Sequence[Size]], feeds: int, told: Callable[[str], object]) -> Costs:
-    """Measure feeds in every market."""
-    found: Costs = {name: [] for name in markets_of}
-    rates, done = Rates.shipped(), {}
-    for name, markets in markets_of.items():
-        for size in markets:
-            if size not in done:
-                done[size] = _measured(cache, size, feeds, rates)
-                told(f"{size.name}: {statistics.median(done[size][1]):.1f} ms")
-            events, explained, plain = done[size]
-            amount = {"open tasks": size.open_tasks, "workers": size.workers}.get(name, events)
-            found[name].append((amount, explained, plain))
-    return found
+    """Measure feeds in every market, a few in each in turn, so that the machine's slow minutes fall on all of them."""
+    rates = Rates.shipped()
+    asked: dict[Size, _Asked] = {}
+    for size in chain.from_iterable(markets_of.values()):
+        if size not in asked:
+            asked[size] = _Asked(cache, size, rates)
+            told(f"{size.name}: {asked[size].events:,} events")
+    for done in range(0, feeds, IN_TURN):
+        for one in asked.values():
+            one.ask(min(IN_TURN, feeds - done))
+    return {
+        name: [
+            ({"open tasks": size.open_tasks, "workers": size.workers}.get(name, one.events), one.explained, one.plain)
+            for size, one in ((size, asked[size]) for size in markets)
+        ]
+        for name, markets in markets_of.items()
+    }
 
 
-def _measured(cache: Path, size: Size, feeds: int, rates: Rates) -> tuple[int, list[float], list[float]]:
-    state = folded(home_of(cache, size), rates)
-    ranker, matcher, workers = BundleRanker(bundle_of(cache, size, rates), "1"), Matcher(), workers_of(size)
-    spent: tuple[list[float], list[float]] = [], []
-    for number in range(feeds + 5):
-        for explain in (False, True):
-            query = Query(workers[number % len(workers)], END, explain=explain)
-            begun = time.process_time()
-            matcher.feed(state, ranker, query)
-            if number >= 5:  # the first ones compile
-                spent[explain].append(1e3 * (time.process_time() - begun))
-    return state.seq, spent[True], spent[False]
+class _Asked:
+    """A market in memory, and what its feeds took: milliseconds of CPU with and without explanations."""
+
+    def __init__(self, cache: Path, size: Size, rates: Rates) -> None:
+        self._state = folded(home_of(cache, size), rates)
+        self._ranker, self._matcher = BundleRanker(bundle_of(cache, size, rates), "1"), Matcher()
+        self._workers = cycle(workers_of(size))
+        self.events = self._state.seq
+        self.explained: list[float] = []
+        self.plain: list[float] = []
+
+    def ask(self, feeds: int) -> None:
+        """Measure feeds of so many workers, after one that brings the market near."""
+        for number in range(feeds + 1):
+            worker = next(self._workers)
+            for explain, spent in ((False, self.plain), (True, self.explained)):
+                query = Query(worker, END, explain=explain)
+                begun = time.process_time()
+                self._matcher.feed(self._state, self._ranker, query)
+                if number:
+                    spent.append(1e3 * (time.process_time() - begun))
 
 
 def drawn(found: Costs) -> Drawing:
@@ -80,7 +99,7 @@ def drawn(found: Costs) -> Drawing:
             for place, label in ((1, "with reasons and near misses"), (2, "without")):
                 axes.plot(amounts, [statistics.median(point[place]) for point in points], marker="o", label=label)
             axes.set(xscale="log", xlabel=name)
-            axes.set_xticks(amounts, [f"{amount:,}" for amount in amounts])
+            axes.set_xticks(amounts, [EngFormatter(places=0, sep="")(amount) for amount in amounts])
             axes.minorticks_off()
             axes.set_ylim(bottom=0)
         drawing.axes[0].set_ylabel("CPU ms a feed, median")
