@@ -86,7 +86,7 @@ class Models:
                     self.current = replace(self.current, refused="")
             return self.current
 
-    def resume(self) -> Serving:
+    def resume(self) -> None:
         """Put in place what served last on this machine, for a start at which the champion cannot be had."""
         with self._loading:
             try:
@@ -94,8 +94,8 @@ class Models:
                 if found is not None:
                     self._serve_bundle(*found, refused=self.current.refused, confirmed=False)
             except Exception as error:
+                # As in `refresh`; the fallback is better than no start.
                 log.warning("what served last cannot serve: %s", error)
-            return self.current
 
     def _load_champion(self) -> None:
         version = self._source.champion()
