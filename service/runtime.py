@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
-from threading import Event
+from threading import Event, Thread
 from typing import NamedTuple, TypeVar
 
 import anyio
@@ -131,7 +131,7 @@ class Runtime:
         async with self._refreshing:
             if self._refreshes == known:
                 self._refreshes += 1
-                await to_thread.run_sync(self.models.refresh, abandon_on_cancel=True)
+                await _in_a_thread_left_behind(self.models.refresh)
         return self.models.current
 
     async def rank(self, work: Callable[[], Answered]) -> Answered:
@@ -207,7 +207,7 @@ class Runtime:
 
     async def _start(self, tasks: TaskGroup) -> None:
         try:
-            await to_thread.run_sync(self._warm_up, abandon_on_cancel=True)
+            await _in_a_thread_left_behind(self._warm_up)
             await to_thread.run_sync(self.engine.start)
         except Exception as error:
             self.failure = _told(error)
@@ -255,6 +255,23 @@ class Runtime:
             if turn.mine():
                 await archive_lists(self.settings)
             await anyio.sleep(ARCHIVE_SECONDS)
+
+
+async def _in_a_thread_left_behind(work: Callable[[], object]) -> None:
+    """Run what asks the model store, which may hang; a process that ends meanwhile does not wait for it."""
+    outcome: Future[None] = Future()
+
+    def run() -> None:
+        outcome.set_running_or_notify_cancel()
+        try:
+            work()
+        except BaseException as error:
+            outcome.set_exception(error)
+        else:
+            outcome.set_result(None)
+
+    Thread(target=run, name="cocok-model-store", daemon=True).start()
+    await asyncio.wrap_future(outcome)
 
 
 def _told(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 import re
 import signal
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -136,6 +137,19 @@ def test_given_the_end_of_the_server_then_it_says_so_and_no_process_is_left(
         assert server.process.wait(30) == 0
         assert not any(process.is_running() for process in processes)
     assert said(tmp_path, "Stopped; everything that was accepted is in the log.") == 1
+
+
+def test_given_a_model_store_that_hangs_then_the_server_ends_without_waiting_for_it(tmp_path: Path) -> None:
+    with socket.socket() as store:
+        store.bind(("127.0.0.1", 0))
+        address = f"MLFLOW_TRACKING_URI=http://127.0.0.1:{store.getsockname()[1]}"
+        with serving_process(tmp_path, under=("env", address, "COCOK_MODEL_POLL_SECONDS=0.1")) as server:
+            # Until now it refused connections; now it takes one and says nothing.
+            store.listen()
+            asking, _ = store.accept()
+            server.process.terminate()
+            assert server.process.wait(20) == 0
+            asking.close()
 
 
 def test_given_a_server_that_is_killed_then_its_processes_end_as_well(tmp_path: Path) -> None:
