@@ -330,8 +330,8 @@ class Workspace:
         )
         return Promotion(promoted, verdict, reasons, incomparable)
 
-    def rollback(self) -> int:
-        """Let the version serve again that served before the last promotion, and return it."""
+    def rollback(self) -> int | None:
+        """Undo the last promotion, and return the version that serves again; None where none did before."""
         return self.registry.rollback()
 
     def limits(self) -> "Limits":

@@ -40,6 +40,7 @@ EXPERIMENTS = "cocok-experiments"
 
 _PYFUNC = "model"
 _BUNDLE = f"{_PYFUNC}/data/bundle"
+_FIRST = "champion_where_none_served"
 _ABOUT_MODEL = (
     "Ranks open micro jobs for a worker. The alias `champion` serves, `challenger` is the newest version, `previous` "
     "served before the champion and is what `cocok rollback` goes back to."
@@ -391,23 +392,35 @@ class Registry:
                     f"{f'version {serving} began' if serving else 'that one ceased'} to serve, so it was not promoted: "
                     f"run cocok promote {number} again"
                 )
-            if serving is not None and serving != number:
+            if serving is None:
+                self._note_first(str(number))
+            elif serving != number:
+                if PREVIOUS in _aliases(self.versions()):
+                    # What served before that one cannot be told any more.
+                    self._note_first("")
                 self.set_alias(PREVIOUS, serving)
             self.set_alias(CHAMPION, number)
 
-    def rollback(self) -> int:
-        """Let the version serve again that served before the last promotion, and return its number.
+    def rollback(self) -> int | None:
+        """Undo the last promotion that was not undone.
+
+        Returns:
+            The version that serves again; None where none did before.
 
         Raises:
-            CocokError: nothing served before.
+            CocokError: nothing serves, or what served before is not known any more.
         """
         with self._turn():
             before = [version.number for version in self.versions() if PREVIOUS in version.aliases]
-            if not before:
-                raise CocokError("there is nothing to go back to: no version served before the champion")
-            self.set_alias(CHAMPION, before[0])
-            self.remove_alias(PREVIOUS)
-        return before[0]
+            if before:
+                self.set_alias(CHAMPION, before[0])
+                self.remove_alias(PREVIOUS)
+                return before[0]
+            champion = self.champion()
+            if champion is None or self._first() != str(champion):
+                raise CocokError("there is nothing to go back to: no version is known to have served before")
+            self.remove_alias(CHAMPION)
+        return None
 
     def clear(self) -> None:
         """Remove every version and every run; the next version is 1 again."""
@@ -424,6 +437,16 @@ class Registry:
         if alias in _aliases(self.versions()):
             with self._store.spoken():
                 self._store.client.delete_registered_model_alias(MODEL, alias)
+
+    def _note_first(self, version: str) -> None:
+        """Note the version that was promoted while none served, as far as promotions since can be undone."""
+        with self._store.spoken():
+            self._store.client.set_registered_model_tag(MODEL, _FIRST, version)
+
+    def _first(self) -> str | None:
+        with self._store.spoken():
+            found: str | None = self._store.client.get_registered_model(MODEL).tags.get(_FIRST)
+        return found
 
     def _turn(self) -> FileLock:
         """Return a lock of the home: MLflow moves an alias without asking where it points."""

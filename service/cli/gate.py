@@ -232,7 +232,7 @@ def _print_verdict(verdict: "Verdict") -> None:
 
 
 def rollback(as_json: Json = False) -> None:
-    """Undo the last promotion: the version that served before serves again.
+    """Undo the last promotion: the version that served before serves again, or the fallback if none did.
 
     Example: cocok rollback
     """
@@ -242,4 +242,9 @@ def rollback(as_json: Json = False) -> None:
     if as_json:
         print_json({"champion": version})
     else:
-        out().print(f"Version {version} serves again.")
+        serves = (
+            "No version serves any more, so the fallback does."
+            if version is None
+            else f"Version {version} serves again."
+        )
+        out().print(serves)

@@ -285,23 +285,35 @@ def test_without_a_promotion_nothing_serves_and_there_is_nothing_to_go_back_to(u
         unpromoted.rollback()
 
 
-def test_the_first_promotion_cannot_be_undone(unpromoted: Registry) -> None:
+def test_the_first_promotion_is_undone_and_nothing_serves(unpromoted: Registry) -> None:
     unpromoted.promote(1)
+    assert unpromoted.rollback() is None
+    assert unpromoted.champion() is None
     with pytest.raises(CocokError, match="nothing to go back to"):
         unpromoted.rollback()
-    assert unpromoted.champion() == 1
 
 
-def test_a_promotion_is_undone_once_and_can_be_made_again(unpromoted: Registry) -> None:
+def test_promotions_are_undone_one_by_one_and_can_be_made_again(unpromoted: Registry) -> None:
     unpromoted.promote(1)
     unpromoted.promote(2)
     assert unpromoted.champion() == 2
     assert unpromoted.rollback() == 1
     assert unpromoted.champion() == 1
-    with pytest.raises(CocokError, match="nothing to go back to"):
-        unpromoted.rollback()
     unpromoted.promote(2)
     assert unpromoted.rollback() == 1
+    assert unpromoted.rollback() is None
+    assert unpromoted.champion() is None
+
+
+@pytest.mark.parametrize("promoted", [(1, 2, 1), (1, 2, 1, 2)])
+def test_of_many_promotions_one_is_undone(unpromoted: Registry, promoted: tuple[int, ...]) -> None:
+    """One version before the champion is remembered; that nothing served is not taken for the one before."""
+    for number in promoted:
+        unpromoted.promote(number)
+    assert unpromoted.rollback() == promoted[-2]
+    with pytest.raises(CocokError, match="nothing to go back to"):
+        unpromoted.rollback()
+    assert unpromoted.champion() == promoted[-2]
 
 
 def test_promoting_what_serves_already_does_not_forget_what_served_before(unpromoted: Registry) -> None:
@@ -321,8 +333,7 @@ def test_what_was_judged_against_another_than_serves_is_not_promoted(unpromoted:
     unpromoted.promote(1, instead_of=2)  # serves already
     with pytest.raises(CocokError, match="judged against version 2, version 1 began"):
         unpromoted.promote(2, instead_of=2)
-    with pytest.raises(CocokError, match="nothing to go back to"):
-        unpromoted.rollback()
+    assert unpromoted.champion() == 1
 
 
 def test_promotions_of_one_home_take_turns(unpromoted: Registry, home: Path) -> None:
@@ -339,8 +350,7 @@ def test_a_version_that_does_not_exist_is_not_promoted_and_changes_nothing(unpro
     with pytest.raises(CocokError, match="there is no model '7'"):
         unpromoted.promote(7)
     assert unpromoted.champion() == 1
-    with pytest.raises(CocokError, match="nothing to go back to"):
-        unpromoted.rollback()
+    assert unpromoted.rollback() is None
 
 
 def test_a_version_is_loaded_if_it_fits_what_is_in_use(registry: Registry) -> None:
