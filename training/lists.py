@@ -330,7 +330,8 @@ def labels(history: History, lists: Iterable[ServedList], maturity: int, patienc
     """Return what became of each item of lists, one list after the other.
 
     An outcome counts for the label if the log has it after what the list's rows know, and it came about within
-    ``maturity`` of the list; for what is late within ``patience``, where None stands for none. Verdicts and minutes
+    ``maturity`` of the list. An acceptance that names the list came after it, though its own time may be that of a
+    slower clock. For what is late within ``patience``, where None stands for none. Verdicts and minutes
     come later than acceptances, and count whenever they came about; ``decided`` and ``timed`` say from when they were
     known, for splits that must not know them yet. An acceptance that the log tells late counts as any other, since to
     leave out the lists with one, and keep those without, would teach that less is taken.
@@ -368,7 +369,7 @@ def labels(history: History, lists: Iterable[ServedList], maturity: int, patienc
         stages, in_time, within, minutes, submitted = [], 0, 0, nan, 0
         first_said = {APPROVED: _NEVER, _REJECTED: _NEVER}
         for seq, at, stage, lasted, known_at, named in outcomes:
-            if seq > prefix and at >= begin:
+            if seq > prefix and (at >= begin or named == served.feed_id):
                 stages.append(stage)
                 if named == served.feed_id:
                     found.named[place] = True

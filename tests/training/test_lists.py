@@ -238,6 +238,13 @@ def test_what_came_about_before_the_list_does_not_count_though_it_was_told_after
     assert label(log) == 0
 
 
+def test_an_acceptance_that_names_the_list_counts_though_its_clock_is_behind() -> None:
+    log = Log().serve("w1", ["t1"], 10, feed_id="a").on("assignment_accepted", "w1", "t1", 9.95, feed_id="a")
+    assert label(log) == 2
+    log = Log().serve("w1", ["t1"], 10, feed_id="a").on("assignment_accepted", "w1", "t1", 9.95, feed_id="b")
+    assert label(log) == 0
+
+
 # Which lists
 
 
