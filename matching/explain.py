@@ -390,7 +390,8 @@ def _strengths(task: Any, found: NDArray[np.float64]) -> None:
         found[_HIGH_REWARD] = 1.5 * (task.reward_rank - 0.75) + 0.2
     if task.hourly_against_declared >= 0.0 and paid:
         found[_MEETS_EXPECTATION] = 0.5
-    if task.paid > 0.0:
+    # Where nothing tells the minutes, the answer's pay per hour is a guess.
+    if task.paid > 0.0 and not np.isnan(task.counted_hourly):
         found[_PAY_PER_HOUR] = 0.1
     if task.popularity > math.log(1.2):
         found[_POPULAR] = 2.0 * (task.popularity_rank - 0.8)

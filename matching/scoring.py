@@ -29,6 +29,9 @@ INTERVAL = 0.8
 LOW, HIGH = 0.1, 0.9
 """Levels of the ends of an interval of minutes."""
 
+UNTOLD_MINUTES = 10.0
+"""Minutes of a task where nothing tells how long any takes: the middle, by ratio, of a minute and some two hours."""
+
 MOST_KEPT = 0.95
 _MOST_PAID = float(MAX_AMOUNT)
 
@@ -40,7 +43,7 @@ class Outcomes:
     Attributes:
         p_accept: P(accepted within the maturity | listed); NaN without such a model.
         p_approve: P(approved | submitted); the smoothed share of the worker in such tasks without a model.
-        minutes: minutes expected for this worker; NaN where nothing tells.
+        minutes: minutes expected for this worker.
         minutes_low: 10th percentile of the minutes; NaN without a model of the minutes, as all that follow.
         minutes_high: 90th percentile of the minutes.
         paid_fast: with ``paid_slow``, minutes of approved work between which 80 % of all finished work lies; rejected
@@ -210,8 +213,12 @@ def _unknown(features: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def usual_minutes(features: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return the minutes expected for the worker by counts alone (float64, rows), NaN where nothing tells."""
-    return np.exp(features[:, COLUMN["minutes"]].astype(np.float64))
+    """Return the minutes expected for the worker by counts alone (float64, rows).
+
+    Where nothing tells, no statement of the task and no work in the market, they are ``UNTOLD_MINUTES``.
+    """
+    minutes = np.exp(features[:, COLUMN["minutes"]].astype(np.float64))
+    return np.where(np.isnan(minutes), UNTOLD_MINUTES, minutes)
 
 
 def smoothed_approval(features: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -244,7 +251,7 @@ def figures(outcomes: Outcomes, rewards: Sequence[Money | None]) -> list[list[An
     """Return the figures of rows of outcomes, a list for each field of `Expectation`.
 
     Pay per hour is reward x P(approved) over the minutes, in the reward's own currency. There is none without a reward,
-    where nothing tells how long the task takes, or where the figure is beyond all bounds.
+    or where the figure is beyond all bounds.
 
     Args:
         outcomes: of rows.

@@ -149,14 +149,14 @@ def _number(value: float | None) -> float:
 
 
 def _log(server: Runtime, lists: Sequence[tuple[Asked, str, Listing, Query]]) -> Logged:
-    """Have lists logged, but for empty ones and those of requests that are not to be recorded.
+    """Have lists logged, also empty ones, but for those of requests that are not to be recorded.
 
     Each is given with its request, the name of the call, and its query.
     """
     events = []
     for request, surface, listing, query in lists:
         server.metrics.items.labels(listing.model_version).inc(len(listing.tasks))
-        if request.record and listing.tasks:
+        if request.record:
             events.append(served_event(listing, query, _context(request, surface), _policy(query)))
     return server.engine.submit(events, seen=False, gather=server.crowded) if events else None
 

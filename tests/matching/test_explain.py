@@ -93,7 +93,7 @@ EACH: dict[str, tuple[np.ndarray, Answer]] = {
         row(reward=math.log(3), hourly=math.log(9), hourly_against_declared=1.0, minutes=math.log(10)),
         PAID,
     ),
-    "pay_per_hour": (row(), PAID),
+    "pay_per_hour": (row(hourly=math.log(9)), PAID),
     "popular": (row(popularity_rank=0.95, popularity=1.0), PAID),
     "new": (row(task_age_hours=0.5), PAID),
     "last_slots": (row(slots_left=math.log1p(2)), PAID),

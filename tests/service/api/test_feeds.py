@@ -245,12 +245,31 @@ def test_given_a_feed_then_it_is_in_the_log_before_the_answer(api: Api) -> None:
     assert (logged["policy"], logged["model_version"], logged["log_seq"]) == ("ranked", "fallback", feed["log_seq"])
 
 
-def test_given_record_is_false_or_nothing_to_list_then_nothing_is_logged(api: Api) -> None:
+def test_given_record_is_false_then_nothing_is_logged(api: Api) -> None:
     before = api.runtime.engine.store.last_seq()
     api.feed("w", record=False)
-    assert api.feed("w", categories=["none such"])["items"] == []
-    assert api.feed("w", categories=["none such"], explore=True)["items"] == []
     assert api.runtime.engine.store.last_seq() == before
+
+
+def test_given_a_reward_and_nothing_that_tells_minutes_then_pay_per_hour_is_a_guess_and_no_reason(
+    tmp_path: Path,
+) -> None:
+    with serving(tmp_path / "home") as api:
+        api.events(task("t", reward=usd(6)), task("unpaid"))
+        paid, unpaid = sorted(api.feed("w")["items"], key=lambda item: str(item["task_id"]))
+    assert (paid["expected_minutes"], unpaid["expected_minutes"]) == (10, 10)
+    assert float(paid["expected_hourly"]["amount"]) == pytest.approx(6 * 6 * paid["p_approve"], abs=0.01)
+    assert unpaid["expected_hourly"] is None
+    assert not {reason["code"] for item in (paid, unpaid) for reason in item["reasons"]} & {
+        *("pays_well_per_hour", "pay_per_hour", "meets_expectation")
+    }
+
+
+@pytest.mark.parametrize("explore", [False, True])
+def test_given_nothing_to_list_then_that_is_logged(api: Api, explore: bool) -> None:
+    feed = api.feed("w", categories=["none such"], explore=explore)
+    logged = api.log()[-1]
+    assert (logged["feed_id"], logged["items"], feed["items"]) == (feed["feed_id"], [], [])
 
 
 def test_given_exploration_then_propensities_tell_the_draw(api: Api) -> None:
