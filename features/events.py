@@ -141,14 +141,14 @@ class WorkerErased(_Event, frozen=True, kw_only=True):
 
 
 class TaskPosted(_Event, frozen=True, kw_only=True):
-    """A task opens, or opens again with other content. ``slots`` of ``None`` = unlimited."""
+    """A task opens, or opens again with other content. ``slots`` of ``None`` = unlimited; ``per_worker_limit`` = 1."""
 
     task_id: Id
     requester_id: Id
     title: Text | None = None
     reward: Money | None = None
     slots: Count | None = None
-    per_worker_limit: Ordinal = 1
+    per_worker_limit: Ordinal | None = 1
     group_id: Id | None = None
     description: LongText | None = None
     category: Name | None = None
@@ -166,6 +166,8 @@ class TaskPosted(_Event, frozen=True, kw_only=True):
         super().__post_init__()
         if self.expires_at is not None:
             force_setattr(self, "expires_at", in_utc("expires_at", self.expires_at))
+        if self.per_worker_limit is None:
+            force_setattr(self, "per_worker_limit", 1)
 
 
 class TaskUpdated(_Event, frozen=True, kw_only=True):
@@ -175,7 +177,7 @@ class TaskUpdated(_Event, frozen=True, kw_only=True):
     title: Text | UnsetType | None = UNSET
     reward: Money | UnsetType | None = UNSET
     slots: Count | UnsetType | None = UNSET
-    per_worker_limit: Ordinal | UnsetType = UNSET
+    per_worker_limit: Ordinal | UnsetType | None = UNSET
     group_id: Id | UnsetType | None = UNSET
     description: LongText | UnsetType | None = UNSET
     category: Name | UnsetType | None = UNSET
@@ -193,6 +195,8 @@ class TaskUpdated(_Event, frozen=True, kw_only=True):
         super().__post_init__()
         if isinstance(self.expires_at, datetime):
             force_setattr(self, "expires_at", in_utc("expires_at", self.expires_at))
+        if self.per_worker_limit is None:
+            force_setattr(self, "per_worker_limit", 1)
 
 
 class TaskClosed(_Event, frozen=True, kw_only=True):

@@ -137,11 +137,11 @@ class LogTables:
         elif isinstance(event, FeedShown):
             self._shown[event.feed_id] = max(event.up_to_position, self._shown.get(event.feed_id, 0))
         elif isinstance(event, TaskPosted):
-            self._limits[event.task_id] = event.per_worker_limit
+            self._limits[event.task_id] = event.per_worker_limit or 1
             self._posted.setdefault(event.task_id, at)
             self._closed.pop(event.task_id, None)
         elif isinstance(event, TaskUpdated) and event.per_worker_limit is not UNSET:
-            self._limits[event.task_id] = event.per_worker_limit
+            self._limits[event.task_id] = event.per_worker_limit or 1
         elif isinstance(event, TaskClosed):
             self._closed[event.task_id] = at
         elif isinstance(event, WorkerErased):

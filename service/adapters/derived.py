@@ -96,8 +96,6 @@ def offered(
         EventError: as `make`.
     """
     told = {name: value for name, value in facts.items() if name != "requester_id"}
-    if "per_worker_limit" in told and told["per_worker_limit"] is None:
-        told["per_worker_limit"] = 1  # the one field that null does not clear
     raw = {"event_id": event_id(*versioned((*identity, "facts"), facts)), "type": "task_updated", "at": at, **told}
     posted = make("task_posted", identity, at, {name: facts[name] for name in fixed}, record, names)
     return [posted, _decoded(raw, record, names)]

@@ -138,15 +138,15 @@ def _print_import(done: Imported) -> None:
 def export(
     to: Annotated[
         Path, typer.Option("--out", metavar="FILE", help="A .ndjson, .ndjson.gz or .parquet file; - = standard output.")
-    ],
+    ] = Path(STDOUT),
     as_json: Json = False,
 ) -> None:
-    """Write the whole log back, in its order.
+    """Write the whole log back, in its order; without --out as lines of JSON to standard output.
 
     Example: cocok export --out log.ndjson.gz
     """
     if str(to) == STDOUT and as_json:
-        raise CocokError("--json and --out - would both write to standard output; give --out a file")
+        raise CocokError("--json and the log would both go to standard output; give --out a file")
     with opened(load_settings().store_url) as store, progress() as start:
         if str(to) == STDOUT:
             write_lines(_batches(store, start("writing", store.count())), sys.stdout.buffer)

@@ -211,6 +211,7 @@ def test_given_any_instant_then_microseconds_are_exact(number: int) -> None:
         ({"reward": {"amount": "100", "currency": "USD"}}, {"reward": {"amount": 1e2, "currency": "USD"}}),
         ({"at": "2026-03-01T12:00:00Z"}, {"at": "2026-03-01T19:00:00.000+07:00"}),
         ({"per_worker_limit": 1, "slots": None}, {}),
+        ({"per_worker_limit": None}, {}),
         ({"estimated_minutes": 5}, {"estimated_minutes": 5.0}),
         (
             {"slots": 2, "reward": {"amount": 0.1, "currency": "USD"}},
@@ -253,6 +254,14 @@ def test_given_an_update_then_absent_and_null_differ() -> None:
     assert null.slots is None
     assert encode_event(absent) != encode_event(null)
     assert decode_event(encode_event(null)) == null
+
+
+def test_given_an_update_with_no_limit_then_it_is_one() -> None:
+    event = decode_event(
+        json.dumps({**HEAD, "type": "task_updated", "task_id": "t", "per_worker_limit": None}).encode()
+    )
+    assert isinstance(event, TaskUpdated)
+    assert event.per_worker_limit == 1
 
 
 def test_given_a_posting_without_slots_then_they_are_unlimited_and_the_limit_is_one() -> None:
