@@ -1,4 +1,7 @@
-"""What serves now: the champion of the registry, or the fallback; swapped between requests, never within one."""
+"""What serves now: the champion of the registry, or the fallback; swapped between requests, never within one.
+
+And the challenger of the registry, where it is to be looked at beside what serves.
+"""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -22,6 +25,9 @@ class ModelSource(Protocol):
 
     def champion(self) -> int | None:
         """Return the version that the alias ``champion`` points at, or None."""
+
+    def challenger(self) -> int | None:
+        """Return the version that the alias ``challenger`` points at, or None."""
 
     def load(self, version: int, *, expected_features: str, expected_rates: str) -> Bundle:
         """Return the bundle of a version, checked."""
@@ -61,29 +67,52 @@ class Models:
         source: where champions come from.
         rates: rates of exchange.
         prepare: what is done with a ranker before it serves.
+        shadowed: whether the challenger is kept loaded, too.
     """
 
-    def __init__(self, source: ModelSource, rates: Rates, prepare: Callable[[Ranker], None] = lambda _: None) -> None:
+    def __init__(
+        self,
+        source: ModelSource,
+        rates: Rates,
+        prepare: Callable[[Ranker], None] = lambda _: None,
+        *,
+        shadowed: bool = False,
+    ) -> None:
         self._source = source
         self._prepare = prepare
+        self._shadowed = shadowed
+        self._shadow: Serving | None = None
+        self._no_shadow = ""
         self._rates = rates.fingerprint()
         self._loading = Lock()
         self.current = Serving(FallbackRanker(), FallbackRanker.version, datetime.now(UTC))
 
+    @property
+    def shadow(self) -> Serving | None:
+        """The challenger, if it is kept loaded and is another version than the one that serves."""
+        shadow = self._shadow
+        # Asked each time, since a new champion serves some time before the store is asked for another challenger.
+        return None if shadow is None or shadow.version == self.current.version else shadow
+
     def refresh(self) -> Serving:
-        """Look for a new champion and put it in place; whatever is wrong with it leaves the old one where it is."""
+        """Look for a new champion and put it in place; whatever is wrong with it leaves the old one where it is.
+
+        Then look for a new shadow, unless something was wrong.
+        """
         with self._loading:
             try:
                 self._load_champion()
             except Exception as error:
                 # A store that is down or a bundle that is damaged must not end what serves, whatever it raises.
-                reason = str(error) if isinstance(error, CocokError) else f"{type(error).__name__} while loading"
+                reason = _reason(error)
                 if reason != self.current.refused:
                     log.warning("keeping model %s: %s", self.current.version, reason)
                     self.current = replace(self.current, refused=reason)
             else:
                 if self.current.refused:
                     self.current = replace(self.current, refused="")
+                if self._shadowed:
+                    self._look_for_shadow()
             return self.current
 
     def resume(self) -> None:
@@ -107,9 +136,30 @@ class Models:
             return
         if self.current.confirmed and str(version) == self.current.version:
             return
-        bundle = self._source.load(version, expected_features=fingerprint(), expected_rates=self._rates)
-        self._serve_bundle(version, bundle)
+        self._serve_bundle(version, self._load(version))
         self._keep_serving(version)
+
+    def _look_for_shadow(self) -> None:
+        version: int | None = None
+        try:
+            version = self._source.challenger()
+            if version is None or str(version) == self.current.version:
+                self._shadow = None
+            elif self._shadow is None or str(version) != self._shadow.version:
+                self._shadow = None
+                self._shadow = _serving(version, self._load(version))
+                log.info("model %s is the shadow", version)
+            self._no_shadow = ""
+        except Exception as error:
+            # As in `refresh`; it is tried again each time, and told once.
+            self._shadow = None
+            reason = f"version {version}: {_reason(error)}" if version else _reason(error)
+            if reason != self._no_shadow:
+                log.warning("no shadow beside model %s: %s", self.current.version, reason)
+                self._no_shadow = reason
+
+    def _load(self, version: int) -> Bundle:
+        return self._source.load(version, expected_features=fingerprint(), expected_rates=self._rates)
 
     def _keep_serving(self, version: int | None) -> None:
         try:
@@ -118,11 +168,18 @@ class Models:
             log.warning("a start will not find what serves while the model store cannot be reached: %s", error)
 
     def _serve_bundle(self, version: int, bundle: Bundle, refused: str = "", *, confirmed: bool = True) -> None:
-        ranker = BundleRanker(bundle, str(version))
-        metrics = dict(bundle.metrics)
-        self._serve(Serving(ranker, ranker.version, datetime.now(UTC), metrics, refused, confirmed))
+        self._serve(replace(_serving(version, bundle), refused=refused, confirmed=confirmed))
         log.info("model %s serves", version)
 
     def _serve(self, serving: Serving) -> None:
         self._prepare(serving.ranker)
         self.current = serving
+
+
+def _serving(version: int, bundle: Bundle) -> Serving:
+    ranker = BundleRanker(bundle, str(version))
+    return Serving(ranker, ranker.version, datetime.now(UTC), dict(bundle.metrics))
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, CocokError) else f"{type(error).__name__} while loading"

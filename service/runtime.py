@@ -26,6 +26,7 @@ from service.memory import settle
 from service.models import Models, ModelSource, Serving
 from service.security import KeyStore
 from service.settings import Settings
+from service.shadow import Shadow
 from service.snapshots import Snapshots
 from service.store import Appended, open_store
 from service.telemetry import Metrics
@@ -64,7 +65,7 @@ class Runtime:
         rates: rates of exchange.
         log_clock: now is the log's clock.
         metrics: for Prometheus.
-        engine, models, keys: in place while the server runs.
+        engine, models, shadow, keys: in place while the server runs.
         ready: set once the log has been folded and something ranks.
         settled: set once it is ready, or known that it will not be.
         failure: why the server will not become ready; empty if nothing is wrong.
@@ -72,6 +73,7 @@ class Runtime:
 
     engine: Engine
     models: Models
+    shadow: Shadow
     keys: KeyStore
 
     def __init__(self, settings: Settings, *, log_clock: bool = False) -> None:
@@ -91,7 +93,12 @@ class Runtime:
         """Open everything, catch up in the background, and write what is waiting before closing it all again."""
         store = await to_thread.run_sync(open_store, self.settings.store_url)
         self.keys = KeyStore(self.settings.store_url)
-        self.models = Models(_source(self.settings), self.rates, lambda ranker: self.engine.prepare(ranker))
+        self.models = Models(
+            _source(self.settings),
+            self.rates,
+            lambda ranker: self.engine.prepare(ranker),
+            shadowed=self.settings.shadow_share > 0,
+        )
         explore = Explore(temperature=self.settings.explore_temperature, floor=self.settings.explore_floor)
         matcher = Matcher(feed_steps(self.settings.pay_weight), explore=explore)
         self.engine = Engine(
@@ -103,6 +110,7 @@ class Runtime:
             snapshots=Snapshots(self.settings.snapshots, store, self.rates),
             alone=self.settings.processes == 1,
         )
+        self.shadow = Shadow(self.engine, matcher, self.models, self.metrics, self.settings.shadow_share)
         self._ranking = ThreadPoolExecutor(self.settings.ranked_at_once, thread_name_prefix="cocok-ranking")
         self._queue: deque[None] = deque()
         try:
@@ -113,6 +121,7 @@ class Runtime:
                 yield
                 self._stopping.set()
                 self.ready.clear()
+                await to_thread.run_sync(self.shadow.stop)
                 # Stopped before the tasks are cancelled: a fold that is under way hears of it and ends.
                 await to_thread.run_sync(self.engine.stop)
                 tasks.cancel_scope.cancel()
@@ -217,6 +226,7 @@ class Runtime:
         if self.engine.caught_up:
             self.ready.set()
             self.settled.set()
+            self.shadow.start()
             known = {"events": self.engine.seq, "snapshot": self.engine.restored}
             turn = Turn(self.settings.home)
             tasks.start_soon(self._take_snapshots, turn)

@@ -118,6 +118,13 @@ class Settings(BaseSettings):
     model_poll_seconds: float = Field(
         default=30.0, gt=0, description="How often a server looks whether another model has become the champion."
     )
+    shadow_share: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Share of the logged feeds that the challenger ranks too, beside the champion and for nobody, so "
+        "that `/metrics` tells how much it would change and how fast it is; 0 loads no challenger.",
+    )
     gate_margin: float = Field(
         default=0.01, ge=0, description="NDCG@10 that a version may lie below the champion over all lists."
     )

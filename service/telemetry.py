@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service import shared_metrics
 
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+_SHARES = (0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1.0)
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
@@ -36,6 +37,23 @@ class Metrics:
         )
         self.events = Counter("cocok_events_accepted", "Events accepted over HTTP.", registry=self._registry)
         self.items = Counter("cocok_items_ranked", "Items in served lists.", ["model"], registry=self._registry)
+        self.shadow_overlap = Histogram(
+            "cocok_shadow_overlap",
+            "Share of a page of the champion that the shadow lists on its page, too.",
+            ["version"],
+            buckets=_SHARES,
+            registry=self._registry,
+        )
+        self.shadow_seconds = Histogram(
+            "cocok_shadow_seconds",
+            "Time to choose a page, of the shadow and of the champion beside it.",
+            ["ranker"],
+            buckets=_BUCKETS,
+            registry=self._registry,
+        )
+        self.shadow_failures = Counter(
+            "cocok_shadow_failures", "Errors of a shadow, which nobody was served with.", registry=self._registry
+        )
         self.seq = self._gauge("cocok_log_seq", "Sequence number of the last event that reads see.")
         self.restored = self._gauge(
             "cocok_snapshot_seq",

@@ -311,8 +311,11 @@ class Registry:
 
     def champion(self) -> int | None:
         """Return the number of the version that serves, None if none was promoted."""
-        serving = [version.number for version in self.versions() if CHAMPION in version.aliases]
-        return serving[0] if serving else None
+        return self._at(CHAMPION)
+
+    def challenger(self) -> int | None:
+        """Return the number of the newest version, None if there is none or the alias was taken off it."""
+        return self._at(CHALLENGER)
 
     def load(self, version: int, *, expected_features: str, expected_rates: str) -> Bundle:
         """Return the bundle of a version, fetched if need be and checked.
@@ -471,6 +474,10 @@ class Registry:
             raise CocokError(f"no version is the champion yet: run cocok promote {versions[-1].number}")
         known = ", ".join([str(version.number) for version in versions[-5:]] + _aliases(versions))
         raise CocokError(f"there is no model {model!r}: choose one of {known}")
+
+    def _at(self, alias: str) -> int | None:
+        numbers = [version.number for version in self.versions() if alias in version.aliases]
+        return numbers[0] if numbers else None
 
     def _all_versions(self) -> Iterator[Any]:
         page = self._store.client.search_model_versions(f"name='{MODEL}'")

@@ -36,6 +36,7 @@ async def feed(server: Server, request: FeedRequest) -> Response:
     """
     make = partial(_feed_query, server, request, _listed(request, "/cursor"))
     _check_money(server, request, "")
+    answered: list[Query] = []
 
     def rank() -> Answer:
         logged: Logged = None
@@ -46,9 +47,12 @@ async def feed(server: Server, request: FeedRequest) -> Response:
             logged = _log(server, [(request, "feed", listing, query)])
 
         ranked, query = server.engine.feed(make, note)
+        answered.append(query)
         return Answer(msgspec.json.encode(_feed_out(ranked, query)), logged)
 
-    return encoded(await server.rank_and_log(rank))
+    body = await server.rank_and_log(rank)
+    _offer(server, [request], answered)
+    return encoded(body)
 
 
 @router.post(
@@ -63,14 +67,18 @@ async def batch(server: Server, requests: Annotated[list[FeedRequest], Body(min_
         _check_money(server, request, f"/{place}")
         listed = _listed(request, f"/{place}/cursor")
         makes.append(partial(_feed_query, server, request, listed))
+    answered: list[Query] = []
 
     def rank() -> Answer:
         answers = [server.engine.feed(make) for make in makes]
         asked = zip(requests, answers, strict=True)
+        answered.extend(query for _, query in answers)
         logged = _log(server, [(request, "batch", ranked.listing, query) for request, (ranked, query) in asked])
-        return Answer(msgspec.json.encode([_feed_out(*answered) for answered in answers]), logged)
+        return Answer(msgspec.json.encode([_feed_out(*answer) for answer in answers]), logged)
 
-    return encoded(await server.rank_and_log(rank))
+    body = await server.rank_and_log(rank)
+    _offer(server, requests, answered)
+    return encoded(body)
 
 
 @router.post("/v1/rankings", response_model=RankingOut, responses=problems(*BODY, Kind.BEHIND, Kind.STORE_UNAVAILABLE))
@@ -159,6 +167,13 @@ def _log(server: Runtime, lists: Sequence[tuple[Asked, str, Listing, Query]]) ->
         if request.record:
             events.append(served_event(listing, query, _context(request, surface), _policy(query)))
     return server.engine.submit(events, seen=False, gather=server.crowded) if events else None
+
+
+def _offer(server: Runtime, requests: Sequence[FeedRequest], queries: Sequence[Query]) -> None:
+    """Offer feeds to the shadow, but for those that are not to be recorded; once they are logged and encoded."""
+    for request, query in zip(requests, queries, strict=True):
+        if request.record:
+            server.shadow.offer(query)
 
 
 def _policy(query: Query) -> str:

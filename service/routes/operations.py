@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from service.errors import Kind, Problem
-from service.models import Serving
+from service.models import Models, Serving
 from service.routes.common import Server, StrictRoute, needs, problems, respond
 from service.schemas import HealthOut, ModelsOut, ReadyOut
 from service.security import Scope
@@ -46,16 +46,25 @@ async def metrics(server: Server) -> Response:
 
 @router.get("/v1/models", response_model=ModelsOut, dependencies=[needs(Scope.READ)], responses=problems())
 async def models(server: Server) -> Response:
-    """Tell what serves now, since when, and what its training reported."""
-    return respond(_models_out(server.models.current))
+    """Tell what serves now and what ranks beside it, since when, and what their training reported."""
+    return respond(_models_out(server.models))
 
 
 @router.post("/v1/models/reload", response_model=ModelsOut, dependencies=[needs(Scope.ADMIN)], responses=problems())
 async def reload(server: Server) -> Response:
     """Look for a new champion at once, and tell what serves then."""
-    return respond(_models_out(await server.refresh()))
+    await server.refresh()
+    return respond(_models_out(server.models))
 
 
-def _models_out(serving: Serving) -> dict[str, Any]:
-    champion = {"version": serving.version, "since": serving.since, "metrics": serving.metrics}
-    return {"champion": champion, "shadow": None, "refused": serving.refused or None}
+def _models_out(models: Models) -> dict[str, Any]:
+    champion, shadow = models.current, models.shadow
+    return {
+        "champion": _model_out(champion),
+        "shadow": None if shadow is None else _model_out(shadow),
+        "refused": champion.refused or None,
+    }
+
+
+def _model_out(serving: Serving) -> dict[str, Any]:
+    return {"version": serving.version, "since": serving.since, "metrics": serving.metrics}

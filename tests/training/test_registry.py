@@ -84,6 +84,7 @@ def test_versions_are_counted_and_the_newest_is_the_challenger(registry: Registr
 
 def test_a_version_is_named_by_alias_or_number(registry: Registry) -> None:
     assert [registry.resolve(name) for name in ("champion", "challenger", "2")] == [1, 2, 2]
+    assert (registry.champion(), registry.challenger()) == (1, 2)
 
 
 @pytest.mark.parametrize("name", ["7", "favourite", "latest'; --"])

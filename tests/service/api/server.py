@@ -48,19 +48,25 @@ class Api(httpx.Client):
 
 
 class Registry:
-    """What stands in for MLflow, whose store takes seconds to make: one bundle under every number."""
+    """What stands in for MLflow, whose store takes seconds to make: one bundle under every number but `others`."""
 
     def __init__(self, bundle: Bundle | None = None) -> None:
         self.bundle = bundle
         self.promoted: int | None = None
         self.served: int | None = None
+        self.newest: int | None = None
+        self.others: dict[int, Bundle] = {}
 
     def champion(self) -> int | None:
         return self.promoted
 
+    def challenger(self) -> int | None:
+        return self.newest
+
     def load(self, version: int, *, expected_features: str, expected_rates: str) -> Bundle:
-        assert self.bundle is not None
-        return self.bundle
+        bundle = self.others.get(version, self.bundle)
+        assert bundle is not None
+        return bundle
 
     def keep_serving(self, version: int | None) -> None:
         self.served = version
