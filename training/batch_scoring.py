@@ -1,10 +1,14 @@
 """Scoring a table: what a registered model says of each row of a DataFrame, outside the service.
 
-This is the loader module of the MLflow model (``pyfunc``) that `training.registry` keeps, and works as well without
-MLflow: `BatchScorer` takes any bundle.
+This is the loader module of the MLflow model (``pyfunc``) that `save` writes and `training.registry` keeps, and works
+as well without MLflow: `BatchScorer` takes any bundle.
 """
 
 import json
+import shutil
+import tempfile
+from collections.abc import Sequence
+from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Any
 
@@ -59,13 +63,36 @@ class BatchScorer:
         return pd.DataFrame({name: columns[name] for name in ANSWERS}, index=frame.index)
 
 
-def columns_of(folder: Path) -> tuple[str, ...]:
-    """Return the names of the features that the bundle in a folder scores, in its own order.
+def save(bundle: Path, example: pd.DataFrame | None, to: Path) -> Path:
+    """Write the bundle in a folder as an MLflow model, without pickle, and return where it is.
+
+    Args:
+        bundle: folder of the bundle.
+        example: rows that MLflow keeps to show what is scored.
+        to: folder that is not there yet.
 
     Raises:
         BundleError: the bundle is damaged.
     """
-    return tuple(_manifest(folder)["feature_names"])
+    from mlflow import pyfunc
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, Schema
+
+    def numbers(names: Sequence[str]) -> Schema:
+        return Schema([ColSpec(DataType.double, name) for name in names])
+
+    with tempfile.TemporaryDirectory() as folder:
+        data = shutil.copytree(bundle, Path(folder) / "bundle")
+        pyfunc.save_model(
+            to,
+            loader_module=__name__,
+            data_path=str(data),
+            signature=ModelSignature(numbers(_manifest(bundle)["feature_names"]), numbers(ANSWERS)),
+            input_example=example,
+            # LightGBM by its version: its text format is promised to no other.
+            pip_requirements=[f"{package}=={installed(package)}" for package in ("cocok", "lightgbm")],
+        )
+    return to
 
 
 def _load_pyfunc(path: str) -> BatchScorer:

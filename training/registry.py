@@ -151,6 +151,8 @@ class Registry:
         Raises:
             BundleError: the bundle is not complete; nothing is logged.
         """
+        from training.batch_scoring import save
+
         verify(bundle)
         told = {"cocok.version": installed("cocok"), **(tags or {})}
         if description is not None:
@@ -161,7 +163,9 @@ class Registry:
                 self._store.log_parameters(run_id, parameters)
                 self._store.log_metrics(run_id, metrics)
                 with tempfile.TemporaryDirectory() as folder:
-                    self._store.client.log_artifacts(run_id, str(_pyfunc(bundle, example, Path(folder))), _PYFUNC)
+                    self._store.client.log_artifacts(
+                        run_id, str(save(bundle, example, Path(folder) / _PYFUNC)), _PYFUNC
+                    )
                 self._store.log_figures(run_id, "figures", figures)
                 self._store.log_tables(run_id, "tables", tables)
                 for fold in folds:
@@ -485,31 +489,6 @@ class Registry:
         while page.token:
             page = self._store.client.search_model_versions(f"name='{MODEL}'", page_token=page.token)
             yield from page
-
-
-def _pyfunc(bundle: Path, example: "pd.DataFrame | None", folder: Path) -> Path:
-    """Write a bundle as an MLflow model into a folder, without pickle, and return where it is."""
-    from mlflow import pyfunc
-    from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, DataType, Schema
-
-    from training import batch_scoring
-
-    def numbers(names: Sequence[str]) -> Schema:
-        return Schema([ColSpec(DataType.double, name) for name in names])
-
-    data, model = folder / "bundle", folder / _PYFUNC
-    shutil.copytree(bundle, data)
-    pyfunc.save_model(
-        model,
-        loader_module=batch_scoring.__name__,
-        data_path=str(data),
-        signature=ModelSignature(numbers(batch_scoring.columns_of(bundle)), numbers(batch_scoring.ANSWERS)),
-        input_example=example,
-        # LightGBM by its version: its text format is promised to no other.
-        pip_requirements=[f"{package}=={installed(package)}" for package in ("cocok", "lightgbm")],
-    )
-    return model
 
 
 def _sound(folder: Path) -> bool:
