@@ -168,7 +168,7 @@ class Stages:
         workers = np.concatenate([looked, offered(state, later, task)])
         if len(workers) > size:
             own = rows_of_workers(state, workers, task, now, relative=False)
-            workers = workers[np.argpartition(-self._second(own[:, _OWN_PLACES]), size)[:size]]
+            workers = workers[np.argpartition(-self._second(own.take(_OWN_PLACES, axis=1)), size)[:size]]
         return np.sort(workers)
 
 
@@ -242,7 +242,7 @@ def _fit_second(
         places = np.unique((count * rng.random(_SAMPLE_WORKERS) ** 2).astype(np.intp))
         rows = _rows(read, np.argsort(-scores)[:count][places].astype(np.int32), task, now)
         said = _said(ranker, rows)
-        features.append(rows[:, _OWN_PLACES])
+        features.append(rows.take(_OWN_PLACES, axis=1))
         target.append(said - said.mean())
     return scorer(lgb.train(_FOREST, lgb.Dataset(np.concatenate(features), np.concatenate(target)), _TREES))
 

@@ -184,9 +184,7 @@ def _judge(
         evaluate(program, facts, sheet, signatures, LEVELS.index(level))
         _of_signatures(program, sheet, signatures, asked, of_signatures)
     tables = _Tables(_requesters(state, profile, wishes), _categories(state, profile, wishes))
-    # The tasks are a copy, since the market goes on counting.
-    of_places = np.empty(len(counts), np.uint32), np.empty(len(counts), np.uint8), np.empty(len(counts), np.int32)
-    offers, tally = Offers(records["signature"], *of_places), Tally.none(len(compiled))
+    offers, tally = Offers.none(len(records)), Tally.none(len(compiled))
     _of_offers(records, counts, of_signatures, tables, offers, tally)
     own = Own.none(len(columns.tasks))
     if minimum > 0.0:
@@ -376,6 +374,7 @@ def _of_offers(
         free, filled, signature = counts[place], counts[after], np.uint32(offer.signature)
         against = tables.requesters[np.uint32(offer.requester)] | tables.categories[np.uint32(offer.category)]
         met = np.uint32(free + filled > 0)
+        offers.signatures[k] = offer.signature
         found = np.uint32((of_signatures[signature] | against) * met)
         offers.tasks[place], offers.tasks[after] = free, filled
         offers.bits[place], offers.bits[after] = found, found | np.uint32(_FULL) * met

@@ -107,6 +107,16 @@ class Offers(NamedTuple):
     welcome: NDArray[np.uint8]
     tasks: NDArray[np.int32]
 
+    @classmethod
+    def none(cls, size: int) -> "Offers":
+        """Return arrays for so many offers, to be filled.
+
+        All are copies: the market goes on counting, and a field of records is to Numba another type where there is one.
+        """
+        places = 2 * size
+        arrays = np.empty(size, np.int32), np.empty(places, np.uint32), np.empty(places, np.uint8)
+        return cls(*arrays, np.empty(places, np.int32))
+
 
 @dataclass(frozen=True, eq=False)
 class Judgement:
