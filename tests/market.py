@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from features.events import Entry, decode_event, micros
 from features.money import Rates
@@ -21,7 +22,7 @@ from matching.scoring import BundleRanker, Ranker
 from training.dataset import TrainingSet
 from training.ranker import RankerParameters
 from training.replay import training_set
-from training.train import train
+from training.train import Trained, train
 
 BEGIN = datetime(2026, 1, 5, tzinfo=UTC)
 RATES = Rates.shipped("USD", {})
@@ -34,6 +35,8 @@ KINDS = {
     "search": ("find", "the", "telephone", "number", "shop"),
 }
 LIST_LENGTH = 8
+SMALL = RankerParameters(min_trees=20, max_trees=25, folds=2, num_threads=1)
+"""Parameters of small models."""
 
 Record = dict[str, Any]
 Batch = list[Entry]
@@ -231,10 +234,27 @@ def usual() -> tuple[list[Record], TrainingSet]:
     return events, rows_of(events)
 
 
+def trained_on(rows: TrainingSet, parameters: RankerParameters = SMALL) -> Trained:
+    """Train a small model."""
+    return train(rows, RATES.fingerprint(), parameters)
+
+
 def bundle_of(rows: TrainingSet) -> Bundle:
     """Return a small model of a training set."""
-    parameters = RankerParameters(min_trees=20, max_trees=25, folds=2, num_threads=1)
-    return train(rows, RATES.fingerprint(), parameters).bundle
+    return trained_on(rows).bundle
+
+
+@cache
+def usual_training() -> Trained:
+    """Return the training of a small model of `usual`; made once, so leave it as it is."""
+    # On a busy machine, threads that wait for each other make small models slow.
+    with threadpool_limits(1):
+        return trained_on(usual()[1])
+
+
+def usual_bundle() -> Bundle:
+    """Return the model of `usual_training`."""
+    return usual_training().bundle
 
 
 def ranker_of(bundle: Bundle) -> Ranker:

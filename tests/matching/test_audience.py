@@ -19,7 +19,7 @@ from matching.fallback import FallbackRanker
 from matching.roster import Roster
 from matching.scoring import Ranker
 from tests.log import RATES, Entry, Log, hour, logs, usd
-from tests.market import bundle_of, entries, ranker_of, usual
+from tests.market import entries, ranker_of, usual, usual_bundle
 from tests.requirements import PROFILES, TREES
 
 NOW = hour(2)
@@ -29,7 +29,7 @@ Answer = TypeVar("Answer")
 
 @pytest.fixture(scope="module")
 def model() -> Ranker:
-    return ranker_of(bundle_of(usual()[1]))
+    return ranker_of(usual_bundle())
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ from matching.priors import SWEEP, Known, Priors
 from matching.query import Query
 from matching.scoring import Answers, BundleRanker, best_first
 from tests.log import folded
-from tests.market import bundle_of, entries, market, usual, weighed
+from tests.market import entries, market, usual, usual_bundle, weighed
 
 SIZE = 40
 Answer = TypeVar("Answer")
@@ -32,7 +32,7 @@ Answer = TypeVar("Answer")
 
 @pytest.fixture(scope="module")
 def bundle() -> Bundle:
-    return bundle_of(usual()[1])
+    return usual_bundle()
 
 
 @cache

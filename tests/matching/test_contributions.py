@@ -14,7 +14,7 @@ from features.spec import GROUPS, NAMES
 from matching.calibration import Additive
 from matching.contributions import OWN, PLAYERS, GroupShap, contributor, group_of, groups_of
 from matching.forest import ForestError
-from tests.market import bundle_of, usual
+from tests.market import usual, usual_bundle
 from tests.matching.test_forest import model, rows, special
 
 
@@ -123,7 +123,7 @@ def test_given_trees_of_one_leaf_then_nothing_contributes() -> None:
 
 def test_given_a_trained_ranker_then_its_groups_add_up_to_the_score() -> None:
     training = usual()[1]
-    bundle = bundle_of(training)
+    bundle = usual_bundle()
     found = bundle.contributions(training.features, len(training.features))
     assert found.shape == (len(training.features), len(GROUPS))
     # The skills and the pay are what the workers of this market go by.

@@ -9,7 +9,7 @@ import pytest
 from matching.additive import LEAVES
 from matching.calibration import predict_rows, scorer
 from matching.forest import Forest, ForestError
-from tests.market import bundle_of, usual
+from tests.market import usual, usual_bundle
 
 SPECIAL = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-36, -1e-36, 1e-34, 3.4e38, -3.4e38], np.float32)
 
@@ -69,7 +69,7 @@ def test_given_trees_of_one_leaf_then_every_row_scores_alike() -> None:
 
 def test_given_a_trained_bundle_then_each_of_its_models_scores_as_lightgbm() -> None:
     features = usual()[1].features
-    bundle = bundle_of(usual()[1])
+    bundle = usual_bundle()
     assert bundle.accept is not None
     assert bundle.approve is not None
     assert bundle.minutes is not None

@@ -10,20 +10,14 @@ import pytest
 
 from features.build import rows
 from features.state import MarketState
-from matching.bundle import Bundle
 from matching.cascade import shortlist
 from matching.priors import Priors
 from matching.scoring import BundleRanker, Expectation, expectations
 from tests.log import folded
-from tests.market import bundle_of, entries, usual
+from tests.market import entries, usual, usual_bundle
 
 WORKERS = ("w0", "w1", "w2", "w3", "w4", "w5", "nobody")
 TASKS = 6
-
-
-@cache
-def bundle() -> Bundle:
-    return bundle_of(usual()[1])
 
 
 @cache
@@ -69,7 +63,7 @@ def answers(state: MarketState, task_id: str) -> list[tuple[float, Expectation]]
     """Return the score and the figures of a task for every worker."""
     task = state.catalogue.tasks.get(task_id)
     now = int(state.arrays.market["clock"][0])
-    ranker, found = BundleRanker(bundle(), "1"), []
+    ranker, found = BundleRanker(usual_bundle(), "1"), []
     for worker_id in WORKERS:
         features = rows(state, state.catalogue.workers.get(worker_id), np.array([task], np.int32), now)
         answer = ranker.answers(features)
@@ -113,7 +107,7 @@ def test_given_a_task_on_the_shortlist_then_more_reward_does_not_cost_it_its_pla
     def listed(state: MarketState, worker_id: str) -> set[str]:
         worker, now = state.catalogue.workers.get(worker_id), int(state.arrays.market["clock"][0])
         places = np.arange(len(state.open_tasks), dtype=np.int32)
-        chosen, _ = shortlist(state, BundleRanker(bundle(), "1"), Priors(), worker, places, now, len(places) // 2)
+        chosen, _ = shortlist(state, BundleRanker(usual_bundle(), "1"), Priors(), worker, places, now, len(places) // 2)
         kept = state.arrays.open_tasks[chosen]
         return {state.catalogue.tasks.external(task) for task in kept.tolist()}
 

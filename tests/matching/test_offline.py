@@ -11,7 +11,7 @@ from features.errors import CocokError
 from features.events import Entry
 from matching.offline import Answer, Request, rank, read_requests
 from matching.scoring import Ranker
-from tests.market import RATES, Batch, batches, bundle_of, entries, ranker_of, usual, written
+from tests.market import RATES, Batch, batches, entries, ranker_of, usual, usual_bundle, written
 
 DAY_20 = datetime(2026, 1, 25, 12, tzinfo=UTC)
 LIVE = DAY_20 - timedelta(hours=5)
@@ -19,7 +19,7 @@ LIVE = DAY_20 - timedelta(hours=5)
 
 @pytest.fixture(scope="module")
 def model() -> Ranker:
-    return ranker_of(bundle_of(usual()[1]))
+    return ranker_of(usual_bundle())
 
 
 @pytest.fixture(scope="module")

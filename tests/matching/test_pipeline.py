@@ -36,7 +36,7 @@ from matching.pipeline import Feed, Item, Matcher, feed_steps, open_at
 from matching.query import Query
 from matching.scoring import Ranker
 from tests.log import RATES, WORKERS, Entry, Log, folded, hour, logs, usd
-from tests.market import batches, bundle_of, entries, ranker_of, usual
+from tests.market import batches, entries, ranker_of, usual, usual_bundle
 
 FALLBACK = FallbackRanker()
 NOW = hour(2)
@@ -45,7 +45,7 @@ GROUP_OF = {rule.code: rule.group for rule in _RULES}
 
 @pytest.fixture(scope="module")
 def model() -> Ranker:
-    return ranker_of(bundle_of(usual()[1]))
+    return ranker_of(usual_bundle())
 
 
 @cache

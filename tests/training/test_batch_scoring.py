@@ -14,7 +14,7 @@ from features.errors import CocokError
 from features.spec import NAMES, fingerprint
 from matching.bundle import Bundle, BundleError
 from matching.scoring import BundleRanker, smoothed_approval, usual_minutes
-from tests.market import bundle_of, usual
+from tests.market import bundle_of, usual, usual_bundle
 from training.batch_scoring import ANSWERS, BatchScorer, _load_pyfunc
 from training.dataset import TrainingSet
 from training.registry import Registry
@@ -26,8 +26,8 @@ def rows() -> TrainingSet:
 
 
 @pytest.fixture(scope="module")
-def bundle(rows: TrainingSet) -> Bundle:
-    return bundle_of(rows)
+def bundle() -> Bundle:
+    return usual_bundle()
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import pytest
 from features.errors import CocokError
 from matching.bundle import Bundle
 from matching.calibration import Additive
-from tests.market import RATES, batches, bundle_of, end_of, entries, usual
+from tests.market import RATES, batches, bundle_of, end_of, entries, usual, usual_bundle
 from training.contest import Contest, contest
 from training.replay import Entries, training_set
 
@@ -19,7 +19,7 @@ DAY = 86_400_000_000
 
 @pytest.fixture(scope="module")
 def trained() -> Bundle:
-    return bundle_of(usual()[1])
+    return usual_bundle()
 
 
 def read() -> Iterable[Entries]:

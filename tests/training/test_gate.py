@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from matching.bundle import Bundle
 from matching.calibration import Additive, CalibratedModel, Calibration, MinutesModel
 from service.settings import Settings
-from tests.market import RATES, batches, bundle_of, end_of, entries, usual
+from tests.market import RATES, batches, end_of, entries, usual, usual_bundle
 from training.columns import monotone_directions
 from training.contest import Contest, contest
 from training.dataset import OF_ROWS, TrainingSet
@@ -26,7 +26,7 @@ LIMITS = Limits(slice_lists=60)
 
 @pytest.fixture(scope="module")
 def trained() -> Bundle:
-    return bundle_of(usual()[1])
+    return usual_bundle()
 
 
 @pytest.fixture(scope="module")

@@ -15,21 +15,29 @@ from features.events import instant
 from features.spec import COLUMN, FEATURES, GROUPS, NAMES
 from matching.bundle import Bundle
 from matching.offline import Request, rank
-from tests.market import RATES, Record, batches, disordered, end_of, entries, market, ranker_of, rows_of, thinned, usual
+from tests.market import (
+    RATES,
+    SMALL,
+    Record,
+    batches,
+    disordered,
+    end_of,
+    entries,
+    market,
+    ranker_of,
+    rows_of,
+    thinned,
+    trained_on,
+    usual,
+    usual_training,
+)
 from training.aliases import CHALLENGER
 from training.dataset import TrainingSet
 from training.evaluation import evaluate
 from training.metrics import ndcg, per_list
 from training.outcomes import DATES, Unfitted
-from training.ranker import RankerParameters
 from training.splits import holdout
 from training.train import Trained, fit_outcomes, train
-
-PARAMETERS = RankerParameters(min_trees=20, max_trees=25, folds=2, num_threads=1)
-
-
-def trained_on(rows: TrainingSet, parameters: RankerParameters = PARAMETERS) -> Trained:
-    return train(rows, RATES.fingerprint(), parameters)
 
 
 @pytest.fixture(scope="module")
@@ -38,8 +46,8 @@ def rows() -> TrainingSet:
 
 
 @pytest.fixture(scope="module")
-def trained(rows: TrainingSet) -> Trained:
-    return trained_on(rows)
+def trained() -> Trained:
+    return usual_training()
 
 
 def files(bundle: Bundle, folder: Path) -> dict[str, bytes]:
@@ -251,7 +259,7 @@ def test_given_a_listener_then_every_step_is_told_to_its_end(rows: TrainingSet) 
         assert done >= told.get(step, (0, 0))[0]
         told[step] = done, total
 
-    train(rows, RATES.fingerprint(), PARAMETERS, progress=listen)
+    train(rows, RATES.fingerprint(), SMALL, progress=listen)
     assert len(told) == 3
     assert all(done == total for done, total in told.values())
 

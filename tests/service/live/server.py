@@ -8,17 +8,16 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
-from threadpoolctl import threadpool_limits
 
 from features.events import Event, decode_event
 from matching.bundle import Bundle
 from service.store import SqliteStore
-from tests.market import Record, bundle_of, usual, written
+from tests.market import Record, written
+from tests.mlflow_store import put_tables
 from training.registry import Registry
 
 Answer = TypeVar("Answer")
@@ -53,6 +52,7 @@ def serving_process(home: Path, *options: str, under: Sequence[str] = ()) -> Ite
     home.mkdir(parents=True, exist_ok=True)
     foreign = ("COCOK_", "MLFLOW_")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+    put_tables(f"sqlite:///{home / 'mlflow' / 'mlflow.db'}")
     output = home / "serve.log"
     with output.open("wb") as file:
         process = subprocess.Popen(
@@ -119,13 +119,6 @@ def fill(home: Path, events: Sequence[Event]) -> None:
     store = SqliteStore(home / "cocok.db")
     store.append(events)
     store.close()
-
-
-@cache
-def bundle() -> Bundle:
-    """Return a small model of `tests.market.usual`."""
-    with threadpool_limits(1):
-        return bundle_of(usual()[1])
 
 
 def registered(home: Path, model: Bundle) -> int:

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from features.events import Event, decode_event, instant, micros
-from tests.market import Record, market, write
+from tests.market import Record, market, usual_bundle, write
 from tests.service.cli.test_model_commands import run
-from tests.service.live.server import bundle, fill, posted, promoted, serving_process
+from tests.service.live.server import fill, posted, promoted, serving_process
 from training.registry import Registry
 
 FIGURES = ("task_id", "score", "expected_hourly", "expected_minutes", "p_accept", "p_approve")
@@ -50,7 +50,7 @@ def figures(item: dict[str, Any]) -> dict[str, Any]:
 def test_given_a_simulated_log_then_server_and_command_rank_alike(tmp_path: Path) -> None:
     home, events = tmp_path / "home", [decode_event(json.dumps(event).encode()) for event in market(days=20)]
     fill(home, events)
-    promoted(home, bundle())
+    promoted(home, usual_bundle())
     last = max(micros(event.at) for event in events)
     # Open, closed and unknown ones; of workers some with work in hand, and a newcomer.
     candidates = [f"t{number}" for number in range(120, 210)]

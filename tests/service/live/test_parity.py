@@ -23,9 +23,9 @@ from matching.query import Query
 from service.engine import Engine
 from service.listing import Ranked
 from service.store import Stored
-from tests.market import KINDS, RATES, Record, ranker_of, usual
+from tests.market import KINDS, RATES, Record, ranker_of, usual, usual_bundle
 from tests.service.api.server import serving
-from tests.service.live.server import bundle, ending_now, fill, now, posted, promoted
+from tests.service.live.server import ending_now, fill, now, posted, promoted
 from training.lists import mature, read_history
 from training.registry import Registry
 from training.replay import training_set
@@ -64,7 +64,7 @@ class Run:
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     home = tmp_path_factory.mktemp("parity") / "home"
     fill(home, ending_now(usual()[0]))
-    promoted(home, bundle())
+    promoted(home, usual_bundle())
     served: dict[str, NDArray[np.float32]] = {}
 
     def watching(rank: Callable[..., tuple[Ranked, Query]]) -> Callable[..., tuple[Ranked, Query]]:
@@ -239,7 +239,7 @@ def test_given_the_log_then_folding_event_by_event_gives_the_rows_that_were_serv
 
 
 def test_given_the_log_then_the_scores_answered_and_logged_are_those_of_the_replayed_rows(run: Run) -> None:
-    ranker, found = ranker_of(bundle()), replayed(run)
+    ranker, found = ranker_of(usual_bundle()), replayed(run)
     for _, served in run.lists():
         answer = run.answers[served.feed_id]
         scores = ranker.answers(found[served.feed_id]).scores

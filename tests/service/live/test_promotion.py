@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from threading import Event as Flag
 from typing import Any
@@ -21,9 +22,9 @@ from matching.query import Query
 from matching.scoring import Ranker
 from service.engine import Engine
 from service.listing import Ranked
-from tests.market import RATES, ranker_of, usual
+from tests.market import RATES, ranker_of, usual, usual_bundle
 from tests.service.api.server import Api, serving
-from tests.service.live.server import bundle, ending_now, fill, posted, promoted, registered, until
+from tests.service.live.server import ending_now, fill, posted, promoted, registered, until
 from training.ranker import RankerParameters
 from training.registry import Registry
 from training.train import train
@@ -51,8 +52,9 @@ class Change:
     version: str
 
 
+@cache
 def other_bundle() -> Bundle:
-    """Return a model that scores every row otherwise than `bundle`."""
+    """Return a model that scores every row otherwise than `usual_bundle`."""
     rows = usual()[1]
     parameters = RankerParameters(min_trees=3, max_trees=6, folds=2, num_threads=1)
     with threadpool_limits(1):
@@ -61,14 +63,14 @@ def other_bundle() -> Bundle:
 
 @pytest.fixture(scope="module")
 def rankers() -> dict[str, Ranker]:
-    return {"1": ranker_of(bundle()), "2": ranker_of(other_bundle())}
+    return {"1": ranker_of(usual_bundle()), "2": ranker_of(other_bundle())}
 
 
 @pytest.fixture
 def api(tmp_path: Path) -> Iterator[Api]:
     home = tmp_path / "home"
     fill(home, ending_now(usual()[0]))
-    promoted(home, bundle())
+    promoted(home, usual_bundle())
     registered(home, other_bundle())
     with serving(home, registry=Registry.at(home)) as running:
         yield running

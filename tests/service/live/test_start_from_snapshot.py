@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from service import background_jobs, runtime
-from tests.market import usual
+from tests.market import usual, usual_bundle
 from tests.service.api.server import serving, task
-from tests.service.live.server import Served, bundle, ending_now, fill, posted, promoted, serving_process, until
+from tests.service.live.server import Served, ending_now, fill, posted, promoted, serving_process, until
 
 BEGUN_FROM = "cocok_snapshot_seq"
 
@@ -38,7 +38,7 @@ def test_a_server_from_a_snapshot_answers_as_one_from_the_log(tmp_path: Path) ->
     home = tmp_path / "home"
     log = ending_now(usual()[0])
     fill(home, log[:-200])
-    promoted(home, bundle())
+    promoted(home, usual_bundle())
     command = [sys.executable, "-c", "from service.cli import main; main()", "snapshot"]
     taken = subprocess.run(command, env=environment(home), capture_output=True, text=True, check=True)
     assert f"{len(log) - 200:,}" in taken.stdout
