@@ -44,6 +44,22 @@ def found(rows: TrainingSet) -> Tuning:
     return tune(rows, START, 9)
 
 
+@pytest.fixture
+def brief(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compare the best with the first by one refit of each, which takes most of the time: for what is not its gain."""
+    monkeypatch.setattr(tuning, "_REFITS", 1)
+
+
+@pytest.fixture(scope="module")
+def begun(rows: TrainingSet, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A file of two trials."""
+    store = tmp_path_factory.mktemp("begun") / "tuning.journal"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tuning, "_REFITS", 1)
+        tune(rows, START, 2, store=store)
+    return store.read_bytes()
+
+
 def test_given_a_search_then_the_first_trial_is_the_start_chosen_as_in_training(
     rows: TrainingSet, found: Tuning
 ) -> None:
@@ -103,31 +119,33 @@ def test_given_other_labels_in_the_last_part_then_nothing_changes(rows: Training
 
 
 def test_given_a_search_in_two_calls_then_the_second_goes_on_and_ends_as_one(
-    rows: TrainingSet, found: Tuning, tmp_path: Path
+    rows: TrainingSet, found: Tuning, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = tmp_path / "home" / "tuning.journal"
     told: list[tuple[str, int, int]] = []
-    tune(rows, START, 3, store=store)
+    with monkeypatch.context() as patch:
+        patch.setattr(tuning, "_REFITS", 1)
+        tune(rows, START, 3, store=store)
     whole = tune(rows, START, 9, store=store, progress=lambda *step: told.append(step))
     pd.testing.assert_frame_equal(without_time(whole), without_time(found))
     assert whole.gain == found.gain
     assert told[0] == ("Tuning", 3 * START.max_trees + 1, 9 * START.max_trees)
     assert ("Tuning", 9 * START.max_trees, 9 * START.max_trees) in told
     assert told[-1] == ("Comparing with the first", 3, 3)
+    monkeypatch.setattr(tuning, "_REFITS", 1)
     assert len(tune(rows, START, 2, store=store).trials) == 9
 
 
+@pytest.mark.usefixtures("brief")
 @pytest.mark.parametrize("rest", [b"", b'{"op_code":5,"tri', b"\0\0\0"], ids=["shortened", "begun", "not written"])
 def test_given_a_write_that_was_cut_off_then_the_search_goes_on_from_what_is_whole(
-    rows: TrainingSet, found: Tuning, tmp_path: Path, rest: bytes
+    rows: TrainingSet, found: Tuning, begun: bytes, tmp_path: Path, rest: bytes
 ) -> None:
     store = tmp_path / "tuning.journal"
-    tune(rows, START, 2, store=store)
-    whole = store.read_bytes()
-    store.write_bytes(whole + rest if rest else whole[:-40])
+    store.write_bytes(begun + rest if rest else begun[:-40])
     again = tune(rows, START, 3, store=store)
     pd.testing.assert_frame_equal(without_time(again), without_time(found).head(3))
-    assert not rest or store.read_bytes().startswith(whole + b"{")
+    assert not rest or store.read_bytes().startswith(begun + b"{")
     assert len(tune(rows, START, 3, store=store).trials) == 3
 
 
@@ -152,9 +170,11 @@ def test_given_more_threads_then_the_search_is_the_same(rows: TrainingSet, tmp_p
     assert told == [("Tuning", START.max_trees, START.max_trees)]
 
 
-def test_given_other_rows_or_another_start_then_a_search_of_their_own_begins(rows: TrainingSet, tmp_path: Path) -> None:
+def test_given_other_rows_or_another_start_then_a_search_of_their_own_begins(
+    rows: TrainingSet, begun: bytes, tmp_path: Path
+) -> None:
     store = tmp_path / "tuning.journal"
-    tune(rows, START, 2, store=store)
+    store.write_bytes(begun)
     fewer = rows.select(np.arange(len(rows)) >= 50)
     for other, start in (
         (fewer, START),
@@ -176,6 +196,7 @@ def interrupted_at(call: int) -> Callable[..., TreeChoice]:
     return choose
 
 
+@pytest.mark.usefixtures("brief")
 def test_given_an_interrupt_then_finished_trials_are_kept_and_it_is_said_how_to_go_on(
     rows: TrainingSet, found: Tuning, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
