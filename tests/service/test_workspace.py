@@ -15,6 +15,7 @@ from service.workspace import Promotion, Workspace
 from training.contest import Contest
 from training.dataset import TrainingSet
 from training.gate import Limits
+from training.publish import publish
 from training.ranker import RankerParameters
 from training.train import Trained
 
@@ -68,6 +69,16 @@ def version(place: Workspace, sound: Trained) -> int:
     return place.publish(sound, name="sound")
 
 
+def run_of(place: Workspace, version: int) -> str:
+    (found,) = [each.run_id for each in place.registry.versions() if each.number == version]
+    return found
+
+
+def again(place: Workspace, version: int) -> int:
+    """Register the model of a version once more, without the time that its figures take."""
+    return place.registry.register(run_of(place, version))
+
+
 def tags_of(place: Workspace, version: int) -> dict[str, str]:
     client = MlflowClient(f"sqlite:///{place.settings.home / 'mlflow' / 'mlflow.db'}")
     return dict(client.get_model_version("cocok", str(version)).tags)
@@ -114,7 +125,7 @@ def test_given_lists_from_after_the_end_then_it_is_said_what_is_wrong(place: Wor
 
 
 def test_given_a_regression_for_newcomers_then_it_does_not_serve_and_its_repair_does(
-    place: Workspace, rows: TrainingSet, sound: Trained, version: int
+    place: Workspace, rows: TrainingSet, version: int
 ) -> None:
     assert promoted(place, version).promoted
     assert place.registry.champion() == version
@@ -132,7 +143,7 @@ def test_given_a_regression_for_newcomers_then_it_does_not_serve_and_its_repair_
     assert tags_of(place, faulty)["gate.verdict"] == "refused"
     assert "workers: new" in tags_of(place, faulty)["gate.reasons"]
 
-    repaired = place.publish(sound, name="repaired")
+    repaired = again(place, version)
     assert promoted(place, repaired).promoted
     assert place.registry.champion() == repaired
 
@@ -153,10 +164,10 @@ def test_given_a_refusal_then_force_promotes_and_says_so(place: Workspace, versi
 
 
 def test_given_another_promotion_meanwhile_then_nothing_is_displaced_but_by_force(
-    place: Workspace, sound: Trained, version: int, monkeypatch: pytest.MonkeyPatch
+    place: Workspace, version: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place.promote(version, limits=LIMITS, force=True)
-    late, meanwhile = place.publish(sound, name="late"), place.publish(sound, name="meanwhile")
+    late, meanwhile = again(place, version), again(place, version)
     judging = place._contest
 
     def overtaken(*args: Any) -> Contest:
@@ -182,9 +193,8 @@ def test_given_a_version_then_it_is_judged_on_lists_since_and_the_figures_stay_w
     assert contest.rows.times.max() > micros(KNOWN)
     found = place.evaluate(version)
     assert found.evaluation.lists > sound.judged
-    (run,) = [each.run_id for each in place.registry.versions() if each.number == version]
     client = MlflowClient(f"sqlite:///{place.settings.home / 'mlflow' / 'mlflow.db'}")
-    kept = {Path(artifact.path).name for artifact in client.list_artifacts(run, "evaluation")}
+    kept = {Path(artifact.path).name for artifact in client.list_artifacts(run_of(place, version), "evaluation")}
     assert {"metrics.csv", "differences.png"} <= kept
 
 
@@ -206,11 +216,11 @@ def test_given_a_column_of_ones_own_then_it_can_be_judged_and_the_gate_says_what
 def test_given_models_to_forget_then_numbers_begin_anew_and_the_log_stays(sound: Trained) -> None:
     other = Workspace.sample(workers=20, days=2)
     lists = len(other.log().lists)
-    other.publish(sound)
+    publish(other.registry, sound)
     other.forget_models()
     assert other.registry.versions() == []
     assert len(other.log().lists) == lists
-    assert other.publish(sound) == 1
+    assert publish(other.registry, sound) == 1
 
 
 def test_given_a_shared_server_then_its_models_are_not_removed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,7 @@
 """Small worlds that have been warmed up, for policies to go on from."""
 
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from functools import cache
 
 import pytest
@@ -19,15 +19,20 @@ LEARNED = ("champion", "nightly")
 
 
 @cache
-def _start(config: SimulationConfig, policies: tuple[str, ...]) -> bytes:
-    world = World(config, END)
+def _start(make: Callable[..., World], arguments: tuple[Hashable, ...], policies: tuple[str, ...]) -> bytes:
+    world = make(*arguments)
     return pickle.dumps(warm_up(world, RATES, world.start + WARM_UP * DAY, policies))
+
+
+def start_of(make: Callable[..., World], *arguments: Hashable, policies: tuple[str, ...] = ()) -> Start:
+    """What ``make`` returns for the arguments, after its warm-up; each call gives one of its own."""
+    found: Start = pickle.loads(_start(make, arguments, policies))
+    return found
 
 
 def start(config: SimulationConfig = SMALL, policies: tuple[str, ...] = ()) -> Start:
     """A world after its warm-up; each call gives one of its own."""
-    found: Start = pickle.loads(_start(config, policies))
-    return found
+    return start_of(World, config, END, policies=policies)
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from features.events import Entry, Event, FeedServed, TaskPosted, encode_event
 from features.money import Money
 from matching.calibration import Additive
 from tests.digest import digest
-from tests.training.experiment.conftest import RATES, SMALL, WARM_UP, start
+from tests.training.experiment.conftest import RATES, SMALL, WARM_UP, start, start_of
 from training.experiment import recording
 from training.experiment.contestants import PLAIN, Matched
 from training.experiment.live import Live
@@ -187,8 +187,8 @@ def test_the_oracle_is_best_at_what_it_seeks_and_chance_the_worst() -> None:
         assert (order[0], order[-1]) == ("random", "oracle")
 
 
-def uniform(config_seed: int) -> Start:
-    """A world where all tasks ask for one skill and promise the same, after its warm-up."""
+def uniform(config_seed: int) -> World:
+    """A world where all tasks ask for one skill and promise the same."""
     config = replace(SMALL, seed=config_seed, task=TaskConfig(raise_share=0.0))
     world = World(config, END)
     world.tasks.postings = [
@@ -198,21 +198,21 @@ def uniform(config_seed: int) -> Start:
         for posting in world.tasks.postings
     ]
     world.tasks.reward[:] = world.tasks.first_reward[:] = 0.5
-    return warm_up(world, RATES, world.start + WARM_UP * DAY, ())
+    return world
 
 
 def test_with_one_skill_and_one_price_orders_by_skill_and_pay_are_orders_by_chance() -> None:
-    by_chance = events(uniform(1), "random")
+    by_chance = events(start_of(uniform, 1), "random")
     for policy in ("highest_reward", "highest_hourly", "skill_overlap"):
         found = [
             msgspec.structs.replace(event, policy="random") if isinstance(event, FeedServed) else event
-            for event in events(uniform(1), policy)
+            for event in events(start_of(uniform, 1), policy)
         ]
         assert found == by_chance
 
 
-def doubled(config_seed: int, factor: int) -> Start:
-    """A world whose rewards and reservation wages are so many times what they are, after its warm-up."""
+def doubled(config_seed: int, factor: int) -> World:
+    """A world whose rewards and reservation wages are so many times what they are."""
     config = replace(
         SMALL, seed=config_seed, task=TaskConfig(raise_share=0.0), behaviour=BehaviourConfig(bonus_share=0.0)
     )
@@ -224,12 +224,12 @@ def doubled(config_seed: int, factor: int) -> Start:
         for posting in world.tasks.postings
         if posting.reward is not None
     ]
-    return warm_up(world, RATES, world.start + WARM_UP * DAY, ())
+    return world
 
 
 @pytest.mark.parametrize("policy", SIMPLE)
 def test_twice_the_pay_against_twice_the_wage_changes_nothing_but_amounts(policy: str) -> None:
-    one, two = trial(doubled(1, 1), policy, 1), trial(doubled(1, 2), policy, 1)
+    one, two = (trial(start_of(doubled, 1, factor), policy, 1) for factor in (1, 2))
     amounts = {"hourly", "hourly_median", "hourly_tenth", "hourly_worked", "earned"}
     for name, value in one.figures.items():
         assert two.figures[name] == pytest.approx((2 if name in amounts else 1) * value, rel=1e-12, nan_ok=True), name
