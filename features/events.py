@@ -141,7 +141,7 @@ class WorkerErased(_Event, frozen=True, kw_only=True):
 
 
 class TaskPosted(_Event, frozen=True, kw_only=True):
-    """A task opens, or opens again with other content. ``slots`` of ``None`` = unlimited; ``per_worker_limit`` = 1."""
+    """A task opens, or opens again with other content. ``None`` is unlimited ``slots``, and a limit of 1."""
 
     task_id: Id
     requester_id: Id

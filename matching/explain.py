@@ -44,7 +44,7 @@ class Figures:
 
     Attributes:
         p_approve: float64, tasks; P(approved | submitted), NaN where nothing tells.
-        minutes: float64, tasks; expected, NaN where nothing tells.
+        minutes: float64, tasks; expected.
         rewards: tasks; None for one without.
         hourly: tasks; pay per hour, None where nothing tells.
     """
@@ -484,7 +484,7 @@ def _choose(
         features: float32, tasks x columns of the spec.
         places: int64; the columns that rules read.
         chances: float64, tasks; P(approved | submitted), NaN where nothing tells.
-        minutes: float64, tasks; expected, NaN where nothing tells.
+        minutes: float64, tasks; expected.
         rewarded: float64, tasks; 1 for a reward above 0, 0 for one of nothing, NaN for none.
         paid: float64, tasks; the same of pay per hour.
         lifts: float64, tasks x groups; what each group adds to the score above the list.

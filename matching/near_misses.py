@@ -419,7 +419,7 @@ def _sessions(
         paid = np.empty(ends[part] - start, np.int32)
         count = 0
         for i in range(start, ends[part]):
-            # A task that nothing is known of earns nothing.
+            # A task without a reward earns nothing.
             paid[count] = i
             count += pay[i] > 0.0 and minutes[i] > 0.0 and not 60.0 * pay[i] / minutes[i] < minimum
         hourly = pay[paid[:count]] / minutes[paid[:count]]

@@ -179,7 +179,7 @@ class Matcher:
         if np.isnan(query.wishes.min_hourly):
             return Verdict(tasks, features, answers, others), tasks[:0]
         outcomes = answers.outcomes()
-        # Pay that is not known is not known to be enough.
+        # Without a reward nothing says that it is enough.
         hours = np.where(outcomes.minutes > 0.0, outcomes.minutes, np.nan) / 60.0
         hourly = state.arrays.tasks["facts"]["reward"][tasks] * outcomes.p_approve / hours
         enough = hourly >= query.wishes.min_hourly

@@ -108,6 +108,7 @@ def survey(source: Callable[[], Iterable[Event | str]], rates: Rates, now: int, 
     facts = Survey(rates, now, to_import)
     seen: dict[bytes, bytes] = {}
     outcomes: dict[tuple[str, str], int] = {}
+    named: set[tuple[str | None, str]] = set()
     clock = 0
     for event in source():
         if isinstance(event, str):
@@ -127,15 +128,21 @@ def survey(source: Callable[[], Iterable[Event | str]], rates: Rates, now: int, 
             facts.conflicting += first != content
         facts.missing_rates.update(money.currency for money in moneys(event) if money.currency not in rates)
         _note_names(event, facts)
-        if isinstance(event, _OUTCOMES):
+        if isinstance(event, FeedServed):
+            facts.lists += bool(event.items)
+        elif isinstance(event, _OUTCOMES):
             pair = (event.worker_id, event.task_id)
             outcomes[pair] = max(at, outcomes.get(pair, at))
+            if isinstance(event, AssignmentAccepted):
+                named.add((event.feed_id, event.task_id))
     for event in source() if outcomes else ():
         if isinstance(event, FeedServed):
             at = micros(event.at)
             facts.choices += len(event.items) > 1
-            facts.positive_lists += any(outcomes.get((event.worker_id, item.task_id), -1) >= at for item in event.items)
-    facts.lists = facts.types["feed_served"]
+            facts.positive_lists += any(
+                outcomes.get((event.worker_id, item.task_id), -1) >= at or (event.feed_id, item.task_id) in named
+                for item in event.items
+            )
     return facts
 
 

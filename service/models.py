@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 class ModelSource(Protocol):
-    """Where champions come from; `training.registry.Registry` is one."""
+    """Where champions and challengers come from; `training.registry.Registry` is one."""
 
     def champion(self) -> int | None:
         """Return the version that the alias ``champion`` points at, or None."""
@@ -94,10 +94,10 @@ class Models:
         # Asked each time, since a new champion serves some time before the store is asked for another challenger.
         return None if shadow is None or shadow.version == self.current.version else shadow
 
-    def refresh(self) -> Serving:
+    def refresh(self, *, champion_alone: bool = False) -> Serving:
         """Look for a new champion and put it in place; whatever is wrong with it leaves the old one where it is.
 
-        Then look for a new shadow, unless something was wrong.
+        Then look for a new shadow, unless something was wrong or the champion alone is asked for.
         """
         with self._loading:
             try:
@@ -111,7 +111,7 @@ class Models:
             else:
                 if self.current.refused:
                     self.current = replace(self.current, refused="")
-                if self._shadowed:
+                if self._shadowed and not champion_alone:
                     self._look_for_shadow()
             return self.current
 
@@ -152,7 +152,6 @@ class Models:
             self._no_shadow = ""
         except Exception as error:
             # As in `refresh`; it is tried again each time, and told once.
-            self._shadow = None
             reason = f"version {version}: {_reason(error)}" if version else _reason(error)
             if reason != self._no_shadow:
                 log.warning("no shadow beside model %s: %s", self.current.version, reason)

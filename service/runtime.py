@@ -140,7 +140,7 @@ class Runtime:
         async with self._refreshing:
             if self._refreshes == known:
                 self._refreshes += 1
-                await _in_a_thread_left_behind(self.models.refresh)
+                await self._ask_the_store(self.models.refresh)
         return self.models.current
 
     async def rank(self, work: Callable[[], Answered]) -> Answered:
@@ -216,7 +216,7 @@ class Runtime:
 
     async def _start(self, tasks: TaskGroup) -> None:
         try:
-            await _in_a_thread_left_behind(self._warm_up)
+            await self._ask_the_store(self._warm_up)
             await to_thread.run_sync(self.engine.start)
         except Exception as error:
             self.failure = _told(error)
@@ -233,9 +233,34 @@ class Runtime:
             tasks.start_soon(self._archive_lists, turn)
             log.info("ready", extra={**known, "model": self.models.current.version})
             await to_thread.run_sync(settle)
+        if self.settings.shadow_share:
+            # A challenger is not worth a later start.
+            await self.refresh()
         while True:
             await anyio.sleep(self.settings.model_poll_seconds)
             await self.refresh()
+
+    async def _ask_the_store(self, work: Callable[[], object]) -> None:
+        """Run what asks the model store, off the event loop.
+
+        A server may hang, and a process that ends does not wait for it. A database of this machine is waited for: what
+        makes its tables must not be cut off.
+        """
+        outcome: Future[None] = Future()
+
+        def run() -> None:
+            if not outcome.set_running_or_notify_cancel():
+                return
+            try:
+                work()
+            except BaseException as error:
+                outcome.set_exception(error)
+            else:
+                outcome.set_result(None)
+
+        remote = self.settings.mlflow_tracking_uri.startswith("http")
+        Thread(target=run, name="cocok-model-store", daemon=remote).start()
+        await asyncio.wrap_future(outcome)
 
     def _warm_up(self) -> None:
         self.settings.home.mkdir(parents=True, exist_ok=True)
@@ -245,7 +270,7 @@ class Runtime:
             with suppress(Timeout), lock.acquire(timeout=_TURN_SECONDS):
                 if not compiled():
                     log.info(COMPILING)
-                if self.models.refresh().refused:
+                if self.models.refresh(champion_alone=True).refused:
                     self.models.resume()
                 warm_up(self.rates, self.models.current.ranker)
                 return
@@ -265,23 +290,6 @@ class Runtime:
             if turn.mine():
                 await archive_lists(self.settings)
             await anyio.sleep(ARCHIVE_SECONDS)
-
-
-async def _in_a_thread_left_behind(work: Callable[[], object]) -> None:
-    """Run what asks the model store, which may hang; a process that ends meanwhile does not wait for it."""
-    outcome: Future[None] = Future()
-
-    def run() -> None:
-        outcome.set_running_or_notify_cancel()
-        try:
-            work()
-        except BaseException as error:
-            outcome.set_exception(error)
-        else:
-            outcome.set_result(None)
-
-    Thread(target=run, name="cocok-model-store", daemon=True).start()
-    await asyncio.wrap_future(outcome)
 
 
 def _told(error: Exception) -> str:

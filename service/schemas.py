@@ -262,7 +262,7 @@ class TaskOut(BaseModel):
 
 
 class ModelOut(BaseModel):
-    """A model in service."""
+    """A model that is loaded."""
 
     version: str
     since: datetime

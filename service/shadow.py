@@ -99,7 +99,7 @@ class Shadow:
             self._turn(query)
 
     def _turn(self, query: Query | None) -> None:
-        champion, shadow = self._models.current, self._models.shadow
+        shadow = self._models.shadow
         if shadow is None or not self._engine.caught_up:
             # A state that is made anew has to be prepared for again.
             self._prepared = None
@@ -111,7 +111,7 @@ class Shadow:
             if query is None:
                 self._engine.read(lambda state: self._beside.priors.of(state, shadow.ranker, self._engine.now()))
             else:
-                self._compare(champion, shadow, query)
+                self._compare(self._models.current, shadow, query)
         except _StoppingError:
             return
         except Exception as error:
@@ -141,7 +141,7 @@ class Shadow:
             self._metrics.shadow_overlap.labels(shadow.version).observe(overlap)
 
     def _part(self, part: Callable[[MarketState], Answer], /) -> Answer:
-        if self._stop.wait(PAUSE_SECONDS):
+        if self._stop.wait(PAUSE_SECONDS) or not self._engine.caught_up:
             raise _StoppingError
         return self._engine.read(part)
 

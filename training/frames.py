@@ -60,14 +60,15 @@ class Log:
         lists = np.repeat(np.arange(len(self.lists)), self.lists["items"])
         taken = pd.Series(np.isin(np.arange(len(self.items)), self._items_taken(lists)))
         from_list = pd.Series(np.bincount(lists, taken, minlength=len(self.lists)))
+        filled = self.lists["items"] > 0
         figures = {
             "events": len(self.events),
             "workers": len(self.workers),
             "tasks": len(self.tasks),
             "lists": len(self.lists),
             "assignments": len(self.assignments),
-            "items per list, median": self.lists["items"].median(),
-            "lists with a task taken, share": (from_list > 0).mean(),
+            "items per list, median": self.lists["items"][filled].median(),
+            "lists with a task taken, share": (from_list > 0)[filled.to_numpy()].mean(),
             "items taken, share": taken.mean(),
             "work approved, share of judged": (verdicts == "approved").mean(),
             "reward, median": self.tasks["reward"].median(),

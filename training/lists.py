@@ -126,7 +126,7 @@ class History:
     def _take_in(self, seq: int, known_at: int, event: Event) -> None:
         if isinstance(event, FeedServed):
             served = _served(seq, known_at, event)
-            if served.prefix >= self.erased.get(served.worker_id, 0):
+            if served.task_ids and served.prefix >= self.erased.get(served.worker_id, 0):
                 self.lists.append(served)
         elif isinstance(event, FeedShown):
             self.shown[event.feed_id] = max(event.up_to_position, self.shown.get(event.feed_id, 0))
@@ -330,8 +330,8 @@ def labels(history: History, lists: Iterable[ServedList], maturity: int, patienc
     """Return what became of each item of lists, one list after the other.
 
     An outcome counts for the label if the log has it after what the list's rows know, and it came about within
-    ``maturity`` of the list. An acceptance that names the list came after it, though its own time may be that of a
-    slower clock. For what is late within ``patience``, where None stands for none. Verdicts and minutes
+    ``maturity`` of the list; for what is late within ``patience``, where None stands for none. An acceptance that names
+    the list came after it, though its own time may be that of a slower clock. Verdicts and minutes
     come later than acceptances, and count whenever they came about; ``decided`` and ``timed`` say from when they were
     known, for splits that must not know them yet. An acceptance that the log tells late counts as any other, since to
     leave out the lists with one, and keep those without, would teach that less is taken.

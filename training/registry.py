@@ -1,4 +1,4 @@
-"""Where models are kept: runs, versions and aliases in MLflow. Only this module and `training.run_store` talk to it.
+"""Where models are kept: runs, versions and aliases in MLflow. Only this module and `training.run_store` ask its store.
 
 A run holds what was trained:
 
@@ -400,6 +400,8 @@ class Registry:
                     f"run cocok promote {number} again"
                 )
             if serving is None:
+                # What served before whatever served last is of no use: nothing does now.
+                self.remove_alias(PREVIOUS)
                 self._note_first(str(number))
             elif serving != number:
                 if PREVIOUS in _aliases(self.versions()):

@@ -8,6 +8,7 @@ import pytest
 from features.build import rows
 from features.spec import COLUMN, GROUPS, NAMES
 from matching.fallback import FallbackRanker
+from matching.scoring import UNTOLD_MINUTES
 from tests.log import Log, hour, usd
 
 
@@ -53,7 +54,7 @@ def test_it_answers_to_its_own_name_and_claims_no_chance_of_acceptance() -> None
     assert np.isnan(found.p_accept).all()
     assert found.p_approve[0] == pytest.approx(0.8)
     assert found.minutes[0] == pytest.approx(12)
-    assert np.isnan(ranker.answers(row()).outcomes().minutes).all()
+    assert ranker.answers(row()).outcomes().minutes[0] == UNTOLD_MINUTES
 
 
 def test_given_a_profile_then_known_work_leads_and_among_it_the_better_paid() -> None:

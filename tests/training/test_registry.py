@@ -317,6 +317,15 @@ def test_of_many_promotions_one_is_undone(unpromoted: Registry, promoted: tuple[
     assert unpromoted.champion() == promoted[-2]
 
 
+def test_what_served_before_the_champion_was_taken_away_does_not_come_back(unpromoted: Registry) -> None:
+    unpromoted.promote(1)
+    unpromoted.promote(2)
+    unpromoted.remove_alias("champion")
+    unpromoted.promote(2)
+    assert unpromoted.rollback() is None
+    assert unpromoted.champion() is None
+
+
 def test_promoting_what_serves_already_does_not_forget_what_served_before(unpromoted: Registry) -> None:
     unpromoted.promote(1)
     unpromoted.promote(2)

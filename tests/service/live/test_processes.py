@@ -1,8 +1,10 @@
 """Several processes of one server: what one of them is told, all know; and none outlives the server."""
 
+import os
 import re
 import signal
 import socket
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +14,8 @@ import psutil
 import pytest
 
 from tests.market import market
-from tests.service.live.server import Served, ending_now, fill, now, posted, serving_process, until
+from tests.service.live.server import COMMAND, Served, ending_now, fill, now, posted, serving_process, until
+from training.registry import Registry
 
 PROCESSES = 2
 
@@ -145,11 +148,26 @@ def test_given_a_model_store_that_hangs_then_the_server_ends_without_waiting_for
         address = f"MLFLOW_TRACKING_URI=http://127.0.0.1:{store.getsockname()[1]}"
         with serving_process(tmp_path, under=("env", address, "COCOK_MODEL_POLL_SECONDS=0.1")) as server:
             # Until now it refused connections; now it takes one and says nothing.
+            store.settimeout(60)
             store.listen()
             asking, _ = store.accept()
             server.process.terminate()
             assert server.process.wait(20) == 0
             asking.close()
+
+
+def test_given_an_end_while_the_model_store_is_made_then_the_store_is_whole(tmp_path: Path) -> None:
+    with (tmp_path / "serve.log").open("wb") as output:
+        environment = {**os.environ, "COCOK_HOME": str(tmp_path)}
+        process = subprocess.Popen(COMMAND, env=environment, stdout=output, stderr=subprocess.STDOUT)
+    try:
+        until((tmp_path / "mlflow" / "mlflow.db").exists, process)
+        process.terminate()
+        assert process.wait(60) == 0
+    finally:
+        process.kill()
+        process.wait()
+    assert Registry.at(tmp_path).champion() is None
 
 
 def test_given_a_server_that_is_killed_then_its_processes_end_as_well(tmp_path: Path) -> None:
